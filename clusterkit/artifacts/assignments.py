@@ -1,0 +1,38 @@
+"""`assignments.h5`: which item went to which cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterkit.artifacts.hdf5 import read_hdf5, write_hdf5
+from clusterkit.artifacts.header import Header, damaged
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One subset: `id` (N,) int64, `cluster` (N,) int32 with -1 for unassigned, `prob` (N, K) float32."""
+
+    id: NDArray[np.int64]
+    cluster: NDArray[np.int32]
+    prob: NDArray[np.float32]
+
+    @property
+    def k(self) -> int:
+        return int(self.prob.shape[1])
+
+
+def write_assignments(path: Path, header: Header, subsets: Mapping[str, Assignment]) -> None:
+    """Write the assignments of all subsets."""
+    write_hdf5(path, header, {title: vars(subset) for title, subset in subsets.items()})
+
+
+def read_assignments(path: Path) -> tuple[Header, dict[str, Assignment]]:
+    """Read assignments. Raises InputError for a file that is missing, foreign or damaged."""
+    header, groups = read_hdf5(path, "assignments")
+    try:
+        return header, {title: Assignment(**group) for title, group in groups.items()}  # type: ignore[arg-type]
+    except TypeError as error:
+        raise damaged(path, "assignments") from error

@@ -1,0 +1,118 @@
+"""The header that every artifact carries: where it comes from, and a digest of all it says."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clusterkit import __version__
+from clusterkit.errors import InputError
+
+KEY = "clusterkit"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an artifact. `extra` holds what only its own format needs, a network's architecture say."""
+
+    format: str
+    stage: str
+    config: dict[str, Any]
+    seed: int
+    device: str
+    dataset: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=lambda: {"clusterkit": __version__, "torch": torch.__version__})
+    version: int = VERSION
+    digest: str = ""
+
+    def to_json(self, digests: Mapping[str, str]) -> str:
+        """Return the canonical JSON, with the digest over the header itself and over `digests` of the values."""
+        return canonical(self.fields(digests))
+
+    def fields(self, digests: Mapping[str, str]) -> dict[str, Any]:
+        """Return what `to_json` writes, for a file that is itself JSON."""
+        fields = asdict(self)
+        return {**fields, "digest": seal(fields, digests)}
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def seal(fields: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """Return the sha256 over a header without its digest and over the digests of the values, by name."""
+    content = {**fields, "digest": ""}
+    return hashlib.sha256(canonical([content, dict(digests)]).encode()).hexdigest()
+
+
+def resolved(config: object) -> dict[str, Any]:
+    """Return a stage's configuration as plain JSON values; of a file only its name is kept."""
+    assert is_dataclass(config)
+    assert not isinstance(config, type)
+    return {name: _plain(value) for name, value in asdict(config).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, str):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def parse_header(text: Any, format: str, path: Path) -> Header:
+    """Turn a header's JSON into a Header of the format asked for: `g`, one of `ccn|adapted`, or `any`.
+
+    Raises InputError for one that is foreign, of another format, newer than this program, or damaged.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str):
+        raise InputError(f"{path}: not a clusterkit file; make one with: {maker(format)}")
+    try:
+        fields = json.loads(text)
+        found, version = fields["format"], fields["version"]
+        if isinstance(version, int) and version > VERSION:
+            raise InputError(f"{path}: written by a newer clusterkit (format {version}); upgrade clusterkit")
+        header = Header(**fields)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise damaged(path, format) from error
+    if format != "any" and found not in format.split("|"):
+        raise InputError(f"{path}: holds {found}, not {format}; make one with: {maker(format)}")
+    return header
+
+
+def check_digest(header: Header, digests: Mapping[str, str], path: Path) -> None:
+    """Raise InputError unless header and values are the ones that were written."""
+    try:
+        expected = seal(asdict(header), digests)
+    except ValueError as error:
+        raise damaged(path, header.format) from error
+    if header.digest != expected:
+        raise damaged(path, header.format)
+
+
+def damaged(path: Path, format: str) -> InputError:
+    return InputError(f"{path}: damaged (truncated, or bytes were changed); make it again with: {maker(format)}")
+
+
+MAKERS = {
+    "g": "clusterkit train-g DATASET",
+    "pairs": "clusterkit predict-pairs",
+    "assignments": "clusterkit cluster",
+    "ccn": "clusterkit cluster",
+    "adapted": "clusterkit adapt SOURCE TARGET",
+}
+
+
+def maker(format: str) -> str:
+    """Return the command that writes a format."""
+    return MAKERS.get(format.split("|")[0], "the stage that wrote it")

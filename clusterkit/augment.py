@@ -1,0 +1,59 @@
+"""Augmentation of whole batches on their device."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.config import Kind
+
+ROTATION = 12.0
+SCALE = 0.15
+SHEAR = 0.15
+SHIFT = 0.1
+PHOTO_SHIFT = 0.125
+
+
+def to_float(items: Tensor) -> Tensor:
+    """Scale uint8 images to 0..1; leave vectors as they are."""
+    return items.float() / 255 if items.dtype == torch.uint8 else items
+
+
+def augment(items: Tensor, kind: Kind, generator: torch.Generator) -> Tensor:
+    """Return a random variation of each item: float (B, C, H, W) in 0..1, or vectors (B, D), which stay as they are.
+
+    Characters are rotated, scaled, sheared and shifted a little; photos are shifted and mirrored.
+    """
+    if kind is Kind.VECTORS:
+        return items
+    count = len(items)
+
+    def uniform(limit: float) -> Tensor:
+        return torch.empty(count).uniform_(-limit, limit, generator=generator)
+
+    if kind is Kind.PHOTOS:
+        flip = torch.randint(2, (count,), generator=generator).float() * 2 - 1
+        rows = [
+            [flip, 0 * flip, uniform(2 * PHOTO_SHIFT)],
+            [0 * flip, 0 * flip + 1, uniform(2 * PHOTO_SHIFT)],
+        ]
+    else:
+        angle = uniform(ROTATION) * math.pi / 180
+        scale, aspect = 1 + uniform(SCALE), 1 + uniform(SCALE / 2)
+        cos, sin = angle.cos() * scale, angle.sin() * scale
+        rows = [[cos * aspect, uniform(SHEAR) - sin, uniform(SHIFT)], [sin, cos / aspect, uniform(SHIFT)]]
+    matrix = torch.stack([torch.stack(row, 1) for row in rows], 1).to(items.device)
+    grid = F.affine_grid(matrix, list(items.shape), align_corners=False)
+    padding = "reflection" if kind is Kind.PHOTOS else "zeros"
+    return F.grid_sample(items, grid, padding_mode=padding, align_corners=False)
+
+
+def quarter_turns(items: Tensor, groups: int, generator: torch.Generator) -> Tensor:
+    """Turn each of `groups` equal runs of images by a random multiple of 90 degrees.
+
+    A turned character is another character, so this makes four classes of each.
+    """
+    turns = torch.randint(4, (groups,), generator=generator).tolist()
+    parts = items.chunk(groups)
+    return torch.cat([part.rot90(turn, (2, 3)) for part, turn in zip(parts, turns, strict=True)])

@@ -1,0 +1,34 @@
+"""The command line: one file a command, named as the command. Nothing heavy is imported before a command runs."""
+
+import typer
+
+from clusterkit import __version__
+from clusterkit.cli import cluster, predict_pairs, train_g
+
+app = typer.Typer(
+    help="""Category discovery by transfer: learn on labelled images what makes two alike, carry that to unlabelled
+    images, sort them into categories nobody named, and say how many there are.""",
+    epilog="Exit codes: 0 done, 1 unexpected failure, 2 bad flag or value, 3 an input is missing, damaged or does not "
+    "match, 4 the result is below --fail-under, 130 interrupted.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Print the version, or leave everything to the commands."""
+
+
+for command in (train_g, predict_pairs, cluster):
+    command.register(app)

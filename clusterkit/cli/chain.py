@@ -1,0 +1,29 @@
+"""Stages that run because a later one needs what they write. Only the command line chains stages."""
+
+from clusterkit import console
+from clusterkit.config import ClusterConfig, Context, PredictPairsConfig
+
+
+def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: bool = True) -> None:
+    """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
+
+    Pairs that `predict-pairs` was asked for are never replaced: the stage that reads them says what does not fit.
+    """
+    if pairs != ClusterConfig.pairs or not needed:
+        return
+    from clusterkit.artifacts.hdf5 import read_header
+    from clusterkit.artifacts.lineage import made_from
+    from clusterkit.stages import predict_pairs
+
+    path = context.path(pairs)
+    reason = "there are none yet"
+    if path.exists():
+        header = read_header(path, "pairs")
+        if not header.config.get("automatic"):
+            return
+        other = dataset is not None and dataset.split("/")[0].split("@")[0] != header.dataset["name"]
+        if made_from(header, "g", context.path("g.safetensors")) and not other:
+            return
+        reason = f"those of {header.dataset['name']} no longer fit"
+    console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
+    predict_pairs.run(PredictPairsConfig(dataset, automatic=True), context)

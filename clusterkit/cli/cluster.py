@@ -1,0 +1,70 @@
+"""clusterkit cluster"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.chain import ensure_pairs
+from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.config import Backbone, ClusterConfig, Loss, Method
+
+EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("cluster", epilog=EXAMPLE)(with_common(cluster))
+
+
+def cluster(
+    common: Common,
+    dataset: Annotated[str | None, typer.Argument(help="The unlabelled set T [default: that of the pairs].")] = None,
+    k: Annotated[
+        str,
+        typer.Option(
+            help="Number of outputs: more than there can be categories, or known, which is an oracle: "
+            "it counts the classes among the target's labels."
+        ),
+    ] = ClusterConfig.k,
+    method: Annotated[Method, typer.Option(help="How to turn pairs into clusters.")] = ClusterConfig.method,
+    loss: Annotated[str, typer.Option(metavar="[kcl|ccl]", help="Pair loss of ccn (mcl is ccl).")] = ClusterConfig.loss,
+    sigma: Annotated[float, typer.Option(min=0, help="Margin of kcl.")] = ClusterConfig.sigma,
+    pairs: Annotated[
+        str, typer.Option(help="A pairs file, or labels: the true pairs, for supervised studies.")
+    ] = ClusterConfig.pairs,
+    constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
+    backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
+    steps: Annotated[int, typer.Option(min=1, help="Batches to train each subset's network on.")] = ClusterConfig.steps,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = ClusterConfig.batch_size,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
+    resume: Resume = False,
+) -> None:
+    """Sort an unlabelled set into clusters by its pairs; write assignments.h5 and ccn.safetensors.
+
+    Missing pairs are predicted first, from the g.safetensors of the work folder.
+    """
+    from clusterkit.stages import cluster as stage
+
+    config = ClusterConfig(
+        dataset,
+        k,
+        method,
+        Loss.parse(loss),
+        sigma,
+        pairs,
+        constraints,
+        backbone,
+        steps,
+        batch_size,
+        learning_rate,
+    )
+    ensure_pairs(config.pairs, config.dataset, common.context, needed=method is not Method.KMEANS or dataset is None)
+    done = stage.run(config, common.context)
+    fields = {
+        "artifact": str(done.artifact),
+        "network": None if done.network is None else str(done.network),
+        "dataset": done.dataset,
+        "clusters": done.clusters,
+    }
+    console.result([str(done.artifact)], fields, common.as_json)

@@ -1,0 +1,75 @@
+"""The flags that mean the same in every command."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clusterkit import console
+from clusterkit.config import Context
+
+Workdir = Annotated[Path, typer.Option("--workdir", envvar="CLUSTERKIT_WORKDIR", help="Folder of all artifacts.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="CLUSTERKIT_DATA", help="Root of the data sets [default: ~/.cache/clusterkit]."),
+]
+Offline = Annotated[bool, typer.Option("--offline", envvar="CLUSTERKIT_OFFLINE", help="Never touch the network.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="All randomness follows from it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this command stopped.")]
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the common flags of one call say."""
+
+    context: Context
+    as_json: bool
+
+
+FLAGS: dict[str, tuple[Any, Any]] = {
+    "workdir": (Workdir, Context.workdir),
+    "data": (Data, None),
+    "offline": (Offline, Context.offline),
+    "device": (Device, Context.device),
+    "seed": (Seed, Context.seed),
+    "as_json": (Json, False),
+    "quiet": (Quiet, False),
+    "debug": (Debug, False),
+}
+
+
+def with_common(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the common flags to a command whose first parameter takes what they say."""
+    signature = inspect.signature(command)
+    own = list(signature.parameters.values())[1:]
+    flags = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in FLAGS.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        common = {name: values.pop(name) for name in FLAGS}
+        console.set_up(common["quiet"])
+        data = {} if common["data"] is None else {"data": common["data"]}
+        context = Context(
+            workdir=common["workdir"],
+            device=common["device"],
+            seed=common["seed"],
+            offline=common["offline"],
+            resume=bool(values.pop("resume", False)),
+            **data,
+        )
+        command(Common(context, common["as_json"]), **values)
+
+    wrapped.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+    return wrapped

@@ -1,0 +1,35 @@
+"""clusterkit predict-pairs"""
+
+from typing import Annotated
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, with_common
+from clusterkit.config import BatchNorm, Form, PredictPairsConfig
+
+EXAMPLE = "Example: clusterkit predict-pairs omniglot_eval"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("predict-pairs", epilog=EXAMPLE)(with_common(predict_pairs))
+
+
+def predict_pairs(
+    common: Common,
+    dataset: Annotated[
+        str | None, typer.Argument(help="The unlabelled set T [default: the target of G's set].")
+    ] = None,
+    bn: Annotated[
+        BatchNorm, typer.Option(help="Whose statistics G's batch normalisation uses.")
+    ] = PredictPairsConfig.bn,
+    form: Annotated[
+        Form, typer.Option(help="Store every logit, N x N, or G's factors, N x H [auto: by size].")
+    ] = PredictPairsConfig.form,
+) -> None:
+    """Let G say of every pair of a set whether it is similar; write pairs.h5."""
+    from clusterkit.stages import predict_pairs as stage
+
+    done = stage.run(PredictPairsConfig(dataset, bn, form), common.context)
+    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "health": done.health}
+    console.result([str(done.artifact)], fields, common.as_json)

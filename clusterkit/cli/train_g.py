@@ -1,0 +1,50 @@
+"""clusterkit train-g"""
+
+from typing import Annotated
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.config import Backbone, TrainGConfig
+
+EXAMPLE = "Example: clusterkit train-g omniglot_bg"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train-g", epilog=EXAMPLE)(with_common(train_g))
+
+
+def train_g(
+    common: Common,
+    dataset: Annotated[str, typer.Argument(help="The labelled set A: NAME[/SUBSET][@CLASSES].")],
+    backbone: Annotated[Backbone, typer.Option(help="The network under the pair head.")] = TrainGConfig.backbone,
+    hidden: Annotated[int, typer.Option(min=1, help="Hidden units of the pair head.")] = TrainGConfig.hidden,
+    size: Annotated[int | None, typer.Option(min=8, help="Side of the images in pixels [default: the set's].")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = TrainGConfig.epochs,
+    classes_per_batch: Annotated[int, typer.Option(min=2, help="Classes in a batch.")] = TrainGConfig.classes_per_batch,
+    images_per_class: Annotated[
+        int, typer.Option(min=2, help="Images of each class in a batch.")
+    ] = TrainGConfig.images_per_class,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = TrainGConfig.learning_rate,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start a ResNet from ImageNet weights.")] = False,
+    resume: Resume = False,
+) -> None:
+    """Learn from a labelled set whether two images show the same category; write g.safetensors."""
+    from clusterkit.stages import train_g as stage
+
+    config = TrainGConfig(
+        dataset,
+        backbone,
+        hidden,
+        size,
+        epochs,
+        classes_per_batch,
+        images_per_class,
+        learning_rate,
+        pretrained,
+    )
+    done = stage.run(config, common.context)
+    for name, value in done.held_out.items():
+        console.log.info("%s on held-out classes: %.3f", name.replace("_", " "), value)
+    console.result([str(done.artifact)], {"artifact": str(done.artifact), "held_out": done.held_out}, common.as_json)

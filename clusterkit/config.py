@@ -1,0 +1,169 @@
+"""Every name a user can type and every default, in one place. Nothing heavy is imported here.
+
+One frozen dataclass a stage: what it holds is what the header of the stage's artifact records.
+"""
+
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from clusterkit.errors import UsageError
+
+
+class Kind(StrEnum):
+    """What the items of a data set are; it decides how they are augmented."""
+
+    CHARACTERS = "characters"
+    PHOTOS = "photos"
+    VECTORS = "vectors"
+
+
+class Backbone(StrEnum):
+    CONV4 = "conv4"
+    VGGS = "vggs"
+    SPN = "spn"
+    LENET = "lenet"
+    VGG8 = "vgg8"
+    VGG11 = "vgg11"
+    VGG16 = "vgg16"
+    PREACTRESNET18 = "preactresnet18"
+    RESNET18 = "resnet18"
+    RESNET34 = "resnet34"
+    RESNET50 = "resnet50"
+    MLP = "mlp"
+
+
+class BatchNorm(StrEnum):
+    """Whose statistics G's batch normalisation uses on the target."""
+
+    TARGET = "target"
+    SOURCE = "source"
+
+
+class Form(StrEnum):
+    """How pairs are stored: every logit, or the vectors from which any logit follows."""
+
+    AUTO = "auto"
+    DENSE = "dense"
+    FACTORED = "factored"
+
+
+class Loss(StrEnum):
+    KCL = "kcl"
+    CCL = "ccl"
+
+    @staticmethod
+    def parse(name: str) -> "Loss":
+        """Return a loss by name; CCL also by its later one, mcl. Raises UsageError for any other."""
+        known = {"kcl": Loss.KCL, "ccl": Loss.CCL, "mcl": Loss.CCL}
+        if name not in known:
+            raise UsageError(f"--loss {name}: choose kcl or ccl (also called mcl)")
+        return known[name]
+
+
+class Method(StrEnum):
+    CCN = "ccn"
+    KMEANS = "kmeans"
+    SPECTRAL = "spectral"
+
+
+class AdaptMethod(StrEnum):
+    SOURCE_ONLY = "source-only"
+    CCN_PLUS = "ccn+"
+
+
+def default_data() -> Path:
+    """Return the root of the data sets when neither `--data` nor CLUSTERKIT_DATA names one."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "clusterkit"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header."""
+
+    workdir: Path = Path("clusterkit-out")
+    data: Path = field(default_factory=default_data)
+    device: str = "auto"
+    seed: int = 0
+    offline: bool = False
+    resume: bool = False
+
+    def path(self, name: str) -> Path:
+        """Return the place of an artifact in the work folder."""
+        return self.workdir / name
+
+
+@dataclass(frozen=True)
+class TrainGConfig:
+    dataset: str
+    backbone: Backbone = Backbone.CONV4
+    hidden: int = 512
+    size: int | None = None
+    epochs: int = 16
+    classes_per_batch: int = 20
+    images_per_class: int = 5
+    learning_rate: float = 1e-3
+    pretrained: bool = False
+
+
+@dataclass(frozen=True)
+class PredictPairsConfig:
+    dataset: str | None = None
+    bn: BatchNorm = BatchNorm.TARGET
+    form: Form = Form.AUTO
+    automatic: bool = False
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    dataset: str | None = None
+    k: str = "100"
+    method: Method = Method.CCN
+    loss: Loss = Loss.CCL
+    sigma: float = 2.0
+    pairs: str = "pairs.h5"
+    constraints: Path | None = None
+    backbone: Backbone = Backbone.CONV4
+    steps: int = 600
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class AssignConfig:
+    dataset: str
+    model: str = "ccn.safetensors"
+    subset: str | None = None
+
+
+@dataclass(frozen=True)
+class EstimateKConfig:
+    assignments: str = "assignments.h5"
+    pairs: str = "pairs.h5"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    assignments: str = "assignments.h5"
+    g: str | None = None
+    dataset: str | None = None
+    bn: BatchNorm = BatchNorm.TARGET
+    ways: tuple[int, ...] = (5, 20)
+    episodes: int = 1000
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    source: str
+    target: str
+    method: AdaptMethod = AdaptMethod.CCN_PLUS
+    loss: Loss = Loss.KCL
+    sigma: float = 2.0
+    pairs: str = "pairs.h5"
+    backbone: Backbone = Backbone.CONV4
+    steps: int = 1000
+    source_batch: int = 32
+    target_batch: int = 96
+    learning_rate: float = 1e-3

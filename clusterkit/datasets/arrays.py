@@ -1,0 +1,112 @@
+"""A user's own arrays: `arrays:FILE.npz` with x, and y where the classes are known."""
+
+import logging
+import zlib
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clusterkit.config import Kind
+from clusterkit.datasets.base import Raw, Request, Source
+from clusterkit.datasets.images import fit, is_light
+from clusterkit.errors import InputError
+
+log = logging.getLogger("clusterkit")
+
+
+def load(request: Request) -> Raw:
+    """Read x as vectors (N, D), or images (N, H, W), (N, H, W, C), (N, C, H, W) of C 1 or 3; and y (N,).
+
+    Images are uint8, or numbers in 0..1 or 0..255; grey ones are turned to bright ink on dark.
+    """
+    path = Path(request.argument).expanduser()
+    content = read(path)
+    x = content["x"]
+    labels, classes = (None, ()) if content.get("y") is None else name_classes(content["y"], len(x), path)
+    if x.ndim == 2:
+        return Raw(torch.from_numpy(finite(x, "x", path)), labels, classes, kind=Kind.VECTORS)
+    images = to_bytes(arrange(x, path), path)
+    grey = images.shape[1] == 1
+    if grey and is_light(images):
+        log.info(f"{path}: the borders are light, so the images are inverted: bright ink on dark")
+        images = images.bitwise_not_()
+    kind = Kind.CHARACTERS if grey else Kind.PHOTOS
+    return Raw(fit(images, request.size, request.channels), labels, classes, kind=kind)
+
+
+def read(path: Path) -> dict[str, NDArray[Any]]:
+    """Return x, and y where there is one. Raises InputError for a file that is no npz of plain arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("one bare array")
+            content: dict[str, NDArray[Any]] = {name: file[name] for name in file.files if name in ("x", "y")}
+            held = ", ".join(file.files) or "nothing"
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: not a readable .npz of plain arrays ({reason}); write it with numpy.savez(FILE, x=x, y=y)"
+        ) from error
+    if "x" not in content:
+        raise InputError(f"{path}: no array x (it holds {held}); write it with numpy.savez(FILE, x=x, y=y)")
+    x = content["x"]
+    if x.dtype.kind not in "buif" or x.ndim not in (2, 3, 4) or not x.size:
+        raise InputError(
+            f"{path}: x is {x.dtype} {x.shape}; expected numbers, not empty, of shape "
+            "(N, D), (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        )
+    return content
+
+
+def finite(values: NDArray[Any], name: str, path: Path) -> NDArray[np.float32]:
+    """Return an array as float32. Raises InputError with the place of the first value that is not finite."""
+    with np.errstate(over="ignore"):
+        numbers = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        first = ", ".join(str(i) for i in np.unravel_index(bad[0], numbers.shape))
+        raise InputError(
+            f"{path}: {len(bad)} NaN or infinite values, the first at {name}[{first}]; remove or replace them"
+        )
+    return numbers
+
+
+def arrange(x: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return images as (N, C, H, W)."""
+    if x.ndim == 3:
+        return x[:, None]
+    if x.shape[3] in (1, 3):
+        return x.transpose(0, 3, 1, 2)
+    if x.shape[1] in (1, 3):
+        return x
+    raise InputError(f"{path}: x of shape {x.shape} has neither 1 nor 3 channels, first or last")
+
+
+def to_bytes(x: NDArray[Any], path: Path) -> Tensor:
+    """Return images (N, C, H, W) as uint8."""
+    if x.dtype == np.uint8:
+        return torch.tensor(x)
+    numbers = finite(x, "x", path)
+    low, high = float(numbers.min()), float(numbers.max())
+    if low < 0 or high > 255:
+        raise InputError(f"{path}: x goes from {low:g} to {high:g}; images are uint8, or numbers in 0..1 or 0..255")
+    unit = x.dtype.kind == "b" or (x.dtype.kind == "f" and high <= 1)
+    return torch.from_numpy(np.rint(numbers * 255 if unit else numbers).astype(np.uint8))
+
+
+def name_classes(y: NDArray[Any], count: int, path: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """Return labels (N,) and the classes they are positions in: the sorted values of y, as text."""
+    if y.shape != (count,):
+        raise InputError(f"{path}: y has shape {y.shape}; expected ({count},), one value for each of x")
+    if y.dtype.kind == "f":
+        finite(y, "y", path)
+    values, labels = np.unique(y, return_inverse=True)
+    return torch.from_numpy(labels.astype(np.int64)), tuple(str(value) for value in values.tolist())
+
+
+PREFIXES = {"arrays": Source(load, Kind.PHOTOS, "FILE.npz: your own arrays, x of images or vectors, and y where known")}

@@ -1,0 +1,149 @@
+"""What a data set is to every other part of the program."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clusterkit.config import Kind
+from clusterkit.datasets.stream import Stream
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What one source file of this package gives: everything it holds, before any selection.
+
+    `images` is uint8 (N, C, H, W), float32 (N, D) for vectors, or a `Stream` of image files. `labels` is
+    int64 (N,), positions in `classes`, or None where nobody knows them. `subset` is int64 (N,), positions in
+    `subsets`. `ids` is int64 (N,) where the source read only a part of the set, otherwise the images are
+    counted from 0. `paths` are relative to the folder read. `kind` is set where only the content tells it.
+    """
+
+    images: Tensor | Stream
+    labels: Tensor | None
+    classes: tuple[str, ...]
+    subset: Tensor | None = None
+    subsets: tuple[str, ...] = ("all",)
+    ids: Tensor | None = None
+    fingerprint: str | None = None
+    paths: tuple[str, ...] | None = None
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a source: where the data sets lie and the form the images shall have.
+
+    `argument` is what follows the colon in `folder:PATH`; `subset` the one subset wanted, if only one is;
+    `channels` None means as the source has them.
+    """
+
+    root: Path
+    size: int
+    channels: int | None = None
+    argument: str = ""
+    subset: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of the catalogue.
+
+    `files(root)` names the paths that must exist for the set to be present (none for embedded sets) and
+    `fetch(root)` downloads them; `subsets` are the names known before reading; `target` is the data set that
+    an omitted one stands for downstream.
+    """
+
+    load: Callable[[Request], Raw]
+    kind: Kind
+    about: str
+    size: int = 32
+    files: Callable[[Path], Sequence[Path]] = lambda root: ()
+    fetch: Callable[[Path], None] | None = None
+    subsets: tuple[str, ...] = ()
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One clustering problem: N images of one subset, in the data set's fixed order.
+
+    `ids` (N,) int64 are positions in the whole data set, whatever part of it was selected.
+    """
+
+    name: str
+    images: Tensor | Stream
+    ids: Tensor
+    labels: Tensor | None
+    paths: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batches(self, indices: Iterable[Tensor], device: torch.device | str = "cpu") -> Iterator[Tensor]:
+        """Yield the images at each tensor of positions: uint8 (B, C, H, W), or float32 (B, D) for vectors."""
+        if isinstance(self.images, Tensor):
+            for index in indices:
+                yield self.images[index.to(self.images.device)].to(device)
+        else:
+            for batch in self.images.batches(indices):
+                yield batch.to(device, non_blocking=True)
+
+    def blocks(self, device: torch.device | str = "cpu", size: int = 1000) -> Iterator[Tensor]:
+        """Yield all images in order, `size` at a time."""
+        return self.batches(torch.arange(len(self)).split(size), device)
+
+    def to(self, device: torch.device | str) -> "Subset":
+        """Return the subset with its images on the device, where they are held in memory."""
+        if not isinstance(self.images, Tensor):
+            return self
+        return Subset(self.name, self.images.to(device), self.ids, self.labels, self.paths)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named data set: its subsets (one, called "all", where it has none) and what is known of them."""
+
+    name: str
+    kind: Kind
+    subsets: tuple[Subset, ...]
+    classes: tuple[str, ...]
+    fingerprint: str
+    size: int
+    target: str | None = None
+
+    def __len__(self) -> int:
+        return sum(len(subset) for subset in self.subsets)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of an image, or (D,) of a vector."""
+        first = next(self.subsets[0].batches([torch.zeros(1, dtype=torch.int64)]))
+        return tuple(first.shape[1:])
+
+    def to_header(self) -> dict[str, Any]:
+        """Return what a header says of the set: enough to read it again in the same form, and to tell that it is."""
+        shape = self.shape
+        channels = shape[0] if len(shape) == 3 else None
+        return {"name": self.name, "fingerprint": self.fingerprint, "size": self.size, "channels": channels}
+
+    @property
+    def labels(self) -> Tensor | None:
+        """All labels in the order of the subsets, or None where they are not known."""
+        parts = [subset.labels for subset in self.subsets]
+        known = [part for part in parts if part is not None]
+        return torch.cat(known) if len(known) == len(parts) else None
+
+    def union(self) -> Subset:
+        """Return all subsets as one problem, in the order of the subsets."""
+        if len(self.subsets) == 1:
+            return self.subsets[0]
+        ids = torch.cat([subset.ids for subset in self.subsets])
+        parts = [subset.images for subset in self.subsets]
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        streams = [part for part in parts if isinstance(part, Stream)]
+        images = Stream.joined(streams) if streams else torch.cat(tensors)
+        return Subset("all", images, ids, self.labels)

@@ -1,0 +1,216 @@
+"""The catalogue: from a name, `NAME[/SUBSET][@CLASSES]`, to a data set."""
+
+import hashlib
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from difflib import get_close_matches
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clusterkit.datasets import (
+    arrays,
+    cifar,
+    digits,
+    folder,
+    glyphs,
+    mnist,
+    office31,
+    omniglot,
+    svhn,
+    synthetic,
+    usps,
+)
+from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset
+from clusterkit.errors import InputError, UsageError
+
+SOURCES: dict[str, Source] = {
+    **glyphs.SOURCES,
+    **digits.SOURCES,
+    **omniglot.SOURCES,
+    **mnist.SOURCES,
+    **usps.SOURCES,
+    **svhn.SOURCES,
+    **cifar.SOURCES,
+    **office31.SOURCES,
+}
+
+PREFIXES: dict[str, Source] = {
+    **synthetic.PREFIXES,
+    **folder.PREFIXES,
+    **arrays.PREFIXES,
+}
+"""Sources whose name carries an argument after a colon: `folder:PATH`."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A data set's name in its parts."""
+
+    source: str
+    argument: str = ""
+    subset: str | None = None
+    classes: str | None = None
+
+    @property
+    def full(self) -> str:
+        text = f"{self.source}:{self.argument}" if self.argument else self.source
+        text += f"/{self.subset}" if self.subset else ""
+        return text + (f"@{self.classes}" if self.classes else "")
+
+    @property
+    def entry(self) -> Source:
+        return PREFIXES[self.source] if self.argument else SOURCES[self.source]
+
+
+def parse(text: str) -> Name:
+    """Take a name apart. Raises UsageError for a source or subset that does not exist."""
+    match = re.fullmatch(r"(?P<body>.*?)(?:@(?P<classes>[\d,\-]+))?", text, re.DOTALL)
+    assert match is not None
+    body, classes = match["body"], match["classes"]
+    prefix, colon, argument = body.partition(":")
+    if colon and prefix in PREFIXES:
+        if not argument:
+            raise UsageError(f"data set '{text}': nothing after '{prefix}:'; see: clusterkit datasets")
+        known = PREFIXES[prefix].subsets
+        if known and argument not in known:
+            raise UsageError(f"data set '{text}': choose {prefix}: one of {', '.join(known)}")
+        return Name(prefix, argument, None, classes)
+    source, slash, subset = body.partition("/")
+    if source not in SOURCES:
+        if body.partition("@")[0] in SOURCES:
+            raise UsageError(f"data set '{text}': what follows the @ is no class range; write @0-4 or @0,2,5")
+        near = get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UsageError(f"unknown data set '{text}'{hint}; see: clusterkit datasets")
+    known = SOURCES[source].subsets
+    if slash and (not subset or (known and subset not in known)):
+        near = get_close_matches(subset, known, 1)
+        hint = f" (did you mean {source}/{near[0]}?)" if near else ""
+        its = f"; its subsets: {', '.join(known)}" if known else ""
+        raise UsageError(f"{source} has no subset '{subset}'{hint}{its}")
+    return Name(source, "", subset if slash else None, classes)
+
+
+def chosen_classes(text: str, count: int, name: str) -> list[int]:
+    """Turn `0-4,7` into class numbers below `count`. Raises UsageError for a range that is not one."""
+    chosen: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if match is None:
+            raise UsageError(f"data set '{name}': '{part}' is no class range; write @0-4 or @0,2,5")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first > last or last >= count:
+            raise UsageError(f"data set '{name}': classes {part} do not exist; it has classes 0 to {count - 1}")
+        chosen += range(first, last + 1)
+    return sorted(set(chosen))
+
+
+def load_dataset(
+    text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None
+) -> Dataset:
+    """Read a data set by name; images (C, size, size), in `channels` channels (None: as the source has them).
+
+    Raises UsageError for a name that means nothing, InputError for a set that is absent or damaged.
+    """
+    name = parse(text)
+    source = name.entry
+    missing = [path for path in source.files(root) if not path.exists()]
+    if missing:
+        fetch_missing(name, root, missing, offline)
+    request = Request(root, size or source.size, channels, name.argument, name.subset)
+    return select(source.load(request), name, request.size)
+
+
+def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = False) -> Dataset:
+    """Read a data set with its items in a network's form: (C, H, W) or (D,).
+
+    Raises InputError where that cannot be, vectors for a network of images say.
+    """
+    if len(shape) == 3:
+        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0])
+    else:
+        data = load_dataset(text, root, offline=offline)
+    if data.shape != tuple(shape):
+        raise InputError(
+            f"data set {data.name} holds items of shape {data.shape}, the network was trained on {tuple(shape)}"
+        )
+    return data
+
+
+def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) -> None:
+    """Download a set that is absent. Raises InputError with the files expected where that cannot be done."""
+    fetch = name.entry.fetch
+    reason = "--offline is set" if offline else "it cannot be downloaded"
+    if fetch is not None and not offline:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with redirect_stdout(sys.stderr):
+                fetch(root)
+            return
+        except (OSError, RuntimeError, HTTPException) as error:
+            reason = f"the download failed ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+    expected = ", ".join(str(path) for path in missing)
+    raise InputError(
+        f"data set {name.source} is not in {root} and {reason}; "
+        f"expected: {expected}. Put it there or name another folder with --data"
+    )
+
+
+def select(raw: Raw, name: Name, size: int) -> Dataset:
+    """Cut a source's content down to the subset and classes of the name."""
+    count = len(raw.images)
+    subset = raw.subset if raw.subset is not None else torch.zeros(count, dtype=torch.int64)
+    ids = raw.ids if raw.ids is not None else torch.arange(count)
+    wanted = torch.ones(count, dtype=torch.bool)
+    if name.subset is not None:
+        if name.subset not in raw.subsets:
+            raise UsageError(f"{name.source} has no subset '{name.subset}'; its subsets: {', '.join(raw.subsets)}")
+        wanted &= subset == raw.subsets.index(name.subset)
+    if name.classes is not None:
+        if raw.labels is None:
+            raise UsageError(f"data set '{name.full}': no classes to choose from, it has no labels")
+        chosen = chosen_classes(name.classes, len(raw.classes), name.full)
+        wanted &= torch.isin(raw.labels, torch.tensor(chosen))
+    parts = []
+    for number, title in enumerate(raw.subsets):
+        where = (wanted & (subset == number)).nonzero()[:, 0]
+        if len(where):
+            if len(where) == count:
+                images = raw.images
+            else:
+                images = raw.images[where] if isinstance(raw.images, Tensor) else raw.images.take(where)
+            labels = None if raw.labels is None else raw.labels[where]
+            paths = None if raw.paths is None else tuple(raw.paths[int(i)] for i in where)
+            parts.append(Subset(title, images, ids[where], labels, paths))
+    if not parts:
+        raise InputError(f"data set '{name.full}' holds no images")
+    mark = raw.fingerprint or fingerprint(raw, ids)
+    return Dataset(name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, mark, size, target_of(name))
+
+
+def target_of(name: Name) -> str | None:
+    """Return the data set that a G trained on this one is meant for, where the catalogue knows one."""
+    return name.entry.target
+
+
+def fingerprint(raw: Raw, ids: Tensor) -> str:
+    """Return the sha256 of a set, never of its labels.
+
+    Of a set held in memory, its values and their positions; of image files, their relative names and sizes.
+    """
+    digest = hashlib.sha256()
+    if isinstance(raw.images, Tensor):
+        digest.update(f"{raw.images.dtype}{tuple(raw.images.shape)}".encode())
+        digest.update(raw.images.contiguous().numpy().data)
+    else:
+        names = raw.paths or [path.name for path in raw.images.paths]
+        for name, path in zip(names, raw.images.paths, strict=True):
+            digest.update(f"{name}\0{path.stat().st_size}\n".encode())
+    digest.update(ids.contiguous().numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""A user's own image files: `folder:PATH`, one folder a class, or a flat folder without labels."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clusterkit.config import Kind
+from clusterkit.datasets.base import Raw, Request, Source
+from clusterkit.datasets.images import SUFFIXES, class_files, image_files, is_light, read_images
+from clusterkit.datasets.stream import UNREADABLE, Stream, unreadable
+from clusterkit.errors import InputError
+
+MEMORY = 2**30
+"""Bytes of decoded images above which a folder is read while it is used."""
+
+GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
+
+log = logging.getLogger("clusterkit")
+
+
+def load(request: Request) -> Raw:
+    """Read a folder in the order of its file names; grey images are turned to bright ink on dark."""
+    place = Path(request.argument).expanduser()
+    classes, paths, labels = find(place)
+    check_not_empty(paths)
+    pixels = len(paths) * request.size**2
+    modes, sizes = headers(paths if pixels <= MEMORY else spread(paths, 1000))
+    grey = modes <= GREY
+    channels = request.channels or (1 if grey else 3)
+    if len(modes) > 1 or len(sizes) > 1:
+        log.info(
+            f"{place}: {len(sizes)} sizes and modes {', '.join(sorted(modes))} among the images; "
+            f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
+        )
+    invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
+    if invert:
+        log.info(f"{place}: the borders are light, so the images are inverted: bright ink on dark")
+    images: Tensor | Stream
+    if pixels * channels > MEMORY:
+        images = Stream(tuple(paths), request.size, channels, invert)
+    else:
+        images = read_images(paths, request.size, channels)
+        images = images.bitwise_not_() if invert else images
+    return Raw(
+        images,
+        labels,
+        classes,
+        paths=tuple(path.relative_to(place).as_posix() for path in paths),
+        kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
+    )
+
+
+def find(place: Path) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
+    """Return the classes, the image files and their labels (N,), or none of a flat folder."""
+    tree = class_files(place)
+    if not tree:
+        paths = image_files(place)
+        if not paths:
+            kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+            raise InputError(f"{place}: no images in this folder ({kinds}); name another")
+        return (), paths, None
+    if len(tree) == 1:
+        name = next(iter(tree))
+        raise InputError(
+            f"{place}: one class only ('{name}'); give every class a folder, "
+            f"or name folder:{place / name} to read it without labels"
+        )
+    loose = len(image_files(place)) - sum(len(members) for members in tree.values())
+    if loose:
+        log.info(f"{place}: {loose} images outside the class folders are left out")
+    counts = torch.tensor([len(members) for members in tree.values()])
+    paths = [path for members in tree.values() for path in members]
+    return tuple(tree), paths, torch.arange(len(tree)).repeat_interleave(counts)
+
+
+def check_not_empty(paths: Sequence[Path]) -> None:
+    """Raise InputError for files of no bytes; to read every file beforehand would take too long."""
+    try:
+        empty = [path for path in paths if path.stat().st_size == 0]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); remove it") from error
+    if empty:
+        more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        raise InputError(f"{empty[0]}{more}: an empty file, 0 bytes; remove or replace it")
+
+
+def spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return at most `count` of the files, evenly spaced."""
+    return [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else list(paths)
+
+
+def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
+    """Return the modes and the sizes of image files, without decoding them."""
+    modes, sizes = set(), set()
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                modes.add(image.mode)
+                sizes.add(image.size)
+        except UNREADABLE as error:
+            raise unreadable(path, error) from error
+    return modes, sizes
+
+
+PREFIXES = {
+    "folder": Source(
+        load,
+        Kind.PHOTOS,
+        "PATH: your own images, one folder a class, or a flat folder without labels",
+        size=64,
+    )
+}

@@ -1,0 +1,125 @@
+"""Image files read while they are used, for folders too large to be held in memory."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from clusterkit.errors import InputError
+
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no image, or only a part of one."""
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not a readable image ({error}); remove or replace it")
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Return an image with transparent parts laid on white and 16 bits a pixel cut to 8."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        ink = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink)
+    return image
+
+
+def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
+    """Read one image file as uint8 (size, size, C); C is 1 or 3.
+
+    The shorter side is scaled to `size` and the middle is kept. Raises InputError naming an unreadable file.
+    """
+    mode = "L" if channels == 1 else "RGB"
+    try:
+        with Image.open(path) as opened:
+            image = opened if opened.mode == mode else plain(opened).convert(mode)
+            image.load()
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+    if image.size != (size, size):
+        scale = size / min(image.size)
+        width, height = (max(size, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        left, top = (width - size) // 2, (height - size) // 2
+        image = image.crop((left, top, left + size, top + size))
+    return np.asarray(image).reshape(size, size, channels)
+
+
+def read_image(path: Path, size: int, channels: int) -> Tensor:
+    """Read one image file as uint8 (C, size, size); see `decode`."""
+    return torch.from_numpy(decode(path, size, channels).copy()).permute(2, 0, 1)
+
+
+class _Files(Dataset[Tensor | InputError]):
+    def __init__(self, stream: "Stream") -> None:
+        self.stream = stream
+
+    def __getitem__(self, position: int) -> Tensor | InputError:
+        stream = self.stream
+        try:
+            image = read_image(stream.paths[position], stream.size, stream.channels)
+        except InputError as error:
+            return error  # raised in a worker, it would arrive as a page of traceback
+        return 255 - image if stream.invert else image
+
+
+def _batch(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
+    images = []
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+        images.append(item)
+    return torch.stack(images)
+
+
+def _ignore_interrupt(worker: int) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """N image files; `invert` turns dark ink on light into bright on dark."""
+
+    paths: tuple[Path, ...]
+    size: int
+    channels: int
+    invert: bool = False
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield, for each tensor of positions, the images there as uint8 (B, C, H, W)."""
+        wanted = [index.tolist() for index in indices]
+        workers = min(os.cpu_count() or 1, 8) if len(wanted) > 1 else 0
+        for batch in DataLoader(
+            _Files(self),
+            batch_sampler=wanted,
+            num_workers=workers,
+            worker_init_fn=_ignore_interrupt,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_batch,
+            generator=torch.Generator(),
+        ):
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+    def take(self, positions: Tensor) -> "Stream":
+        """Return the images at these positions only."""
+        return replace(self, paths=tuple(self.paths[int(i)] for i in positions))
+
+    @staticmethod
+    def joined(streams: Sequence["Stream"]) -> "Stream":
+        """Return several streams of one form as one."""
+        return replace(streams[0], paths=tuple(path for stream in streams for path in stream.paths))

@@ -1,0 +1,52 @@
+"""The constrained clustering network: clusters learned end to end from pairs (L2C, section 4.2)."""
+
+import torch
+from torch import Tensor
+
+from clusterkit.augment import augment
+from clusterkit.device import derive_seed
+from clusterkit.losses import LOSSES
+from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.predict import mean_and_std, predict
+from clusterkit.sampling import Shuffled
+from clusterkit.training import Plan, batches_of, fit
+
+HIDDEN = 512
+
+
+def ccn(problem: Problem) -> Clustering:
+    """Train a network of K outputs with a pair loss on random batches, and assign each item its largest output.
+
+    The network starts from random weights. Pairs were predicted once, on clean images, and are binarised at
+    probability one half; each batch is augmented. Cost: steps times a step of the network, whatever N is.
+    """
+    config, subset, pairs = problem.config, problem.subset.to(problem.device), problem.pairs
+    assert pairs is not None
+    mean, std = mean_and_std(subset)
+    torch.manual_seed(derive_seed(problem.seed, "ccn", subset.name))
+    architecture = Architecture(config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
+    network = ClusterNet(architecture).to(problem.device)
+    loss = LOSSES[config.loss]
+    sampler = Shuffled(len(subset), min(config.batch_size, len(subset)))
+
+    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        index, items = batch
+        similar = (pairs.logits(index, index) > 0).to(items)
+        logits = network(augment(items, problem.kind, generator))
+        return {"loss": loss(logits, similar, config.sigma)}
+
+    epochs = -(-config.steps // sampler.steps)
+    plan = Plan(
+        f"cluster {subset.name}",
+        epochs,
+        sampler.steps,
+        config.learning_rate,
+        problem.seed,
+        problem.state,
+        problem.key,
+        problem.resume,
+    )
+    fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
+    prob = predict(network, subset, problem.device)
+    return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network)

@@ -1,0 +1,53 @@
+"""What every method takes and gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clusterkit.config import ClusterConfig, Kind
+from clusterkit.datasets.base import Subset
+from clusterkit.networks.build import ClusterNet
+from clusterkit.pairs.source import PairSource
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One subset to sort into `k` clusters by what is believed of its pairs.
+
+    `pairs` is None for a method that consumes none. `state` is where a training keeps its state, `key` names
+    everything that the result depends on.
+    """
+
+    subset: Subset
+    kind: Kind
+    shape: tuple[int, ...]
+    k: int
+    pairs: PairSource | None
+    config: ClusterConfig
+    seed: int
+    device: torch.device
+    state: Path
+    key: str
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, where there is one."""
+
+    cluster: NDArray[np.int32]
+    prob: NDArray[np.float32]
+    network: ClusterNet | None = None
+
+
+def hard(cluster: NDArray[np.integer], k: int) -> Clustering:
+    """Return the clustering of a method that gives no probabilities: each item in its cluster with certainty."""
+    number = cluster.astype(np.int32)
+    return Clustering(number, np.eye(k, dtype=np.float32)[number])
+
+
+MethodFunction = Callable[[Problem], Clustering]

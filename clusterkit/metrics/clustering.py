@@ -1,0 +1,63 @@
+"""How well a clustering agrees with the truth."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.integer]
+
+
+def contingency(clusters: Labels, labels: Labels) -> NDArray[np.int64]:
+    """Return how many items of each class each cluster holds: (clusters, classes), from two arrays (N,)."""
+    _, row = np.unique(clusters, return_inverse=True)
+    _, column = np.unique(labels, return_inverse=True)
+    table = np.zeros((row.max(initial=-1) + 1, column.max(initial=-1) + 1), np.int64)
+    np.add.at(table, (row, column), 1)
+    return table
+
+
+def accuracy(clusters: Labels, labels: Labels) -> float:
+    """Return ACC: the share of items in a cluster matched to their class (Yang et al. 2010; L2C, section 5.1).
+
+    Clusters and classes, both (N,), are matched one to one as well as can be; all items of an unmatched cluster,
+    and unassigned ones (-1), are errors.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    assigned = clusters >= 0
+    table = contingency(clusters[assigned], labels[assigned])
+    matched = linear_sum_assignment(table, maximize=True)
+    return float(table[matched].sum() / len(labels))
+
+
+def nmi(clusters: Labels, labels: Labels) -> float:
+    """Return the mutual information of two partitions (N,) over the geometric mean of their entropies.
+
+    The mean that Strehl and Ghosh (2002) and the papers use. One cluster against one class is 1; one against
+    several is 0.
+    """
+    joint = contingency(clusters, labels) / len(labels)
+    rows, columns = joint.sum(1), joint.sum(0)
+    there = joint > 0
+    information = float((joint[there] * np.log(joint[there] / np.outer(rows, columns)[there])).sum())
+    entropies = -(rows * np.log(rows)).sum(), -(columns * np.log(columns)).sum()
+    if len(rows) == 1 and len(columns) == 1:
+        return 1.0
+    if min(entropies) <= 0:
+        return 0.0
+    return float(np.clip(information / np.sqrt(entropies[0] * entropies[1]), 0.0, 1.0))
+
+
+def ari(clusters: Labels, labels: Labels) -> float:
+    """Return the adjusted Rand index of two partitions (N,)."""
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(labels, clusters))
+
+
+def ndc(clusters: Labels, k: int) -> int:
+    """Return the number of dominant clusters: those of at least N / K items (L2C, section 5.1.2).
+
+    `clusters` (N,) are numbers below `k`; N / K is a cluster's size were the items spread evenly.
+    """
+    sizes = np.bincount(clusters[clusters >= 0], minlength=k)
+    return int((sizes * k >= len(clusters)).sum())

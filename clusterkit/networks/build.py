@@ -1,0 +1,94 @@
+"""The networks of the program, each rebuilt from what its checkpoint's header says of it."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusterkit.config import Backbone
+from clusterkit.networks.backbones import Features, build_backbone
+from clusterkit.networks.pair_head import PairHead
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build a network: backbone, item shape (C, H, W) or (D,), widths, standardisation.
+
+    `mean` and `std` are those of the data the network was trained on, images scaled to 0..1.
+    """
+
+    backbone: Backbone
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    hidden: int
+    outputs: int = 1
+
+    def to_header(self) -> dict[str, Any]:
+        return {**asdict(self), "shape": list(self.shape), "backbone": str(self.backbone)}
+
+    @staticmethod
+    def from_header(fields: dict[str, Any]) -> "Architecture":
+        """Rebuild from a header. Raises KeyError, TypeError or ValueError for one that is no architecture."""
+        backbone = Backbone(fields["backbone"])
+        return replace(Architecture(**fields), backbone=backbone, shape=tuple(fields["shape"]))
+
+
+class Standardise(nn.Module):
+    """Shift and scale items by fixed numbers, which are no parameters."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+class SimilarityNet(nn.Module):
+    """G: a backbone and the pair head; (B, C, H, W) to the logits (B, B) of all ordered pairs."""
+
+    def __init__(self, architecture: Architecture, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.standardise = Standardise(architecture.mean, architecture.std)
+        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape, pretrained=pretrained)
+        self.head = PairHead(self.backbone.features, architecture.hidden)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the features (B, D) that are paired."""
+        out: Tensor = self.backbone(self.standardise(x))
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.features(x))
+        return out
+
+
+class ClusterNet(nn.Module):
+    """CCN: a backbone, one hidden layer and the K outputs of the cluster assignment (L2C, figure 4).
+
+    The classifier of `adapt` is the same network; its outputs are classes.
+    """
+
+    def __init__(self, architecture: Architecture, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.standardise = Standardise(architecture.mean, architecture.std)
+        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape, pretrained=pretrained)
+        hidden = architecture.hidden
+        self.head = nn.Sequential(
+            nn.Linear(self.backbone.features, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, architecture.outputs),
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B, K)."""
+        out: Tensor = self.head(self.backbone(self.standardise(x)))
+        return out

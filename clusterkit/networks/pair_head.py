@@ -1,0 +1,79 @@
+"""The pair head of G: the pair-enumeration layer and what follows it, without enumerating anything."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 1e-5
+MOMENTUM = 0.1
+
+
+class PairHead(nn.Module):
+    """One hidden layer with batch normalisation and a binary classifier on all B^2 ordered pairs of a batch.
+
+    The published head (Hsu et al. 2018, L2C, section 4.1) concatenates the features of each pair, self-pairs
+    included, and feeds the B^2 x 2D matrix to a linear layer. That layer is a sum, W [a; b] = W1 a + W2 b, so two
+    B x D x H products and a broadcast addition give the same B^2 x H result; and over the full grid of pairs the
+    batch statistics are exactly mean(u) + mean(v) and var(u) + var(v).
+
+    The two-class softmax of the paper is one logit here: the difference of its two outputs. Positive is similar.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        joint = nn.Linear(2 * features, hidden, bias=False)
+        self.left = nn.Parameter(joint.weight[:, :features].detach().clone())
+        self.right = nn.Parameter(joint.weight[:, features:].detach().clone())
+        self.scale = nn.Parameter(torch.ones(hidden))
+        self.shift = nn.Parameter(torch.zeros(hidden))
+        self.out = nn.Linear(hidden, 1)
+        self.register_buffer("running_mean", torch.zeros(hidden))
+        self.register_buffer("running_var", torch.ones(hidden))
+
+    def factors(self, features: Tensor, *, batch_statistics: bool) -> tuple[Tensor, Tensor]:
+        """Return u and v, both (N, H), such that relu(u_i + v_j) is the hidden layer of the pair (i, j).
+
+        `features` (N, D). The normalisation, by the statistics of these N^2 pairs or by the running ones, and its
+        scale and shift are folded in.
+        """
+        u, v = F.linear(features, self.left), F.linear(features, self.right)
+        if batch_statistics:
+            mean, variance = grid_statistics(u, v)
+            if self.training:
+                self._update_running(mean.detach(), variance.detach(), len(features) ** 2)
+        else:
+            mean, variance = self.running_mean, self.running_var
+        factor = self.scale * (variance + EPSILON).rsqrt()
+        return (u - mean) * factor + self.shift, v * factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits (B, B) of all ordered pairs of a batch of features (B, D)."""
+        u, v = self.factors(features, batch_statistics=self.training)
+        return pair_logits(u, v, self.out.weight[0], self.out.bias)
+
+    def _update_running(self, mean: Tensor, variance: Tensor, pairs: int) -> None:
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, MOMENTUM)
+            self.running_var.lerp_(variance * (pairs / max(pairs - 1, 1)), MOMENTUM)
+
+
+def grid_statistics(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance, (H,) each, of u_i + v_j over all ordered pairs (i, j), self-pairs included."""
+    mean = u.mean(0) + v.mean(0)
+    variance = u.var(0, correction=0) + v.var(0, correction=0)
+    return mean, variance
+
+
+def pair_logits(u: Tensor, v: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return relu(u_i + v_j) . weight + bias for all i and j: (R, C) from u (R, H), v (C, H), weight (H,)."""
+    return (u[:, None] + v[None]).relu_() @ weight + bias
+
+
+def symmetric_logits(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the mean of the logits of (i, j) and (j, i): (R, C) from the factors of R and of C images."""
+    forth = pair_logits(left[0], right[1], weight, bias)
+    back = pair_logits(right[0], left[1], weight, bias)
+    return (forth + back.T) / 2

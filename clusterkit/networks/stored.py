@@ -1,0 +1,45 @@
+"""Networks in their checkpoints."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.header import Header, damaged
+from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+
+
+def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Return one state dict for several networks, the keys prefixed by their subsets."""
+    return {f"{title}.{name}": value for title, net in networks.items() for name, value in net.state_dict().items()}
+
+
+def read_g(path: Path) -> tuple[Header, SimilarityNet]:
+    """Read G. Raises InputError for a file that is not one."""
+    header, state = read_checkpoint(path, "g")
+    try:
+        network = SimilarityNet(Architecture.from_header(header.extra["network"]))
+        network.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(path, "g") from error
+    return header, network.eval()
+
+
+def read_cluster_nets(path: Path) -> tuple[Header, dict[str, ClusterNet]]:
+    """Read the networks of `cluster` or of `adapt`, by subset. Raises InputError for a file that holds none."""
+    header, state = read_checkpoint(path, "ccn|adapted")
+    try:
+        return header, {title: _cluster_net(fields, title, state) for title, fields in header.extra["networks"].items()}
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise damaged(path, header.format) from error
+
+
+def _cluster_net(fields: dict[str, Any], title: str, state: Mapping[str, Tensor]) -> ClusterNet:
+    network = ClusterNet(Architecture.from_header(fields))
+    prefix = f"{title}."
+    network.load_state_dict(
+        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    )
+    return network.eval()

@@ -1,0 +1,86 @@
+"""The target's own batch-normalisation statistics, exact over a whole set of any size."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+_Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass at the layer whose input was wanted."""
+
+
+def set_target_statistics(
+    network: nn.Module, run: Callable[[Tensor], Tensor], blocks: Callable[[], Iterator[Tensor]]
+) -> None:
+    """Replace the running statistics of every batch normalisation in `network` by those of the given items.
+
+    `run` is the forward pass to take, `blocks` yields all items, in blocks of any size. The result is what one
+    forward pass of the whole set as a single batch would normalise by, biased variance included, whatever the
+    block size: a set of one block takes one pass; more take a pass a layer, cut off at that layer.
+    """
+    network.eval()
+    norms = [module for module in network.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    with torch.no_grad():
+        first = list(_at_most(blocks(), 2))
+        if len(first) == 1:
+            hooks = [norm.register_forward_pre_hook(_set_from_input) for norm in norms]
+            run(first[0])
+            for hook in hooks:
+                hook.remove()
+        else:
+            for norm in _execution_order(norms, run, first[0]):
+                _set_blockwise(norm, run, blocks)
+
+
+def _at_most(blocks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    for _, block in zip(range(count), blocks, strict=False):
+        yield block
+
+
+def _sums(x: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Return how many values a channel has, their sum and their sum of squares, in float64."""
+    flat = x.transpose(0, 1).flatten(1).double()
+    return flat.shape[1], flat.sum(1), flat.square().sum(1)
+
+
+def _store(norm: _Norm, count: int, total: Tensor, squares: Tensor) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    mean = total / count
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_((squares / count - mean.square()).clamp_min(0))
+
+
+def _set_from_input(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    assert isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))
+    _store(norm, *_sums(inputs[0]))
+
+
+def _execution_order(norms: list[_Norm], run: Callable[[Tensor], Tensor], block: Tensor) -> list[_Norm]:
+    order: list[_Norm] = []
+    hooks = [norm.register_forward_pre_hook(lambda module, _: order.append(module)) for norm in norms]
+    run(block[:1])
+    for hook in hooks:
+        hook.remove()
+    return order
+
+
+def _set_blockwise(norm: _Norm, run: Callable[[Tensor], Tensor], blocks: Callable[[], Iterator[Tensor]]) -> None:
+    parts: list[tuple[int, Tensor, Tensor]] = []
+
+    def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        parts.append(_sums(inputs[0]))
+        raise _ReachedError
+
+    hook = norm.register_forward_pre_hook(collect)
+    for block in blocks():
+        try:
+            run(block)
+        except _ReachedError:
+            continue
+    hook.remove()
+    counts, totals, squares = zip(*parts, strict=True)
+    _store(norm, sum(counts), torch.stack(totals).sum(0), torch.stack(squares).sum(0))

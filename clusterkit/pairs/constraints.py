@@ -1,0 +1,78 @@
+"""A user's must-link and cannot-link pairs, laid over whatever else is believed."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clusterkit.errors import InputError
+from clusterkit.pairs.source import CERTAIN, PairSource
+
+WORDS = {"must": CERTAIN, "cannot": -CERTAIN}
+
+
+@dataclass(frozen=True)
+class ConstrainedPairs:
+    """`base` with the logits of the pairs (a, b), positions (P,) both, replaced by `value` (P,) in both orders."""
+
+    base: PairSource
+    a: Tensor
+    b: Tensor
+    value: Tensor
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        out = self.base.logits(rows, columns)
+        for first, second in ((self.a, self.b), (self.b, self.a)):
+            row, column = self._place(rows, first), self._place(columns, second)
+            inside = (row >= 0) & (column >= 0)
+            out[row[inside], column[inside]] = self.value[inside].to(out)
+        return out
+
+    def _place(self, positions: Tensor, wanted: Tensor) -> Tensor:
+        """Return where in `positions` each wanted one stands, -1 for nowhere."""
+        place = torch.full((len(self),), -1)
+        place[positions] = torch.arange(len(positions))
+        return place[wanted]
+
+
+def read_constraints(path: Path) -> list[tuple[int, int, float]]:
+    """Read `id_a,id_b,must|cannot` lines; a header line is allowed.
+
+    Raises InputError naming the line that is none, or the pair that is said to be both.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; --constraints takes a CSV of id_a,id_b,must|cannot") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV ({error}); write lines of id_a,id_b,must|cannot") from error
+    found: dict[tuple[int, int], float] = {}
+    for number, line in enumerate(lines, 1):
+        cells = [cell.strip() for cell in line]
+        if not any(cells) or (number == 1 and cells[0] == "id_a"):
+            continue
+        if len(cells) != 3 or cells[2] not in WORDS or not (cells[0].isdecimal() and cells[1].isdecimal()):
+            raise InputError(f"{path}, line {number}: '{','.join(line)}' is not id_a,id_b,must|cannot")
+        pair = (min(int(cells[0]), int(cells[1])), max(int(cells[0]), int(cells[1])))
+        value = WORDS[cells[2]]
+        if found.setdefault(pair, value) != value:
+            raise InputError(f"{path}, line {number}: the pair {pair[0]},{pair[1]} is both must and cannot")
+    if not found:
+        raise InputError(f"{path}: no constraints in it; write lines of id_a,id_b,must|cannot")
+    return [(a, b, value) for (a, b), value in found.items()]
+
+
+def constrain(base: PairSource, ids: Tensor, constraints: list[tuple[int, int, float]]) -> PairSource:
+    """Lay those constraints over `base` whose two ids are both among `ids` (N,)."""
+    position = {int(item): place for place, item in enumerate(ids)}
+    inside = [(position[a], position[b], v) for a, b, v in constraints if a in position and b in position]
+    if not inside:
+        return base
+    a, b, value = zip(*inside, strict=True)
+    return ConstrainedPairs(base, torch.tensor(a), torch.tensor(b), torch.tensor(value))

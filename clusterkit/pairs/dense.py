@@ -1,0 +1,18 @@
+"""Pairs of which every logit is held."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DensePairs:
+    """`logit` (N, N), symmetric."""
+
+    logit: Tensor
+
+    def __len__(self) -> int:
+        return len(self.logit)
+
+    def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        return self.logit[rows][:, columns].float()

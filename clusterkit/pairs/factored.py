@@ -1,0 +1,41 @@
+"""Pairs held as G's factors, N x H instead of N x N, from which any block of logits follows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clusterkit.networks.pair_head import pair_logits
+
+BLOCK_ELEMENTS = 2**22
+"""How many hidden units are held at once while logits are computed: 16 MiB of float32."""
+
+
+@dataclass(frozen=True)
+class FactoredPairs:
+    """`u` and `v` (N, H), the output layer's `weight` (H,) and `bias` ()."""
+
+    u: Tensor
+    v: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __len__(self) -> int:
+        return len(self.u)
+
+    def ordered_logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return what G says of the ordered pairs (row, column): (R, C), before symmetrising."""
+        u, v = self.u[rows], self.v[columns]
+        size = max(1, BLOCK_ELEMENTS // max(1, v.numel()))
+        return torch.cat([pair_logits(part, v, self.weight, self.bias) for part in u.split(size)])
+
+    def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the mean of the logits of (i, j) and (j, i)."""
+        return (self.ordered_logits(rows, columns) + self.ordered_logits(columns, rows).T) / 2
+
+    def row_blocks(self, size: int = 256) -> Iterator[Tensor]:
+        """Yield the symmetric logits row block by row block, (size, N) each."""
+        every = torch.arange(len(self))
+        for rows in every.split(size):
+            yield self.logits(rows, every)

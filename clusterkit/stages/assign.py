@@ -1,0 +1,69 @@
+"""assign: a trained network on other images."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clusterkit.artifacts.assignments import Assignment, write_assignments
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.config import AssignConfig, Context
+from clusterkit.datasets.catalogue import load_like
+from clusterkit.device import choose_device, describe
+from clusterkit.errors import UsageError
+from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.predict import predict
+from clusterkit.networks.stored import read_cluster_nets
+
+OUTPUT = "assignments.h5"
+
+
+@dataclass(frozen=True)
+class AssignResult:
+    artifact: Path
+    dataset: str
+
+
+def run(config: AssignConfig, context: Context) -> AssignResult:
+    """Assign the images of a data set by the networks of `cluster` or `adapt`; write an assignments file.
+
+    A single network takes every subset; of several, each takes the subset it was trained on, or `config.subset`
+    names one for all.
+    """
+    device = choose_device(context.device)
+    path = model_path(config.model, context)
+    model_header, networks = read_cluster_nets(path)
+    first = next(iter(networks.values()))
+    data = load_like(config.dataset, first.architecture.shape, context.data, offline=context.offline)
+    assignments = {}
+    for subset in data.subsets:
+        network = choose_network(networks, config, subset.name, path)
+        prob = predict(network.to(device), subset.to(device), device)
+        assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
+    extra: dict[str, Any] = {name: model_header.extra.get(name) for name in ("uses_target_labels", "classes")}
+    header = Header(
+        "assignments", "assign", resolved(replace(config, dataset=data.name)), context.seed, describe(device),
+        data.to_header(), {"model": sha256(path)}, extra,
+    )  # fmt: skip
+    output = context.path(OUTPUT)
+    write_assignments(output, header, assignments)
+    return AssignResult(output, data.name)
+
+
+def model_path(name: str, context: Context) -> Path:
+    """Return where a model lies: as given, or else in the work folder."""
+    given = Path(name)
+    return given if given.exists() or given.name != name else context.path(name)
+
+
+def choose_network(networks: dict[str, ClusterNet], config: AssignConfig, subset: str, path: Path) -> ClusterNet:
+    """Return the network for a subset. Raises UsageError where it is not clear which one that is."""
+    wanted = config.subset or (subset if subset in networks else None)
+    if wanted is None and len(networks) == 1:
+        return next(iter(networks.values()))
+    if wanted not in networks:
+        raise UsageError(
+            f"{path} holds {len(networks)} networks and none for '{wanted or subset}'; "
+            f"choose one with --subset: {', '.join(networks)}"
+        )
+    return networks[wanted]

@@ -1,0 +1,179 @@
+"""cluster: from pairs to clusters, one problem a subset."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clusterkit.artifacts.assignments import Assignment, write_assignments
+from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import Array, read_hdf5
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
+from clusterkit.config import ClusterConfig, Context, Method
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.device import choose_device, describe
+from clusterkit.errors import InputError, UsageError
+from clusterkit.methods import METHODS
+from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.networks.stored import state_of
+from clusterkit.pairs.constraints import constrain, read_constraints
+from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.stored import from_group
+from clusterkit.training import StateFolder
+
+log = logging.getLogger("clusterkit")
+
+OUTPUT = "assignments.h5"
+NETWORK = "ccn.safetensors"
+
+
+@dataclass(frozen=True)
+class ClusterResult:
+    """`clusters` holds, by subset, how many clusters are not empty."""
+
+    artifact: Path
+    dataset: str
+    clusters: dict[str, int]
+    network: Path | None = None
+
+
+def run(config: ClusterConfig, context: Context) -> ClusterResult:
+    """Sort each subset into at most K clusters; write `assignments.h5` and, for a network, `ccn.safetensors`."""
+    device = choose_device(context.device)
+    given = read_pairs(config, context)
+    data = load_for(config, context, given)
+    config = replace(config, dataset=data.name)
+    constraints = [] if config.constraints is None else read_constraints(config.constraints)
+    check_constraints(constraints, data, config)
+    fields = data.to_header()
+    states = StateFolder(context.path(OUTPUT), context.resume)
+    key = run_key("cluster", resolved(config), fields, given.inputs, describe(device))
+    results: dict[str, Clustering] = {}
+    for subset in data.subsets:
+        source = given.source(subset, config)
+        pairs = None if source is None else constrain(source, subset.ids, constraints)
+        k = number_of_clusters(config.k, subset, data.name)
+        problem = Problem(
+            subset, data.kind, data.shape, k, pairs, config, context.seed, device,
+            states.file(subset.name), key, context.resume,
+        )  # fmt: skip
+        results[subset.name] = METHODS[config.method](problem)
+        found = len(set(results[subset.name].cluster.tolist()))
+        log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), found)
+
+    networks = {title: result.network for title, result in results.items() if result.network is not None}
+    # "known" took one number from the target's labels: how many classes there are.
+    extra: dict[str, Any] = {"uses_target_labels": uses_labels(config), "classes": None}
+    ccn_path = context.path(NETWORK)
+    inputs = dict(given.inputs)
+    if networks:
+        architectures = {title: network.architecture.to_header() for title, network in networks.items()}
+        ccn_header = Header(
+            "ccn", "cluster", resolved(config), context.seed, describe(device), fields, inputs,
+            {**extra, "networks": architectures},
+        )  # fmt: skip
+        write_checkpoint(ccn_path, ccn_header, state_of(networks))
+        inputs["ccn"] = sha256(ccn_path)
+    header = Header("assignments", "cluster", resolved(config), context.seed, describe(device), fields, inputs, extra)
+    assignments = {
+        subset.name: Assignment(subset.ids.numpy(), results[subset.name].cluster, results[subset.name].prob)
+        for subset in data.subsets
+    }
+    write_assignments(context.path(OUTPUT), header, assignments)
+    states.remove()
+    counts = {title: len(set(result.cluster.tolist())) for title, result in results.items()}
+    return ClusterResult(context.path(OUTPUT), data.name, counts, ccn_path if networks else None)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The pair information of a run: that of a file, by subset, or the labels (`groups` None)."""
+
+    header: Header | None
+    path: Path | None
+    groups: dict[str, dict[str, Array]] | None
+    inputs: dict[str, str]
+
+    def source(self, subset: Subset, config: ClusterConfig) -> PairSource | None:
+        if config.method is Method.KMEANS:
+            return None
+        if self.groups is None:
+            if subset.labels is None:
+                raise InputError(f"--pairs labels: {config.dataset} has no labels")
+            return LabelPairs(subset.labels)
+        group = self.groups.get(subset.name)
+        if group is None or group["id"].tolist() != subset.ids.tolist():
+            raise InputError(
+                f"{self.path}: has no pairs of {config.dataset}; run: clusterkit predict-pairs {config.dataset}"
+            )
+        return from_group(group)
+
+
+def pairs_path(name: str, context: Context) -> Path:
+    """Return where a pairs file lies: the default name in the work folder, any other as it is given."""
+    return context.path(name) if name == ClusterConfig.pairs else Path(name)
+
+
+def read_pairs(config: ClusterConfig, context: Context) -> Given:
+    """Read the pairs that the configuration asks for and check that they belong to the G in the work folder."""
+    inputs = {}
+    if config.constraints is not None:
+        inputs["constraints"] = sha256(config.constraints) if config.constraints.is_file() else ""
+    if config.pairs == "labels" or (config.method is Method.KMEANS and config.dataset is not None):
+        return Given(None, None, None, inputs)
+    path = pairs_path(config.pairs, context)
+    header, groups = read_hdf5(path, "pairs")
+    if config.pairs == ClusterConfig.pairs:
+        check_made_from(header, path, "g", context.path("g.safetensors"))
+    return Given(header, path, groups, {**inputs, "pairs": sha256(path)})
+
+
+def load_for(config: ClusterConfig, context: Context, given: Given) -> Dataset:
+    """Load the data set that is asked for, or the one that the pairs are of, in the form G saw it."""
+    header = given.header
+    if header is None:
+        if config.dataset is None:
+            raise UsageError("--pairs labels: name the data set too, as in: cluster mnist_train --pairs labels")
+        return load_dataset(config.dataset, context.data, offline=context.offline)
+    name = config.dataset or header.dataset["name"]
+    data = load_like(name, header.extra["shape"], context.data, offline=context.offline)
+    assert given.path is not None
+    check_dataset(header, given.path, name, data.fingerprint)
+    return data
+
+
+def number_of_clusters(k: str, subset: Subset, name: str) -> int:
+    """Turn `--k` into a number for one subset. Raises UsageError for one that cannot be."""
+    if k == "known":
+        if subset.labels is None:
+            raise UsageError(f"--k known: {name} has no labels to count classes in; give a number")
+        return len(subset.labels.unique())
+    if not k.isdecimal():
+        raise UsageError(f"--k {k}: give a number of clusters, or known (an oracle: it counts the target's classes)")
+    number = int(k)
+    if number < 2:
+        raise UsageError(f"--k {k}: at least 2 clusters are needed")
+    if number > len(subset):
+        raise UsageError(f"--k {k}: more clusters than {name} has images in {subset.name} ({len(subset)})")
+    return number
+
+
+def uses_labels(config: ClusterConfig) -> str:
+    """Return what a run takes from the target's labels, in words for the header."""
+    if config.pairs == "labels":
+        return "pairs"
+    return "number of classes" if config.k == "known" else "no"
+
+
+def check_constraints(constraints: list[tuple[int, int, float]], data: Dataset, config: ClusterConfig) -> None:
+    """Raise InputError for a constraint on an id that the data set does not have; say when k-means ignores them."""
+    ids = {int(item) for subset in data.subsets for item in subset.ids}
+    for a, b, _ in constraints:
+        if a not in ids or b not in ids:
+            raise InputError(f"{config.constraints}: no item {a if a not in ids else b} in {data.name}")
+    if config.method is Method.KMEANS and constraints:
+        raise UsageError("--constraints: k-means uses no pairs; use --method ccn or spectral")

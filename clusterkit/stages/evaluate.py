@@ -1,0 +1,160 @@
+"""evaluate: assignments or G against the truth, where there is one."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clusterkit.artifacts.assignments import Assignment, read_assignments
+from clusterkit.artifacts.files import sha256, write_text
+from clusterkit.artifacts.header import Header, canonical, resolved
+from clusterkit.artifacts.lineage import check_dataset
+from clusterkit.config import Context, EvaluateConfig
+from clusterkit.datasets.base import Dataset
+from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.errors import InputError, UsageError
+from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
+from clusterkit.metrics.n_way import n_way
+from clusterkit.metrics.pairs import pair_scores
+from clusterkit.networks.stored import read_g
+from clusterkit.pairs.g import g_pairs
+
+log = logging.getLogger("clusterkit")
+
+OUTPUT = "evaluation.json"
+NOTES = {
+    "acc": "one-to-one Hungarian matching of clusters and classes; items of unmatched clusters are errors",
+    "nmi": "mutual information over the geometric mean of the entropies",
+    "ndc": "clusters of at least N / K items",
+    "adif": "absolute difference of ndc and the number of classes",
+    "accuracy": "share of items given their own class, nothing is matched",
+}
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """`scores` by subset and name, `mean` over the subsets."""
+
+    artifact: Path
+    dataset: str
+    scores: dict[str, dict[str, float]]
+    mean: dict[str, float]
+
+
+def run(config: EvaluateConfig, context: Context) -> EvaluateResult:
+    """Evaluate an assignments file, or with `config.g` a similarity network; write `evaluation.json`."""
+    return evaluate_g(config, context) if config.g is not None else evaluate_assignments(config, context)
+
+
+def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateResult:
+    """Join the true labels to the assignments by id and score each subset."""
+    default = config.assignments == EvaluateConfig.assignments
+    path = context.path(config.assignments) if default else Path(config.assignments)
+    header, assignments = read_assignments(path)
+    name = header.dataset["name"]
+    data = load_dataset(
+        name, context.data, offline=context.offline, size=header.dataset["size"],
+        channels=header.dataset["channels"],
+    )  # fmt: skip
+    check_dataset(header, path, name, data.fingerprint)
+    classes = header.extra.get("classes")
+    scores = {}
+    for subset in data.subsets:
+        if subset.labels is None:
+            raise InputError(f"data set {name} has no labels to evaluate against; its clusters are in {path}")
+        if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
+            raise InputError(f"{path}: does not hold the items of {name}; run: clusterkit cluster {name}")
+        scores[subset.name] = cluster_scores(assignments[subset.name], subset.labels.numpy(), data, classes)
+        warn_degenerate(assignments[subset.name], subset.name)
+    if header.extra.get("uses_target_labels") not in (None, "no"):
+        log.warning("the clustering used the target's labels: %s", header.extra["uses_target_labels"])
+    return finish(config, context, data, {"assignments": sha256(path)}, scores, "cpu")
+
+
+def cluster_scores(
+    assignment: Assignment, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str] | None
+) -> dict[str, float]:
+    """Return the scores of one subset; accuracy without matching where the outputs are `classes`."""
+    count = len(np.unique(labels))
+    dominant = ndc(assignment.cluster, assignment.k)
+    scores = {
+        "acc": accuracy(assignment.cluster, labels),
+        "nmi": nmi(assignment.cluster, labels),
+        "ari": ari(assignment.cluster, labels),
+        "ndc": float(dominant),
+        "adif": float(abs(dominant - count)),
+        "clusters": float(len(np.unique(assignment.cluster[assignment.cluster >= 0]))),
+        "classes": float(count),
+    }
+    if classes is not None:
+        named = np.array([*classes, None])[assignment.cluster]
+        scores["accuracy"] = float((named == np.array(data.classes)[labels]).mean())
+    return scores
+
+
+def warn_degenerate(assignment: Assignment, name: str) -> None:
+    """Say when a clustering is next to none: one cluster, or nearly everything in one."""
+    sizes = np.bincount(assignment.cluster[assignment.cluster >= 0], minlength=1)
+    largest = sizes.max() / max(1, len(assignment.cluster))
+    if (sizes > 0).sum() < 2 or largest > 0.9:
+        log.warning("%s: degenerate clustering, %.0f %% of the items are in one cluster", name, 100 * largest)
+    if (assignment.cluster < 0).any():
+        log.warning("%s: %d items are in no cluster", name, int((assignment.cluster < 0).sum()))
+
+
+def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
+    """Score G's pairs within each subset, and its N-way one-shot tests over all classes."""
+    device = choose_device(context.device)
+    assert config.g is not None
+    path = context.path(config.g) if config.g == "g.safetensors" else Path(config.g)
+    header, network = read_g(path)
+    name = config.dataset or header.extra.get("target")
+    if name is None:
+        raise UsageError(f"name the data set: {header.dataset['name']}, which G was trained on, has no target")
+    data = load_like(name, network.architecture.shape, context.data, offline=context.offline)
+    if data.labels is None:
+        raise InputError(f"data set {name} has no labels to evaluate against")
+    scores = {
+        subset.name: pair_scores(g_pairs(network, subset.to(device), config.bn, device), subset.labels)
+        for subset in data.subsets
+        if subset.labels is not None
+    }
+    result_mean = mean_scores(scores)
+    everything = data.union()
+    pairs = g_pairs(network, everything.to(device), config.bn, device)
+    classes = len(data.labels.unique())
+    for ways in config.ways:
+        if ways > classes:
+            log.warning("--ways %d is left out: %s has %d classes", ways, name, classes)
+            continue
+        generator = torch.Generator().manual_seed(derive_seed(context.seed, "n-way", ways))
+        result_mean[f"{ways}_way"] = n_way(pairs, data.labels, ways, config.episodes, generator)
+    return finish(config, context, data, {"g": sha256(path)}, scores, describe(device), result_mean)
+
+
+def mean_scores(scores: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each score over the subsets."""
+    names = next(iter(scores.values()))
+    return {name: float(np.mean([subset[name] for subset in scores.values()])) for name in names}
+
+
+def finish(
+    config: EvaluateConfig, context: Context, data: Dataset, inputs: dict[str, str],
+    scores: dict[str, dict[str, float]], device: str, mean: dict[str, float] | None = None,
+) -> EvaluateResult:  # fmt: skip
+    """Write `evaluation.json` and return what it says."""
+    mean = mean_scores(scores) if mean is None else mean
+    header = Header("evaluation", "evaluate", resolved(config), context.seed, device, data.to_header(), inputs)
+    content = {
+        "subsets": scores,
+        "mean": mean,
+        "notes": {name: NOTES[name] for name in mean if name in NOTES},
+    }
+    text = canonical({"clusterkit": header.fields({}), **content})
+    output = context.path(OUTPUT)
+    write_text(output, text + "\n")
+    return EvaluateResult(output, data.name, scores, mean)

@@ -1,0 +1,134 @@
+"""train-g: from a labelled set A to the similarity network G (L2C, section 4.1)."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import run_key
+from clusterkit.augment import augment, quarter_turns
+from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.errors import InputError
+from clusterkit.metrics.pairs import pair_scores
+from clusterkit.networks.build import Architecture, SimilarityNet
+from clusterkit.networks.predict import mean_and_std
+from clusterkit.pairs.g import g_pairs
+from clusterkit.sampling import ClassBalanced
+from clusterkit.training import Plan, StateFolder, batches_of, fit
+
+log = logging.getLogger("clusterkit")
+
+OUTPUT = "g.safetensors"
+HELD_OUT = 0.05
+"""The share of A's classes kept out of the training to measure G on."""
+TURNED = 100
+"""From how many classes on a batch's characters are turned: among few, a turned 6 is a 9."""
+
+
+@dataclass(frozen=True)
+class TrainGResult:
+    artifact: Path
+    held_out: dict[str, float]
+
+
+def run(config: TrainGConfig, context: Context) -> TrainGResult:
+    """Train G on all pairs of class-balanced batches and write `g.safetensors`.
+
+    Raises InputError for a set without labels or with one class only.
+    """
+    device = choose_device(context.device)
+    channels = 3 if config.pretrained else None
+    data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
+    everything = data.union()
+    labels = checked_labels(data)
+    present = labels.unique()
+    held = held_out_classes(present, context.seed)
+    training = labels.masked_fill(torch.isin(labels, held), -1)
+
+    mean, std = mean_and_std(everything)
+    torch.manual_seed(derive_seed(context.seed, "train-g"))
+    architecture = Architecture(config.backbone, data.shape, mean, std, config.hidden)
+    network = SimilarityNet(architecture, pretrained=config.pretrained).to(device)
+    items = everything.to(device)
+    batch = config.classes_per_batch * config.images_per_class
+    steps = max(1, int((training >= 0).sum()) // batch)
+    groups = [subset.labels.unique() for subset in data.subsets if subset.labels is not None]
+    sampler = ClassBalanced(training, groups, config.classes_per_batch, config.images_per_class, steps)
+    if sampler.classes < config.classes_per_batch:
+        log.info("train-g: batches of %d classes, all there are to train on", sampler.classes)
+    turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED
+
+    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        index, x = batch
+        x = quarter_turns(x, sampler.classes, generator) if turned else x
+        target = labels[index].to(device)
+        similar = (target[:, None] == target[None]).to(x)
+        logits = network(augment(x, data.kind, generator))
+        return {"loss": F.binary_cross_entropy_with_logits(logits, similar)}
+
+    output = context.path(OUTPUT)
+    states = StateFolder(output, context.resume)
+    fields = data.to_header()
+    key = run_key("train-g", resolved(config), fields, describe(device))
+    plan = Plan(
+        "train-g",
+        config.epochs,
+        steps,
+        config.learning_rate,
+        context.seed,
+        states.file("g"),
+        key,
+        context.resume,
+    )
+    history = fit(network, lambda generator: batches_of(items, sampler, generator, device), step, plan)
+
+    scores = held_out_scores(network, everything, labels, held, device)
+    extra = {
+        "network": architecture.to_header(),
+        "target": data.target,
+        "held_out": scores,
+        "history": history,
+    }
+    header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, extra=extra)
+    write_checkpoint(output, header, network.state_dict())
+    states.remove()
+    return TrainGResult(output, scores)
+
+
+def checked_labels(data: Dataset) -> Tensor:
+    """Return all labels. Raises InputError where there are none, or one class only."""
+    labels = data.labels
+    if labels is None:
+        raise InputError(f"data set {data.name} has no labels; train-g learns from a labelled one")
+    if len(labels.unique()) < 2:
+        raise InputError(f"data set {data.name} has one class only; train-g needs at least two")
+    return labels
+
+
+def held_out_classes(present: Tensor, seed: int) -> Tensor:
+    """Return the classes to measure on: a twentieth, at least two, and none where fewer than ten classes exist."""
+    if len(present) < 10:
+        return present[:0]
+    generator = torch.Generator().manual_seed(derive_seed(seed, "held out"))
+    count = max(2, round(HELD_OUT * len(present)))
+    return present[torch.randperm(len(present), generator=generator)[:count]]
+
+
+def held_out_scores(
+    network: SimilarityNet, everything: Subset, labels: Tensor, held: Tensor, device: torch.device
+) -> dict[str, float]:
+    """Return pair precision and recall on the held-out classes, with their own batch-norm statistics."""
+    where = torch.isin(labels, held).nonzero()[:, 0]
+    if not len(where):
+        return {}
+    images = everything.images[where] if isinstance(everything.images, Tensor) else everything.images.take(where)
+    part = Subset("held out", images, everything.ids[where], labels[where])
+    return pair_scores(g_pairs(network, part, BatchNorm.TARGET, device), labels[where])

@@ -1,0 +1,172 @@
+"""The one training loop. Its state, its checkpoints on the way and its resumption live here and nowhere else."""
+
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
+from clusterkit.artifacts.header import Header
+from clusterkit.augment import to_float
+from clusterkit.datasets.base import Subset
+from clusterkit.device import seeded
+from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.sampling import Sampler
+
+log = logging.getLogger("clusterkit")
+
+WARM_UP = 0.05
+Batch = TypeVar("Batch")
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train, and where the state is kept.
+
+    `key` names everything that the run depends on, so that a state is never carried into another run.
+    """
+
+    title: str
+    epochs: int
+    steps: int
+    learning_rate: float
+    seed: int
+    state: Path
+    key: str
+    resume: bool = False
+
+
+def batches_of(
+    subset: Subset, sampler: Sampler, generator: torch.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield an epoch's positions (B,) and items, images scaled to 0..1, on the device."""
+    indices = list(sampler.epoch(generator))
+    for index, items in zip(indices, subset.batches(indices, device), strict=True):
+        yield index, to_float(items)
+
+
+def fit(
+    network: nn.Module,
+    batches: Callable[[torch.Generator], Iterator[Batch]],
+    step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
+    plan: Plan,
+) -> History:
+    """Train a network in place; return the mean of each loss in each epoch.
+
+    `batches` yields `plan.steps` batches an epoch; `step` turns one into losses by name, which are added up. Adam,
+    with a short linear warm-up and a cosine to zero. All randomness of an epoch follows from the seed and the
+    epoch's number, so a run that goes on from a saved state ends in the same bytes.
+    """
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, fused=fused)
+    history = _restore(network, optimizer, plan) if plan.resume else []
+    for epoch in range(len(history), plan.epochs):
+        start = time.monotonic()
+        generator = seeded(plan.seed, plan.title, epoch)
+        network.train()
+        totals: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches(generator)):
+            _set_rate(optimizer, plan, epoch * plan.steps + number)
+            losses = step(batch, generator)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            optimizer.step()
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0) + value.detach()
+        means = {name: float(total) / plan.steps for name, total in totals.items()}
+        if not all(math.isfinite(mean) for mean in means.values()):
+            raise ClusterkitError(
+                f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
+            )
+        history.append(means)
+        _save(network, optimizer, plan, history)
+        shown = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+        log.info(
+            "%s: epoch %d/%d, %s (%.0f s)",
+            plan.title,
+            epoch + 1,
+            plan.epochs,
+            shown,
+            time.monotonic() - start,
+        )
+    network.eval()
+    return history
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
+    total = plan.epochs * plan.steps
+    warm = max(1, round(WARM_UP * total))
+    rise = (step + 1) / warm
+    fall = (1 + math.cos(math.pi * (step - warm) / max(1, total - warm))) / 2
+    factor = rise if step < warm else fall
+    for group in optimizer.param_groups:
+        group["lr"] = plan.learning_rate * factor
+
+
+def _save(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, history: History) -> None:
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    extra = {"key": plan.key, "history": history}
+    header = Header("state", plan.title, {}, plan.seed, "any", extra=extra)
+    write_checkpoint(plan.state, header, tensors, durable=False)
+
+
+def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> History:
+    """Take up a saved state; return its history, empty where there is none."""
+    if not plan.state.exists():
+        return []
+    header, tensors = read_checkpoint(plan.state, "state")
+    if header.extra.get("key") != plan.key:
+        raise InputError(
+            f"{plan.state}: the state of a run with other settings, inputs or seed; repeat the command that was "
+            "interrupted, or start again without --resume"
+        )
+    network.load_state_dict(
+        {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+    )
+    states: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, entry = name.split(".", 2)
+            states.setdefault(int(number), {})[entry] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    history: History = header.extra["history"]
+    log.info("%s: resumed after epoch %d", plan.title, len(history))
+    return history
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """The folder beside an output in which its training keeps its state, one file a network.
+
+    Without `resume` a folder left by an interrupted run is removed at the start, which is said.
+    """
+
+    output: Path
+    resume: bool
+    files: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.path.exists() and not self.resume:
+            log.info("%s: discarding the state of an interrupted run (--resume would go on with it)", self.output)
+            self.remove()
+
+    @property
+    def path(self) -> Path:
+        return self.output.with_name(f".{self.output.name}.state")
+
+    def file(self, name: str) -> Path:
+        return self.path / f"{name}.safetensors"
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
