@@ -94,6 +94,12 @@ class Context:
         """Return the place of an artifact in the work folder."""
         return self.workdir / name
 
+    def find(self, name: str) -> Path:
+        """Return the place of a file to read: a bare name is looked for in the work folder first."""
+        inside, given = self.workdir / name, Path(name)
+        bare = given.name == name
+        return inside if bare and (inside.exists() or not given.exists()) else given
+
 
 @dataclass(frozen=True)
 class TrainGConfig:

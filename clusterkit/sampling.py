@@ -34,6 +34,20 @@ class Shuffled:
         yield from torch.cat([order, order[:short]]).split(self.batch_size)
 
 
+@dataclass(frozen=True)
+class Endless:
+    """`steps` batches an epoch of a set of any size, one random order after another."""
+
+    count: int
+    batch_size: int
+    steps: int
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
+        needed = self.steps * self.batch_size
+        orders = [torch.randperm(self.count, generator=generator) for _ in range(-(-needed // self.count))]
+        yield from torch.cat(orders)[:needed].split(self.batch_size)
+
+
 class ClassBalanced:
     """Batches of `classes` random classes with `images` random items of each, items of a class side by side.
 

@@ -3,7 +3,7 @@
 import typer
 
 from clusterkit import __version__
-from clusterkit.cli import cluster, predict_pairs, train_g
+from clusterkit.cli import adapt, assign, cluster, datasets, demo, estimate_k, evaluate, inspect, predict_pairs, train_g
 
 app = typer.Typer(
     help="""Category discovery by transfer: learn on labelled images what makes two alike, carry that to unlabelled
@@ -30,5 +30,5 @@ def root(
     """Print the version, or leave everything to the commands."""
 
 
-for command in (train_g, predict_pairs, cluster):
+for command in (train_g, predict_pairs, cluster, estimate_k, evaluate, assign, adapt, demo, inspect, datasets):
     command.register(app)

@@ -214,3 +214,26 @@ def fingerprint(raw: Raw, ids: Tensor) -> str:
             digest.update(f"{name}\0{path.stat().st_size}\n".encode())
     digest.update(ids.contiguous().numpy().data)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the listing: `state` is embedded, present, absent or yours."""
+
+    name: str
+    state: str
+    about: str
+    files: list[str]
+
+
+def listing(root: Path) -> list[Row]:
+    """Return every data set there is, with whether its files lie under `root`."""
+    rows = []
+    for name, source in SOURCES.items():
+        files = source.files(root)
+        state = "embedded" if not files else "present" if all(path.exists() for path in files) else "absent"
+        rows.append(Row(name, state, source.about, [str(path) for path in files]))
+    for name, source in PREFIXES.items():
+        arguments = "|".join(source.subsets) or ("PATH" if name == "folder" else "FILE.npz")
+        rows.append(Row(f"{name}:{arguments}", "embedded" if source.subsets else "yours", source.about, []))
+    return rows

@@ -31,7 +31,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     names one for all.
     """
     device = choose_device(context.device)
-    path = model_path(config.model, context)
+    path = context.find(config.model)
     model_header, networks = read_cluster_nets(path)
     first = next(iter(networks.values()))
     data = load_like(config.dataset, first.architecture.shape, context.data, offline=context.offline)
@@ -48,12 +48,6 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     output = context.path(OUTPUT)
     write_assignments(output, header, assignments)
     return AssignResult(output, data.name)
-
-
-def model_path(name: str, context: Context) -> Path:
-    """Return where a model lies: as given, or else in the work folder."""
-    given = Path(name)
-    return given if given.exists() or given.name != name else context.path(name)
 
 
 def choose_network(networks: dict[str, ClusterNet], config: AssignConfig, subset: str, path: Path) -> ClusterNet:

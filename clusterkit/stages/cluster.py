@@ -113,11 +113,6 @@ class Given:
         return from_group(group)
 
 
-def pairs_path(name: str, context: Context) -> Path:
-    """Return where a pairs file lies: the default name in the work folder, any other as it is given."""
-    return context.path(name) if name == ClusterConfig.pairs else Path(name)
-
-
 def read_pairs(config: ClusterConfig, context: Context) -> Given:
     """Read the pairs that the configuration asks for and check that they belong to the G in the work folder."""
     inputs = {}
@@ -125,9 +120,9 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
         inputs["constraints"] = sha256(config.constraints) if config.constraints.is_file() else ""
     if config.pairs == "labels" or (config.method is Method.KMEANS and config.dataset is not None):
         return Given(None, None, None, inputs)
-    path = pairs_path(config.pairs, context)
+    path = context.find(config.pairs)
     header, groups = read_hdf5(path, "pairs")
-    if config.pairs == ClusterConfig.pairs:
+    if path.parent == context.workdir:
         check_made_from(header, path, "g", context.path("g.safetensors"))
     return Given(header, path, groups, {**inputs, "pairs": sha256(path)})
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from clusterkit.artifacts.assignments import Assignment, read_assignments
-from clusterkit.artifacts.files import sha256, write_text
-from clusterkit.artifacts.header import Header, canonical, resolved
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import check_dataset
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
@@ -52,8 +53,7 @@ def run(config: EvaluateConfig, context: Context) -> EvaluateResult:
 
 def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Join the true labels to the assignments by id and score each subset."""
-    default = config.assignments == EvaluateConfig.assignments
-    path = context.path(config.assignments) if default else Path(config.assignments)
+    path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     name = header.dataset["name"]
     data = load_dataset(
@@ -110,7 +110,7 @@ def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Score G's pairs within each subset, and its N-way one-shot tests over all classes."""
     device = choose_device(context.device)
     assert config.g is not None
-    path = context.path(config.g) if config.g == "g.safetensors" else Path(config.g)
+    path = context.find(config.g)
     header, network = read_g(path)
     name = config.dataset or header.extra.get("target")
     if name is None:
@@ -149,12 +149,7 @@ def finish(
     """Write `evaluation.json` and return what it says."""
     mean = mean_scores(scores) if mean is None else mean
     header = Header("evaluation", "evaluate", resolved(config), context.seed, device, data.to_header(), inputs)
-    content = {
-        "subsets": scores,
-        "mean": mean,
-        "notes": {name: NOTES[name] for name in mean if name in NOTES},
-    }
-    text = canonical({"clusterkit": header.fields({}), **content})
+    notes = {name: NOTES[name] for name in mean if name in NOTES}
     output = context.path(OUTPUT)
-    write_text(output, text + "\n")
+    write_json(output, header, {"subsets": scores, "mean": mean, "notes": notes})
     return EvaluateResult(output, data.name, scores, mean)

@@ -134,7 +134,6 @@ def test_a_truncated_image_is_named(place):
 
 
 def test_a_real_alphabet_is_turned_bright(real_data):
-    place = real_data / "omniglot-py" / "images_evaluation" / "Angelic"
-    ours, catalogued = read(place, size=32), load_dataset("omniglot_eval/Angelic", real_data, offline=True)
-    assert torch.equal(ours.union().images, catalogued.union().images)
-    assert ours.labels.tolist() == catalogued.labels.tolist()
+    found = read(real_data / "omniglot-py" / "images_evaluation" / "Angelic", size=32)
+    assert (len(found), len(found.classes), found.shape) == (400, 20, (1, 32, 32))
+    assert found.union().images.float().mean() < 64

@@ -1,0 +1,26 @@
+"""clusterkit datasets"""
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, with_common
+
+EXAMPLE = "Example: clusterkit datasets --data ~/datasets"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("datasets", epilog=EXAMPLE)(with_common(datasets))
+
+
+def datasets(common: Common) -> None:
+    """List the data sets by name, with what is present under --data.
+
+    A name is NAME[/SUBSET][@CLASSES]: omniglot_eval/Angelic, cifar10_train@0-4.
+    """
+    from clusterkit.datasets.catalogue import listing
+
+    rows = listing(common.context.data)
+    width = max(len(row.name) for row in rows)
+    lines = [f"{row.name:{width}}  {row.state:8}  {row.about}" for row in rows]
+    fields = {row.name: {"state": row.state, "about": row.about, "files": row.files} for row in rows}
+    console.result(lines, fields, common.as_json)

@@ -1,0 +1,41 @@
+"""clusterkit estimate-k"""
+
+from typing import Annotated
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, with_common
+from clusterkit.config import EstimateKConfig
+
+EXAMPLE = "Example: clusterkit estimate-k"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("estimate-k", epilog=EXAMPLE)(with_common(estimate_k))
+
+
+def estimate_k(
+    common: Common,
+    assignments: Annotated[
+        str, typer.Option(help="A clustering with more outputs than categories, as cluster --k 100 makes.")
+    ] = EstimateKConfig.assignments,
+    pairs: Annotated[str, typer.Option(help="The pairs it was made from.")] = EstimateKConfig.pairs,
+) -> None:
+    """Say how many categories there are; write k.json.
+
+    Three estimators that use no label: dominant clusters, eigengap, average linkage. stdout has the recommended one,
+    stderr and k.json all of them and their spread.
+    """
+    from clusterkit.stages import estimate_k as stage
+
+    done = stage.run(EstimateKConfig(assignments, pairs), common.context)
+    single = len(done.recommended) == 1
+    lines = [str(k) if single else f"{title}\t{k}" for title, k in done.recommended.items()]
+    fields = {
+        "artifact": str(done.artifact),
+        "estimator": stage.RECOMMENDED,
+        "recommended": done.recommended,
+        "estimates": done.estimates,
+    }
+    console.result(lines, fields, common.as_json)

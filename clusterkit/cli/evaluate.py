@@ -1,0 +1,66 @@
+"""clusterkit evaluate"""
+
+from typing import Annotated
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, with_common
+from clusterkit.config import BatchNorm, EvaluateConfig
+from clusterkit.errors import GateError, UsageError
+
+EXAMPLE = "Example: clusterkit evaluate --fail-under acc=0.8"
+
+WAYS = list(EvaluateConfig.ways)
+NO_GATES: list[str] = []
+
+
+def register(app: typer.Typer) -> None:
+    app.command("evaluate", epilog=EXAMPLE)(with_common(evaluate))
+
+
+def evaluate(
+    common: Common,
+    dataset: Annotated[
+        str | None, typer.Argument(help="With --g, the labelled set to test it on [default: its target].")
+    ] = None,
+    assignments: Annotated[str, typer.Option(help="The assignments to evaluate.")] = EvaluateConfig.assignments,
+    g: Annotated[str | None, typer.Option(help="Evaluate this G instead: its pairs and N-way tests.")] = None,
+    bn: Annotated[BatchNorm, typer.Option(help="With --g, whose batch-norm statistics it uses.")] = EvaluateConfig.bn,
+    ways: Annotated[list[int], typer.Option(min=2, help="With --g, N of an N-way test; may be repeated.")] = [
+        *EvaluateConfig.ways
+    ],
+    episodes: Annotated[
+        int, typer.Option(min=1, help="With --g, episodes of each N-way test.")
+    ] = EvaluateConfig.episodes,
+    fail_under: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="Exit with 4 if a mean score is lower; may be repeated.")
+    ] = NO_GATES,
+) -> None:
+    """Compare clusters, or a G, with the true labels; write evaluation.json.
+
+    ACC matches clusters to classes one to one; NMI is over the geometric mean of the entropies.
+    """
+    from clusterkit.stages import evaluate as stage
+
+    gates = [parse_gate(text) for text in fail_under]
+    done = stage.run(EvaluateConfig(assignments, g, dataset, bn, tuple(ways), episodes), common.context)
+    several = len(done.scores) > 1
+    lines = [f"{name}/{title}\t{value:.4f}" for title, part in done.scores.items() for name, value in part.items()]
+    means = [f"{name}\t{value:.4f}" for name, value in done.mean.items()]
+    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "subsets": done.scores, "mean": done.mean}
+    console.result([*(lines if several else []), *means], fields, common.as_json)
+    for name, least in gates:
+        if name not in done.mean:
+            raise UsageError(f"--fail-under {name}: no such score here; there are {', '.join(done.mean)}")
+        if done.mean[name] < least:
+            raise GateError(f"--fail-under: {name} is {done.mean[name]:.4f}, below {least}")
+
+
+def parse_gate(text: str) -> tuple[str, float]:
+    """Take `acc=0.8` apart."""
+    name, sign, value = text.partition("=")
+    try:
+        return name, float(value if sign and name else "")
+    except ValueError as error:
+        raise UsageError(f"--fail-under {text}: write NAME=VALUE, as in acc=0.8") from error

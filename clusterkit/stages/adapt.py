@@ -1,0 +1,141 @@
+"""adapt: a classifier learned on one domain, carried to another (L2C, sections 4.3 and 5.2)."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.artifacts.assignments import Assignment, write_assignments
+from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import read_hdf5
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
+from clusterkit.augment import augment
+from clusterkit.config import AdaptConfig, AdaptMethod, Context
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.errors import InputError
+from clusterkit.losses import LOSSES
+from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.predict import mean_and_std, predict
+from clusterkit.networks.stored import state_of
+from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.stored import from_group
+from clusterkit.sampling import Endless
+from clusterkit.training import Plan, StateFolder, batches_of, fit
+
+log = logging.getLogger("clusterkit")
+
+OUTPUT = "adapted.h5"
+NETWORK = "adapted.safetensors"
+HIDDEN = 512
+EPOCH = 100
+"""Steps after which the state is kept and a line is shown: with two sets there is no natural epoch."""
+
+Batch = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class AdaptResult:
+    artifact: Path
+    network: Path
+    dataset: str
+
+
+def run(config: AdaptConfig, context: Context) -> AdaptResult:
+    """Train a classifier on labelled source and unlabelled target images; write it and its view of the target.
+
+    `source-only` minimises equation 8 on source batches alone; `ccn+` equation 7, the sum of equation 8 on the
+    source part and equation 9, the pair loss, on the target part of one mixed batch. The target's labels are never
+    read.
+    """
+    device = choose_device(context.device)
+    source = load_dataset(config.source, context.data, offline=context.offline)
+    target = load_like(config.target, source.shape, context.data, offline=context.offline)
+    labels, classes = class_numbers(source)
+    pairs, inputs = read_target_pairs(config, context, target)
+    s, t = source.union().to(device), target.union().to(device)
+
+    mean, std = mean_and_std(s)
+    torch.manual_seed(derive_seed(context.seed, "adapt"))
+    architecture = Architecture(config.backbone, source.shape, mean, std, HIDDEN, len(classes))
+    network = ClusterNet(architecture).to(device)
+    sampler_s, sampler_t = Endless(len(s), config.source_batch, EPOCH), Endless(len(t), config.target_batch, EPOCH)
+    loss = LOSSES[config.loss]
+
+    def batches(generator: torch.Generator) -> Iterator[Batch]:
+        return zip(
+            batches_of(s, sampler_s, generator, device), batches_of(t, sampler_t, generator, device), strict=True
+        )
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        (index_s, x_s), (index_t, x_t) = batch
+        truth = labels[index_s].to(device)
+        x_s = augment(x_s, source.kind, generator)
+        x_t = augment(x_t, target.kind, generator)
+        if pairs is None:
+            return {"classification": F.cross_entropy(network(x_s), truth)}
+        logits = network(torch.cat([x_s, x_t]))
+        similar = (pairs.logits(index_t, index_t) > 0).to(x_t)
+        return {
+            "classification": F.cross_entropy(logits[: len(x_s)], truth),
+            "cluster": loss(logits[len(x_s) :], similar, config.sigma),
+        }
+
+    states = StateFolder(context.path(OUTPUT), context.resume)
+    fields = {"source": source.to_header(), "target": target.to_header()}
+    key = run_key("adapt", resolved(config), fields, inputs, describe(device))
+    epochs = -(-config.steps // EPOCH)
+    plan = Plan("adapt", epochs, EPOCH, config.learning_rate, context.seed, states.file("adapted"), key, context.resume)
+    fit(network, batches, step, plan)
+
+    extra: dict[str, Any] = {"uses_target_labels": "no", "classes": list(classes), "source": source.to_header()}
+    common = ("adapt", resolved(config), context.seed, describe(device), target.to_header())
+    network_path = context.path(NETWORK)
+    networks = {"networks": {"all": architecture.to_header()}}
+    header = Header("adapted", *common, inputs, {**extra, **networks})
+    write_checkpoint(network_path, header, state_of({"all": network}))
+    assignments = {}
+    for subset in target.subsets:
+        prob = predict(network, subset.to(device), device)
+        assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
+    inputs = {**inputs, "adapted": sha256(network_path)}
+    write_assignments(context.path(OUTPUT), Header("assignments", *common, inputs, extra), assignments)
+    states.remove()
+    return AdaptResult(context.path(OUTPUT), network_path, target.name)
+
+
+def class_numbers(source: Dataset) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the labels of the source counted among its present classes, and those classes' names."""
+    labels = source.labels
+    if labels is None:
+        raise InputError(f"data set {source.name} has no labels; adapt learns its classes from the source")
+    present = labels.unique()
+    if len(present) < 2:
+        raise InputError(f"data set {source.name} has one class only; adapt needs at least two")
+    return torch.searchsorted(present, labels), tuple(source.classes[int(c)] for c in present)
+
+
+def read_target_pairs(
+    config: AdaptConfig, context: Context, target: Dataset
+) -> tuple[PairSource | None, dict[str, str]]:
+    """Return the target's pairs, None where the method uses none, and the hash of their file."""
+    if config.method is AdaptMethod.SOURCE_ONLY:
+        return None, {}
+    path = context.find(config.pairs)
+    header, groups = read_hdf5(path, "pairs")
+    if path.parent == context.workdir:
+        check_made_from(header, path, "g", context.path("g.safetensors"))
+    everything: Subset = target.union()
+    group = groups.get(everything.name)
+    if group is None or group["id"].tolist() != everything.ids.tolist():
+        raise InputError(f"{path}: has no pairs of {target.name}; run: clusterkit predict-pairs {target.name}")
+    check_dataset(header, path, target.name, target.fingerprint)
+    return from_group(group), {"pairs": sha256(path)}

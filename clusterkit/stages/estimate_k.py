@@ -1,0 +1,91 @@
+"""estimate-k: how many categories there are, by several estimators that use no label."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from clusterkit.artifacts.assignments import Assignment, read_assignments
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import read_hdf5
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.json_file import write_json
+from clusterkit.config import Context, EstimateKConfig
+from clusterkit.device import derive_seed
+from clusterkit.errors import InputError
+from clusterkit.metrics.clustering import ndc
+from clusterkit.metrics.k_estimates import eigengap, linkage_count
+from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.stored import from_group
+
+log = logging.getLogger("clusterkit")
+
+OUTPUT = "k.json"
+LARGEST = 4000
+"""Eigenvalues and linkage look at no more items than this."""
+RECOMMENDED = "ndc"
+
+
+@dataclass(frozen=True)
+class EstimateKResult:
+    """By subset: each estimator's K, and which is recommended."""
+
+    artifact: Path
+    estimates: dict[str, dict[str, int]]
+
+    @property
+    def recommended(self) -> dict[str, int]:
+        return {title: values[RECOMMENDED] for title, values in self.estimates.items()}
+
+
+def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
+    """Count dominant clusters, the eigengap and average-linkage groups of each subset; write `k.json`.
+
+    Raises InputError for assignments made at a known K, which would give it back, or from other pairs.
+    """
+    path, pairs_path = context.find(config.assignments), context.find(config.pairs)
+    header, assignments = read_assignments(path)
+    check_over_clustered(header, path)
+    _, groups = read_hdf5(pairs_path, "pairs")
+    if header.inputs.get("pairs") != sha256(pairs_path):
+        raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100")
+    estimates = {}
+    for title, assignment in assignments.items():
+        estimates[title] = estimate(assignment, from_group(groups[title]), title, context.seed)
+        shown = " ".join(f"{name} {value}" for name, value in estimates[title].items())
+        log.info("estimate-k %s: %s", title, shown)
+        if estimates[title]["ndc"] == assignment.k:
+            log.warning("%s: all %d clusters are in use; cluster again with a larger --k", title, assignment.k)
+    result = EstimateKResult(context.path(OUTPUT), estimates)
+    inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
+    written = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs)
+    content = {"estimates": estimates, "recommended": result.recommended, "estimator": RECOMMENDED}
+    write_json(result.artifact, written, content)
+    return result
+
+
+def check_over_clustered(header: Header, path: Path) -> None:
+    """Raise InputError where the assignments know how many classes there are, or are not a clustering at all."""
+    used = header.extra.get("uses_target_labels")
+    if used not in (None, "no"):
+        raise InputError(
+            f"{path}: was made with the target's {used}, which is no estimate; run: clusterkit cluster --k 100"
+        )
+    if header.stage != "cluster":
+        raise InputError(f"{path}: was made by {header.stage}; run: clusterkit cluster --k 100")
+
+
+def estimate(assignment: Assignment, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
+    """Return K by each estimator and `spread`, the largest less the smallest."""
+    some = torch.arange(len(pairs))
+    if len(some) > LARGEST:
+        generator = torch.Generator().manual_seed(derive_seed(seed, "estimate-k", title))
+        some = torch.randperm(len(pairs), generator=generator)[:LARGEST]
+    probability = torch.cat([pairs.logits(rows, some).sigmoid() for rows in some.split(512)]).double().numpy()
+    found = {
+        "ndc": ndc(assignment.cluster, assignment.k),
+        "eigengap": eigengap(probability),
+        "linkage": linkage_count(probability),
+    }
+    return {**found, "spread": max(found.values()) - min(found.values())}

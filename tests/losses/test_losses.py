@@ -1,0 +1,109 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from clusterkit.config import Loss
+from clusterkit.losses import LOSSES
+from clusterkit.losses.ccl import EPSILON
+
+Reference = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def kcl_pair_by_pair(logits: Tensor, similar: Tensor, sigma: float) -> Tensor:
+    p = logits.softmax(1)
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(len(p)):
+        for j in range(len(p)):
+            left, right = p[i].detach(), p[j]
+            divergence = sum((left[k] * (left[k] / right[k]).log() for k in range(p.shape[1])), torch.zeros(()))
+            hinge = torch.clamp(sigma - divergence, min=0)
+            total = total + similar[i, j] * divergence + (1 - similar[i, j]) * hinge
+    return total / len(p) ** 2
+
+
+def ccl_pair_by_pair(logits: Tensor, similar: Tensor, sigma: float) -> Tensor:
+    p = logits.softmax(1)
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(len(p)):
+        for j in range(len(p)):
+            together = sum((p[i, k] * p[j, k] for k in range(p.shape[1])), torch.zeros(()))
+            likely, unlikely = together + EPSILON, 1 - together + EPSILON
+            total = total - similar[i, j] * likely.log() - (1 - similar[i, j]) * unlikely.log()
+    return total / len(p) ** 2
+
+
+REFERENCES: dict[Loss, Reference] = {Loss.KCL: kcl_pair_by_pair, Loss.CCL: ccl_pair_by_pair}
+
+
+def random_case(size: int, k: int, spread: float, soft: bool, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = spread * torch.randn(size, k, generator=generator, dtype=torch.float64)
+    similar = torch.rand(size, size, generator=generator, dtype=torch.float64)
+    return logits, similar if soft else similar.round()
+
+
+def value_and_gradient(loss: Reference, logits: Tensor, similar: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    logits = logits.clone().requires_grad_()
+    value = loss(logits, similar, sigma)
+    value.backward()
+    assert logits.grad is not None
+    return value.detach(), logits.grad
+
+
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(("size", "k", "spread"), [(7, 5, 1.0), (6, 2, 3.0), (5, 20, 0.3)])
+def test_value_and_gradient_are_those_of_all_ordered_pairs(
+    name: Loss, soft: bool, size: int, k: int, spread: float
+) -> None:
+    logits, similar = random_case(size, k, spread, soft, seed=size)
+    expected, gradient = value_and_gradient(REFERENCES[name], logits, similar, 2.0)
+    value, found = value_and_gradient(LOSSES[name], logits.float(), similar.float(), 2.0)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.5, 4.0])
+def test_the_margin_of_kcl(sigma: float) -> None:
+    logits, similar = random_case(6, 4, 1.5, True, seed=3)
+    expected = kcl_pair_by_pair(logits, similar, sigma)
+    value = LOSSES[Loss.KCL](logits.float(), similar.float(), sigma)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@given(st.permutations(range(6)), st.sampled_from(list(Loss)), st.integers(0, 1000))
+def test_the_order_of_the_batch_does_not_matter(order: list[int], name: Loss, seed: int) -> None:
+    logits, similar = (x.float() for x in random_case(6, 4, 1.0, True, seed))
+    place = torch.tensor(order)
+    whole = LOSSES[name](logits, similar, 2.0)
+    torch.testing.assert_close(LOSSES[name](logits[place], similar[place][:, place], 2.0), whole)
+
+
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("similar", [0.0, 0.5, 1.0])
+def test_certain_assignments_keep_value_and_gradient_finite(name: Loss, similar: float) -> None:
+    certain = torch.full((6, 4), -1e4)
+    certain[torch.arange(6), torch.tensor([0, 0, 1, 2, 3, 3])] = 1e4
+    identical = torch.tensor([[1.0, 2.0, 3.0, 40.0]]).expand(6, 4)
+    for logits in (certain, identical, torch.zeros(6, 4)):
+        value, gradient = value_and_gradient(LOSSES[name], logits, torch.full((6, 6), similar), 2.0)
+        assert value.isfinite()
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("name", Loss)
+def test_the_perfect_clustering_costs_nothing_and_the_worst_much(name: Loss) -> None:
+    labels = torch.tensor([0, 0, 1, 2, 2])
+    similar = (labels[:, None] == labels[None]).float()
+    logits = 30 * torch.eye(3)[labels]
+    assert LOSSES[name](logits, similar, 2.0) < 1e-5
+    assert LOSSES[name](logits, 1 - similar, 2.0) > 1
+
+
+def test_ccl_sees_no_margin() -> None:
+    logits, similar = (x.float() for x in random_case(5, 3, 1.0, False, seed=1))
+    assert LOSSES[Loss.CCL](logits, similar, 0.1) == LOSSES[Loss.CCL](logits, similar, 5.0)

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from clusterkit.config import Backbone
+from clusterkit.errors import InputError, UsageError
+from clusterkit.networks.backbones import build_backbone
+from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+
+
+@pytest.mark.parametrize("name", Backbone)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_features_have_the_width_that_is_said(name: Backbone, channels: int) -> None:
+    backbone = build_backbone(name, (channels, 32, 32))
+    with torch.no_grad():
+        out = backbone(torch.rand(2, channels, 32, 32))
+    assert out.shape == (2, backbone.features)
+    assert out.isfinite().all()
+    assert backbone.training
+
+
+def test_vectors_are_for_the_mlp() -> None:
+    assert build_backbone(Backbone.MLP, (5,))(torch.rand(4, 5)).shape == (4, 256)
+    for name in set(Backbone) - {Backbone.MLP}:
+        with pytest.raises(UsageError, match=f"--backbone {name} is for images.*use --backbone mlp"):
+            build_backbone(name, (5,))
+
+
+@pytest.mark.parametrize("name", ["conv4", "vggs", "spn", "lenet", "vgg8", "vgg11", "vgg16"])
+def test_images_that_are_too_small_are_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="8x8"):
+        build_backbone(Backbone(name), (1, 8, 8))
+
+
+def test_pretrained_weights_are_for_colour_resnets(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UsageError, match="no weights for --backbone lenet"):
+        build_backbone(Backbone.LENET, (3, 32, 32), pretrained=True)
+    with pytest.raises(UsageError, match="colour"):
+        build_backbone(Backbone.RESNET18, (1, 32, 32), pretrained=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", _no_network)
+    with pytest.raises(InputError, match=f"{tmp_path}.*leave out --pretrained"):
+        build_backbone(Backbone.RESNET18, (3, 32, 32), pretrained=True)
+
+
+def _no_network(*_: object, **__: object) -> None:
+    raise OSError("no network")
+
+
+def test_vgg_has_the_convolutions_of_its_name() -> None:
+    for name, count in ((Backbone.VGG8, 5), (Backbone.VGG11, 8), (Backbone.VGG16, 13)):
+        layers = [type(layer).__name__ for layer in build_backbone(name, (3, 32, 32))]
+        assert (layers.count("Conv2d"), layers.count("MaxPool2d")) == (count, 5)
+
+
+def test_an_architecture_survives_its_header() -> None:
+    architecture = Architecture(Backbone.LENET, (1, 32, 32), 0.1, 0.3, 16, outputs=7)
+    assert Architecture.from_header(architecture.to_header()) == architecture
+    x = torch.rand(3, 1, 32, 32)
+    assert ClusterNet(architecture)(x).shape == (3, 7)
+    assert SimilarityNet(architecture)(x).shape == (3, 3)
+
+
+def test_items_are_standardised_by_the_numbers_of_the_training_set() -> None:
+    network = SimilarityNet(Architecture(Backbone.MLP, (4,), 0.25, 2.0, 8)).eval()
+    x = torch.rand(3, 4)
+    assert torch.equal(network.features(x), network.backbone((x - 0.25) / 2))

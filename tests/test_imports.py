@@ -1,0 +1,93 @@
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clusterkit
+
+ROOT = Path(clusterkit.__file__).parent
+LAYERS = (
+    {"cli", "__main__"},
+    {"stages"},
+    {"methods", "training"},
+    {"networks", "losses", "pairs", "metrics", "datasets", "augment", "sampling", "report"},
+    {"artifacts", "device", "distributed"},
+    {"config", "errors", "console"},
+)
+DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
+TERMINAL = {"typer", "rich"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports_of(module: str) -> set[str]:
+    """Every module that this one imports anywhere in its text."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            assert node.module is not None
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
+            found |= inner or {node.module}
+    return found
+
+
+def part(module: str) -> str:
+    """The first name below the package: its layer's member. The package itself is below all."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_part_of_the_package_has_a_layer() -> None:
+    assert {part(module) for module in MODULES} - {""} <= DEPTH.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    for other in imports_of(module):
+        top = other.split(".")[0]
+        if top in TERMINAL:
+            assert part(module) in {"cli", "console", "__main__"}, f"{module} imports {other}"
+        if top != "clusterkit" or not part(other):
+            continue
+        assert DEPTH[part(module)] <= DEPTH[part(other)], f"{module} imports {other}, which is above it"
+        if part(module) == "stages" and module != "clusterkit.stages":
+            assert part(other) != "stages", f"{module} imports {other}: stages meet only through files"
+
+
+def test_the_package_and_the_lowest_layer_need_nothing() -> None:
+    assert imports_of("clusterkit") == set()
+    assert imports_of("clusterkit.errors") == set()
+    for module, allowed in {"clusterkit.console": TERMINAL, "clusterkit.config": set()}.items():
+        foreign = {other.split(".")[0] for other in imports_of(module)} - set(sys.stdlib_module_names) - allowed
+        assert foreign <= {"clusterkit"}
+        assert {other for other in imports_of(module) if part(other)} <= {"clusterkit.errors"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_can_be_imported(module: str) -> None:
+    importlib.import_module(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_optional_libraries_are_imported_where_they_are_used(module: str) -> None:
+    for node in ast.parse(MODULES[module].read_text()).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {ast.unparse(node).split()[1].split(".")[0]}
+            assert not names & {"sklearn", "matplotlib"}, module
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    code = "import sys, clusterkit.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "torchvision", "h5py", "sklearn", "matplotlib", "scipy", "numpy"} & set(loaded)
