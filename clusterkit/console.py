@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 log = logging.getLogger("clusterkit")
@@ -27,6 +29,20 @@ def result(lines: list[str], fields: dict[str, Any], as_json: bool) -> None:
     """Print a command's result: its lines, or with `--json` one object."""
     text = json.dumps(fields, allow_nan=False) if as_json else "\n".join(lines)
     print(text, flush=True)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal while something runs, and nothing anywhere else; yield what moves it on by one."""
+    if not (sys.stderr.isatty() and log.isEnabledFor(logging.INFO)) or os.environ.get("TERM") == "dumb":
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
 
 
 def error(message: str) -> None:

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
+from clusterkit.artifacts.files import make_folder
 from clusterkit.artifacts.header import Header
 from clusterkit.augment import to_float
+from clusterkit.console import progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import seeded
 from clusterkit.errors import ClusterkitError, InputError
@@ -74,16 +76,19 @@ def fit(
         generator = seeded(plan.seed, plan.title, epoch)
         network.train()
         totals: dict[str, Tensor] = {}
-        for number, batch in enumerate(batches(generator)):
-            _set_rate(optimizer, plan, epoch * plan.steps + number)
-            losses = step(batch, generator)
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()
-            optimizer.step()
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0) + value.detach()
+        with progress(f"{plan.title}, epoch {epoch + 1}", plan.steps) as advance:
+            for number, batch in enumerate(batches(generator)):
+                _set_rate(optimizer, plan, epoch * plan.steps + number)
+                losses = step(batch, generator)
+                optimizer.zero_grad(set_to_none=True)
+                torch.stack(list(losses.values())).sum().backward()
+                optimizer.step()
+                for name, value in losses.items():
+                    totals[name] = totals.get(name, 0) + value.detach()
+                advance()
         means = {name: float(total) / plan.steps for name, total in totals.items()}
-        if not all(math.isfinite(mean) for mean in means.values()):
+        finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
+        if not (finite and all(math.isfinite(mean) for mean in means.values())):
             raise ClusterkitError(
                 f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
             )
@@ -149,17 +154,21 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
 class StateFolder:
     """The folder beside an output in which its training keeps its state, one file a network.
 
-    Without `resume` a folder left by an interrupted run is removed at the start, which is said.
+    Without `resume` a folder left by an interrupted run is emptied at the start, which is said. Raises InputError
+    where no folder can be made: better before the training than after it.
     """
 
     output: Path
     resume: bool
-    files: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.path.exists() and not self.resume:
+        left = self.path.exists()
+        if left and not self.resume:
             log.info("%s: discarding the state of an interrupted run (--resume would go on with it)", self.output)
             self.remove()
+        if self.resume and not left:
+            log.info("%s: no interrupted run to resume, starting from the beginning", self.output)
+        make_folder(self.path, self.output)
 
     @property
     def path(self) -> Path:

@@ -1,12 +1,15 @@
 """`assignments.h5`: which item went to which cluster."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from clusterkit.artifacts.checkpoint import to_bytes
+from clusterkit.artifacts.files import atomic, sha256
 from clusterkit.artifacts.hdf5 import read_hdf5, write_hdf5
 from clusterkit.artifacts.header import Header, damaged
 
@@ -27,6 +30,17 @@ class Assignment:
 def write_assignments(path: Path, header: Header, subsets: Mapping[str, Assignment]) -> None:
     """Write the assignments of all subsets."""
     write_hdf5(path, header, {title: vars(subset) for title, subset in subsets.items()})
+
+
+def write_with_network(
+    path: Path, header: Header, subsets: Mapping[str, Assignment],
+    network_path: Path, network_header: Header, tensors: Mapping[str, Tensor],
+) -> None:  # fmt: skip
+    """Write networks and the assignments they made, whose header records the networks' file: both or neither."""
+    with atomic(network_path) as staged:
+        staged.write_bytes(to_bytes(network_header, tensors))
+        inputs = {**header.inputs, network_header.format: sha256(staged)}
+        write_assignments(path, replace(header, inputs=inputs), subsets)
 
 
 def read_assignments(path: Path) -> tuple[Header, dict[str, Assignment]]:

@@ -16,21 +16,31 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
     `durable` also survives a power failure. Raises InputError where the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    make_folder(path.parent, path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if durable:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: cannot be written ({reason}); make room or choose another folder with --workdir"
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, output: Path) -> None:
+    """Make a folder for the sake of an output in it. Raises InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(output, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error) or type(error).__name__
+    return InputError(f"{path}: cannot be written ({reason}); make room or choose another folder with --workdir")
 
 
 def write_text(path: Path, text: str) -> None:

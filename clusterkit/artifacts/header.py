@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -57,12 +58,16 @@ def resolved(config: object) -> dict[str, Any]:
     """Return a stage's configuration as plain JSON values; of a file only its name is kept."""
     assert is_dataclass(config)
     assert not isinstance(config, type)
-    return {name: _plain(value) for name, value in asdict(config).items()}
+    return {name: _plain(value, name in FILES) for name, value in asdict(config).items()}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.name
+FILES = ("assignments", "constraints", "g", "model", "pairs")
+"""Settings that name a file."""
+
+
+def _plain(value: Any, is_file: bool) -> Any:
+    if is_file and value is not None:
+        return Path(value).name
     if isinstance(value, str):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
@@ -76,10 +81,10 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     if not isinstance(text, str):
-        raise InputError(f"{path}: not a clusterkit file; make one with: {maker(format)}")
+        raise foreign(path, format)
     try:
         fields = json.loads(text)
-        found, version = fields["format"], fields["version"]
+        found, version = str(fields["format"]), fields["version"]
         if isinstance(version, int) and version > VERSION:
             raise InputError(f"{path}: written by a newer clusterkit (format {version}); upgrade clusterkit")
         header = Header(**fields)
@@ -100,6 +105,26 @@ def check_digest(header: Header, digests: Mapping[str, str], path: Path) -> None
         raise damaged(path, header.format)
 
 
+@contextmanager
+def reading(path: Path, format: str) -> Iterator[BinaryIO]:
+    """Open a file to read. Raises InputError where it is missing, empty, a folder or unreadable."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: empty; make it again with: {maker(format)}")
+            file.seek(0)
+            yield file
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; make it with: {maker(format)}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name another file") from error
+
+
+def foreign(path: Path, format: str) -> InputError:
+    kind = "" if format == "any" else f" {format.replace('|', ' or ')}"
+    return InputError(f"{path}: not a clusterkit{kind} file; make one with: {maker(format)}")
+
+
 def damaged(path: Path, format: str) -> InputError:
     return InputError(f"{path}: damaged (truncated, or bytes were changed); make it again with: {maker(format)}")
 
@@ -110,9 +135,10 @@ MAKERS = {
     "assignments": "clusterkit cluster",
     "ccn": "clusterkit cluster",
     "adapted": "clusterkit adapt SOURCE TARGET",
+    "state": "the command that was interrupted, without --resume",
 }
 
 
 def maker(format: str) -> str:
     """Return the command that writes a format."""
-    return MAKERS.get(format.split("|")[0], "the stage that wrote it")
+    return MAKERS.get(format.split("|")[0], "the stage that writes it")

@@ -7,8 +7,7 @@ from typing import Any
 
 from clusterkit.artifacts.checkpoint import read_bytes
 from clusterkit.artifacts.files import write_text
-from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, damaged, parse_header
-from clusterkit.errors import InputError
+from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, damaged, foreign, parse_header
 
 
 def write_json(path: Path, header: Header, content: dict[str, Any]) -> None:
@@ -18,14 +17,15 @@ def write_json(path: Path, header: Header, content: dict[str, Any]) -> None:
 
 def read_json(path: Path, format: str) -> tuple[Header, dict[str, Any]]:
     """Read a result of one format. Raises InputError for a file that is missing, foreign or damaged."""
+    content = read_bytes(path, format)
     try:
-        fields = json.loads(read_bytes(path, format))
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, format) from error
-    if not isinstance(fields, dict) or KEY not in fields:
-        raise InputError(f"{path}: not a clusterkit file")
-    header = parse_header(json.dumps(fields.pop(KEY)), format, path)
-    check_digest(header, _digests(fields), path)
+        fields = json.loads(content)
+        header_text = canonical(fields.pop(KEY))
+        digests = _digests(fields)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise (damaged if KEY.encode() in content else foreign)(path, format) from error
+    header = parse_header(header_text, format, path)
+    check_digest(header, digests, path)
     return header, fields
 
 

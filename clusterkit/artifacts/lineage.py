@@ -1,8 +1,12 @@
 """Whether artifacts in one work folder were made from each other."""
 
 import hashlib
+import shlex
 from pathlib import Path
 
+import torch
+
+from clusterkit import __version__
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical, maker
 from clusterkit.errors import InputError
@@ -17,18 +21,25 @@ def made_from(header: Header, name: str, path: Path) -> bool:
 def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
     """Raise InputError where `made` came from another file than the one that lies at `path` now."""
     if not made_from(header, name, path):
-        raise InputError(f"{made}: was made from another {path.name} than {path}; run: {maker(header.format)}")
+        raise InputError(f"{made}: was made from another {path.name} than {path}; run: {again(header)}")
 
 
 def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> None:
     """Raise InputError where an artifact was made from other data than the set that was read."""
-    if header.dataset.get("fingerprint") != fingerprint:
-        raise InputError(
-            f"{path}: was made from {header.dataset.get('name')} with other content than {name} has now; "
-            f"run: {maker(header.format)}"
-        )
+    if header.dataset.get("fingerprint") == fingerprint:
+        return
+    if header.dataset.get("name") == name:
+        raise InputError(f"{path}: {name} has other content now than when this was made; run: {again(header)}")
+    raise InputError(f"{path}: is of {header.dataset.get('name')}, not of {name}; run: {again(header, name)}")
+
+
+def again(header: Header, dataset: str | None = None) -> str:
+    """Return the command that makes an artifact again, or makes it of another data set."""
+    if header.stage == "adapt":
+        return maker("adapted")
+    return f"clusterkit {header.stage} {shlex.quote(dataset or header.dataset.get('name', 'DATASET'))}"
 
 
 def run_key(*parts: object) -> str:
-    """Return one hash of all that a run depends on."""
-    return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()
+    """Return one hash of all that a run depends on, the versions of this program and of torch among it."""
+    return hashlib.sha256(canonical([*parts, __version__, torch.__version__]).encode()).hexdigest()

@@ -4,14 +4,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from clusterkit.artifacts.checkpoint import read_bytes, read_checkpoint
+from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.hdf5 import MAGIC, read_hdf5
+from clusterkit.artifacts.header import reading
 from clusterkit.artifacts.json_file import read_json
 
 
 def summarise(path: Path) -> dict[str, Any]:
     """Return header and content of an artifact, arrays by type and shape. Raises InputError unless it is whole."""
-    start = read_bytes(path, "any")[: len(MAGIC)]
+    with reading(path, "any") as file:
+        start = file.read(len(MAGIC))
     content: Any
     if start == MAGIC:
         header, groups = read_hdf5(path, "any")

@@ -23,7 +23,7 @@ def assign(
     ] = AssignConfig.model,
     subset: Annotated[str | None, typer.Option(help="Which of several networks takes all images.")] = None,
 ) -> None:
-    """Assign other images by a trained network; write assignments.h5."""
+    """Assign other images by a trained network; write assigned.h5, for evaluate --assignments assigned.h5."""
     from clusterkit.stages import assign as stage
 
     done = stage.run(AssignConfig(dataset, model, subset), common.context)

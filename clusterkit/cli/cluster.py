@@ -35,7 +35,7 @@ def cluster(
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
     backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
-    steps: Annotated[int, typer.Option(min=1, help="Batches to train each subset's network on.")] = ClusterConfig.steps,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over each subset.")] = ClusterConfig.epochs,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = ClusterConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
     resume: Resume = False,
@@ -55,7 +55,7 @@ def cluster(
         pairs,
         constraints,
         backbone,
-        steps,
+        epochs,
         batch_size,
         learning_rate,
     )

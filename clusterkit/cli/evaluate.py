@@ -27,9 +27,7 @@ def evaluate(
     assignments: Annotated[str, typer.Option(help="The assignments to evaluate.")] = EvaluateConfig.assignments,
     g: Annotated[str | None, typer.Option(help="Evaluate this G instead: its pairs and N-way tests.")] = None,
     bn: Annotated[BatchNorm, typer.Option(help="With --g, whose batch-norm statistics it uses.")] = EvaluateConfig.bn,
-    ways: Annotated[list[int], typer.Option(min=2, help="With --g, N of an N-way test; may be repeated.")] = [
-        *EvaluateConfig.ways
-    ],
+    ways: Annotated[list[int], typer.Option(min=2, help="With --g, N of an N-way test; may be repeated.")] = WAYS,
     episodes: Annotated[
         int, typer.Option(min=1, help="With --g, episodes of each N-way test.")
     ] = EvaluateConfig.episodes,

@@ -92,8 +92,10 @@ class Subset:
             for batch in self.images.batches(indices):
                 yield batch.to(device, non_blocking=True)
 
-    def blocks(self, device: torch.device | str = "cpu", size: int = 1000) -> Iterator[Tensor]:
-        """Yield all images in order, `size` at a time."""
+    def blocks(self, device: torch.device | str = "cpu") -> Iterator[Tensor]:
+        """Yield all images in order, in blocks of about a million pixels: what a network makes of one fits."""
+        shape = next(self.batches([torch.zeros(1, dtype=torch.int64)])).shape
+        size = max(1, min(1000, 2**20 // int(torch.tensor(shape[2:]).prod())))
         return self.batches(torch.arange(len(self)).split(size), device)
 
     def to(self, device: torch.device | str) -> "Subset":

@@ -1,6 +1,7 @@
 """The catalogue: from a name, `NAME[/SUBSET][@CLASSES]`, to a data set."""
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -59,13 +60,18 @@ class Name:
 
     @property
     def full(self) -> str:
-        text = f"{self.source}:{self.argument}" if self.argument else self.source
+        text = f"{self.source}:{relative(self.argument)}" if self.argument else self.source
         text += f"/{self.subset}" if self.subset else ""
         return text + (f"@{self.classes}" if self.classes else "")
 
     @property
     def entry(self) -> Source:
         return PREFIXES[self.source] if self.argument else SOURCES[self.source]
+
+
+def relative(argument: str) -> str:
+    """Return a path below or beside the current folder: no header holds an absolute one."""
+    return os.path.relpath(argument) if Path(argument).is_absolute() else argument
 
 
 def parse(text: str) -> Name:

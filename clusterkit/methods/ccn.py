@@ -1,5 +1,7 @@
 """The constrained clustering network: clusters learned end to end from pairs (L2C, section 4.2)."""
 
+import logging
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.sampling import Shuffled
 from clusterkit.training import Plan, batches_of, fit
 
+log = logging.getLogger("clusterkit")
+
 HIDDEN = 512
 
 
@@ -19,7 +23,7 @@ def ccn(problem: Problem) -> Clustering:
     """Train a network of K outputs with a pair loss on random batches, and assign each item its largest output.
 
     The network starts from random weights. Pairs were predicted once, on clean images, and are binarised at
-    probability one half; each batch is augmented. Cost: steps times a step of the network, whatever N is.
+    probability one half; each batch is augmented. Cost: epochs times N images through the network.
     """
     config, subset, pairs = problem.config, problem.subset.to(problem.device), problem.pairs
     assert pairs is not None
@@ -29,6 +33,8 @@ def ccn(problem: Problem) -> Clustering:
     network = ClusterNet(architecture).to(problem.device)
     loss = LOSSES[config.loss]
     sampler = Shuffled(len(subset), min(config.batch_size, len(subset)))
+    if sampler.batch_size < config.batch_size:
+        log.info("cluster %s: batches of %d, all there are", subset.name, len(subset))
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
@@ -36,10 +42,9 @@ def ccn(problem: Problem) -> Clustering:
         logits = network(augment(items, problem.kind, generator))
         return {"loss": loss(logits, similar, config.sigma)}
 
-    epochs = -(-config.steps // sampler.steps)
     plan = Plan(
         f"cluster {subset.name}",
-        epochs,
+        config.epochs,
         sampler.steps,
         config.learning_rate,
         problem.seed,

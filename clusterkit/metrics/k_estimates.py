@@ -22,10 +22,11 @@ def eigengap(probability: Matrix) -> int:
     return int(np.argmax(gaps[1 : max(2, len(values) // 2)])) + 2
 
 
-def linkage_count(probability: Matrix, smallest: int = 2) -> int:
+def linkage_count(probability: Matrix, smallest: float = 2) -> int:
     """Return the number of groups when average linkage stops at a mean probability of one half.
 
-    `probability` (N, N). Groups of fewer than `smallest` items, which G takes to be like nothing else, do not count.
+    `probability` (N, N). Groups of fewer than `smallest` items, single drawings that G takes to be like nothing else,
+    do not count.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform

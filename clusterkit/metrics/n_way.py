@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from clusterkit.errors import InputError
 from clusterkit.pairs.source import PairSource
 
 
@@ -10,16 +11,21 @@ def n_way(pairs: PairSource, labels: Tensor, ways: int, episodes: int, generator
     """Return the share of episodes in which a query's most similar exemplar is of its class.
 
     An episode draws `ways` classes of `labels` (N,), one exemplar of each, and one more item of one of them as the
-    query (Vinyals et al. 2016; L2C, table 7).
+    query (Vinyals et al. 2016; L2C, table 7). Raises InputError where no class has two items.
     """
     members = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
-    members = [member for member in members if len(member) > 1]
+    assert 2 <= ways <= len(members)
+    queried = torch.tensor([c for c, items in enumerate(members) if len(items) > 1])
+    if not len(queried):
+        raise InputError("N-way tests need a class of at least two items, and every class has one only")
     right = 0
     for _ in range(episodes):
-        chosen = torch.randperm(len(members), generator=generator)[:ways].tolist()
-        first = members[chosen[0]]
+        query = queried[torch.randint(len(queried), (), generator=generator)]
+        order = torch.randperm(len(members), generator=generator)
+        first = members[int(query)]
         two = first[torch.randperm(len(first), generator=generator)[:2]]
-        others = [members[c][torch.randint(len(members[c]), (1,), generator=generator)] for c in chosen[1:]]
+        drawn = [members[c] for c in order[order != query][: ways - 1].tolist()]
+        others = [items[torch.randint(len(items), (1,), generator=generator)] for items in drawn]
         exemplars = torch.cat([two[1:], *others])
         scores = pairs.logits(two[:1], exemplars)[0]
         # The right exemplar stands first, so a tie must not count as found.

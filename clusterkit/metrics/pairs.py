@@ -43,8 +43,8 @@ def health(pairs: FactoredPairs, generator: torch.Generator) -> dict[str, float]
     """Return signs of health that need no label, from the pairs among at most 2,000 random items.
 
     `similar_rate`: the share of pairs of two different items predicted similar. `asymmetry`: the share whose two
-    orders are predicted differently, before symmetrising. `transitivity_violations`: among triples of which two
-    pairs are similar, the share whose third pair is not.
+    orders are predicted differently, before symmetrising. `transitivity_violations`: among the triples (i, j, k) of
+    which i, j and j, k are similar, the share in which i, k are not.
     """
     some = torch.randperm(len(pairs), generator=generator)[:SAMPLE]
     ordered = pairs.ordered_logits(some, some)

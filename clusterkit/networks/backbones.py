@@ -1,6 +1,7 @@
 """Backbones: from images (B, C, H, W) or vectors (B, D) to features (B, D'), with D' as `.features`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -110,18 +111,10 @@ def preactresnet18(shape: tuple[int, ...]) -> Features:
     return _flat(shape, layers)
 
 
-def _resnet(shape: tuple[int, ...], name: str, pretrained: bool) -> Features:
+def _resnet(shape: tuple[int, ...], name: str) -> Features:
     from torchvision import models
 
-    if pretrained and shape[0] != 3:
-        raise UsageError("--pretrained weights are for colour images")
-    try:
-        network = getattr(models, name)(weights="DEFAULT" if pretrained else None)
-    except OSError as error:
-        raise InputError(
-            f"the pretrained weights of {name} are not in {torch.hub.get_dir()}/checkpoints and cannot be "
-            f"downloaded ({error}); put them there or leave out --pretrained"
-        ) from error
+    network = getattr(models, name)()
     if shape[0] != 3:
         network.conv1 = nn.Conv2d(shape[0], 64, 7, 2, 3, bias=False)
     width = network.fc.in_features
@@ -135,29 +128,49 @@ def mlp(shape: tuple[int, ...]) -> Features:
     return Features(256, nn.Flatten(), *_linear(width, 256), *_linear(256, 256))
 
 
-BACKBONES: dict[Backbone, Callable[[tuple[int, ...], bool], Features]] = {
-    Backbone.CONV4: lambda shape, _: four_convolutions(shape, 64, 64, 128, 256),
-    Backbone.VGGS: lambda shape, _: four_convolutions(shape, 64, 128, 256, 256),
-    Backbone.SPN: lambda shape, _: spn(shape),
-    Backbone.LENET: lambda shape, _: lenet(shape),
-    Backbone.VGG8: lambda shape, _: _vgg(shape, "1 M 2 M 4 M 8 M 8 M"),
-    Backbone.VGG11: lambda shape, _: _vgg(shape, "1 M 2 M 4 4 M 8 8 M 8 8 M"),
-    Backbone.VGG16: lambda shape, _: _vgg(shape, "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8 M"),
-    Backbone.PREACTRESNET18: lambda shape, _: preactresnet18(shape),
-    Backbone.RESNET18: lambda shape, pretrained: _resnet(shape, "resnet18", pretrained),
-    Backbone.RESNET34: lambda shape, pretrained: _resnet(shape, "resnet34", pretrained),
-    Backbone.RESNET50: lambda shape, pretrained: _resnet(shape, "resnet50", pretrained),
-    Backbone.MLP: lambda shape, _: mlp(shape),
+BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], Features]] = {
+    Backbone.CONV4: lambda shape: four_convolutions(shape, 64, 64, 128, 256),
+    Backbone.VGGS: lambda shape: four_convolutions(shape, 64, 128, 256, 256),
+    Backbone.SPN: lambda shape: spn(shape),
+    Backbone.LENET: lambda shape: lenet(shape),
+    Backbone.VGG8: lambda shape: _vgg(shape, "1 M 2 M 4 M 8 M 8 M"),
+    Backbone.VGG11: lambda shape: _vgg(shape, "1 M 2 M 4 4 M 8 8 M 8 8 M"),
+    Backbone.VGG16: lambda shape: _vgg(shape, "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8 M"),
+    Backbone.PREACTRESNET18: lambda shape: preactresnet18(shape),
+    Backbone.RESNET18: lambda shape: _resnet(shape, "resnet18"),
+    Backbone.RESNET34: lambda shape: _resnet(shape, "resnet34"),
+    Backbone.RESNET50: lambda shape: _resnet(shape, "resnet50"),
+    Backbone.MLP: lambda shape: mlp(shape),
 }
 
 
-def build_backbone(name: Backbone, shape: tuple[int, ...], *, pretrained: bool = False) -> Features:
+def build_backbone(name: Backbone, shape: tuple[int, ...]) -> Features:
     """Build a backbone for items of this shape: (C, H, W) or (D,). Raises UsageError where the two do not fit."""
     if len(shape) == 1 and name is not Backbone.MLP:
         raise UsageError(f"--backbone {name} is for images and this data set holds vectors; use --backbone mlp")
-    if pretrained and not name.startswith("resnet"):
-        raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
     try:
-        return BACKBONES[name](shape, pretrained)
+        return BACKBONES[name](shape)
     except RuntimeError as error:
         raise UsageError(f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
+
+
+def load_pretrained(backbone: Features, name: Backbone, *, offline: bool) -> None:
+    """Fill a colour ResNet with torchvision's ImageNet weights, from torch's own cache or by a download.
+
+    Raises UsageError for a backbone that has none, InputError where they cannot be had.
+    """
+    from torchvision import models
+
+    if not name.startswith("resnet"):
+        raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
+    url = models.get_model_weights(name).DEFAULT.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    reason = "--offline is set"
+    if file.exists() or not offline:
+        try:
+            state = torch.hub.load_state_dict_from_url(url, weights_only=True, progress=False)
+            backbone[0].load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
+            return
+        except (OSError, RuntimeError) as error:
+            reason = str(error)
+    raise InputError(f"{file}: no usable weights there ({reason}); put them there or leave out --pretrained")

@@ -50,11 +50,11 @@ class Standardise(nn.Module):
 class SimilarityNet(nn.Module):
     """G: a backbone and the pair head; (B, C, H, W) to the logits (B, B) of all ordered pairs."""
 
-    def __init__(self, architecture: Architecture, *, pretrained: bool = False) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         self.standardise = Standardise(architecture.mean, architecture.std)
-        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape, pretrained=pretrained)
+        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape)
         self.head = PairHead(self.backbone.features, architecture.hidden)
         self.to(memory_format=torch.channels_last)
 
@@ -74,11 +74,11 @@ class ClusterNet(nn.Module):
     The classifier of `adapt` is the same network; its outputs are classes.
     """
 
-    def __init__(self, architecture: Architecture, *, pretrained: bool = False) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         self.standardise = Standardise(architecture.mean, architecture.std)
-        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape, pretrained=pretrained)
+        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape)
         hidden = architecture.hidden
         self.head = nn.Sequential(
             nn.Linear(self.backbone.features, hidden, bias=False),

@@ -41,9 +41,12 @@ def _at_most(blocks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 
 def _sums(x: Tensor) -> tuple[int, Tensor, Tensor]:
-    """Return how many values a channel has, their sum and their sum of squares, in float64."""
-    flat = x.transpose(0, 1).flatten(1).double()
-    return flat.shape[1], flat.sum(1), flat.square().sum(1)
+    """Return how many values a channel has, their sum and their sum of squares, in float64 on the CPU."""
+    count = x.numel() // x.shape[1]
+    # By way of the moments: squares summed in float32 would be inexact, a float64 copy of x would not fit.
+    moments = torch.var_mean(x, [axis for axis in range(x.dim()) if axis != 1], correction=0)
+    variance, mean = (moment.cpu().double() for moment in moments)
+    return count, count * mean, count * (variance + mean.square())
 
 
 def _store(norm: _Norm, count: int, total: Tensor, squares: Tensor) -> None:

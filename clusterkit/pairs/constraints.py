@@ -26,12 +26,15 @@ class ConstrainedPairs:
         return len(self.base)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        # A position may be asked for more than once, but stands in one place only among the distinct ones.
+        rows, row_of = rows.unique(return_inverse=True)
+        columns, column_of = columns.unique(return_inverse=True)
         out = self.base.logits(rows, columns)
         for first, second in ((self.a, self.b), (self.b, self.a)):
             row, column = self._place(rows, first), self._place(columns, second)
             inside = (row >= 0) & (column >= 0)
             out[row[inside], column[inside]] = self.value[inside].to(out)
-        return out
+        return out[row_of][:, column_of]
 
     def _place(self, positions: Tensor, wanted: Tensor) -> Tensor:
         """Return where in `positions` each wanted one stands, -1 for nowhere."""
@@ -43,10 +46,10 @@ class ConstrainedPairs:
 def read_constraints(path: Path) -> list[tuple[int, int, float]]:
     """Read `id_a,id_b,must|cannot` lines; a header line is allowed.
 
-    Raises InputError naming the line that is none, or the pair that is said to be both.
+    Raises InputError naming the line that is none, or the pair that is said to be both or is one item.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.reader(file))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; --constraints takes a CSV of id_a,id_b,must|cannot") from error
@@ -60,6 +63,8 @@ def read_constraints(path: Path) -> list[tuple[int, int, float]]:
         if len(cells) != 3 or cells[2] not in WORDS or not (cells[0].isdecimal() and cells[1].isdecimal()):
             raise InputError(f"{path}, line {number}: '{','.join(line)}' is not id_a,id_b,must|cannot")
         pair = (min(int(cells[0]), int(cells[1])), max(int(cells[0]), int(cells[1])))
+        if pair[0] == pair[1]:
+            raise InputError(f"{path}, line {number}: pairs item {pair[0]} with itself; name two items")
         value = WORDS[cells[2]]
         if found.setdefault(pair, value) != value:
             raise InputError(f"{path}, line {number}: the pair {pair[0]},{pair[1]} is both must and cannot")

@@ -21,7 +21,7 @@ from clusterkit.config import AdaptConfig, AdaptMethod, Context
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import choose_device, derive_seed, describe
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.losses import LOSSES
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
@@ -59,15 +59,18 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     device = choose_device(context.device)
     source = load_dataset(config.source, context.data, offline=context.offline)
     target = load_like(config.target, source.shape, context.data, offline=context.offline)
+    if len(target.subsets) > 1:
+        names = ", ".join(f"{config.target}/{subset.name}" for subset in target.subsets)
+        raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
     labels, classes = class_numbers(source)
     pairs, inputs = read_target_pairs(config, context, target)
-    s, t = source.union().to(device), target.union().to(device)
+    s, t = source.union().to(device), target.subsets[0].to(device)
 
     mean, std = mean_and_std(s)
     torch.manual_seed(derive_seed(context.seed, "adapt"))
     architecture = Architecture(config.backbone, source.shape, mean, std, HIDDEN, len(classes))
     network = ClusterNet(architecture).to(device)
-    sampler_s, sampler_t = Endless(len(s), config.source_batch, EPOCH), Endless(len(t), config.target_batch, EPOCH)
+    sampler_s, sampler_t = endless(s, config.source_batch), endless(t, config.target_batch)
     loss = LOSSES[config.loss]
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
@@ -91,7 +94,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
 
     states = StateFolder(context.path(OUTPUT), context.resume)
     fields = {"source": source.to_header(), "target": target.to_header()}
-    key = run_key("adapt", resolved(config), fields, inputs, describe(device))
+    key = run_key("adapt", resolved(config), context.seed, fields, inputs, describe(device))
     epochs = -(-config.steps // EPOCH)
     plan = Plan("adapt", epochs, EPOCH, config.learning_rate, context.seed, states.file("adapted"), key, context.resume)
     fit(network, batches, step, plan)
@@ -110,6 +113,13 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     write_assignments(context.path(OUTPUT), Header("assignments", *common, inputs, extra), assignments)
     states.remove()
     return AdaptResult(context.path(OUTPUT), network_path, target.name)
+
+
+def endless(subset: Subset, batch_size: int) -> Endless:
+    """Return a sampler of batches no larger than the set."""
+    if batch_size > len(subset):
+        log.info("adapt: batches of %d instead of %d, all there are", len(subset), batch_size)
+    return Endless(len(subset), min(batch_size, len(subset)), EPOCH)
 
 
 def class_numbers(source: Dataset) -> tuple[Tensor, tuple[str, ...]]:
@@ -133,9 +143,13 @@ def read_target_pairs(
     header, groups = read_hdf5(path, "pairs")
     if path.parent == context.workdir:
         check_made_from(header, path, "g", context.path("g.safetensors"))
-    everything: Subset = target.union()
-    group = groups.get(everything.name)
-    if group is None or group["id"].tolist() != everything.ids.tolist():
+    [subset] = target.subsets
+    group = groups.get(subset.name)
+    if group is None or group["id"].tolist() != subset.ids.tolist():
         raise InputError(f"{path}: has no pairs of {target.name}; run: clusterkit predict-pairs {target.name}")
+    seen = tuple(header.extra["shape"])
+    if seen != target.shape:
+        # G saw the target in another form than the classifier does; the content must be compared in that one.
+        target = load_like(config.target, seen, context.data, offline=context.offline)
     check_dataset(header, path, target.name, target.fingerprint)
     return from_group(group), {"pairs": sha256(path)}

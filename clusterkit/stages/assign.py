@@ -15,7 +15,7 @@ from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import predict
 from clusterkit.networks.stored import read_cluster_nets
 
-OUTPUT = "assignments.h5"
+OUTPUT = "assigned.h5"
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     check_constraints(constraints, data, config)
     fields = data.to_header()
     states = StateFolder(context.path(OUTPUT), context.resume)
-    key = run_key("cluster", resolved(config), fields, given.inputs, describe(device))
+    key = run_key("cluster", resolved(config), context.seed, fields, given.inputs, describe(device))
     results: dict[str, Clustering] = {}
     for subset in data.subsets:
         source = given.source(subset, config)
@@ -165,10 +165,14 @@ def uses_labels(config: ClusterConfig) -> str:
 
 
 def check_constraints(constraints: list[tuple[int, int, float]], data: Dataset, config: ClusterConfig) -> None:
-    """Raise InputError for a constraint on an id that the data set does not have; say when k-means ignores them."""
-    ids = {int(item) for subset in data.subsets for item in subset.ids}
+    """Raise InputError for a constraint on ids that do not exist or never meet, UsageError where none is used."""
+    home = {int(item): subset.name for subset in data.subsets for item in subset.ids}
     for a, b, _ in constraints:
-        if a not in ids or b not in ids:
-            raise InputError(f"{config.constraints}: no item {a if a not in ids else b} in {data.name}")
+        if a not in home or b not in home:
+            raise InputError(f"{config.constraints}: no item {a if a not in home else b} in {data.name}")
+        if home[a] != home[b]:
+            raise InputError(
+                f"{config.constraints}: items {a} and {b} are in different subsets, which are clustered apart"
+            )
     if config.method is Method.KMEANS and constraints:
         raise UsageError("--constraints: k-means uses no pairs; use --method ccn or spectral")

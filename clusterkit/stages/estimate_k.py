@@ -86,6 +86,6 @@ def estimate(assignment: Assignment, pairs: PairSource, title: str, seed: int) -
     found = {
         "ndc": ndc(assignment.cluster, assignment.k),
         "eigengap": eigengap(probability),
-        "linkage": linkage_count(probability),
+        "linkage": linkage_count(probability, max(2, len(some) / assignment.k)),
     }
     return {**found, "spread": max(found.values()) - min(found.values())}

@@ -18,6 +18,7 @@ from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError
 from clusterkit.metrics.pairs import pair_scores
+from clusterkit.networks.backbones import load_pretrained
 from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.networks.predict import mean_and_std
 from clusterkit.pairs.g import g_pairs
@@ -45,6 +46,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     Raises InputError for a set without labels or with one class only.
     """
     device = choose_device(context.device)
+    # Published weights are for colour images.
     channels = 3 if config.pretrained else None
     data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
     everything = data.union()
@@ -56,7 +58,10 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     mean, std = mean_and_std(everything)
     torch.manual_seed(derive_seed(context.seed, "train-g"))
     architecture = Architecture(config.backbone, data.shape, mean, std, config.hidden)
-    network = SimilarityNet(architecture, pretrained=config.pretrained).to(device)
+    network = SimilarityNet(architecture)
+    if config.pretrained:
+        load_pretrained(network.backbone, config.backbone, offline=context.offline)
+    network.to(device)
     items = everything.to(device)
     batch = config.classes_per_batch * config.images_per_class
     steps = max(1, int((training >= 0).sum()) // batch)
@@ -77,7 +82,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
     fields = data.to_header()
-    key = run_key("train-g", resolved(config), fields, describe(device))
+    key = run_key("train-g", resolved(config), context.seed, fields, describe(device))
     plan = Plan(
         "train-g",
         config.epochs,

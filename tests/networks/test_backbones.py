@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -31,7 +33,7 @@ def test_images_that_are_too_small_are_a_usage_error(name: str) -> None:
         build_backbone(Backbone(name), (1, 8, 8))
 
 
-def test_pretrained_weights_are_for_colour_resnets(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_pretrained_weights_are_for_colour_resnets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no weights for --backbone lenet"):
         build_backbone(Backbone.LENET, (3, 32, 32), pretrained=True)
     with pytest.raises(UsageError, match="colour"):

@@ -49,6 +49,25 @@ def test_any_block_size_gives_the_statistics_of_one_batch(name: str) -> None:
             torch.testing.assert_close(norm.running_mean.double(), reference.running_mean, rtol=1e-4, atol=1e-4)
 
 
+class Crossed(nn.Module):
+    """Two normalisations that run in the opposite order of their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).relu())
+
+
+def test_layers_are_taken_in_the_order_they_run() -> None:
+    items = 5 * torch.randn(9, 4, generator=torch.Generator().manual_seed(0)) + 2
+    network = Crossed()
+    _, expected = one_training_pass(network, items)
+    set_target_statistics(network, network, lambda: iter(items.split(2)))
+    torch.testing.assert_close(network(items).double(), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_the_variance_is_the_biased_one() -> None:
     network = nn.Sequential(nn.BatchNorm1d(3))
     items = torch.randn(4, 3)
@@ -57,7 +76,7 @@ def test_the_variance_is_the_biased_one() -> None:
         torch.testing.assert_close(network[0].running_var, items.var(0, correction=0))
 
 
-def test_parameters_and_other_networks_stay_as_they_are() -> None:
+def test_parameters_stay_as_they_are() -> None:
     torch.manual_seed(0)
     network = build_backbone(Backbone.MLP, (7,))
     before = {name: value.clone() for name, value in network.named_parameters()}

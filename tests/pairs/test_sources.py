@@ -1,0 +1,68 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterkit.pairs import factored
+from clusterkit.pairs.dense import DensePairs
+from clusterkit.pairs.factored import FactoredPairs
+from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.source import CERTAIN
+
+N, H = 9, 5
+POSITIONS = st.lists(st.integers(0, N - 1), min_size=1, max_size=N).map(torch.tensor)
+
+
+def factors(seed: int = 0) -> FactoredPairs:
+    generator = torch.Generator().manual_seed(seed)
+    u, v = (torch.randn(N, H, generator=generator) for _ in range(2))
+    return FactoredPairs(u, v, torch.randn(H, generator=generator), torch.tensor(0.3))
+
+
+def explicit(pairs: FactoredPairs) -> torch.Tensor:
+    """The symmetric logits (N, N), pair by pair in float64."""
+    u, v, weight = pairs.u.double(), pairs.v.double(), pairs.weight.double()
+    out = torch.zeros(N, N, dtype=torch.float64)
+    for i in range(N):
+        for j in range(N):
+            forth = sum(weight[h] * max(u[i, h] + v[j, h], 0.0) for h in range(H)) + float(pairs.bias)
+            back = sum(weight[h] * max(u[j, h] + v[i, h], 0.0) for h in range(H)) + float(pairs.bias)
+            out[i, j] = (forth + back) / 2
+    return out
+
+
+@given(POSITIONS, POSITIONS)
+def test_factored_pairs_are_the_symmetric_mean_of_both_orders(rows: torch.Tensor, columns: torch.Tensor) -> None:
+    pairs = factors()
+    found = pairs.logits(rows, columns)
+    torch.testing.assert_close(found.double(), explicit(pairs)[rows][:, columns])
+    torch.testing.assert_close(found, pairs.logits(columns, rows).T)
+
+
+def test_factored_pairs_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs, every = factors(), torch.arange(N)
+    assert len(pairs) == N
+    whole = pairs.logits(every, every)
+    for size in (1, 4, N):
+        torch.testing.assert_close(torch.cat(list(pairs.row_blocks(size))), whole)
+    for elements in (1, 2 * N * H):
+        monkeypatch.setattr(factored, "BLOCK_ELEMENTS", elements)
+        torch.testing.assert_close(pairs.logits(every, every), whole)
+
+
+@given(POSITIONS, POSITIONS)
+def test_dense_pairs_are_the_entries_of_the_matrix(rows: torch.Tensor, columns: torch.Tensor) -> None:
+    logit = explicit(factors()).half()
+    found = DensePairs(logit).logits(rows, columns)
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[float(logit[i, j]) for j in columns] for i in rows]
+    found.zero_()
+    assert logit.any(), "a block is a copy"
+
+
+@given(POSITIONS, POSITIONS, st.lists(st.integers(0, 3), min_size=N, max_size=N))
+def test_label_pairs_are_certain(rows: torch.Tensor, columns: torch.Tensor, labels: list[int]) -> None:
+    pairs = LabelPairs(torch.tensor(labels))
+    assert len(pairs) == N
+    expected = [[CERTAIN if labels[i] == labels[j] else -CERTAIN for j in columns] for i in rows]
+    assert pairs.logits(rows, columns).tolist() == expected

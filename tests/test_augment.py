@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from clusterkit.augment import augment, quarter_turns, to_float
+from clusterkit.config import Kind
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images(count: int = 40, channels: int = 1) -> torch.Tensor:
+    return torch.rand(count, channels, 16, 16, generator=generator(9)).round()
+
+
+@pytest.mark.parametrize("kind", [Kind.CHARACTERS, Kind.PHOTOS])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_generator_decides_and_the_range_is_kept(kind: Kind, channels: int) -> None:
+    before = images(channels=channels)
+    first, again, other = (augment(before, kind, generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.shape == before.shape
+    assert first.min() >= 0
+    assert first.max() <= 1 + 1e-6
+    assert torch.equal(before, images(channels=channels)), "the items given stay as they are"
+
+
+def test_each_image_gets_its_own_variation() -> None:
+    same = images(1).expand(20, 1, 16, 16)
+    varied = augment(same, Kind.CHARACTERS, generator())
+    assert len({item.numpy().tobytes() for item in varied}) == 20
+
+
+def test_characters_move_little() -> None:
+    blank = torch.zeros(200, 1, 32, 32)
+    blank[:, :, 14:18, 14:18] = 1
+    moved = augment(blank, Kind.CHARACTERS, generator())
+    rows = torch.arange(32.0)
+    ink = moved.sum((1, 2, 3))
+    centre = (moved.sum((1, 3)) * rows).sum(1) / ink
+    assert (centre - 15.5).abs().max() < 3
+    assert ((ink / 16 > 0.6) & (ink / 16 < 1.5)).all()
+
+
+def test_half_of_the_photos_are_mirrored_and_none_is_turned_over() -> None:
+    ramp = torch.linspace(0, 1, 32)
+    across = augment(ramp.expand(400, 1, 32, 32), Kind.PHOTOS, generator())[:, 0, 16]
+    mirrored = across[:, 20] < across[:, 12]
+    assert 150 < int(mirrored.sum()) < 250
+    down = augment(ramp[:, None].expand(400, 1, 32, 32), Kind.PHOTOS, generator())[:, 0, :, 16]
+    assert (down[:, 20] > down[:, 12]).all()
+
+
+def test_what_moves_in_is_dark_beside_characters_and_mirrored_beside_photos() -> None:
+    full = torch.ones(50, 1, 16, 16)
+    assert augment(full, Kind.CHARACTERS, generator()).amin() == 0
+    assert augment(full, Kind.PHOTOS, generator()).amin() > 1 - 1e-5
+
+
+def test_vectors_stay_as_they_are() -> None:
+    vectors = torch.randn(5, 3)
+    assert augment(vectors, Kind.VECTORS, generator()) is vectors
+    assert to_float(vectors) is vectors
+
+
+def test_images_are_scaled_to_one() -> None:
+    assert to_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_all_images_of_a_group_are_turned_alike() -> None:
+    before = images(40)
+    after = quarter_turns(before, 8, generator())
+    turns = []
+    for old, new in zip(before.chunk(8), after.chunk(8), strict=True):
+        fitting = [turn for turn in range(4) if torch.equal(old.rot90(turn, (2, 3)), new)]
+        assert len(fitting) == 1
+        turns += fitting
+    assert len(set(turns)) > 1
+    assert torch.equal(after, quarter_turns(before, 8, generator()))

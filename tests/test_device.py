@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from clusterkit.device import choose_device, derive_seed, describe, seeded
+from clusterkit.errors import UsageError
+
+
+@pytest.fixture
+def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("cpu_only")
+def test_auto_is_the_cpu_where_there_is_nothing_else() -> None:
+    assert choose_device("auto") == choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("cpu_only")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7", "mps"])
+def test_a_device_that_is_not_here_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {name}: no (CUDA|MPS) device here; use --device cpu or auto"):
+        choose_device(name)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("name", ["", "gpu", "CPU", "cpu:", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "cuda:²", "mps:0"])
+def test_a_name_that_is_none_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {name}: choose auto, cpu, cuda, cuda:N or mps"):
+        choose_device(name)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_gpus_are_counted() -> None:
+    assert choose_device("auto").type == "cuda"
+    assert choose_device("cuda").type == "cuda"
+    assert choose_device("cuda:1") == choose_device("cuda:01") == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match="--device cuda:2: this machine has 2 CUDA device"):
+        choose_device("cuda:2")
+
+
+def test_a_header_says_the_kind_of_device() -> None:
+    assert describe(torch.device("cpu")) == "cpu"
+
+
+def test_seeds_differ_by_use_and_are_the_same_everywhere() -> None:
+    assert derive_seed(0, "ccn", "Angelic") == 44453399784274306
+    uses = [(0, "a"), (1, "a"), (0, "b"), (0, "a", 1), (0, "a", 2), (0,)]
+    assert len({derive_seed(*use) for use in uses}) == len(uses)
+    assert all(0 <= derive_seed(*use) < 2**56 for use in uses)
+
+
+def test_a_generator_and_the_global_one_start_anew() -> None:
+    drawn = []
+    for _ in range(2):
+        generator = seeded(3, "train", 5)
+        drawn.append((torch.rand(3, generator=generator).tolist(), torch.rand(3).tolist()))
+    assert drawn[0] == drawn[1]

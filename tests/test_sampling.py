@@ -1,0 +1,80 @@
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterkit.sampling import ClassBalanced, Shuffled
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))
+def test_shuffled_covers_all_items_and_fills_up_the_last_batch(count: int, batch: int, seed: int) -> None:
+    batch = min(batch, count)
+    sampler = Shuffled(count, batch)
+    batches = [index.tolist() for index in sampler.epoch(generator(seed))]
+    assert [len(index) for index in batches] == [batch] * sampler.steps
+    everything = [item for index in batches for item in index]
+    assert sorted(everything[:count]) == list(range(count)), "each item once"
+    assert everything[count:] == everything[: len(everything) - count], "then from the start"
+    assert all(len(set(index)) == batch for index in batches), "no item twice in a batch"
+
+
+LABELS = torch.tensor([-1] * 5 + [c for c in range(12) for _ in range(8)])
+
+
+def test_batches_hold_so_many_images_of_so_many_classes_side_by_side() -> None:
+    sampler = ClassBalanced(LABELS, [torch.arange(12)], classes=4, images=3, steps=30)
+    seen: Counter[int] = Counter()
+    for index in sampler.epoch(generator()):
+        labels = LABELS[index].reshape(4, 3)
+        assert (labels == labels[:, :1]).all()
+        assert len(set(labels[:, 0].tolist())) == 4
+        assert len(set(index.tolist())) == 12
+        seen.update(index.tolist())
+    assert sum(seen.values()) == 30 * 12
+    assert (LABELS[list(seen)] >= 0).all(), "items without a label never appear"
+    assert set(LABELS[list(seen)].tolist()) == set(range(12))
+
+
+def test_every_other_batch_comes_from_one_group() -> None:
+    groups = [torch.arange(0, 5), torch.arange(5, 10), torch.arange(10, 12)]
+    sampler = ClassBalanced(LABELS, groups, classes=4, images=2, steps=60)
+    drawn = [{int(label) // 5 for label in LABELS[index]} for index in sampler.epoch(generator())]
+    assert all(len(groups) == 1 for groups in drawn[1::2])
+    assert set().union(*drawn[1::2]) == {0, 1}, "a group of two classes is too small for four"
+    assert any(len(groups) > 1 for groups in drawn[::2])
+
+
+def test_held_out_classes_are_in_no_group() -> None:
+    labels = LABELS.masked_fill(LABELS == 3, -1)
+    sampler = ClassBalanced(labels, [torch.arange(0, 6), torch.arange(6, 12)], classes=5, images=2, steps=40)
+    for index in sampler.epoch(generator()):
+        assert (labels[index] >= 0).all()
+        assert len(index) == 10
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_small_class_gives_items_more_than_once(size: int) -> None:
+    labels = torch.tensor([0] * size + [1] * 9)
+    for index in ClassBalanced(labels, [], classes=2, images=5, steps=10).epoch(generator()):
+        times = Counter(index[labels[index] == 0].tolist())
+        assert sum(times.values()) == 5
+        assert max(times.values()) <= -(-5 // size), "as evenly as can be"
+
+
+def test_there_may_be_fewer_classes_than_asked_for() -> None:
+    sampler = ClassBalanced(LABELS, [], classes=50, images=2, steps=3)
+    assert sampler.classes == 12
+    assert [len(index) for index in sampler.epoch(generator())] == [24] * 3
+
+
+def test_the_generator_decides() -> None:
+    sampler = ClassBalanced(LABELS, [], classes=3, images=2, steps=5)
+    first, again, other = (torch.cat(list(sampler.epoch(generator(seed)))).tolist() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
