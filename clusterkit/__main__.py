@@ -1,54 +1,64 @@
 """The program's entry: from arguments to an exit code."""
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 from clusterkit import console
-from clusterkit.errors import ClusterkitError
+from clusterkit.errors import ClusterkitError, InputError
 
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (docs/stages.md lists them)."""
-    from clusterkit.cli import app
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        from clusterkit.cli import app
+
         # typer turns Ctrl-C into the value 130 and --help into 0.
         code = app(arguments, prog_name="clusterkit", standalone_mode=False) or 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     except SystemExit as end:
         code = end.code
-    except ClusterkitError as error:
-        if "--debug" in arguments:
-            raise
-        console.error(str(error))
-        return error.exit_code
-    except MemoryError:
-        console.error("out of memory; try a smaller batch, --form factored, or a machine with more")
-        return 1
     except Exception as error:
-        return _other(error, "--debug" in arguments)
+        if "--debug" in arguments:
+            traceback.print_exception(error)
+        code, message = explain(error)
+        console.error(message)
+        return code
     if code == INTERRUPTED:
         console.error("interrupted; finished outputs are as they were, --resume goes on with a training")
     return code if isinstance(code, int) else 1
 
 
-def _other(error: Exception, debug: bool) -> int:
-    """Report a usage error of typer's, whose classes it keeps to itself, or an unexpected failure."""
+def explain(error: Exception) -> tuple[int, str]:
+    """Return the exit code for an error and the line that explains it."""
+    if isinstance(error, ClusterkitError):
+        return error.exit_code, str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+        return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return (
+            InputError.exit_code,
+            f"{where}{error.strerror}; check the path, its permissions and the room on the disk",
+        )
+    return usage(error) or (1, f"unexpected {type(error).__name__}: {error}; --debug shows where")
+
+
+def usage(error: Exception) -> tuple[int, str] | None:
+    """Return code and line for a usage error of typer's, whose classes it keeps to itself; None for another error."""
     message = getattr(error, "format_message", None)
     if message is None:
-        if debug:
-            raise error
-        console.error(f"unexpected {type(error).__name__}: {error}; --debug shows where")
-        return 1
+        return None
     context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "clusterkit"
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         print(context.get_help(), file=sys.stderr)
-    else:
-        path = context.command_path if context is not None else "clusterkit"
-        console.error(f"{message()} (see: {path} --help)")
-    return int(getattr(error, "exit_code", 2))
+        return 2, "name a command"
+    return int(getattr(error, "exit_code", 2)), f"{message()} (see: {path} --help)"
 
 
 def run() -> None:

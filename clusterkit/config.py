@@ -132,7 +132,7 @@ class ClusterConfig:
     pairs: str = "pairs.h5"
     constraints: Path | None = None
     backbone: Backbone = Backbone.CONV4
-    epochs: int = 60
+    epochs: int | None = None
     batch_size: int = 100
     learning_rate: float = 1e-3
 

@@ -4,18 +4,32 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 log = logging.getLogger("clusterkit")
 
 
 class _Stderr(logging.Handler):
-    """Plain lines on whatever stderr is now."""
+    """Plain lines on whatever stderr is now; what was said once is not repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"clusterkit: {record.getMessage()}", file=sys.stderr, flush=True)
+        message = record.getMessage()
+        if not message or message not in self.said:
+            self.said.add(message)
+            _to_stderr(message)
+
+
+def _to_stderr(message: str) -> None:
+    # A training does not end because nobody listens any more.
+    with suppress(BrokenPipeError):
+        print(f"clusterkit: {message}", file=sys.stderr, flush=True)
 
 
 def set_up(quiet: bool) -> None:
@@ -23,12 +37,21 @@ def set_up(quiet: bool) -> None:
     log.handlers = [_Stderr()]
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
+    warnings.showwarning = _library_warning
+
+
+def _library_warning(message: Warning | str, *where: object, **more: object) -> None:
+    log.warning("%s", " ".join(str(message).split()))
 
 
 def result(lines: list[str], fields: dict[str, Any], as_json: bool) -> None:
     """Print a command's result: its lines, or with `--json` one object."""
     text = json.dumps(fields, allow_nan=False) if as_json else "\n".join(lines)
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Nobody reads the result any more; without this the interpreter would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -47,9 +70,4 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
 
 def error(message: str) -> None:
     """Print a one-line error."""
-    print(f"clusterkit: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-
-
-def silence_broken_pipe() -> None:
-    """Keep the interpreter from complaining at exit that nobody reads stdout any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _to_stderr(f"error: {' '.join(message.split())}")

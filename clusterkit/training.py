@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import make_folder
-from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.header import Header, damaged
 from clusterkit.augment import to_float
 from clusterkit.console import progress
 from clusterkit.datasets.base import Subset
@@ -136,14 +136,21 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
             f"{plan.state}: the state of a run with other settings, inputs or seed; repeat the command that was "
             "interrupted, or start again without --resume"
         )
-    network.load_state_dict(
-        {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    )
+    try:
+        network.load_state_dict(
+            {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+        )
+    except RuntimeError as error:
+        raise damaged(plan.state, "state") from error
+    parameters = optimizer.param_groups[0]["params"]
     states: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, number, entry = name.split(".", 2)
-            states.setdefault(int(number), {})[entry] = value
+            parameter = parameters[int(number)]
+            # The fused step reads a moment in the order of its parameter in memory.
+            same = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+            states.setdefault(int(number), {})[entry] = same
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     history: History = header.extra["history"]
     log.info("%s: resumed after epoch %d", plan.title, len(history))

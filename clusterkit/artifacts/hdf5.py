@@ -20,7 +20,7 @@ CHUNK_BYTES = 2**20
 SEAL = b"\nclusterkit sha256 "
 """After the HDF5 content, with the sha256 of all before it in hexadecimal; HDF5 ignores what follows its end."""
 SEAL_BYTES = len(SEAL) + 64
-SEARCHED = 2**20
+SEARCHED = 2**12
 """How far into a file without a seal is looked for a sign that it was once ours."""
 
 Array = NDArray[np.generic]
@@ -68,12 +68,13 @@ def write_hdf5(path: Path, header: Header, groups: Mapping[str, Group]) -> None:
 
 
 def _fill(file: h5py.File, header: Header, groups: Mapping[str, Group]) -> None:
+    file.attrs[KEY] = ""  # at the start of the file, where `check_seal` finds the key in one that was cut short
     digests = {}
     for title, group in groups.items():
         for name, values in group.items():
             rows = values if isinstance(values, Rows) else Rows(values.shape, values.dtype.str, [values])
             digests[f"{title}/{name}"] = _write(file, f"{title}/{name}", rows)
-    file.attrs[KEY] = header.to_json(digests)
+    file.attrs.modify(KEY, header.to_json(digests))
 
 
 def _write(file: h5py.File, name: str, rows: Rows) -> str:

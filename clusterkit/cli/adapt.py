@@ -54,6 +54,7 @@ def adapt(
         target_batch,
         learning_rate,
     )
+    stage.check_flags(config)
     ensure_pairs(pairs, target, common.context, needed=method is not AdaptMethod.SOURCE_ONLY)
     done = stage.run(config, common.context)
     fields = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}

@@ -1,5 +1,7 @@
 """Stages that run because a later one needs what they write. Only the command line chains stages."""
 
+from dataclasses import replace
+
 from clusterkit import console
 from clusterkit.config import ClusterConfig, Context, PredictPairsConfig
 
@@ -21,9 +23,18 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
         header = read_header(path, "pairs")
         if not header.config.get("automatic"):
             return
-        other = dataset is not None and dataset.split("/")[0].split("@")[0] != header.dataset["name"]
-        if made_from(header, "g", context.path("g.safetensors")) and not other:
+        fits = dataset is None or covers(header.dataset["name"], dataset)
+        if fits and made_from(header, "g", context.path("g.safetensors")):
             return
         reason = f"those of {header.dataset['name']} no longer fit"
+        dataset = dataset or header.dataset["name"]
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     predict_pairs.run(PredictPairsConfig(dataset, automatic=True), context)
+
+
+def covers(held: str, wanted: str) -> bool:
+    """Return whether the pairs of the data set `held` are also those of `wanted`: the same one, or a subset of it."""
+    from clusterkit.datasets.catalogue import parse
+
+    whole, part = parse(held), parse(wanted)
+    return part == whole or (whole.subset is None and replace(part, subset=None) == whole)

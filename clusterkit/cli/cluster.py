@@ -35,7 +35,10 @@ def cluster(
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
     backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over each subset.")] = ClusterConfig.epochs,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Passes over each subset [default: until each pair met 12 times, or 5,000 batches]."),
+    ] = ClusterConfig.epochs,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = ClusterConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
     resume: Resume = False,
@@ -59,6 +62,7 @@ def cluster(
         batch_size,
         learning_rate,
     )
+    stage.check_flags(config, common.context)
     ensure_pairs(config.pairs, config.dataset, common.context, needed=method is not Method.KMEANS or dataset is None)
     done = stage.run(config, common.context)
     fields = {

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.config import Context
+from clusterkit.errors import UsageError
 
 Workdir = Annotated[Path, typer.Option("--workdir", envvar="CLUSTERKIT_WORKDIR", help="Folder of all artifacts.")]
 Data = Annotated[
@@ -46,6 +48,20 @@ FLAGS: dict[str, tuple[Any, Any]] = {
 }
 
 
+def check_finite(values: dict[str, Any]) -> None:
+    """Raise UsageError for a flag that is infinite or no number, which a lower bound lets pass."""
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} {value}: give a finite number")
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError for a device that is not here, before anything is read."""
+    from clusterkit.device import choose_device
+
+    choose_device(name)
+
+
 def with_common(command: Callable[..., None]) -> Callable[..., None]:
     """Add the common flags to a command whose first parameter takes what they say."""
     signature = inspect.signature(command)
@@ -59,6 +75,8 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(**values: Any) -> None:
         common = {name: values.pop(name) for name in FLAGS}
         console.set_up(common["quiet"])
+        check_finite(values)
+        check_device(common["device"])
         data = {} if common["data"] is None else {"data": common["data"]}
         context = Context(
             workdir=common["workdir"],

@@ -1,5 +1,6 @@
 """clusterkit evaluate"""
 
+import math
 from typing import Annotated
 
 import typer
@@ -59,6 +60,9 @@ def parse_gate(text: str) -> tuple[str, float]:
     """Take `acc=0.8` apart."""
     name, sign, value = text.partition("=")
     try:
-        return name, float(value if sign and name else "")
-    except ValueError as error:
-        raise UsageError(f"--fail-under {text}: write NAME=VALUE, as in acc=0.8") from error
+        least = float(value if sign and name else "")
+    except ValueError:
+        least = math.nan
+    if math.isnan(least):
+        raise UsageError(f"--fail-under {text}: write NAME=VALUE, as in acc=0.8")
+    return name, least

@@ -17,6 +17,10 @@ from clusterkit.training import Plan, batches_of, fit
 log = logging.getLogger("clusterkit")
 
 HIDDEN = 512
+MEETINGS = 12
+"""How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
+LONGEST = 5000
+"""Batches after which a large set has been trained on enough all the same."""
 
 
 def ccn(problem: Problem) -> Clustering:
@@ -44,7 +48,7 @@ def ccn(problem: Problem) -> Clustering:
 
     plan = Plan(
         f"cluster {subset.name}",
-        config.epochs,
+        config.epochs or default_epochs(sampler),
         sampler.steps,
         config.learning_rate,
         problem.seed,
@@ -55,3 +59,9 @@ def ccn(problem: Problem) -> Clustering:
     fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
     prob = predict(network, subset, problem.device)
     return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network)
+
+
+def default_epochs(sampler: Shuffled) -> int:
+    """Return after how many epochs each pair has met often enough: a batch of B of N holds (B / N)^2 of all pairs."""
+    steps = MEETINGS * (sampler.count / sampler.batch_size) ** 2
+    return max(1, round(min(steps, LONGEST) / sampler.steps))

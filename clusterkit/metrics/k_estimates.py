@@ -14,7 +14,9 @@ def eigengap(probability: Matrix) -> int:
     """
     from scipy.linalg import eigvalsh
 
-    degree = probability.sum(1)
+    if len(probability) < 3:
+        return len(probability)
+    degree = probability.sum(1).clip(np.finfo(np.float64).tiny)
     scaled = probability / np.sqrt(np.outer(degree, degree))
     values = eigvalsh(scaled)[::-1]
     gaps = values[:-1] - values[1:]

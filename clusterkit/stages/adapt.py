@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clusterkit.artifacts.assignments import Assignment, write_assignments
-from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
 from clusterkit.augment import augment
-from clusterkit.config import AdaptConfig, AdaptMethod, Context
+from clusterkit.config import AdaptConfig, AdaptMethod, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import choose_device, derive_seed, describe
@@ -56,6 +55,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     source part and equation 9, the pair loss, on the target part of one mixed batch. The target's labels are never
     read.
     """
+    check_flags(config)
     device = choose_device(context.device)
     source = load_dataset(config.source, context.data, offline=context.offline)
     target = load_like(config.target, source.shape, context.data, offline=context.offline)
@@ -101,18 +101,26 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
 
     extra: dict[str, Any] = {"uses_target_labels": "no", "classes": list(classes), "source": source.to_header()}
     common = ("adapt", resolved(config), context.seed, describe(device), target.to_header())
-    network_path = context.path(NETWORK)
-    networks = {"networks": {"all": architecture.to_header()}}
-    header = Header("adapted", *common, inputs, {**extra, **networks})
-    write_checkpoint(network_path, header, state_of({"all": network}))
     assignments = {}
     for subset in target.subsets:
         prob = predict(network, subset.to(device), device)
         assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
-    inputs = {**inputs, "adapted": sha256(network_path)}
-    write_assignments(context.path(OUTPUT), Header("assignments", *common, inputs, extra), assignments)
+    path, network_path = context.path(OUTPUT), context.path(NETWORK)
+    header = Header("assignments", *common, inputs, extra)
+    network_header = replace(header, format="adapted", extra={**extra, "networks": {"all": architecture.to_header()}})
+    write_with_network(path, header, assignments, network_path, network_header, state_of({"all": network}))
     states.remove()
-    return AdaptResult(context.path(OUTPUT), network_path, target.name)
+    return AdaptResult(path, network_path, target.name)
+
+
+def check_flags(config: AdaptConfig) -> None:
+    """Raise UsageError for values that the method would not use."""
+    if config.method is AdaptMethod.SOURCE_ONLY:
+        for name in ("loss", "sigma", "pairs"):
+            if getattr(config, name) != getattr(AdaptConfig, name):
+                raise UsageError(f"--{name}: --method source-only does not use it; leave it out or use --method ccn+")
+    if config.loss is not Loss.KCL and config.sigma != AdaptConfig.sigma:
+        raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
 
 
 def endless(subset: Subset, batch_size: int) -> Endless:

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clusterkit.artifacts.assignments import Assignment, write_assignments
-from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.assignments import Assignment, write_assignments, write_with_network
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
-from clusterkit.config import ClusterConfig, Context, Method
+from clusterkit.config import ClusterConfig, Context, Loss, Method
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import choose_device, describe
@@ -43,6 +42,7 @@ class ClusterResult:
 
 def run(config: ClusterConfig, context: Context) -> ClusterResult:
     """Sort each subset into at most K clusters; write `assignments.h5` and, for a network, `ccn.safetensors`."""
+    check_flags(config, context)
     device = choose_device(context.device)
     given = read_pairs(config, context)
     data = load_for(config, context, given)
@@ -50,13 +50,14 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     constraints = [] if config.constraints is None else read_constraints(config.constraints)
     check_constraints(constraints, data, config)
     fields = data.to_header()
+    ks = {subset.name: number_of_clusters(config.k, subset, data.name) for subset in data.subsets}
+    sources = {subset.name: given.source(subset, config) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
     key = run_key("cluster", resolved(config), context.seed, fields, given.inputs, describe(device))
     results: dict[str, Clustering] = {}
     for subset in data.subsets:
-        source = given.source(subset, config)
+        source, k = sources[subset.name], ks[subset.name]
         pairs = None if source is None else constrain(source, subset.ids, constraints)
-        k = number_of_clusters(config.k, subset, data.name)
         problem = Problem(
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
             states.file(subset.name), key, context.resume,
@@ -68,25 +69,46 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     networks = {title: result.network for title, result in results.items() if result.network is not None}
     # "known" took one number from the target's labels: how many classes there are.
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config), "classes": None}
-    ccn_path = context.path(NETWORK)
-    inputs = dict(given.inputs)
-    if networks:
-        architectures = {title: network.architecture.to_header() for title, network in networks.items()}
-        ccn_header = Header(
-            "ccn", "cluster", resolved(config), context.seed, describe(device), fields, inputs,
-            {**extra, "networks": architectures},
-        )  # fmt: skip
-        write_checkpoint(ccn_path, ccn_header, state_of(networks))
-        inputs["ccn"] = sha256(ccn_path)
-    header = Header("assignments", "cluster", resolved(config), context.seed, describe(device), fields, inputs, extra)
+    path, ccn_path = context.path(OUTPUT), context.path(NETWORK)
+    header = Header(
+        "assignments", "cluster", resolved(config), context.seed, describe(device), fields, given.inputs, extra
+    )
     assignments = {
         subset.name: Assignment(subset.ids.numpy(), results[subset.name].cluster, results[subset.name].prob)
         for subset in data.subsets
     }
-    write_assignments(context.path(OUTPUT), header, assignments)
+    if networks:
+        architectures = {title: network.architecture.to_header() for title, network in networks.items()}
+        ccn_header = replace(header, format="ccn", extra={**extra, "networks": architectures})
+        write_with_network(path, header, assignments, ccn_path, ccn_header, state_of(networks))
+    else:
+        write_assignments(path, header, assignments)
     states.remove()
     counts = {title: len(set(result.cluster.tolist())) for title, result in results.items()}
-    return ClusterResult(context.path(OUTPUT), data.name, counts, ccn_path if networks else None)
+    return ClusterResult(path, data.name, counts, ccn_path if networks else None)
+
+
+CCN_ONLY = ("loss", "sigma", "backbone", "epochs", "batch_size", "learning_rate")
+
+
+def check_flags(config: ClusterConfig, context: Context) -> None:
+    """Raise UsageError for values that cannot be, or that the method would not use."""
+    if config.k != "known" and not (config.k.isdecimal() and int(config.k) >= 2):
+        raise UsageError(f"--k {config.k}: give a number from 2, or known (an oracle: it counts the target's classes)")
+    if config.method is Method.CCN:
+        if config.loss is not Loss.KCL and config.sigma != ClusterConfig.sigma:
+            raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
+        return
+    for name in CCN_ONLY:
+        if getattr(config, name) != getattr(ClusterConfig, name):
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag}: --method {config.method} does not use it; leave it out or use --method ccn")
+    if context.resume:
+        raise UsageError(f"--resume: --method {config.method} trains no network; leave it out")
+    if config.method is Method.KMEANS and config.constraints is not None:
+        raise UsageError("--constraints: k-means uses no pairs; use --method ccn or spectral")
+    if config.method is Method.KMEANS and config.dataset is not None and config.pairs != ClusterConfig.pairs:
+        raise UsageError("--pairs: k-means uses no pairs; leave it out or use --method ccn or spectral")
 
 
 @dataclass(frozen=True)
@@ -147,14 +169,9 @@ def number_of_clusters(k: str, subset: Subset, name: str) -> int:
         if subset.labels is None:
             raise UsageError(f"--k known: {name} has no labels to count classes in; give a number")
         return len(subset.labels.unique())
-    if not k.isdecimal():
-        raise UsageError(f"--k {k}: give a number of clusters, or known (an oracle: it counts the target's classes)")
-    number = int(k)
-    if number < 2:
-        raise UsageError(f"--k {k}: at least 2 clusters are needed")
-    if number > len(subset):
+    if int(k) > len(subset):
         raise UsageError(f"--k {k}: more clusters than {name} has images in {subset.name} ({len(subset)})")
-    return number
+    return int(k)
 
 
 def uses_labels(config: ClusterConfig) -> str:
@@ -165,7 +182,7 @@ def uses_labels(config: ClusterConfig) -> str:
 
 
 def check_constraints(constraints: list[tuple[int, int, float]], data: Dataset, config: ClusterConfig) -> None:
-    """Raise InputError for a constraint on ids that do not exist or never meet, UsageError where none is used."""
+    """Raise InputError for a constraint on ids that do not exist or never meet."""
     home = {int(item): subset.name for subset in data.subsets for item in subset.ids}
     for a, b, _ in constraints:
         if a not in home or b not in home:
@@ -174,5 +191,3 @@ def check_constraints(constraints: list[tuple[int, int, float]], data: Dataset, 
             raise InputError(
                 f"{config.constraints}: items {a} and {b} are in different subsets, which are clustered apart"
             )
-    if config.method is Method.KMEANS and constraints:
-        raise UsageError("--constraints: k-means uses no pairs; use --method ccn or spectral")

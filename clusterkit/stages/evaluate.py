@@ -48,7 +48,21 @@ class EvaluateResult:
 
 def run(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Evaluate an assignments file, or with `config.g` a similarity network; write `evaluation.json`."""
+    check_flags(config)
     return evaluate_g(config, context) if config.g is not None else evaluate_assignments(config, context)
+
+
+G_ONLY = ("dataset", "bn", "ways", "episodes")
+
+
+def check_flags(config: EvaluateConfig) -> None:
+    """Raise UsageError for values that would not be used."""
+    if config.g is not None and config.assignments != EvaluateConfig.assignments:
+        raise UsageError("--assignments and --g: evaluate one or the other")
+    for name in G_ONLY:
+        if config.g is None and getattr(config, name) != getattr(EvaluateConfig, name):
+            flag = "DATASET" if name == "dataset" else f"--{name}"
+            raise UsageError(f"{flag} goes with --g; assignments are compared with the labels of their own set")
 
 
 def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateResult:

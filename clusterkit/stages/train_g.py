@@ -16,7 +16,7 @@ from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import choose_device, derive_seed, describe
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained
 from clusterkit.networks.build import Architecture, SimilarityNet
@@ -49,6 +49,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     # Published weights are for colour images.
     channels = 3 if config.pretrained else None
     data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
+    if config.size is not None and len(data.shape) != 3:
+        raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     everything = data.union()
     labels = checked_labels(data)
     present = labels.unique()

@@ -1,0 +1,116 @@
+import json
+import shutil
+
+import pytest
+
+from clusterkit.cli.chain import covers
+
+CLUSTER = "cluster --k 10 --epochs 1 --backbone mlp"
+
+
+def automatic(cli) -> bool:
+    fields = json.loads(cli("inspect clusterkit-out/pairs.h5 --json").out)
+    return fields["header"]["config"]["automatic"]
+
+
+def test_nothing_to_start_from(cli, tmp_path):
+    for line in ("cluster", "cluster digits", "adapt digits digits", "predict-pairs digits", "cluster --method kmeans"):
+        done = cli(line)
+        assert (done.code, done.out) == (3, "")
+        last = done.err.splitlines()[-1]
+        assert last.endswith("clusterkit-out/g.safetensors: no such file; make it with: clusterkit train-g DATASET")
+    assert not (tmp_path / "clusterkit-out").exists()
+
+
+def test_a_set_without_a_target(points, cli):
+    (points / "pairs.h5").unlink()
+    done = cli(CLUSTER)
+    assert done.code == 2
+    assert "name the data set: synthetic:blobs" in done.err
+
+
+def test_missing_pairs_are_predicted_and_said(points, cli):
+    (points / "pairs.h5").unlink()
+    done = cli(f"{CLUSTER} synthetic:blobs")
+    assert (done.code, done.out) == (0, "clusterkit-out/assignments.h5\n")
+    assert "predicting pairs first (there are none yet), as clusterkit predict-pairs does" in done.err
+    assert automatic(cli)
+    assert "predicting" not in cli(CLUSTER).err
+
+
+@pytest.mark.parametrize("line", [CLUSTER, "adapt synthetic:blobs synthetic:blobs --steps 1 --backbone mlp"])
+def test_automatic_pairs_are_predicted_again_after_a_new_g(line, points, cli):
+    (points / "pairs.h5").unlink()
+    cli(f"{CLUSTER} synthetic:blobs")
+    cli("train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 1 --seed 1")
+    done = cli(line)
+    assert done.code == 0
+    assert "predicting pairs first (those of synthetic:blobs no longer fit)" in done.err
+
+
+def test_automatic_pairs_follow_the_data_set(points, cli):
+    (points / "pairs.h5").unlink()
+    cli(f"{CLUSTER} synthetic:blobs")
+    for name in ("synthetic:moons", "synthetic:blobs@0-2", "synthetic:blobs"):
+        done = cli(f"{CLUSTER} {name}")
+        assert done.code == 0
+        assert "predicting pairs first" in done.err
+        assert f"header.dataset.name\t{name}\n" in cli("inspect clusterkit-out/pairs.h5").out
+
+
+def test_pairs_that_were_asked_for_are_never_replaced(points, cli):
+    before = (points / "pairs.h5").read_bytes()
+    assert not automatic(cli)
+    done = cli(f"{CLUSTER} synthetic:moons")
+    assert (done.code, done.out) == (3, "")
+    assert "run: clusterkit predict-pairs synthetic:moons" in done.err
+    assert (points / "pairs.h5").read_bytes() == before
+
+
+def test_damaged_automatic_pairs(points, cli):
+    (points / "pairs.h5").unlink()
+    cli(f"{CLUSTER} synthetic:blobs")
+    data = (points / "pairs.h5").read_bytes()
+    (points / "pairs.h5").write_bytes(data[:-5000])
+    done = cli(f"{CLUSTER} synthetic:blobs")
+    assert done.code == 3
+    assert "pairs.h5: damaged" in done.err
+    assert "make it again with: clusterkit predict-pairs" in done.err
+
+
+def test_pairs_by_another_name_are_neither_made_nor_replaced(points, cli):
+    done = cli(f"{CLUSTER} --pairs ./other.h5")
+    assert done.code == 3
+    assert "other.h5: no such file" in done.err
+    shutil.move(points / "pairs.h5", points / "kept.h5")
+    assert cli(f"{CLUSTER} --pairs kept.h5").code == 0
+    assert not (points / "pairs.h5").exists()
+
+
+def test_methods_without_pairs_need_none(points, cli):
+    (points / "pairs.h5").unlink()
+    for line in (
+        "cluster synthetic:blobs --k 5 --method kmeans",
+        "cluster synthetic:blobs --k 5 --pairs labels --epochs 1 --backbone mlp",
+        "adapt synthetic:blobs synthetic:blobs --method source-only --steps 1 --backbone mlp",
+    ):
+        assert cli(line).code == 0
+    assert not (points / "pairs.h5").exists()
+
+
+def test_a_subset_is_clustered_by_the_pairs_of_the_whole(letters, cli):
+    done = cli("cluster glyphs_eval/Nastric --k 25 --epochs 1 --backbone mlp")
+    assert done.code == 0
+    assert "predicting" not in done.err
+    assert list(json.loads(cli("evaluate --json").out)["subsets"]) == ["Nastric"]
+
+
+def test_what_covers_what():
+    assert covers("glyphs_eval", "glyphs_eval")
+    assert covers("glyphs_eval", "glyphs_eval/Nastric")
+    assert not covers("glyphs_eval/Nastric", "glyphs_eval")
+    assert not covers("glyphs_eval/Nastric", "glyphs_eval/Morwen")
+    assert not covers("glyphs_eval@0-3", "glyphs_eval")
+    assert not covers("glyphs_eval", "glyphs_bg")
+    assert not covers("folder:/a/b", "folder:/a/c")
+    assert covers("folder:/a/b", "folder:/a/b")

@@ -1,0 +1,162 @@
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from clusterkit.__main__ import main
+from clusterkit.artifacts.files import sha256
+
+COMMANDS = {
+    "train-g glyphs_bg@0-11 --size 8 --backbone lenet --hidden 16 --epochs 12": ("g.safetensors", ".g.safetensors.state"),
+    "cluster glyphs_eval --k 25 --epochs 8 --backbone mlp": ("assignments.h5", ".assignments.h5.state"),
+    "adapt glyphs_eval/Morwen glyphs_eval/Nastric --steps 400 --backbone mlp --source-batch 8 --target-batch 16": (
+        "adapted.h5", ".adapted.h5.state",
+    ),
+}  # fmt: skip
+OUTPUTS = ("g.safetensors", "assignments.h5", "ccn.safetensors", "adapted.h5", "adapted.safetensors")
+
+
+def start(line: str, log: Path) -> int:
+    """Run a command in a process of its own; return its number."""
+    child = os.fork()
+    if child:
+        return child
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os._exit(main(line.split()))
+
+
+def end(child: int, log: Path, word: str, wait: float, number: int) -> int:
+    """Signal a process a little after it has said a word; return its exit code, or minus the signal's number."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (log.exists() and word in log.read_text()):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    time.sleep(wait)
+    os.kill(child, number)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {name: sha256(folder / name) for name in OUTPUTS if (folder / name).exists()}
+
+
+@pytest.fixture(scope="module")
+def start_folder(letters_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """G and pairs only."""
+    folder = tmp_path_factory.mktemp("start") / "w"
+    shutil.copytree(letters_made, folder)
+    for name in ("assignments.h5", "ccn.safetensors"):
+        (folder / name).unlink()
+    assert main(f"predict-pairs glyphs_eval --quiet --workdir {folder}".split()) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(start_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """The outputs of each command, uninterrupted."""
+    found = {}
+    for line in COMMANDS:
+        folder = Path(shutil.copytree(start_folder, tmp_path_factory.mktemp("whole") / "w"))
+        assert main([*line.split(), "--quiet", "--workdir", str(folder)]) == 0
+        found[line] = hashes(folder)
+    return found
+
+
+@pytest.fixture
+def work(start_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(start_folder, tmp_path / "clusterkit-out"))
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_equal_runs_give_equal_bytes(line, work, whole, cli):
+    assert cli(line).code == 0
+    assert hashes(work) == whole[line]
+    assert sorted(path.name for path in work.iterdir()) == sorted({*whole[line], "g.safetensors", "pairs.h5"})
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_killed_run_resumed_gives_equal_bytes(line, seed, work, whole, cli, tmp_path):
+    before = hashes(work)
+    log, chance = tmp_path / "log", random.Random(seed)
+    word = f"epoch {chance.randint(1, 3)}/"
+    assert end(start(line, log), log, word, chance.uniform(0, 0.05), signal.SIGKILL) == -signal.SIGKILL
+    assert hashes(work) == before
+    state = work / COMMANDS[line][1]
+    assert list(state.glob("*.safetensors"))
+    done = cli(f"{line} --resume")
+    assert done.code == 0
+    assert "resumed after epoch" in done.err
+    assert hashes(work) == whole[line]
+    assert not state.exists()
+
+
+def test_a_run_killed_between_subsets(work, whole, cli, tmp_path):
+    line = next(line for line in COMMANDS if line.startswith("cluster"))
+    log = tmp_path / "log"
+    assert end(start(line, log), log, "Ostrava: epoch 2/", 0, signal.SIGKILL) == -signal.SIGKILL
+    done = cli(f"{line} --resume")
+    assert "cluster Morwen: resumed after epoch 8" in done.err
+    assert "cluster Morwen: epoch" not in done.err
+    assert hashes(work) == whole[line]
+
+
+def test_an_interrupted_run_exits_with_130_and_resumes(work, whole, cli, tmp_path):
+    line = next(line for line in COMMANDS if line.startswith("train-g"))
+    log = tmp_path / "log"
+    before = hashes(work)
+    assert end(start(line, log), log, "epoch 2/", 0, signal.SIGINT) == 130
+    said = log.read_text().splitlines()
+    assert said[-1].startswith("clusterkit: error: interrupted")
+    assert not any("Traceback" in text for text in said)
+    assert hashes(work) == before
+    assert cli(f"{line} --resume").code == 0
+    assert hashes(work) == whole[line]
+
+
+@pytest.fixture
+def cut(work: Path, tmp_path: Path) -> str:
+    """An interrupted training: its command."""
+    line = next(line for line in COMMANDS if line.startswith("train-g"))
+    end(start(line, tmp_path / "log"), tmp_path / "log", "epoch 2/", 0, signal.SIGKILL)
+    return line
+
+
+def test_other_settings_are_refused(cut, work, cli):
+    for other in ("--seed 1", "--learning-rate 0.01", "--hidden 8", "--epochs 13"):
+        done = cli(f"{cut} --resume {other}")
+        assert (done.code, done.out) == (3, "")
+        last = done.err.splitlines()[-1]
+        assert "clusterkit-out/.g.safetensors.state/g.safetensors: the state of a run with other settings" in last
+        assert "start again without --resume" in last
+
+
+def test_a_damaged_state_is_refused_and_can_be_left(cut, work, whole, cli):
+    state = work / ".g.safetensors.state" / "g.safetensors"
+    data = state.read_bytes()
+    for spoilt in (b"", data[:1000], data[:-1], data[:-50] + bytes([data[-50] ^ 1]) + data[-49:], b"x" * 99):
+        state.write_bytes(spoilt)
+        done = cli(f"{cut} --resume")
+        assert (done.code, done.out) == (3, "")
+        assert "without --resume" in done.err.splitlines()[-1]
+    done = cli(cut)
+    assert done.code == 0
+    assert "discarding the state of an interrupted run" in done.err
+    assert hashes(work) == whole[cut]
+
+
+def test_resume_where_nothing_was_interrupted(work, whole, cli):
+    line = next(line for line in COMMANDS if line.startswith("train-g"))
+    done = cli(f"{line} --resume")
+    assert done.code == 0
+    assert "no interrupted run to resume" in done.err
+    assert hashes(work) == whole[line]

@@ -1,0 +1,132 @@
+import dataclasses
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clusterkit.artifacts.checkpoint import to_bytes
+from clusterkit.artifacts.header import Header
+from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.training import Plan, StateFolder, fit
+
+STEPS = 3
+
+
+def network_of(layout: torch.memory_format = torch.channels_last) -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(64, 2)
+    )
+    return network.to(memory_format=layout)
+
+
+def batches(generator: torch.Generator) -> Iterator[Tensor]:
+    return (torch.randn(5, 3, 6, 6, generator=generator) for _ in range(STEPS))
+
+
+class StopError(Exception):
+    """The end of a run that something interrupts."""
+
+
+def plan_in(folder: Path, **changes: object) -> Plan:
+    plan = Plan("train-g", 4, STEPS, 1e-2, 0, folder / "state" / "g.safetensors", "key")
+    return dataclasses.replace(plan, **changes)
+
+
+def train(folder: Path, stop: int | None = None, **changes: object) -> tuple[bytes, list[dict[str, float]]]:
+    """Train, or raise StopError at a step counted from 0; return the network's bytes and the history."""
+    network, done = network_of(), []
+
+    def step(batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        if len(done) == stop:
+            raise StopError
+        done.append(1)
+        noisy = batch + torch.randn(batch.shape, generator=generator)
+        out = network(noisy)
+        return {"square": out.square().mean(), "rest": (out.sum(1) - batch.mean()).abs().mean()}
+
+    history = fit(network, batches, step, plan_in(folder, **changes))
+    return to_bytes(Header("g", "train-g", {}, 0, "cpu"), network.state_dict()), history
+
+
+def test_training_lowers_the_loss_and_reports_each_part(tmp_path: Path) -> None:
+    _, history = train(tmp_path)
+    assert [sorted(means) for means in history] == [["rest", "square"]] * 4
+    assert sum(history[-1].values()) < sum(history[0].values())
+
+
+@pytest.mark.parametrize("stop", [0, 2, 3, 4, 7, 11])
+def test_a_resumed_run_ends_in_the_same_bytes(stop: int, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    with pytest.raises(StopError):
+        train(tmp_path / "cut", stop)
+    torch.manual_seed(123)
+    assert train(tmp_path / "cut", resume=True) == whole
+
+
+def test_a_run_cut_twice_and_one_that_is_done(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    for stop in (4, 5):
+        with pytest.raises(StopError):
+            train(tmp_path / "cut", stop, resume=True)
+    assert train(tmp_path / "cut", resume=True) == whole
+    assert train(tmp_path / "cut", stop=0, resume=True) == whole
+
+
+def test_without_resume_a_state_means_nothing(tmp_path: Path) -> None:
+    assert train(tmp_path) == train(tmp_path)
+    assert train(tmp_path)[0] != train(tmp_path, seed=1)[0]
+
+
+def test_the_state_of_another_run_is_refused(tmp_path: Path) -> None:
+    train(tmp_path)
+    with pytest.raises(InputError, match=r"g.safetensors: the state of a run with other settings.*without --resume"):
+        train(tmp_path, resume=True, key="other")
+
+
+@pytest.mark.parametrize("size", [0, 1, 500])
+def test_a_damaged_state_is_refused(size: int, tmp_path: Path) -> None:
+    train(tmp_path)
+    state = plan_in(tmp_path).state
+    state.write_bytes(state.read_bytes()[:size])
+    with pytest.raises(InputError, match=r"g.safetensors: .*interrupted, without --resume"):
+        train(tmp_path, resume=True)
+
+
+def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    network = nn.Linear(3, 1)
+    fit(network, lambda g: iter([torch.ones(2, 3)]), lambda x, g: {"loss": network(x).sum()}, plan_in(tmp_path))
+    with pytest.raises(InputError, match="without --resume"):
+        train(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e300])
+def test_a_loss_or_a_network_that_is_no_number_ends_the_run(rate: float, tmp_path: Path) -> None:
+    with pytest.raises(ClusterkitError, match="try a smaller --learning-rate"):
+        train(tmp_path, learning_rate=rate, epochs=1)
+    assert not plan_in(tmp_path).state.exists()
+
+
+def test_state_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "clusterkit")
+    logging.getLogger("clusterkit").propagate = True
+    output = tmp_path / "new" / "g.safetensors"
+    states = StateFolder(output, resume=False)
+    assert states.file("g").parent == tmp_path / "new" / ".g.safetensors.state"
+    states.file("g").write_text("state")
+    assert StateFolder(output, resume=True).file("g").read_text() == "state"
+    assert caplog.messages == []
+    assert not StateFolder(output, resume=False).file("g").exists()
+    assert "discarding the state of an interrupted run" in caplog.messages[0]
+    states.remove()
+    assert not states.path.exists()
+    StateFolder(output, resume=True)
+    assert "no interrupted run to resume" in caplog.messages[1]
+    shutil.rmtree(tmp_path / "new")
+    (tmp_path / "new").touch()
+    with pytest.raises(InputError, match=r"g.safetensors: cannot be written \((Not a directory|File exists)\)"):
+        StateFolder(output, resume=False)
