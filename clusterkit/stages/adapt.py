@@ -64,12 +64,40 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
     labels, classes = class_numbers(source)
     pairs, inputs = read_target_pairs(config, context, target)
-    s, t = source.union().to(device), target.subsets[0].to(device)
+    states = StateFolder(context.path(OUTPUT), context.resume)
+    fields = {"source": source.to_header(), "target": target.to_header()}
+    key = run_key("adapt", resolved(config), context.seed, fields, inputs, describe(device))
+    plan = Plan(
+        "adapt", -(-config.steps // EPOCH), EPOCH, config.learning_rate, context.seed, states.file("adapted"), key,
+        context.resume,
+    )  # fmt: skip
+    network = train(config, plan, source, target, labels, pairs, device)
 
+    extra: dict[str, Any] = {"uses_target_labels": "no", "classes": list(classes), "source": source.to_header()}
+    header = Header(
+        "assignments", "adapt", resolved(config), context.seed, describe(device), target.to_header(), inputs, extra
+    )
+    [subset] = target.subsets
+    prob = predict(network, subset.to(device), device)
+    assignments = {subset.name: Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())}
+    networks = {"networks": {"all": network.architecture.to_header()}}
+    network_header = replace(header, format="adapted", extra={**extra, **networks})
+    path, network_path = context.path(OUTPUT), context.path(NETWORK)
+    write_with_network(path, header, assignments, network_path, network_header, state_of({"all": network}))
+    states.remove()
+    return AdaptResult(path, network_path, target.name)
+
+
+def train(
+    config: AdaptConfig, plan: Plan, source: Dataset, target: Dataset, labels: Tensor, pairs: PairSource | None,
+    device: torch.device,
+) -> ClusterNet:  # fmt: skip
+    """Return a classifier of the source's class numbers `labels` (N,), trained by `pairs` of the target too, if any."""
+    s, t = source.union().to(device), target.subsets[0].to(device)
     mean, std = mean_and_std(s)
-    torch.manual_seed(derive_seed(context.seed, "adapt"))
-    architecture = Architecture(config.backbone, source.shape, mean, std, HIDDEN, len(classes))
-    network = ClusterNet(architecture).to(device)
+    torch.manual_seed(derive_seed(plan.seed, "adapt"))
+    outputs = int(labels.max()) + 1
+    network = ClusterNet(Architecture(config.backbone, source.shape, mean, std, HIDDEN, outputs)).to(device)
     sampler_s, sampler_t = endless(s, config.source_batch), endless(t, config.target_batch)
     loss = LOSSES[config.loss]
 
@@ -92,25 +120,8 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
             "cluster": loss(logits[len(x_s) :], similar, config.sigma),
         }
 
-    states = StateFolder(context.path(OUTPUT), context.resume)
-    fields = {"source": source.to_header(), "target": target.to_header()}
-    key = run_key("adapt", resolved(config), context.seed, fields, inputs, describe(device))
-    epochs = -(-config.steps // EPOCH)
-    plan = Plan("adapt", epochs, EPOCH, config.learning_rate, context.seed, states.file("adapted"), key, context.resume)
     fit(network, batches, step, plan)
-
-    extra: dict[str, Any] = {"uses_target_labels": "no", "classes": list(classes), "source": source.to_header()}
-    common = ("adapt", resolved(config), context.seed, describe(device), target.to_header())
-    assignments = {}
-    for subset in target.subsets:
-        prob = predict(network, subset.to(device), device)
-        assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
-    path, network_path = context.path(OUTPUT), context.path(NETWORK)
-    header = Header("assignments", *common, inputs, extra)
-    network_header = replace(header, format="adapted", extra={**extra, "networks": {"all": architecture.to_header()}})
-    write_with_network(path, header, assignments, network_path, network_header, state_of({"all": network}))
-    states.remove()
-    return AdaptResult(path, network_path, target.name)
+    return network
 
 
 def check_flags(config: AdaptConfig) -> None:

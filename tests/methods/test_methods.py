@@ -1,0 +1,59 @@
+"""Every method is perfect on well separated data with perfect pairs, and gives the same result twice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clusterkit.config import Backbone, ClusterConfig, Kind, Loss, Method
+from clusterkit.datasets.base import Subset
+from clusterkit.methods import METHODS
+from clusterkit.methods.ccn import LONGEST, default_epochs
+from clusterkit.methods.problem import Problem
+from clusterkit.metrics.clustering import accuracy
+from clusterkit.pairs.labels import LabelPairs
+from clusterkit.sampling import Shuffled
+
+
+def separated(folder: Path, loss: Loss = Loss.CCL) -> Problem:
+    """Four far-off groups of 30 points in the plane."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(4).repeat(30)
+    centres = torch.tensor([[5.0, 5.0], [5.0, -5.0], [-5.0, 5.0], [-5.0, -5.0]])
+    points = centres[labels] + 0.3 * torch.randn(120, 2, generator=generator)
+    subset = Subset("all", points, torch.arange(120), labels)
+    config = ClusterConfig(backbone=Backbone.MLP, loss=loss, epochs=40, batch_size=60)
+    return Problem(
+        subset, Kind.VECTORS, (2,), 4, LabelPairs(labels), config, 0, torch.device("cpu"), folder / "state", "key"
+    )
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_separated_groups_are_found(method: Method, tmp_path: Path) -> None:
+    problem = separated(tmp_path)
+    result = METHODS[method](problem)
+    assert problem.subset.labels is not None
+    assert accuracy(result.cluster, problem.subset.labels.numpy()) == 1.0
+    assert result.prob.shape == (120, 4)
+    np.testing.assert_allclose(result.prob.sum(1), 1, atol=1e-5)
+    assert (result.prob.argmax(1) == result.cluster).all()
+    again = METHODS[method](problem)
+    assert (again.cluster == result.cluster).all()
+    assert (again.prob == result.prob).all()
+
+
+def test_kcl_finds_them_too(tmp_path: Path) -> None:
+    problem = separated(tmp_path, Loss.KCL)
+    assert problem.subset.labels is not None
+    assert accuracy(METHODS[Method.CCN](problem).cluster, problem.subset.labels.numpy()) == 1.0
+
+
+def test_default_length_lets_pairs_meet_equally_often() -> None:
+    meetings = []
+    for count in (400, 600, 900):
+        sampler = Shuffled(count, 100)
+        meetings.append(default_epochs(sampler) * sampler.steps * (100 / count) ** 2)
+    assert max(meetings) / min(meetings) < 1.1
+    large = Shuffled(60_000, 100)
+    assert default_epochs(large) * large.steps <= LONGEST + large.steps
