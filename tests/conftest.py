@@ -70,13 +70,17 @@ def points_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+LETTERS = "glyphs_eval@12-27,40-47"
+"""Eight characters of each of three alphabets: subsets small enough to be quick."""
+
+
 @pytest.fixture(scope="session")
 def letters_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder of a set with several subsets."""
     return run_all(
         tmp_path_factory.mktemp("made") / "letters",
         "train-g glyphs_bg@0-11 --size 8 --backbone mlp --hidden 16 --epochs 1",
-        "predict-pairs glyphs_eval",
+        f"predict-pairs {LETTERS}",
         "cluster --k 25 --epochs 1 --backbone mlp",
     )
 

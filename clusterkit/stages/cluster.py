@@ -50,6 +50,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     constraints = [] if config.constraints is None else read_constraints(config.constraints)
     check_constraints(constraints, data, config)
     fields = data.to_header()
+    if config.k == "known":
+        log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
     ks = {subset.name: number_of_clusters(config.k, subset, data.name) for subset in data.subsets}
     sources = {subset.name: given.source(subset, config) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)

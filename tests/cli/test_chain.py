@@ -99,7 +99,7 @@ def test_methods_without_pairs_need_none(points, cli):
 
 
 def test_a_subset_is_clustered_by_the_pairs_of_the_whole(letters, cli):
-    done = cli("cluster glyphs_eval/Nastric --k 25 --epochs 1 --backbone mlp")
+    done = cli("cluster glyphs_eval/Nastric@12-27,40-47 --k 25 --epochs 1 --backbone mlp")
     assert done.code == 0
     assert "predicting" not in done.err
     assert list(json.loads(cli("evaluate --json").out)["subsets"]) == ["Nastric"]

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
-from clusterkit.networks.backbones import build_backbone
+from clusterkit.networks.backbones import build_backbone, load_pretrained
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
 
 
@@ -34,14 +35,25 @@ def test_images_that_are_too_small_are_a_usage_error(name: str) -> None:
 
 
 def test_pretrained_weights_are_for_colour_resnets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lenet, resnet = (build_backbone(name, (3, 32, 32)) for name in (Backbone.LENET, Backbone.RESNET18))
     with pytest.raises(UsageError, match="no weights for --backbone lenet"):
-        build_backbone(Backbone.LENET, (3, 32, 32), pretrained=True)
-    with pytest.raises(UsageError, match="colour"):
-        build_backbone(Backbone.RESNET18, (1, 32, 32), pretrained=True)
+        load_pretrained(lenet, Backbone.LENET, offline=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", _no_network)
-    with pytest.raises(InputError, match=f"{tmp_path}.*leave out --pretrained"):
-        build_backbone(Backbone.RESNET18, (3, 32, 32), pretrained=True)
+    for offline, reason in ((False, "no network"), (True, "--offline is set")):
+        with pytest.raises(InputError, match=f"{tmp_path}.*{reason}.*leave out --pretrained"):
+            load_pretrained(resnet, Backbone.RESNET18, offline=offline)
+
+
+def test_pretrained_weights_are_taken_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = torchvision.models.resnet18()
+    file = tmp_path / "hub" / "checkpoints" / torchvision.models.ResNet18_Weights.DEFAULT.url.rsplit("/", 1)[-1]
+    file.parent.mkdir(parents=True)
+    torch.save(published.state_dict(), file)  # noqa: TID251 - the form in which the weights are published
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    backbone = build_backbone(Backbone.RESNET18, (3, 32, 32))
+    load_pretrained(backbone, Backbone.RESNET18, offline=True)
+    assert torch.equal(backbone[0].layer4[1].conv2.weight, published.layer4[1].conv2.weight)
 
 
 def _no_network(*_: object, **__: object) -> None:
