@@ -1,5 +1,4 @@
 import dataclasses
-import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.header import Header
+from clusterkit.console import set_up
 from clusterkit.errors import ClusterkitError, InputError
 from clusterkit.training import Plan, StateFolder, fit
 
@@ -111,21 +111,20 @@ def test_a_loss_or_a_network_that_is_no_number_ends_the_run(rate: float, tmp_pat
     assert not plan_in(tmp_path).state.exists()
 
 
-def test_state_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "clusterkit")
-    logging.getLogger("clusterkit").propagate = True
+def test_state_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up(quiet=False)
     output = tmp_path / "new" / "g.safetensors"
     states = StateFolder(output, resume=False)
     assert states.file("g").parent == tmp_path / "new" / ".g.safetensors.state"
     states.file("g").write_text("state")
     assert StateFolder(output, resume=True).file("g").read_text() == "state"
-    assert caplog.messages == []
+    assert capsys.readouterr().err == ""
     assert not StateFolder(output, resume=False).file("g").exists()
-    assert "discarding the state of an interrupted run" in caplog.messages[0]
+    assert "discarding the state of an interrupted run" in capsys.readouterr().err
     states.remove()
     assert not states.path.exists()
     StateFolder(output, resume=True)
-    assert "no interrupted run to resume" in caplog.messages[-1]
+    assert "no interrupted run to resume" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "new")
     (tmp_path / "new").touch()
     with pytest.raises(InputError, match=r"g.safetensors: cannot be written \((Not a directory|File exists)\)"):

@@ -60,8 +60,8 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     source = load_dataset(config.source, context.data, offline=context.offline)
     target = load_like(config.target, source.shape, context.data, offline=context.offline)
     if len(target.subsets) > 1:
-        name, at, classes = config.target.partition("@")
-        names = ", ".join(f"{name}/{subset.name}{at}{classes}" for subset in target.subsets)
+        name, at, part = config.target.partition("@")
+        names = ", ".join(f"{name}/{subset.name}{at}{part}" for subset in target.subsets)
         raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
     labels, classes = class_numbers(source)
     pairs, inputs = read_target_pairs(config, context, target)

@@ -1,4 +1,7 @@
-"""The core against the obvious implementation of the same thing, interleaved in one run: pytest -s tests/benchmarks/bench_core.py"""
+"""The core against the obvious implementation of the same thing, interleaved in one run.
+
+pytest -s tests/benchmarks/bench_core.py
+"""
 
 import statistics
 import time
