@@ -197,12 +197,7 @@ def select(raw: Raw, name: Name, size: int) -> Dataset:
     if not parts:
         raise InputError(f"data set '{name.full}' holds no images")
     mark = raw.fingerprint or fingerprint(raw, ids)
-    return Dataset(name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, mark, size, target_of(name))
-
-
-def target_of(name: Name) -> str | None:
-    """Return the data set that a G trained on this one is meant for, where the catalogue knows one."""
-    return name.entry.target
+    return Dataset(name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, mark, size, name.entry.target)
 
 
 def fingerprint(raw: Raw, ids: Tensor) -> str:
