@@ -37,7 +37,9 @@ def cluster(
     backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over each subset [default: until each pair met 12 times, or 5,000 batches]."),
+        typer.Option(
+            min=1, help="Passes over each subset [default: until each pair met 7.5 times, in 250 to 5,000 batches]."
+        ),
     ] = ClusterConfig.epochs,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = ClusterConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,

@@ -17,8 +17,10 @@ from clusterkit.training import Plan, batches_of, fit
 log = logging.getLogger("clusterkit")
 
 HIDDEN = 512
-MEETINGS = 12
+MEETINGS = 7.5
 """How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
+SHORTEST = 250
+"""Batches that even the smallest set is trained on: before, clusters are still merged."""
 LONGEST = 5000
 """Batches after which a large set has been trained on enough all the same."""
 
@@ -63,5 +65,5 @@ def ccn(problem: Problem) -> Clustering:
 
 def default_epochs(sampler: Shuffled) -> int:
     """Return after how many epochs each pair has met often enough: a batch of B of N holds (B / N)^2 of all pairs."""
-    steps = MEETINGS * (sampler.count / sampler.batch_size) ** 2
+    steps = max(SHORTEST, MEETINGS * (sampler.count / sampler.batch_size) ** 2)
     return max(1, round(min(steps, LONGEST) / sampler.steps))

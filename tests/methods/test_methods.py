@@ -9,7 +9,7 @@ import torch
 from clusterkit.config import Backbone, ClusterConfig, Kind, Loss, Method
 from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS
-from clusterkit.methods.ccn import LONGEST, default_epochs
+from clusterkit.methods.ccn import LONGEST, SHORTEST, default_epochs
 from clusterkit.methods.problem import Problem
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.labels import LabelPairs
@@ -51,9 +51,15 @@ def test_kcl_finds_them_too(tmp_path: Path) -> None:
 
 def test_default_length_lets_pairs_meet_equally_often() -> None:
     meetings = []
-    for count in (400, 600, 900):
+    for count in (600, 900, 1500):
         sampler = Shuffled(count, 100)
         meetings.append(default_epochs(sampler) * sampler.steps * (100 / count) ** 2)
     assert max(meetings) / min(meetings) < 1.1
-    large = Shuffled(60_000, 100)
-    assert default_epochs(large) * large.steps <= LONGEST + large.steps
+
+
+@pytest.mark.parametrize("count", [50, 120, 280, 400, 60_000])
+def test_default_length_is_neither_too_short_nor_too_long(count: int) -> None:
+    sampler = Shuffled(count, min(count, 100))
+    steps = default_epochs(sampler) * sampler.steps
+    assert SHORTEST - sampler.steps <= steps <= LONGEST + sampler.steps
+    assert count > 400 or steps <= SHORTEST + sampler.steps
