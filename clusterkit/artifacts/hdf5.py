@@ -24,16 +24,19 @@ SEARCHED = 2**12
 """How far into a file without a seal is looked for a sign that it was once ours."""
 
 Array = NDArray[np.generic]
+Place = tuple[slice, ...]
 
 
-class Rows:
-    """A matrix that is made while it is written: its shape, its type, and its row blocks in order."""
+class Blocks:
+    """An array that is made while it is written: shape, type, chunks, and blocks in any order, each with its place."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: str, blocks: Iterable[Array]) -> None:
-        self.shape, self.dtype, self.blocks = shape, dtype, blocks
+    def __init__(
+        self, shape: tuple[int, ...], dtype: str, chunk: tuple[int, ...], blocks: Iterable[tuple[Place, Array]]
+    ) -> None:
+        self.shape, self.dtype, self.chunk, self.blocks = shape, dtype, chunk, blocks
 
 
-Group = Mapping[str, "Array | Rows"]
+Group = Mapping[str, "Array | Blocks"]
 
 
 class _Sink(io.FileIO):
@@ -72,25 +75,25 @@ def _fill(file: h5py.File, header: Header, groups: Mapping[str, Group]) -> None:
     digests = {}
     for title, group in groups.items():
         for name, values in group.items():
-            rows = values if isinstance(values, Rows) else Rows(values.shape, values.dtype.str, [values])
-            digests[f"{title}/{name}"] = _write(file, f"{title}/{name}", rows)
+            digests[f"{title}/{name}"] = _write(file, f"{title}/{name}", values)
     file.attrs.modify(KEY, header.to_json(digests))
 
 
-def _write(file: h5py.File, name: str, rows: Rows) -> str:
-    dtype = np.dtype(rows.dtype)
-    digest = hashlib.sha256(f"{dtype.str}{tuple(rows.shape)}".encode())
-    width = int(np.prod(rows.shape[1:])) * dtype.itemsize
-    chunk = (max(1, min(rows.shape[0], CHUNK_BYTES // max(width, 1))), *rows.shape[1:])
-    target = file.create_dataset(name, rows.shape, dtype, chunks=None if 0 in rows.shape else chunk)
-    at = 0
-    for block in rows.blocks:
-        block = np.ascontiguousarray(block, dtype=dtype)
-        if block.size:
-            target[at : at + len(block)] = block
-        digest.update(block.data)
-        at += len(block)
-    assert at == rows.shape[0]
+def _write(file: h5py.File, name: str, values: "Array | Blocks") -> str:
+    """Write one array and return the digest of its values."""
+    dtype = np.dtype(values.dtype)
+    if not isinstance(values, Blocks):
+        row = max(1, int(np.prod(values.shape[1:])) * dtype.itemsize)
+        chunk = (max(1, min(len(values), CHUNK_BYTES // row)), *values.shape[1:])
+        file.create_dataset(name, data=values, chunks=chunk if values.size else None)
+        return _digest(values)
+    chunk = tuple(min(one, other) for one, other in zip(values.chunk, values.shape, strict=True))
+    target = file.create_dataset(name, values.shape, dtype, chunks=chunk)
+    for place, block in values.blocks:
+        target[place] = block
+    digest = hashlib.sha256(f"{dtype.str}{tuple(values.shape)}".encode())
+    for start in range(0, values.shape[0], chunk[0]):
+        digest.update(np.ascontiguousarray(target[start : start + chunk[0]]).data)
     return digest.hexdigest()
 
 

@@ -1,9 +1,7 @@
 """Pairs held as G's factors, N x H instead of N x N, from which any block of logits follows."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from clusterkit.networks.pair_logits import pair_logits
@@ -28,9 +26,3 @@ class FactoredPairs:
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the mean of the logits of (i, j) and (j, i)."""
         return (self.ordered_logits(rows, columns) + self.ordered_logits(columns, rows).T) / 2
-
-    def row_blocks(self, size: int = 256) -> Iterator[Tensor]:
-        """Yield the symmetric logits row block by row block, (size, N) each."""
-        every = torch.arange(len(self))
-        for rows in every.split(size):
-            yield self.logits(rows, every)

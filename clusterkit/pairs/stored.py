@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clusterkit.artifacts.hdf5 import Array, Group, Rows
+from clusterkit.artifacts.hdf5 import Array, Blocks, Group
 from clusterkit.config import Form
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.tiles import SIZE, tiles
 
 DENSE_LIMIT = 10_000
 """The largest N whose N x N logits are stored by default: 200 MB."""
@@ -20,7 +21,7 @@ DENSE_LIMIT = 10_000
 def to_group(pairs: FactoredPairs, ids: Tensor, form: Form) -> Group:
     """Return the arrays of one subset: `id` and, by the form, `logit` or the factors."""
     if form is Form.DENSE or (form is Form.AUTO and len(pairs) <= DENSE_LIMIT):
-        return {"id": ids.numpy(), "logit": Rows((len(pairs), len(pairs)), "<f2", _halves(pairs))}
+        return {"id": ids.numpy(), "logit": Blocks((len(pairs), len(pairs)), "<f2", (SIZE, SIZE), _halves(pairs))}
     return {
         "id": ids.numpy(),
         "u": pairs.u.numpy(),
@@ -30,10 +31,13 @@ def to_group(pairs: FactoredPairs, ids: Tensor, form: Form) -> Group:
     }
 
 
-def _halves(pairs: FactoredPairs) -> Iterator[NDArray[np.float16]]:
+def _halves(pairs: FactoredPairs) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float16]]]:
     limit = float(np.finfo(np.float16).max)
-    for block in pairs.row_blocks():
-        yield block.clamp(-limit, limit).half().numpy()
+    for rows, columns, logits in tiles(pairs):
+        half = logits.clamp(-limit, limit).half().numpy()
+        yield (rows, columns), half
+        if rows != columns:
+            yield (columns, rows), half.T
 
 
 def from_group(group: Mapping[str, Array]) -> PairSource:

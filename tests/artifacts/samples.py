@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from clusterkit.artifacts.hdf5 import Rows, read_hdf5, write_hdf5
+from clusterkit.artifacts.hdf5 import Blocks, read_hdf5, write_hdf5
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.json_file import read_json, write_json
 
@@ -50,13 +50,15 @@ ESTIMATES = {"estimates": {"all": {"ndc": 5, "spread": 0}}, "recommended": {"all
 
 
 def rows(groups: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The same groups, each logit matrix given in blocks of rows."""
+    """The same groups, each logit matrix given in blocks, the last first."""
     out = {}
     for title, group in groups.items():
         out[title] = dict(group)
         if "logit" in group:
             logit = group["logit"]
-            out[title]["logit"] = Rows(logit.shape, "<f2", iter(np.array_split(logit, 3)))
+            places = [(slice(start, start + 3), slice(None)) for start in range(0, len(logit), 3)]
+            blocks = [(place, logit[place]) for place in reversed(places)]
+            out[title]["logit"] = Blocks(logit.shape, "<f2", (2, 2), blocks)
     return out
 
 

@@ -1,0 +1,106 @@
+"""The symmetric logits of all pairs of a set, tile by tile: every core busy, each ordered pair worked out once."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.networks.pair_logits import pair_logits
+from clusterkit.pairs.factored import FactoredPairs
+
+log = logging.getLogger("clusterkit")
+
+SIZE = 512
+"""Rows and columns of a tile. The factors of both, 4 MiB at H = 512, stay in cache."""
+COMPILE_FROM = 2**37
+"""Hidden units, N^2 H, from which the seconds that a compiler takes are won back."""
+AHEAD = 2
+"""Tiles that a core may be ahead of whoever takes them: what bounds the memory."""
+
+Tile = tuple[slice, slice, Tensor]
+Factors = tuple[Tensor, Tensor]
+Kernel = Callable[[Factors, Factors, Tensor], Tensor]
+
+
+def tiles(pairs: FactoredPairs) -> Iterator[Tile]:
+    """Yield rows, columns and logits (R, C) of the tiles on and above the diagonal, row of tiles by row of tiles.
+
+    The tile across the diagonal is the transpose. One thread a core works ahead of the caller.
+    """
+    count = len(pairs)
+    starts = range(0, count, SIZE)
+    kernel = eager if count**2 * pairs.u.shape[1] < COMPILE_FROM else compiled_or_eager(pairs)
+
+    def work(row: int, column: int) -> Tile:
+        rows, columns = (slice(start, min(start + SIZE, count)) for start in (row, column))
+        left, right = ((pairs.u[part], pairs.v[part]) for part in (rows, columns))
+        return rows, columns, kernel(left, right, pairs.weight) + pairs.bias
+
+    with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[Tile]] = deque()
+        try:
+            for row in starts:
+                for column in starts[row // SIZE :]:
+                    running.append(pool.submit(work, row, column))
+                    if len(running) > AHEAD * threads:
+                        yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def eager(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+    """Return the mean of the logits of both orders, without the bias: (R, C) from factors u and v of R and C items."""
+    zero = weight.new_zeros(())
+    forth = pair_logits(left[0], right[1], weight, zero)
+    back = pair_logits(right[0], left[1], weight, zero)
+    return (forth + back.T) / 2
+
+
+def fused(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+    """Return what `eager` does; a compiler makes one loop of it, in which no hidden unit is ever stored."""
+    forth = (left[0][:, None] + right[1][None]).relu()
+    back = (left[1][:, None] + right[0][None]).relu()
+    return ((forth + back) * weight).sum(2) / 2
+
+
+def compiled_or_eager(pairs: FactoredPairs) -> Kernel:
+    """Return the compiled kernel where there is a compiler, the eager one, which is slower, where there is none."""
+    compiled = torch.compile(fused, dynamic=False)
+
+    def whole_tiles(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+        """Compile for one shape only: the last tiles are filled up."""
+        return compiled(_filled(left), _filled(right), weight)[: len(left[0]), : len(right[0])]
+
+    part = (pairs.u[:SIZE], pairs.v[:SIZE])
+    try:
+        with _one_thread_each():
+            whole_tiles(part, part, pairs.weight)
+    except Exception as error:  # compilers fail in many ways
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        log.info("predict-pairs: no compiler for its inner loop (%s), going on without, which is slower", reason[0])
+        return eager
+    return whole_tiles
+
+
+def _filled(factors: Factors) -> Factors:
+    u, v = (F.pad(x, (0, 0, 0, SIZE - len(x))) for x in factors)
+    return u, v
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Keep torch from using more than one thread in each of several; yield how many it would have used."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,75 @@
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from clusterkit.pairs import tiles as module
+from clusterkit.pairs.factored import FactoredPairs
+from clusterkit.pairs.tiles import tiles
+
+
+def factors(count: int, hidden: int = 6) -> FactoredPairs:
+    generator = torch.Generator().manual_seed(count)
+    u, v = (torch.randn(count, hidden, generator=generator) for _ in range(2))
+    return FactoredPairs(u, v, torch.randn(hidden, generator=generator), torch.tensor(0.3))
+
+
+def assembled(pairs: FactoredPairs) -> torch.Tensor:
+    out = torch.full((len(pairs), len(pairs)), torch.nan)
+    for rows, columns, logits in tiles(pairs):
+        assert out[rows, columns].isnan().all()
+        out[columns, rows] = logits.T
+        out[rows, columns] = logits
+    return out
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SIZE", 4)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 23])
+@pytest.mark.usefixtures("small_tiles")
+def test_tiles_hold_every_pair_once(count: int) -> None:
+    pairs, every = factors(count), torch.arange(count)
+    found = assembled(pairs)
+    torch.testing.assert_close(found, pairs.logits(every, every))
+    assert torch.equal(found, assembled(pairs))
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_threads_are_given_back_also_to_a_caller_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    for _ in tiles(factors(23)):
+        break
+    assert torch.get_num_threads() == before
+
+
+def test_the_compiled_kernel_agrees_with_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SIZE", 16)
+    pairs = factors(40, 32)
+    expected = assembled(pairs)
+    monkeypatch.setattr(module, "COMPILE_FROM", 0)
+    torch.testing.assert_close(assembled(pairs), expected)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_without_a_compiler_it_goes_on_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        def fail(*arguments: Any) -> None:
+            raise RuntimeError("no C++ compiler\nand more")
+
+        return fail
+
+    pairs = factors(9)
+    expected = assembled(pairs)
+    monkeypatch.setattr(module, "COMPILE_FROM", 0)
+    monkeypatch.setattr(torch, "compile", broken)
+    logging.getLogger("clusterkit").propagate = True
+    with caplog.at_level(logging.INFO, "clusterkit"):
+        assert torch.equal(assembled(pairs), expected)
+    assert "no compiler for its inner loop (no C++ compiler), going on without" in caplog.text
