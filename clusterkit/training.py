@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from clusterkit.artifacts.files import make_folder
+from clusterkit.artifacts.files import make_folder, write_text
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.augment import to_float
 from clusterkit.console import progress
@@ -132,10 +132,7 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
         return []
     header, tensors = read_checkpoint(plan.state, "state")
     if header.extra.get("key") != plan.key:
-        raise InputError(
-            f"{plan.state}: the state of a run with other settings, inputs or seed; repeat the command that was "
-            "interrupted, or start again without --resume"
-        )
+        raise other_run(plan.state)
     try:
         network.load_state_dict(
             {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
@@ -155,6 +152,13 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
     history: History = header.extra["history"]
     log.info("%s: resumed after epoch %d", plan.title, len(history))
     return history
+
+
+def other_run(state: Path) -> InputError:
+    return InputError(
+        f"{state}: the state of a run with other settings, inputs or seed; repeat the command that was interrupted, "
+        "or start again without --resume"
+    )
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,13 @@ class StateFolder:
 
     def file(self, name: str) -> Path:
         return self.path / f"{name}.safetensors"
+
+    def check_key(self, key: str) -> None:
+        """Raise InputError where what is in the folder belongs to a run that depended on something else."""
+        place = self.path / "key"
+        if place.exists() and place.read_text() != key:
+            raise other_run(place)
+        write_text(place, key)
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import Common, with_common
+from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.config import BatchNorm, Form, PredictPairsConfig
 
 EXAMPLE = "Example: clusterkit predict-pairs omniglot_eval"
@@ -26,6 +26,7 @@ def predict_pairs(
     form: Annotated[
         Form, typer.Option(help="Store every logit, N x N, or G's factors, N x H [auto: by size].")
     ] = PredictPairsConfig.form,
+    resume: Resume = False,
 ) -> None:
     """Let G say of every pair of a set whether it is similar; write pairs.h5."""
     from clusterkit.stages import predict_pairs as stage

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from clusterkit.artifacts.hdf5 import Array, Blocks, Group
@@ -12,16 +10,27 @@ from clusterkit.config import Form
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.source import PairSource
-from clusterkit.pairs.tiles import SIZE, tiles
+from clusterkit.pairs.tile_log import Half, TileLog, half_tiles
+from clusterkit.pairs.tiles import SIZE, Place
 
 DENSE_LIMIT = 10_000
 """The largest N whose N x N logits are stored by default: 200 MB."""
 
 
-def to_group(pairs: FactoredPairs, ids: Tensor, form: Form) -> Group:
-    """Return the arrays of one subset: `id` and, by the form, `logit` or the factors."""
-    if form is Form.DENSE or (form is Form.AUTO and len(pairs) <= DENSE_LIMIT):
-        return {"id": ids.numpy(), "logit": Blocks((len(pairs), len(pairs)), "<f2", (SIZE, SIZE), _halves(pairs))}
+def is_dense(count: int, form: Form) -> bool:
+    """Return whether the logits of N items are stored one by one."""
+    return form is Form.DENSE or (form is Form.AUTO and count <= DENSE_LIMIT)
+
+
+def dense_bytes(count: int) -> int:
+    return 2 * count**2
+
+
+def to_group(pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None) -> Group:
+    """Return the arrays of one subset: `id` and, by the form, `logit`, tiles of it kept in `log`, or the factors."""
+    if is_dense(len(pairs), form):
+        halves = half_tiles(pairs) if log is None else log.tiles(pairs)
+        return {"id": ids.numpy(), "logit": Blocks((len(pairs),) * 2, "<f2", (SIZE, SIZE), _both_sides(halves))}
     return {
         "id": ids.numpy(),
         "u": pairs.u.numpy(),
@@ -31,10 +40,8 @@ def to_group(pairs: FactoredPairs, ids: Tensor, form: Form) -> Group:
     }
 
 
-def _halves(pairs: FactoredPairs) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float16]]]:
-    limit = float(np.finfo(np.float16).max)
-    for rows, columns, logits in tiles(pairs):
-        half = logits.clamp(-limit, limit).half().numpy()
+def _both_sides(halves: Iterator[tuple[Place, Half]]) -> Iterator[tuple[Place, Half]]:
+    for (rows, columns), half in halves:
         yield (rows, columns), half
         if rows != columns:
             yield (columns, rows), half.T

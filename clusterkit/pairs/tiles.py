@@ -17,38 +17,46 @@ log = logging.getLogger("clusterkit")
 
 SIZE = 512
 """Rows and columns of a tile. The factors of both, 4 MiB at H = 512, stay in cache."""
-COMPILE_FROM = 2**37
-"""Hidden units, N^2 H, from which the seconds that a compiler takes are won back."""
+COMPILE_FROM = 2**36
+"""Hidden units, N^2 H / 2, from which the seconds that a compiler takes are won back."""
 AHEAD = 2
 """Tiles that a core may be ahead of whoever takes them: what bounds the memory."""
 
-Tile = tuple[slice, slice, Tensor]
+Place = tuple[slice, slice]
+Tile = tuple[Place, Tensor]
 Factors = tuple[Tensor, Tensor]
 Kernel = Callable[[Factors, Factors, Tensor], Tensor]
 
 
-def tiles(pairs: FactoredPairs) -> Iterator[Tile]:
-    """Yield rows, columns and logits (R, C) of the tiles on and above the diagonal, row of tiles by row of tiles.
+def places(count: int) -> Iterator[Place]:
+    """Yield rows and columns of the tiles on and above the diagonal of N x N, row of tiles by row of tiles."""
+    parts = [slice(start, min(start + SIZE, count)) for start in range(0, count, SIZE)]
+    for number, rows in enumerate(parts):
+        for columns in parts[number:]:
+            yield rows, columns
+
+
+def tiles(pairs: FactoredPairs, skip: int = 0) -> Iterator[Tile]:
+    """Yield place and logits (R, C) of the tiles on and above the diagonal but for the first `skip`.
 
     The tile across the diagonal is the transpose. One thread a core works ahead of the caller.
     """
-    count = len(pairs)
-    starts = range(0, count, SIZE)
-    kernel = eager if count**2 * pairs.u.shape[1] < COMPILE_FROM else compiled_or_eager(pairs)
+    wanted = list(places(len(pairs)))[skip:]
+    if not wanted:
+        return
+    kernel = eager if len(wanted) * SIZE**2 * pairs.u.shape[1] < COMPILE_FROM else compiled_or_eager(pairs)
 
-    def work(row: int, column: int) -> Tile:
-        rows, columns = (slice(start, min(start + SIZE, count)) for start in (row, column))
-        left, right = ((pairs.u[part], pairs.v[part]) for part in (rows, columns))
-        return rows, columns, kernel(left, right, pairs.weight) + pairs.bias
+    def work(place: Place) -> Tile:
+        left, right = ((pairs.u[part], pairs.v[part]) for part in place)
+        return place, kernel(left, right, pairs.weight) + pairs.bias
 
     with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Tile]] = deque()
         try:
-            for row in starts:
-                for column in starts[row // SIZE :]:
-                    running.append(pool.submit(work, row, column))
-                    if len(running) > AHEAD * threads:
-                        yield running.popleft().result()
+            for place in wanted:
+                running.append(pool.submit(work, place))
+                if len(running) > AHEAD * threads:
+                    yield running.popleft().result()
             while running:
                 yield running.popleft().result()
         finally:

@@ -1,6 +1,7 @@
 """predict-pairs: what G says of every pair of an unlabelled set T."""
 
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import torch
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import run_key
 from clusterkit.config import Context, PredictPairsConfig
+from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.stored import read_g
 from clusterkit.pairs.g import g_pairs
-from clusterkit.pairs.stored import to_group
+from clusterkit.pairs.stored import DENSE_LIMIT, dense_bytes, is_dense, to_group
+from clusterkit.pairs.tile_log import TileLog
+from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")
 
@@ -45,23 +50,41 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         raise UsageError(f"name the data set: {g_header.dataset['name']}, which G was trained on, has no target")
     shape = network.architecture.shape
     data = load_like(name, shape, context.data, offline=context.offline)
-    groups: dict[str, Group] = {}
-    signs: dict[str, dict[str, float]] = {}
     for subset in data.subsets:
         if len(subset) < 2:
             raise InputError(f"data set {name}: subset {subset.name} holds one image only; there are no pairs")
+    output = context.path(OUTPUT)
+    check_room(data, config, output)
+    config = replace(config, dataset=data.name)
+    fields, inputs = data.to_header(), {"g": sha256(g_path)}
+    states = StateFolder(output, context.resume)
+    states.check_key(run_key("predict-pairs", resolved(config), context.seed, fields, inputs, describe(device)))
+    groups: dict[str, Group] = {}
+    signs: dict[str, dict[str, float]] = {}
+    for subset in data.subsets:
         pairs = g_pairs(network, subset.to(device), config.bn, device)
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "health", subset.name))
         signs[subset.name] = health(pairs, generator)
-        groups[subset.name] = to_group(pairs, subset.ids, config.form)
+        kept = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None
+        groups[subset.name] = to_group(pairs, subset.ids, config.form, kept)
         shown = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), shown)
-    config = replace(config, dataset=data.name)
-    fields = data.to_header()
     header = Header(
-        "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields,
-        {"g": sha256(g_path)}, {"health": signs, "shape": list(shape)},
+        "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs,
+        {"health": signs, "shape": list(shape)},
     )  # fmt: skip
-    output = context.path(OUTPUT)
     write_hdf5(output, header, groups)
+    states.remove()
     return PredictPairsResult(output, data.name, signs)
+
+
+def check_room(data: Dataset, config: PredictPairsConfig, output: Path) -> None:
+    """Raise UsageError where the logits that are to be stored one by one would not fit on the disk."""
+    needed = sum(dense_bytes(len(subset)) for subset in data.subsets if is_dense(len(subset), config.form))
+    folder = next(folder for folder in output.absolute().parents if folder.exists())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UsageError(
+            f"--form {config.form}: {output} would take {needed / 1e9:.3g} GB, {free / 1e9:.3g} are free; "
+            "use --form factored"
+        )

@@ -306,3 +306,12 @@ def test_names_that_are_too_long(points, cli):
     assert cli(f"assign synthetic:blobs --model {'x' * 300}").code == 3
     assert cli(f"train-g folder:{'x' * 300}").code == 3
     assert cli(["inspect", os.fsdecode(b"\xff\xfe")]).code == 3
+
+
+def test_pairs_that_would_not_fit_the_disk(points, cli, monkeypatch):
+    full = shutil.disk_usage(".")._replace(free=700_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    before = (points / "pairs.h5").read_bytes()
+    fails(cli("predict-pairs synthetic:blobs --form dense"), 2, "pairs.h5 would take 0.00072 GB", "--form factored")
+    assert (points / "pairs.h5").read_bytes() == before
+    assert cli("predict-pairs synthetic:blobs --form factored").code == 0

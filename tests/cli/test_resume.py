@@ -1,4 +1,5 @@
 import io
+import itertools
 import os
 import random
 import shutil
@@ -10,6 +11,8 @@ import pytest
 
 from clusterkit.__main__ import main
 from clusterkit.artifacts.files import sha256
+from clusterkit.pairs import stored, tile_log, tiles
+from clusterkit.stages import predict_pairs
 
 SOME = "@12-27,40-47"
 COMMANDS = {
@@ -169,3 +172,36 @@ def test_resume_where_nothing_was_interrupted(work, whole, cli):
     assert done.code == 0
     assert "no interrupted run to resume" in done.err
     assert hashes(work) == whole[line]
+
+
+def test_pairs_of_a_large_set_go_on_where_they_were_left(work, cli, monkeypatch):
+    line = f"predict-pairs glyphs_eval{SOME}"
+    for place in (tiles, stored):
+        monkeypatch.setattr(place, "SIZE", 64)
+    assert cli(line).code == 0
+    whole = sha256(work / "pairs.h5")
+    monkeypatch.setattr(predict_pairs, "DENSE_LIMIT", 100)
+    (work / "pairs.h5").write_bytes(b"what was there before")
+
+    def interrupted(pairs, skip=0):
+        yield from itertools.islice(tiles.tiles(pairs, skip), 4)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tile_log, "tiles", interrupted)
+        assert cli(line).code == 130
+    assert (work / "pairs.h5").read_bytes() == b"what was there before"
+    other = cli(f"{line} --resume --bn source")
+    assert (other.code, other.out) == (3, "")
+    assert "start again without --resume" in other.err.splitlines()[-1]
+    skipped = []
+
+    def watched(pairs, skip=0):
+        skipped.append(skip)
+        return tiles.tiles(pairs, skip)
+
+    monkeypatch.setattr(tile_log, "tiles", watched)
+    assert cli(f"{line} --resume").code == 0
+    assert skipped == [4, 0, 0]
+    assert sha256(work / "pairs.h5") == whole
+    assert not (work / ".pairs.h5.state").exists()

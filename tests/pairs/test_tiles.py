@@ -1,5 +1,7 @@
+import itertools
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,8 @@ import torch
 
 from clusterkit.pairs import tiles as module
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.tiles import tiles
+from clusterkit.pairs.tile_log import Half, TileLog, half_tiles
+from clusterkit.pairs.tiles import Place, tiles
 
 
 def factors(count: int, hidden: int = 6) -> FactoredPairs:
@@ -18,7 +21,7 @@ def factors(count: int, hidden: int = 6) -> FactoredPairs:
 
 def assembled(pairs: FactoredPairs) -> torch.Tensor:
     out = torch.full((len(pairs), len(pairs)), torch.nan)
-    for rows, columns, logits in tiles(pairs):
+    for (rows, columns), logits in tiles(pairs):
         assert out[rows, columns].isnan().all()
         out[columns, rows] = logits.T
         out[rows, columns] = logits
@@ -73,3 +76,36 @@ def test_without_a_compiler_it_goes_on_and_says_so(
     with caplog.at_level(logging.INFO, "clusterkit"):
         assert torch.equal(assembled(pairs), expected)
     assert "no compiler for its inner loop (no C++ compiler), going on without" in caplog.text
+
+
+def same(found: list[tuple[Place, Half]], expected: list[tuple[Place, Half]]) -> bool:
+    return [place for place, _ in found] == [place for place, _ in expected] and all(
+        one.tobytes() == other.tobytes() for (_, one), (_, other) in zip(found, expected, strict=True)
+    )
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("taken", [0, 1, 7, 21])
+@pytest.mark.parametrize("lost", [0, 1, 40])
+def test_a_log_goes_on_where_it_was_left(taken: int, lost: int, tmp_path: Path) -> None:
+    pairs, log = factors(23), TileLog(tmp_path / "tiles")
+    expected = list(half_tiles(pairs))
+    assert len(expected) == 21
+    started = log.tiles(pairs)
+    assert same(list(itertools.islice(started, taken)), expected[:taken])
+    started.close()
+    if taken:
+        log.path.write_bytes(log.path.read_bytes()[: -lost or None])
+    assert same(list(log.tiles(pairs)), expected)
+    assert same(list(log.tiles(pairs)), expected)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_a_damaged_log_is_made_again_from_the_damage_on(tmp_path: Path) -> None:
+    pairs, log = factors(23), TileLog(tmp_path / "tiles")
+    expected = list(log.tiles(pairs))
+    data = bytearray(log.path.read_bytes())
+    data[100] ^= 1
+    log.path.write_bytes(bytes(data))
+    assert same(list(log.tiles(pairs)), expected)
+    assert log.path.stat().st_size == len(data)
