@@ -17,6 +17,8 @@ from clusterkit.errors import InputError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 CHUNK_BYTES = 2**20
+MAPPED_BYTES = 4 * 10**8
+"""The size from which an array is stored in one piece and mapped, not read, into memory: 200,000 items at H = 500."""
 SEAL = b"\nclusterkit sha256 "
 """After the HDF5 content, with the sha256 of all before it in hexadecimal; HDF5 ignores what follows its end."""
 SEAL_BYTES = len(SEAL) + 64
@@ -85,7 +87,8 @@ def _write(file: h5py.File, name: str, values: "Array | Blocks") -> str:
     if not isinstance(values, Blocks):
         row = max(1, int(np.prod(values.shape[1:])) * dtype.itemsize)
         chunk = (max(1, min(len(values), CHUNK_BYTES // row)), *values.shape[1:])
-        file.create_dataset(name, data=values, chunks=chunk if values.size else None)
+        whole = values.size == 0 or values.nbytes >= MAPPED_BYTES
+        file.create_dataset(name, data=values, chunks=None if whole else chunk)
         return _digest(values)
     chunk = tuple(min(one, other) for one, other in zip(values.chunk, values.shape, strict=True))
     target = file.create_dataset(name, values.shape, dtype, chunks=chunk)
@@ -103,7 +106,7 @@ def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Arra
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             header = parse_header(file.attrs.get(KEY), format, path)
-            groups = {title: {name: np.asarray(file[title][name][()]) for name in file[title]} for title in file}
+            groups = {title: {name: _values(path, file[title][name]) for name in file[title]} for title in file}
     except (InputError, MemoryError):
         raise
     except Exception as error:  # h5py raises errors of many types for content it does not expect
@@ -111,6 +114,12 @@ def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Arra
     digests = {f"{title}/{name}": _digest(array) for title, group in groups.items() for name, array in group.items()}
     check_digest(header, digests, path)
     return header, groups
+
+
+def _values(path: Path, data: h5py.Dataset) -> Array:
+    if data.chunks is None and data.nbytes >= MAPPED_BYTES:
+        return np.memmap(path, data.dtype, "c", data.id.get_offset(), data.shape)
+    return np.asarray(data[()])
 
 
 def read_header(path: Path, format: str) -> Header:

@@ -35,19 +35,27 @@ class PairHead(nn.Module):
         self.register_buffer("running_mean", torch.zeros(hidden))
         self.register_buffer("running_var", torch.ones(hidden))
 
+    def project(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both halves of the linear layer, (N, H) each, from features (N, D)."""
+        return F.linear(features, self.left), F.linear(features, self.right)
+
     def factors(self, features: Tensor, *, batch_statistics: bool) -> tuple[Tensor, Tensor]:
         """Return u and v, both (N, H), such that relu(u_i + v_j) is the hidden layer of the pair (i, j).
 
         `features` (N, D). The normalisation, by the statistics of these N^2 pairs or by the running ones, and its
         scale and shift are folded in.
         """
-        u, v = F.linear(features, self.left), F.linear(features, self.right)
+        u, v = self.project(features)
         if batch_statistics:
             mean, variance = grid_statistics(u, v)
             if self.training:
                 self._update_running(mean.detach(), variance.detach(), len(features) ** 2)
         else:
             mean, variance = self.running_mean, self.running_var
+        return self.fold(u, v, mean, variance)
+
+    def fold(self, u: Tensor, v: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the projections with the normalisation by these statistics (H,), its scale and shift folded in."""
         factor = self.scale * (variance + EPSILON).rsqrt()
         return (u - mean) * factor + self.shift, v * factor
 

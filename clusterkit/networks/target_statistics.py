@@ -40,7 +40,10 @@ def _at_most(blocks: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         yield block
 
 
-def _sums(x: Tensor) -> tuple[int, Tensor, Tensor]:
+Sums = tuple[int, Tensor, Tensor]
+
+
+def sums(x: Tensor) -> Sums:
     """Return how many values a channel has, their sum and their sum of squares, in float64 on the CPU."""
     count = x.numel() // x.shape[1]
     # By way of the moments: squares summed in float32 would be inexact, a float64 copy of x would not fit.
@@ -49,17 +52,24 @@ def _sums(x: Tensor) -> tuple[int, Tensor, Tensor]:
     return count, count * mean, count * (variance + mean.square())
 
 
-def _store(norm: _Norm, count: int, total: Tensor, squares: Tensor) -> None:
+def mean_and_variance(parts: list[Sums]) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance of all channels, float64 on the CPU, from the sums of parts."""
+    counts, totals, squares = zip(*parts, strict=True)
+    mean = torch.stack(totals).sum(0) / sum(counts)
+    return mean, (torch.stack(squares).sum(0) / sum(counts) - mean.square()).clamp_min(0)
+
+
+def _store(norm: _Norm, parts: list[Sums]) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    mean = total / count
+    mean, variance = mean_and_variance(parts)
     norm.running_mean.copy_(mean)
-    norm.running_var.copy_((squares / count - mean.square()).clamp_min(0))
+    norm.running_var.copy_(variance)
 
 
 def _set_from_input(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     assert isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))
-    _store(norm, *_sums(inputs[0]))
+    _store(norm, [sums(inputs[0])])
 
 
 def _execution_order(norms: list[_Norm], run: Callable[[Tensor], Tensor], block: Tensor) -> list[_Norm]:
@@ -72,10 +82,10 @@ def _execution_order(norms: list[_Norm], run: Callable[[Tensor], Tensor], block:
 
 
 def _set_blockwise(norm: _Norm, run: Callable[[Tensor], Tensor], blocks: Callable[[], Iterator[Tensor]]) -> None:
-    parts: list[tuple[int, Tensor, Tensor]] = []
+    parts: list[Sums] = []
 
     def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        parts.append(_sums(inputs[0]))
+        parts.append(sums(inputs[0]))
         raise _ReachedError
 
     hook = norm.register_forward_pre_hook(collect)
@@ -85,5 +95,4 @@ def _set_blockwise(norm: _Norm, run: Callable[[Tensor], Tensor], blocks: Callabl
         except _ReachedError:
             continue
     hook.remove()
-    counts, totals, squares = zip(*parts, strict=True)
-    _store(norm, sum(counts), torch.stack(totals).sum(0), torch.stack(squares).sum(0))
+    _store(norm, parts)

@@ -62,7 +62,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     groups: dict[str, Group] = {}
     signs: dict[str, dict[str, float]] = {}
     for subset in data.subsets:
-        pairs = g_pairs(network, subset.to(device), config.bn, device)
+        pairs = g_pairs(network, subset.to(device), config.bn, device, states.path)
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "health", subset.name))
         signs[subset.name] = health(pairs, generator)
         kept = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None

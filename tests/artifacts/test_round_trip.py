@@ -10,10 +10,11 @@ import pytest
 import torch
 from samples import CONTAINERS, SAMPLES, Sample, header, names_in, tensors
 
+from clusterkit.artifacts import hdf5
 from clusterkit.artifacts.assignments import Assignment, read_assignments, write_assignments, write_with_network
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.hdf5 import read_hdf5, read_header
+from clusterkit.artifacts.hdf5 import read_hdf5, read_header, write_hdf5
 from clusterkit.artifacts.header import canonical, resolved
 from clusterkit.artifacts.summary import summarise
 from clusterkit.config import ClusterConfig
@@ -168,3 +169,18 @@ def test_a_long_header(tmp_path: Path) -> None:
     found, subsets = read_assignments(tmp_path / "a.h5")
     assert found.extra == made.extra
     assert len(subsets) == 50
+
+
+def test_large_arrays_are_mapped_and_checked_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    path = tmp_path / "pairs.h5"
+    monkeypatch.setattr(hdf5, "MAPPED_BYTES", values.nbytes)
+    write_hdf5(path, header("pairs", "predict-pairs"), {"all": {"u": values, "id": np.arange(3)}})
+    groups = read_hdf5(path, "pairs")[1]["all"]
+    assert isinstance(groups["u"], np.memmap)
+    assert not isinstance(groups["id"], np.memmap)
+    assert np.array_equal(groups["u"], values)
+    groups["u"][0] = 1
+    assert np.array_equal(read_hdf5(path, "pairs")[1]["all"]["u"], values), "the file is not written to"
+    monkeypatch.setattr(hdf5, "MAPPED_BYTES", 10**6)
+    assert np.array_equal(read_hdf5(path, "pairs")[1]["all"]["u"], values)

@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from clusterkit.augment import to_float
 from clusterkit.config import Backbone, BatchNorm
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import Architecture, SimilarityNet
+from clusterkit.pairs import g
 from clusterkit.pairs.g import g_pairs
 
 CPU = torch.device("cpu")
@@ -64,3 +66,16 @@ def test_the_network_stays_as_it_is(network: SimilarityNet) -> None:
     g_pairs(network, subset(images()), BatchNorm.TARGET, CPU)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert not g_pairs(network, subset(images()), BatchNorm.TARGET, CPU).u.requires_grad
+
+
+def test_factors_of_very_many_items_lie_in_files(
+    network: SimilarityNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = g_pairs(network, subset(images()), BatchNorm.TARGET, CPU, tmp_path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(g, "MAPPED_FROM", N - 1)
+    monkeypatch.setattr(g, "BLOCK", 5)
+    found = g_pairs(network, subset(images()), BatchNorm.TARGET, CPU, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.u", "all.v"]
+    assert torch.equal(found.u, expected.u)
+    assert torch.equal(found.v, expected.v)

@@ -1,0 +1,101 @@
+"""The core on its own against the obvious implementation of the same thing.
+
+pytest -s tests/benchmarks/bench_pairs.py
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from enumerated import EnumeratedHead, enumerated_ccl, enumerated_kcl
+from measure import compare, limit, resident
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor, nn
+
+from clusterkit.losses.ccl import ccl
+from clusterkit.losses.kcl import kcl
+from clusterkit.networks.pair_head import PairHead
+from clusterkit.pairs.factored import FactoredPairs
+from clusterkit.pairs.tiles import tiles
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ROOM = 4 * 10**8
+"""Numbers in one tensor of the obvious form, beyond which a smaller batch is measured instead."""
+
+
+def clear(*tensors: Tensor) -> None:
+    for tensor in tensors:
+        tensor.grad = None
+
+
+@pytest.mark.parametrize("hidden", [512, 4096])
+def test_pair_head(hidden: int, benchmark: BenchmarkFixture) -> None:
+    x = torch.randn(100, 1024, requires_grad=True, device=DEVICE)
+    target = torch.rand(100, 100, device=DEVICE) > 0.9
+    factored, enumerated = PairHead(1024, hidden).to(DEVICE), EnumeratedHead(1024, hidden).to(DEVICE)
+
+    def ours() -> None:
+        clear(x, *factored.parameters())
+        F.binary_cross_entropy_with_logits(factored(x), target.float()).backward()
+
+    def obvious() -> None:
+        clear(x, *enumerated.parameters())
+        F.cross_entropy(enumerated(x), target.reshape(-1).long()).backward()
+
+    compare(benchmark, f"pair head, B = 100, D = 1024, H = {hidden}", ours, obvious)
+
+
+@pytest.mark.parametrize(("batch", "k"), [(100, 100), (512, 500), (1024, 1000), (8192, 100), (8192, 1000)])
+@pytest.mark.parametrize(("ours", "obvious"), [(ccl, enumerated_ccl), (kcl, enumerated_kcl)], ids=["ccl", "kcl"])
+def test_losses(
+    batch: int, k: int, ours: Callable[..., Tensor], obvious: Callable[..., Tensor], benchmark: BenchmarkFixture
+) -> None:
+    fits = min(batch, int((ROOM / k) ** 0.5))
+
+    def step(loss: Callable[..., Tensor], size: int) -> Callable[[], None]:
+        logits = torch.randn(size, k, requires_grad=True, device=DEVICE)
+        similar = (torch.rand(size, size, device=DEVICE) > 0.9).float()
+
+        def run() -> None:
+            clear(logits)
+            loss(logits, similar).backward()
+
+        return run
+
+    title = f"{ours.__name__}, B = {batch}, K = {k}"
+    compare(benchmark, title, step(ours, batch), step(obvious, fits), (batch / fits) ** 2)
+
+
+@pytest.mark.parametrize("count", [20_000, 60_000])
+def test_predict_pairs(count: int, benchmark: BenchmarkFixture) -> None:
+    """All symmetric logits of N items, taken tile by tile and let go."""
+    hidden, few = 512, 200
+    head: nn.Module = EnumeratedHead(1024, hidden).eval()
+    features = torch.randn(few, 1024)
+    pairs = FactoredPairs(torch.randn(count, hidden), torch.randn(count, hidden), torch.randn(hidden), torch.zeros(()))
+    best = limit(hidden) * torch.get_num_threads()
+    before = resident("VmRSS")
+    peaks: list[int] = []
+
+    def ours() -> None:
+        for _ in tiles(pairs):
+            peaks.append(resident("VmRSS") - before)
+
+    def obvious() -> None:
+        with torch.no_grad():
+            head(features)
+
+    start = time.perf_counter()
+    obvious()
+    other = (time.perf_counter() - start) * (count / few) ** 2
+    benchmark.pedantic(ours, rounds=1, warmup_rounds=1 if count < 50_000 else 0)
+    mine = benchmark.stats.stats.median
+    units = count**2 * hidden / mine
+    share = f"{units / best:.2f} of the limit of {best / 1e9:.1f}" if best else "no compiler to measure the limit with"
+    print(
+        f"\npredict-pairs, N = {count:,}, H = {hidden}: {mine:.1f} s against {other:.0f} s (extrapolated), ratio "
+        f"{other / mine:.0f}; {units / 1e9:.1f} thousand million hidden units a second, {share}; "
+        f"peak {max(peaks) / 2**20:.0f} MiB more"
+    )

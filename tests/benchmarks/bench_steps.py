@@ -1,0 +1,84 @@
+"""Whole training steps, optimiser included, against those of the authors' form of the same network.
+
+pytest -s tests/benchmarks/bench_steps.py
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from enumerated import EnumeratedHead, enumerated_ccl
+from measure import compare
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor, nn
+
+from clusterkit.config import Backbone
+from clusterkit.losses.ccl import ccl
+from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+B, K = 100, 100
+SHAPE = (1, 32, 32)
+
+
+def authors_vggs() -> nn.Module:
+    """Four convolutions, each followed by normalisation, ReLU and pooling; 1,024 features of 32 x 32 pixels."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((1, 64), (64, 128), (128, 256), (256, 256)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def training(network: nn.Module, loss: Callable[[Tensor], Tensor], *, fused: bool) -> Callable[[], None]:
+    """Return a step: forward, backward and Adam, on one batch of images."""
+    network.to(DEVICE).train()
+    optimizer = torch.optim.Adam(network.parameters(), fused=fused)
+    x = torch.rand(B, *SHAPE, device=DEVICE)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss(network(x)).backward()
+        optimizer.step()
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("backbone", "hidden"), [(Backbone.VGGS, 4096), (Backbone.VGGS, 512), (Backbone.CONV4, 512)], ids=str
+)
+def test_train_g_step(backbone: Backbone, hidden: int, benchmark: BenchmarkFixture) -> None:
+    """G of ours, at the authors' widths and at the default, against G of the authors (VGGS, 2048 -> 4096 -> 2)."""
+    labels = torch.arange(B, device=DEVICE) // 5
+    similar = labels[:, None] == labels[None]
+    ours = SimilarityNet(Architecture(backbone, SHAPE, 0.1, 0.3, hidden))
+    authors = nn.Sequential(authors_vggs(), EnumeratedHead(1024, 4096))
+    compare(
+        benchmark,
+        f"train-g step, B = {B}, {backbone}, H = {hidden}",
+        training(ours, lambda logits: F.binary_cross_entropy_with_logits(logits, similar.float()), fused=True),
+        training(authors, lambda logits: F.cross_entropy(logits, similar.reshape(-1).long()), fused=False),
+    )
+
+
+def test_cluster_step(benchmark: BenchmarkFixture) -> None:
+    """CCN at its default with pairs predicted once, against the authors': VGGS, and G on each batch anew."""
+    similar = (torch.rand(B, B, device=DEVICE) > 0.95).float()
+    ours = ClusterNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512, K))
+    g = nn.Sequential(authors_vggs(), EnumeratedHead(1024, 4096)).to(DEVICE).eval()
+    authors = nn.Sequential(
+        authors_vggs(), nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, K)
+    )  # fmt: skip
+    x = torch.rand(B, *SHAPE, device=DEVICE)
+
+    def with_g(logits: Tensor) -> Tensor:
+        with torch.no_grad():
+            predicted = g(x).argmax(1).view(B, B).float()
+        return enumerated_ccl(logits, predicted)
+
+    compare(
+        benchmark,
+        f"cluster step, B = {B}, K = {K}, conv4",
+        training(ours, lambda logits: ccl(logits, similar), fused=True),
+        training(authors, with_g, fused=False),
+    )

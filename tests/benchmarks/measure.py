@@ -1,0 +1,117 @@
+"""How times, memory and the machine's limit are taken, the same for every benchmark."""
+
+import ctypes
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+REPEATS = 5
+MIB = 2**20
+
+LIMIT = """
+typedef float vec __attribute__((vector_size(WIDTH)));
+enum { LANES = WIDTH / sizeof(float), ROWS = 8 };
+/* Hidden units of pairs of one u and eight v: an addition, a maximum and a multiply-add each, all data in the cache. */
+float run(long rounds, long hidden, const float *u, const float *v, const float *w) {
+    vec sum[ROWS] = {0};
+    for (long round = 0; round < rounds; round++) {
+        for (long h = 0; h < hidden; h += LANES) {
+            vec a = *(const vec *)(u + h), weight = *(const vec *)(w + h);
+            for (int row = 0; row < ROWS; row++) {
+                vec t = a + *(const vec *)(v + row * hidden + h);
+                t = t > 0 ? t : (vec){0};
+                sum[row] += t * weight;
+            }
+        }
+    }
+    float total = 0;
+    for (int row = 0; row < ROWS; row++) for (int lane = 0; lane < LANES; lane++) total += sum[row][lane];
+    return total;
+}
+"""
+
+
+def compare(
+    benchmark: BenchmarkFixture, title: str, ours: Callable[[], object], obvious: Callable[[], object], scale: float = 1
+) -> float:
+    """Time both in turn, print the medians and their ratio, and return it.
+
+    `scale` is by how much the work of `obvious` falls short of that of `ours`, where the whole would not fit.
+    """
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    times: list[float] = []
+
+    def before() -> None:
+        start = time.perf_counter()
+        obvious()
+        wait()
+        times.append(time.perf_counter() - start)
+
+    def timed() -> None:
+        ours()
+        wait()
+
+    timed()
+    before()
+    times.clear()
+    benchmark.pedantic(timed, setup=before, rounds=REPEATS)
+    mine, other = benchmark.stats.stats.median, statistics.median(times) * scale
+    memory, other_memory = peak(ours), peak(obvious)
+    note = f" (extrapolated by {scale:.0f})" if scale != 1 else ""
+    benchmark.extra_info.update(ratio=other / mine, obvious=other, peak=memory, obvious_peak=other_memory)
+    print(
+        f"\n{title}: {mine * 1e3:.2f} ms against {other * 1e3:.2f} ms{note}, ratio {other / mine:.1f}; "
+        f"peak {memory / MIB:.1f} MiB against {other_memory / MIB:.1f} MiB"
+    )
+    return other / mine
+
+
+def peak(function: Callable[[], object]) -> int:
+    """Return how many bytes the process grew by, at most, during a call: its resident set, or CUDA's memory."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return torch.cuda.max_memory_allocated() - before
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    function()
+    return max(0, resident("VmHWM") - before)
+
+
+def resident(name: str) -> int:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
+    return int(line.split()[1]) * 1024
+
+
+def limit(hidden: int) -> float:
+    """Return hidden units a second that one core can add, rectify, weight and sum, measured in its cache; 0 without a C
+    compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return 0.0
+    width = 64 if "avx512f" in Path("/proc/cpuinfo").read_text() else 32
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "limit.c", Path(folder) / "limit.so"
+        source.write_text(LIMIT)
+        options = ["-O3", "-march=native", "-ffast-math", "-funroll-loops", "-shared", "-fPIC", f"-DWIDTH={width}"]
+        subprocess.run([compiler, *options, str(source), "-o", str(library)], check=True)
+        run = ctypes.CDLL(os.fspath(library)).run
+    run.restype = ctypes.c_float
+    u, w = torch.randn(2, hidden)
+    v = torch.randn(8, hidden)
+    pointers = [ctypes.c_void_p(x.data_ptr()) for x in (u.clone(), v, w.clone())]
+    best = 0.0
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run(ctypes.c_long(20_000), ctypes.c_long(hidden), *pointers)
+        best = max(best, 20_000 * 8 * hidden / (time.perf_counter() - start))
+    return best
