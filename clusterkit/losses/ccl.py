@@ -3,18 +3,39 @@
 import torch
 from torch import Tensor
 
+from clusterkit.losses.blocks import known_gradient, row_blocks
+
 EPSILON = 1e-7
 
 
 def ccl(logits: Tensor, similar: Tensor) -> Tensor:
     """Return CCL, the mean negative log-likelihood of all ordered pairs (Hsu et al. 2018, equations 1 to 3).
 
-    `logits` (B, K) are a network's outputs before the softmax; `similar` (B, B) is 1 for a similar pair, 0 for a
-    dissimilar one, or a probability in between. The probability that a pair shares a cluster is the inner product
-    of its two distributions, so all of them are one B x K x B matrix product.
+    `logits` (B, K) are a network's outputs before the softmax, of any floating type; `similar` (B, B) is 1 for a
+    similar pair, 0 for a dissimilar one, or a probability in between. The probability that a pair shares a cluster
+    is the inner product of its two distributions, so all of them are one B x K x B matrix product, of which a block
+    of rows is held at a time.
     """
     p = torch.softmax(logits.float(), dim=1)
-    together = p @ p.T
-    # Rounding can take an inner product of two distributions a little over 1.
-    apart = (1 - together).clamp_min(0)
-    return -(similar * (together + EPSILON).log() + (1 - similar) * (apart + EPSILON).log()).mean()
+    return known_gradient(p, *_value_and_gradient(p.detach(), similar))
+
+
+def _value_and_gradient(p: Tensor, similar: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss () and its gradient (B, K) by the probabilities.
+
+    With g_ij the derivative of the loss of the ordered pair (i, j) by P_i . P_j, that of the mean by P_i is the sum
+    over j of (g_ij + g_ji) P_j. As g is linear in `similar`, its symmetric part takes the place of both terms.
+    """
+    pairs = len(p) ** 2
+    total = torch.zeros((), dtype=p.dtype, device=p.device)
+    gradient = torch.empty_like(p)
+    for rows in row_blocks(len(p), len(p), p.device):
+        s = torch.add(similar[rows].to(p.dtype), similar[:, rows].T.to(p.dtype)).div_(2)
+        near = p[rows] @ p.T
+        # Rounding can take an inner product of two distributions a little over 1.
+        far = (1 - near).clamp_min_(0).add_(EPSILON)
+        near.add_(EPSILON)
+        not_s = 1 - s
+        total -= near.log().mul_(s).addcmul_(far.log(), not_s).sum()
+        gradient[rows] = not_s.div_(far).sub_(s.div_(near)) @ p
+    return total / pairs, gradient.mul_(2 / pairs)

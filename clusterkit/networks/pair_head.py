@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clusterkit.networks.pair_logits import pair_logits
+
 EPSILON = 1e-5
 MOMENTUM = 0.1
 
@@ -65,15 +67,3 @@ def grid_statistics(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     mean = u.mean(0) + v.mean(0)
     variance = u.var(0, correction=0) + v.var(0, correction=0)
     return mean, variance
-
-
-def pair_logits(u: Tensor, v: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return relu(u_i + v_j) . weight + bias for all i and j: (R, C) from u (R, H), v (C, H), weight (H,)."""
-    return (u[:, None] + v[None]).relu_() @ weight + bias
-
-
-def symmetric_logits(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """Return the mean of the logits of (i, j) and (j, i): (R, C) from the factors of R and of C images."""
-    forth = pair_logits(left[0], right[1], weight, bias)
-    back = pair_logits(right[0], left[1], weight, bias)
-    return (forth + back.T) / 2

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clusterkit.networks.pair_head import pair_logits
-
-BLOCK_ELEMENTS = 2**22
-"""How many hidden units are held at once while logits are computed: 16 MiB of float32."""
+from clusterkit.networks.pair_logits import pair_logits
 
 
 @dataclass(frozen=True)
@@ -26,9 +23,7 @@ class FactoredPairs:
 
     def ordered_logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return what G says of the ordered pairs (row, column): (R, C), before symmetrising."""
-        u, v = self.u[rows], self.v[columns]
-        size = max(1, BLOCK_ELEMENTS // max(1, v.numel()))
-        return torch.cat([pair_logits(part, v, self.weight, self.bias) for part in u.split(size)])
+        return pair_logits(self.u[rows], self.v[columns], self.weight, self.bias)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the mean of the logits of (i, j) and (j, i)."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clusterkit.config import Loss
-from clusterkit.losses import LOSSES
+from clusterkit.losses import LOSSES, blocks
 from clusterkit.losses.ccl import EPSILON
 
 Reference = Callable[[Tensor, Tensor, float], Tensor]
@@ -107,3 +107,42 @@ def test_the_perfect_clustering_costs_nothing_and_the_worst_much(name: Loss) -> 
 def test_ccl_sees_no_margin() -> None:
     logits, similar = (x.float() for x in random_case(5, 3, 1.0, False, seed=1))
     assert LOSSES[Loss.CCL](logits, similar, 0.1) == LOSSES[Loss.CCL](logits, similar, 5.0)
+
+
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("elements", [1, 20, 34])
+def test_blocks_of_any_size_give_the_same(name: Loss, elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, similar = (x.float() for x in random_case(10, 4, 1.0, True, seed=2))
+    expected = value_and_gradient(LOSSES[name], logits, similar, 2.0)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", elements)
+    found = value_and_gradient(LOSSES[name], logits, similar, 2.0)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.bfloat16])
+def test_pairs_may_be_held_in_a_small_type(name: Loss, kind: torch.dtype) -> None:
+    logits, similar = (x.float() for x in random_case(8, 4, 1.0, False, seed=4))
+    assert torch.equal(LOSSES[name](logits, similar.to(kind), 2.0), LOSSES[name](logits, similar, 2.0))
+
+
+@pytest.mark.parametrize("name", Loss)
+def test_logits_in_bfloat16_are_worked_on_in_float32(name: Loss) -> None:
+    logits, similar = (x.float() for x in random_case(8, 4, 2.0, True, seed=5))
+    half = logits.bfloat16()
+    value, gradient = value_and_gradient(LOSSES[name], half, similar, 2.0)
+    expected, exact = value_and_gradient(REFERENCES[name], half.double(), similar.double(), 2.0)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), exact, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("similar", [0.0, 0.5, 1.0])
+def test_probabilities_of_exactly_0_and_1_keep_value_and_gradient_finite(name: Loss, similar: float) -> None:
+    logits = torch.full((4, 3), -3e38)
+    logits[torch.arange(4), torch.tensor([0, 0, 1, 2])] = 3e38
+    value, gradient = value_and_gradient(LOSSES[name], logits, torch.full((4, 4), similar), 2.0)
+    assert value.isfinite()
+    assert gradient.isfinite().all()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clusterkit.networks.pair_head import PairHead, grid_statistics, pair_logits, symmetric_logits
+from clusterkit.networks.pair_head import PairHead, grid_statistics
 
 D, H = 6, 9
 
@@ -89,16 +89,6 @@ def test_statistics_of_the_grid_are_those_of_all_pairs(rows: int, columns: int, 
     mean, variance = grid_statistics(u, v)
     torch.testing.assert_close(mean, pairs.mean(0))
     torch.testing.assert_close(variance, ((pairs - pairs.mean(0)) ** 2).mean(0))
-
-
-def test_pair_logits_of_each_pair_and_their_symmetric_mean() -> None:
-    torch.manual_seed(0)
-    u, v, weight, bias = torch.randn(4, H), torch.randn(4, H), torch.randn(H), torch.randn(())
-    slow = torch.stack([torch.stack([(a + b).clamp_min(0) @ weight + bias for b in v]) for a in u])
-    torch.testing.assert_close(pair_logits(u, v, weight, bias), slow)
-    torch.testing.assert_close(symmetric_logits((u, v), (u, v), weight, bias), (slow + slow.T) / 2)
-    part = symmetric_logits((u[:2], v[:2]), (u[1:], v[1:]), weight, bias)
-    torch.testing.assert_close(part, ((slow + slow.T) / 2)[:2, 1:])
 
 
 def test_the_first_layer_starts_as_one_linear_layer_on_both_features() -> None:

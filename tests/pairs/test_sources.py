@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterkit.pairs import factored
+from clusterkit.networks import pair_logits
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.labels import LabelPairs
@@ -35,7 +35,7 @@ def explicit(pairs: FactoredPairs) -> torch.Tensor:
 def test_factored_pairs_are_the_symmetric_mean_of_both_orders(rows: torch.Tensor, columns: torch.Tensor) -> None:
     pairs = factors()
     found = pairs.logits(rows, columns)
-    torch.testing.assert_close(found.double(), explicit(pairs)[rows][:, columns])
+    torch.testing.assert_close(found, explicit(pairs)[rows][:, columns].float())
     torch.testing.assert_close(found, pairs.logits(columns, rows).T)
 
 
@@ -46,7 +46,7 @@ def test_factored_pairs_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch)
     for size in (1, 4, N):
         torch.testing.assert_close(torch.cat(list(pairs.row_blocks(size))), whole)
     for elements in (1, 2 * N * H):
-        monkeypatch.setattr(factored, "BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(pair_logits, "BLOCK_ELEMENTS", elements)
         torch.testing.assert_close(pairs.logits(every, every), whole)
 
 
