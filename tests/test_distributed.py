@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,6 @@ from clusterkit import distributed
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.errors import ClusterkitError, UsageError
-from tests.conftest import Cli
 
 WORKER = str(Path(__file__).parent / "two_processes.py")
 ROOT = Path(__file__).parent.parent
@@ -115,7 +116,7 @@ def wait_for(word: str, process: subprocess.Popen[str]) -> None:
     pytest.fail(f"ended without saying {word}")
 
 
-def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Path, cli: Cli) -> None:
+def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Path, cli: Callable[..., Any]) -> None:
     first, second = start_two(POINTS.split(), tmp_path)
     wait_for("epoch 2/", first)
     second.kill()
@@ -165,7 +166,7 @@ def test_a_process_that_does_not_come(tmp_path: Path, monkeypatch: pytest.Monkey
     assert distributed.size() == 1
 
 
-def test_what_one_process_does_the_others_leave_to_it(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_what_one_process_does_the_others_leave_to_it(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
@@ -175,6 +176,15 @@ def test_what_one_process_does_the_others_leave_to_it(monkeypatch: pytest.Monkey
             cli("cluster synthetic:blobs --method kmeans --k 3 --workdir w").out
             == ("w/assignments.h5\n", "")[int(rank)]
         )
+
+
+def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(distributed, "choose_device", lambda name: torch.device("cuda" if name == "auto" else name))
+    assert [distributed.local_device(name) for name in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
+    for name in ("cuda:0", "mps"):
+        with pytest.raises(UsageError, match="several processes cannot share one"):
+            distributed.local_device(name)
 
 
 def test_shares_are_all_of_a_batch_and_none_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
