@@ -26,14 +26,23 @@ class _Stderr(logging.Handler):
             _to_stderr(message)
 
 
+def processes() -> tuple[int, int]:
+    """Return which process this is of how many that torchrun started: (0, 1) without it."""
+    rank, count = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    return (int(rank), int(count)) if rank.isdecimal() and count.isdecimal() else (0, 1)
+
+
 def _to_stderr(message: str) -> None:
+    rank, _ = processes()
+    name = f"clusterkit [{rank}]" if rank else "clusterkit"
     # A training does not end because nobody listens any more.
     with suppress(BrokenPipeError):
-        print(f"clusterkit: {message}", file=sys.stderr, flush=True)
+        print(f"{name}: {message}", file=sys.stderr, flush=True)
 
 
 def set_up(quiet: bool) -> None:
-    """Send the program's messages to stderr; `quiet` leaves only warnings and errors."""
+    """Send the program's messages to stderr; `quiet`, and every process but the first, leaves warnings and errors."""
+    quiet = quiet or processes()[0] > 0
     log.handlers = [_Stderr()]
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -45,7 +54,9 @@ def _library_warning(message: Warning | str, *where: object, **more: object) -> 
 
 
 def result(lines: list[str], fields: dict[str, Any], as_json: bool) -> None:
-    """Print a command's result: its lines, or with `--json` one object."""
+    """Print a command's result: its lines, or with `--json` one object. Of several processes the first does."""
+    if processes()[0] > 0:
+        return
     text = json.dumps(fields, allow_nan=False) if as_json else "\n".join(lines)
     try:
         print(text, flush=True)

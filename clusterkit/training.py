@@ -19,7 +19,9 @@ from clusterkit.augment import to_float
 from clusterkit.console import progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import seeded
+from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
 from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.networks.global_norm import globalise
 from clusterkit.sampling import Sampler
 
 log = logging.getLogger("clusterkit")
@@ -49,9 +51,10 @@ class Plan:
 def batches_of(
     subset: Subset, sampler: Sampler, generator: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an epoch's positions (B,) and items, images scaled to 0..1, on the device."""
+    """Yield an epoch's positions (B,) and this process's share of the items, images scaled to 0..1, on the device."""
     indices = list(sampler.epoch(generator))
-    for index, items in zip(indices, subset.batches(indices, device), strict=True):
+    own = (index[share(len(index)).rows] for index in indices)
+    for index, items in zip(indices, subset.batches(own, device), strict=True):
         yield index, to_float(items)
 
 
@@ -66,11 +69,17 @@ def fit(
     `batches` yields `plan.steps` batches an epoch; `step` turns one into losses by name, which are added up. Adam,
     with a short linear warm-up and a cosine to zero. All randomness of an epoch follows from the seed and the
     epoch's number, so a run that goes on from a saved state ends in the same bytes.
+
+    On several processes the losses are each one's part of those of the batch. All take the same steps, to within
+    rounding those of one process; the first keeps the state.
     """
+    globalise(network)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, fused=fused)
     history = _restore(network, optimizer, plan) if plan.resume else []
+    # Before every process has read the state, the first must not remove it.
+    wait_for_all()
     for epoch in range(len(history), plan.epochs):
         start = time.monotonic()
         generator = seeded(plan.seed, plan.title, epoch)
@@ -82,18 +91,20 @@ def fit(
                 losses = step(batch, generator)
                 optimizer.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()
+                sum_gradients(parameters)
                 optimizer.step()
                 for name, value in losses.items():
                     totals[name] = totals.get(name, 0) + value.detach()
                 advance()
-        means = {name: float(total) / plan.steps for name, total in totals.items()}
+        means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
         finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
         if not (finite and all(math.isfinite(mean) for mean in means.values())):
             raise ClusterkitError(
                 f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
             )
         history.append(means)
-        _save(network, optimizer, plan, history)
+        if is_first():
+            _save(network, optimizer, plan, history)
         shown = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
         log.info(
             "%s: epoch %d/%d, %s (%.0f s)",
@@ -166,13 +177,15 @@ class StateFolder:
     """The folder beside an output in which its training keeps its state, one file a network.
 
     Without `resume` a folder left by an interrupted run is emptied at the start, which is said. Raises InputError
-    where no folder can be made: better before the training than after it.
+    where no folder can be made: better before the training than after it. Only the first process touches the folder.
     """
 
     output: Path
     resume: bool
 
     def __post_init__(self) -> None:
+        if not is_first():
+            return
         left = self.path.exists()
         if left and not self.resume:
             log.info("%s: discarding the state of an interrupted run (--resume would go on with it)", self.output)
@@ -196,4 +209,5 @@ class StateFolder:
         write_text(place, key)
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        if is_first():
+            shutil.rmtree(self.path, ignore_errors=True)

@@ -3,6 +3,7 @@ import torch
 
 from clusterkit.augment import augment, quarter_turns, to_float
 from clusterkit.config import Kind
+from clusterkit.distributed import Share
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -78,3 +79,15 @@ def test_all_images_of_a_group_are_turned_alike() -> None:
         turns += fitting
     assert len(set(turns)) > 1
     assert torch.equal(after, quarter_turns(before, 8, generator()))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_shares_of_a_batch_are_varied_as_the_whole_is(kind: Kind) -> None:
+    before = images(15)
+    shares = [Share(start, stop, 15) for start, stop in ((0, 4), (4, 5), (5, 15))]
+    for vary in (
+        lambda items, share: augment(items, kind, generator(), share),
+        lambda items, share: quarter_turns(items, 5, generator(), share),
+    ):
+        parts = [vary(before[share.rows], share) for share in shares]
+        assert torch.equal(torch.cat(parts), vary(before, None))

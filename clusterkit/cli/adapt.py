@@ -13,7 +13,7 @@ EXAMPLE = "Example: clusterkit adapt usps_train mnist_train --method ccn+"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("adapt", epilog=EXAMPLE)(with_common(adapt))
+    app.command("adapt", epilog=EXAMPLE)(with_common(adapt, shared=lambda values: True))
 
 
 def adapt(

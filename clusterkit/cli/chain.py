@@ -10,9 +10,18 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
     """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
 
     Pairs that `predict-pairs` was asked for are never replaced: the stage that reads them says what does not fit.
+    Of several processes the first one predicts and the others wait.
     """
     if pairs != ClusterConfig.pairs or not needed:
         return
+    from clusterkit.distributed import is_first, wait_for_all
+
+    if is_first():
+        _ensure(pairs, dataset, context)
+    wait_for_all()
+
+
+def _ensure(pairs: str, dataset: str | None, context: Context) -> None:
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
     from clusterkit.stages import predict_pairs

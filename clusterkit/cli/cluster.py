@@ -1,7 +1,7 @@
 """clusterkit cluster"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,11 @@ EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("cluster", epilog=EXAMPLE)(with_common(cluster))
+    app.command("cluster", epilog=EXAMPLE)(with_common(cluster, shared=trains_a_network))
+
+
+def trains_a_network(values: dict[str, Any]) -> bool:
+    return bool(values["method"] is Method.CCN)
 
 
 def cluster(

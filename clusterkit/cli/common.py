@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,8 +62,16 @@ def check_device(name: str) -> None:
     choose_device(name)
 
 
-def with_common(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the common flags to a command whose first parameter takes what they say."""
+def alone(values: dict[str, Any]) -> bool:
+    return False
+
+
+def with_common(command: Callable[..., None], shared: Callable[[dict[str, Any]], bool] = alone) -> Callable[..., None]:
+    """Add the common flags to a command whose first parameter takes what they say.
+
+    `shared` tells by the command's own flags whether several processes, where torchrun starts them, do its work
+    together. Otherwise the first one does it and the others have nothing to do.
+    """
     signature = inspect.signature(command)
     own = list(signature.parameters.values())[1:]
     flags = [
@@ -76,6 +84,10 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
         common = {name: values.pop(name) for name in FLAGS}
         console.set_up(common["quiet"])
         check_finite(values)
+        rank, count = console.processes()
+        together = count > 1 and shared(values)
+        if rank > 0 and not together:
+            return
         check_device(common["device"])
         data = {} if common["data"] is None else {"data": common["data"]}
         context = Context(
@@ -86,7 +98,14 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
             resume=bool(values.pop("resume", False)),
             **data,
         )
-        command(Common(context, common["as_json"]), **values)
+        if not together:
+            command(Common(context, common["as_json"]), **values)
+            return
+        from clusterkit.distributed import joined, local_device
+
+        device = local_device(context.device)
+        with joined(device):
+            command(Common(replace(context, device=device), common["as_json"]), **values)
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}

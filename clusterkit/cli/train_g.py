@@ -12,7 +12,7 @@ EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train-g", epilog=EXAMPLE)(with_common(train_g))
+    app.command("train-g", epilog=EXAMPLE)(with_common(train_g, shared=lambda values: True))
 
 
 def train_g(

@@ -80,10 +80,12 @@ def _batch(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
     return torch.stack(images)
 
 
-def _ignore_interrupt(worker: int) -> None:
+def _plain_signals(worker: int) -> None:
+    """Leave an interrupt to the main process, and end on SIGTERM whatever that one does on it."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Stream:
             _Files(self),
             batch_sampler=wanted,
             num_workers=workers,
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=_plain_signals,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_batch,
             generator=torch.Generator(),

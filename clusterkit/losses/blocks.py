@@ -23,6 +23,14 @@ def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]
         yield slice(start, min(start + size, rows))
 
 
+def transposed(similar: Tensor, rows: slice) -> Tensor:
+    """Return what is believed of the pairs (j, i) of i in `rows` and all j, a row for each i.
+
+    Of one process's rows (b, B) of a symmetric matrix, whose columns it does not have, that is the rows themselves.
+    """
+    return similar[:, rows].T if similar.shape[0] == similar.shape[1] else similar[rows]
+
+
 def known_gradient(x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
     """Return `value` () such that the gradient that reaches `x` is `gradient`, of the shape of `x`."""
     result: Tensor = _Known.apply(x, value, gradient)

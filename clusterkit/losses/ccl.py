@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from clusterkit.losses.blocks import known_gradient, row_blocks
+from clusterkit.distributed import gather_rows
+from clusterkit.losses.blocks import known_gradient, row_blocks, transposed
 
 EPSILON = 1e-7
 
@@ -15,27 +16,30 @@ def ccl(logits: Tensor, similar: Tensor) -> Tensor:
     similar pair, 0 for a dissimilar one, or a probability in between. The probability that a pair shares a cluster
     is the inner product of its two distributions, so all of them are one B x K x B matrix product, of which a block
     of rows is held at a time.
+
+    On several processes `logits` (b, K) and `similar` (b, B), which must then be symmetric, are this one's rows of
+    the batch, and so is its part of the mean; the gradient is that of the whole loss.
     """
     p = torch.softmax(logits.float(), dim=1)
-    return known_gradient(p, *_value_and_gradient(p.detach(), similar))
+    return known_gradient(p, *_value_and_gradient(p.detach(), gather_rows(p.detach()), similar))
 
 
-def _value_and_gradient(p: Tensor, similar: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss () and its gradient (B, K) by the probabilities.
+def _value_and_gradient(p: Tensor, every: Tensor, similar: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss () of the pairs of `p` (b, K) with `every` (B, K), and the whole loss's gradient (b, K) by `p`.
 
     With g_ij the derivative of the loss of the ordered pair (i, j) by P_i . P_j, that of the mean by P_i is the sum
     over j of (g_ij + g_ji) P_j. As g is linear in `similar`, its symmetric part takes the place of both terms.
     """
-    pairs = len(p) ** 2
+    pairs = len(every) ** 2
     total = torch.zeros((), dtype=p.dtype, device=p.device)
     gradient = torch.empty_like(p)
-    for rows in row_blocks(len(p), len(p), p.device):
-        s = torch.add(similar[rows].to(p.dtype), similar[:, rows].T.to(p.dtype)).div_(2)
-        near = p[rows] @ p.T
+    for rows in row_blocks(len(p), len(every), p.device):
+        s = torch.add(similar[rows].to(p.dtype), transposed(similar, rows).to(p.dtype)).div_(2)
+        near = p[rows] @ every.T
         # Rounding can take an inner product of two distributions a little over 1.
         far = (1 - near).clamp_min_(0).add_(EPSILON)
         near.add_(EPSILON)
         not_s = 1 - s
         total -= near.log().mul_(s).addcmul_(far.log(), not_s).sum()
-        gradient[rows] = not_s.div_(far).sub_(s.div_(near)) @ p
+        gradient[rows] = not_s.div_(far).sub_(s.div_(near)) @ every
     return total / pairs, gradient.mul_(2 / pairs)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from clusterkit.losses.blocks import known_gradient, row_blocks
+from clusterkit.distributed import gather_rows
+from clusterkit.losses.blocks import known_gradient, row_blocks, transposed
 
 LOWEST = -1e30
 """Below any logarithm of a probability that a gradient could still change; with -inf, 0 log 0 would be no number."""
@@ -19,22 +20,26 @@ def kcl(logits: Tensor, similar: Tensor, sigma: float = 2.0) -> Tensor:
 
     D(P_i||P_j) = sum_k P_ik log P_ik - P_i . log P_j, so all of them are one B x K x B matrix product, of which a
     block of columns is held at a time.
+
+    On several processes `logits` (b, K) and `similar` (b, B), which must then be symmetric, are this one's rows of
+    the batch. Its part of the mean is that of the pairs whose right side it has; the gradient is the whole loss's.
     """
     log_p = torch.log_softmax(logits.float(), dim=1)
-    return known_gradient(log_p, *_value_and_gradient(log_p.detach().clamp_min(LOWEST), similar, sigma))
+    own = log_p.detach().clamp_min(LOWEST)
+    return known_gradient(log_p, *_value_and_gradient(own, gather_rows(own), similar, sigma))
 
 
-def _value_and_gradient(log_p: Tensor, similar: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Return the loss () and its gradient (B, K) by the log-probabilities."""
+def _value_and_gradient(log_q: Tensor, log_p: Tensor, similar: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Return the loss () of the pairs of all `log_p` (B, K) with `log_q` (b, K), and its gradient (b, K) by `log_q`."""
     p = log_p.exp()
     negative_entropy = (p * log_p).sum(1)
     pairs = len(p) ** 2
     total = torch.zeros((), dtype=p.dtype, device=p.device)
-    gradient = torch.empty_like(p)
-    for right in row_blocks(len(p), len(p), p.device):
+    gradient = torch.empty_like(log_q)
+    for right in row_blocks(len(log_q), len(p), p.device):
         # Row j of a block holds the pairs (i, j) of all i.
-        s = similar[:, right].T.to(p.dtype)
-        divergence = torch.addmm(negative_entropy, log_p[right], p.T, alpha=-1)
+        s = transposed(similar, right).to(p.dtype)
+        divergence = torch.addmm(negative_entropy, log_q[right], p.T, alpha=-1)
         not_s = 1 - s
         hinge = (sigma - divergence).clamp_min_(0)
         inside = (hinge > 0).to(p.dtype)

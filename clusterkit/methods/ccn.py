@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clusterkit.augment import augment
 from clusterkit.device import derive_seed
+from clusterkit.distributed import share
 from clusterkit.losses import LOSSES
 from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.networks.build import Architecture, ClusterNet
@@ -44,8 +45,9 @@ def ccn(problem: Problem) -> Clustering:
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
-        similar = (pairs.logits(index, index) > 0).to(items)
-        logits = network(augment(items, problem.kind, generator))
+        own = share(len(index))
+        similar = (pairs.logits(index[own.rows], index) > 0).to(items)
+        logits = network(augment(items, problem.kind, generator, own))
         return {"loss": loss(logits, similar, config.sigma)}
 
     plan = Plan(

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clusterkit.distributed import gather_rows
 from clusterkit.networks.pair_logits import pair_logits
 
 EPSILON = 1e-5
@@ -43,13 +44,15 @@ class PairHead(nn.Module):
         """Return u and v, both (N, H), such that relu(u_i + v_j) is the hidden layer of the pair (i, j).
 
         `features` (N, D). The normalisation, by the statistics of these N^2 pairs or by the running ones, and its
-        scale and shift are folded in.
+        scale and shift are folded in. In training on several processes u has this one's rows of the batch, v all.
         """
         u, v = self.project(features)
+        every_u = gather_rows(u) if self.training else u
+        v = gather_rows(v) if self.training else v
         if batch_statistics:
-            mean, variance = grid_statistics(u, v)
+            mean, variance = grid_statistics(every_u, v)
             if self.training:
-                self._update_running(mean.detach(), variance.detach(), len(features) ** 2)
+                self._update_running(mean.detach(), variance.detach(), len(v) ** 2)
         else:
             mean, variance = self.running_mean, self.running_var
         return self.fold(u, v, mean, variance)
@@ -60,7 +63,10 @@ class PairHead(nn.Module):
         return (u - mean) * factor + self.shift, v * factor
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits (B, B) of all ordered pairs of a batch of features (B, D)."""
+        """Return the logits (B, B) of all ordered pairs of a batch of features (B, D).
+
+        In training on several processes: (b, B) of this one's features (b, D) with those of all.
+        """
         u, v = self.factors(features, batch_statistics=self.training)
         return pair_logits(u, v, self.out.weight[0], self.out.bias)
 

@@ -20,6 +20,7 @@ from clusterkit.config import AdaptConfig, AdaptMethod, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.losses import LOSSES
 from clusterkit.networks.build import Architecture, ClusterNet
@@ -57,8 +58,9 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     """
     check_flags(config)
     device = choose_device(context.device)
-    source = load_dataset(config.source, context.data, offline=context.offline)
-    target = load_like(config.target, source.shape, context.data, offline=context.offline)
+    with first_alone():
+        source = load_dataset(config.source, context.data, offline=context.offline)
+        target = load_like(config.target, source.shape, context.data, offline=context.offline)
     if len(target.subsets) > 1:
         name, at, part = config.target.partition("@")
         names = ", ".join(f"{name}/{subset.name}{at}{part}" for subset in target.subsets)
@@ -84,7 +86,8 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     networks = {"networks": {"all": network.architecture.to_header()}}
     network_header = replace(header, format="adapted", extra={**extra, **networks})
     path, network_path = context.path(OUTPUT), context.path(NETWORK)
-    write_with_network(path, header, assignments, network_path, network_header, state_of({"all": network}))
+    if is_first():
+        write_with_network(path, header, assignments, network_path, network_header, state_of({"all": network}))
     states.remove()
     return AdaptResult(path, network_path, target.name)
 
@@ -109,15 +112,16 @@ def train(
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         (index_s, x_s), (index_t, x_t) = batch
-        truth = labels[index_s].to(device)
-        x_s = augment(x_s, source.kind, generator)
-        x_t = augment(x_t, target.kind, generator)
+        own_s, own_t = share(len(index_s)), share(len(index_t))
+        truth = labels[index_s[own_s.rows]].to(device)
+        x_s = augment(x_s, source.kind, generator, own_s)
+        x_t = augment(x_t, target.kind, generator, own_t)
         if pairs is None:
-            return {"classification": F.cross_entropy(network(x_s), truth)}
+            return {"classification": F.cross_entropy(network(x_s), truth) * own_s.weight}
         logits = network(torch.cat([x_s, x_t]))
-        similar = (pairs.logits(index_t, index_t) > 0).to(x_t)
+        similar = (pairs.logits(index_t[own_t.rows], index_t) > 0).to(x_t)
         return {
-            "classification": F.cross_entropy(logits[: len(x_s)], truth),
+            "classification": F.cross_entropy(logits[: len(x_s)], truth) * own_s.weight,
             "cluster": loss(logits[len(x_s) :], similar, config.sigma),
         }
 

@@ -14,6 +14,7 @@ from clusterkit.config import ClusterConfig, Context, Loss, Method
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import choose_device, describe
+from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.problem import Clustering, Problem
@@ -45,7 +46,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     check_flags(config, context)
     device = choose_device(context.device)
     given = read_pairs(config, context)
-    data = load_for(config, context, given)
+    with first_alone():
+        data = load_for(config, context, given)
     config = replace(config, dataset=data.name)
     constraints = [] if config.constraints is None else read_constraints(config.constraints)
     check_constraints(constraints, data, config)
@@ -79,11 +81,11 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         subset.name: Assignment(subset.ids.numpy(), results[subset.name].cluster, results[subset.name].prob)
         for subset in data.subsets
     }
-    if networks:
+    if networks and is_first():
         architectures = {title: network.architecture.to_header() for title, network in networks.items()}
         ccn_header = replace(header, format="ccn", extra={**extra, "networks": architectures})
         write_with_network(path, header, assignments, ccn_path, ccn_header, state_of(networks))
-    else:
+    elif is_first():
         write_assignments(path, header, assignments)
     states.remove()
     counts = {title: len(set(result.cluster.tolist())) for title, result in results.items()}

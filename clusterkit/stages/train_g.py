@@ -16,6 +16,7 @@ from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained
@@ -48,7 +49,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     device = choose_device(context.device)
     # Published weights are for colour images.
     channels = 3 if config.pretrained else None
-    data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
+    with first_alone():
+        data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     everything = data.union()
@@ -75,11 +77,12 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
-        x = quarter_turns(x, sampler.classes, generator) if turned else x
+        own = share(len(index))
+        x = quarter_turns(x, sampler.classes, generator, own) if turned else x
         target = labels[index].to(device)
-        similar = (target[:, None] == target[None]).to(x)
-        logits = network(augment(x, data.kind, generator))
-        return {"loss": F.binary_cross_entropy_with_logits(logits, similar)}
+        similar = (target[own.rows, None] == target[None]).to(x)
+        logits = network(augment(x, data.kind, generator, own))
+        return {"loss": F.binary_cross_entropy_with_logits(logits, similar) * own.weight}
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
@@ -105,7 +108,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "history": history,
     }
     header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, extra=extra)
-    write_checkpoint(output, header, network.state_dict())
+    if is_first():
+        write_checkpoint(output, header, network.state_dict())
     states.remove()
     return TrainGResult(output, scores)
 

@@ -1,0 +1,211 @@
+"""Two processes over gloo give what one process gives."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clusterkit import distributed
+from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.errors import ClusterkitError, UsageError
+
+WORKER = str(Path(__file__).parent / "two_processes.py")
+ROOT = Path(__file__).parent.parent
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def start(words: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=environment(**more), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def start_two(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
+    return [start(words, folder, RANK=str(rank), **meeting) for rank in range(2)]
+
+
+def finish(*processes: subprocess.Popen[str]) -> list[tuple[int, str, str]]:
+    """Wait for processes; return exit code, stdout and stderr of each."""
+    try:
+        ends = [(*process.communicate(timeout=100), process.returncode) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(code, out, err) for out, err, code in ends]
+
+
+SOME = "@12-27,40-47"
+TRAIN_G = "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 2"
+LINES = [
+    TRAIN_G,
+    f"cluster glyphs_eval/Morwen{SOME} --k 25 --epochs 1 --loss ccl --backbone lenet --batch-size 25",
+    f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 1 --backbone mlp --target-batch 9",
+    f"{TRAIN_G} --workdir kcl",
+    f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --backbone mlp --batch-size 25 --workdir kcl",
+]
+"""Odd batches, convolutions, several subsets, pairs predicted on the way."""
+
+
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    words = [WORKER, "float64", ",".join(free_port() for _ in LINES), *LINES]
+    alone, first, second = finish(start(words, one), *start_two(words, two))
+    assert (alone[0], first[0], second) == (0, 0, (0, "", "")), (alone, first, second)
+    assert first[1] == alone[1]
+    for name in ("clusterkit-out/g", "clusterkit-out/ccn", "clusterkit-out/adapted", "kcl/ccn"):
+        compare_networks(one / f"{name}.safetensors", two / f"{name}.safetensors")
+    for name in ("clusterkit-out/assignments", "clusterkit-out/adapted", "kcl/assignments"):
+        (_, a), (_, b) = read_assignments(one / f"{name}.h5"), read_assignments(two / f"{name}.h5")
+        assert a.keys() == b.keys()
+        for title in a:
+            assert (a[title].cluster == b[title].cluster).all()
+            assert abs(a[title].prob - b[title].prob).max() < 1e-5
+    assert not list(two.rglob(".*"))
+
+
+def compare_networks(first: Path, second: Path) -> None:
+    (header_a, a), (header_b, b) = read_checkpoint(first, "any"), read_checkpoint(second, "any")
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    history_a, history_b = (header.extra.get("history", []) for header in (header_a, header_b))
+    assert [pytest.approx(epoch, abs=1e-5) for epoch in history_a] == history_b
+    assert header_a.config == header_b.config
+
+
+def test_the_parts_of_a_step_are_those_of_one_process(tmp_path: Path) -> None:
+    assert [code for code, _, _ in finish(*start_two([WORKER, "checks", ""], tmp_path))] == [0, 0]
+
+
+POINTS = "-m clusterkit train-g synthetic:blobs --backbone mlp --hidden 16 --epochs 30"
+
+
+def test_torchrun(tmp_path: Path) -> None:
+    launch = f"-m torch.distributed.run --nproc-per-node 2 --master-port {free_port()} {POINTS} --epochs 1"
+    [(code, out, err)] = finish(start(launch.split(), tmp_path))
+    assert (code, out) == (0, "clusterkit-out/g.safetensors\n"), err
+    assert err.count("epoch 1/1") == 1
+
+
+def wait_for(word: str, process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if word in line:
+            return
+    pytest.fail(f"ended without saying {word}")
+
+
+def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    first, second = start_two(POINTS.split(), tmp_path)
+    wait_for("epoch 2/", first)
+    second.kill()
+    [(code, out, err), _] = finish(first, second)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("clusterkit: error: another process of this run has ended")
+    assert "Traceback" not in err
+    assert [path.name for path in (tmp_path / "clusterkit-out").iterdir()] == [".g.safetensors.state"]
+    [(code, out, err), (other, _, _)] = finish(*start_two([*POINTS.split(), "--resume"], tmp_path))
+    assert (code, other, out) == (0, 0, "clusterkit-out/g.safetensors\n")
+    assert "resumed after epoch" in err
+    assert cli(POINTS.removeprefix("-m clusterkit ") + " --workdir whole").code == 0
+    headers = [read_checkpoint(tmp_path / name / "g.safetensors", "g")[0] for name in ("clusterkit-out", "whole")]
+    histories = [[epoch["loss"] for epoch in header.extra["history"]] for header in headers]
+    assert histories[0] == pytest.approx(histories[1], abs=1e-3)
+
+
+def test_a_signal_ends_a_process_in_order(tmp_path: Path) -> None:
+    first, second = start_two(POINTS.split(), tmp_path)
+    wait_for("epoch 2/", first)
+    first.send_signal(signal.SIGINT)
+    second.send_signal(signal.SIGTERM)
+    [(code, _, err), (other, _, other_err)] = finish(first, second)
+    assert (code, other) == (130, 1)
+    assert "interrupted" in err.splitlines()[-1]
+    assert "another process of this run has ended" in other_err.splitlines()[-1]
+    assert "Traceback" not in err + other_err
+
+
+def test_where_the_first_process_fails_the_others_say_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    first, second = finish(*start_two([*POINTS.split(), "--workdir", "file"], tmp_path))
+    assert (first[0], second[0]) == (3, 1)
+    assert "cannot be written" in first[2]
+    assert second[2].startswith("clusterkit [1]: error: another process of this run has ended")
+
+
+def test_a_process_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "MEETING", timedelta(seconds=1))
+    with (
+        pytest.raises(ClusterkitError, match="not all 2 processes of this run came together"),
+        distributed.joined("cpu"),
+    ):
+        pass
+    assert distributed.size() == 1
+
+
+def test_what_one_process_does_the_others_leave_to_it(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Any]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        done = cli("datasets")
+        assert (done.code, bool(done.out)) == (0, rank == "0")
+        assert (
+            cli("cluster synthetic:blobs --method kmeans --k 3 --workdir w").out
+            == ("w/assignments.h5\n", "")[int(rank)]
+        )
+
+
+def test_each_process_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(distributed, "choose_device", lambda name: torch.device("cuda" if name == "auto" else name))
+    assert [distributed.local_device(name) for name in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"]
+    for name in ("cuda:0", "mps"):
+        with pytest.raises(UsageError, match="several processes cannot share one"):
+            distributed.local_device(name)
+
+
+def test_shares_are_all_of_a_batch_and_none_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed.dist, "get_world_size", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(distributed.dist, "get_rank", lambda rank=rank: rank)
+        shares.append(distributed.share(10))
+    assert [place for share in shares for place in range(10)[share.rows]] == list(range(10))
+    assert sum(share.weight for share in shares) == pytest.approx(1)
+    with pytest.raises(UsageError, match="a batch of 2 cannot be shared by 3 processes"):
+        distributed.share(2)
+
+
+def test_a_process_alone_shares_nothing() -> None:
+    x = torch.randn(3, 2, requires_grad=True)
+    assert distributed.size() == 1
+    assert distributed.gather_rows(x) is x
+    assert (distributed.share(5).rows, distributed.share(5).weight) == (slice(0, 5), 1.0)
+    distributed.sum_gradients([x])
+    distributed.wait_for_all()
+    with distributed.first_alone():
+        pass
