@@ -22,7 +22,7 @@ from clusterkit.errors import ClusterkitError, UsageError
 
 MEETING = timedelta(seconds=60)
 """How long to wait for all processes to be there."""
-WORKING = timedelta(days=7)
+WORKING = timedelta(days=1)
 """How long to wait for one that is there: all wait while the first predicts pairs. One that ends closes its
 connections, which the others notice at once."""
 

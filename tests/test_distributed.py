@@ -121,7 +121,7 @@ def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Pat
     wait_for("epoch 2/", first)
     second.kill()
     [(code, out, err), _] = finish(first, second)
-    assert (code, out) == (1, "")
+    assert (code, out) == (1, ""), err
     assert err.splitlines()[-1].startswith("clusterkit: error: another process of this run has ended")
     assert "Traceback" not in err
     assert [path.name for path in (tmp_path / "clusterkit-out").iterdir()] == [".g.safetensors.state"]
@@ -140,7 +140,7 @@ def test_a_signal_ends_a_process_in_order(tmp_path: Path) -> None:
     first.send_signal(signal.SIGINT)
     second.send_signal(signal.SIGTERM)
     [(code, _, err), (other, _, other_err)] = finish(first, second)
-    assert (code, other) == (130, 1)
+    assert (code, other) == (130, 1), err + other_err
     assert "interrupted" in err.splitlines()[-1]
     assert "another process of this run has ended" in other_err.splitlines()[-1]
     assert "Traceback" not in err + other_err
@@ -149,7 +149,7 @@ def test_a_signal_ends_a_process_in_order(tmp_path: Path) -> None:
 def test_where_the_first_process_fails_the_others_say_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     first, second = finish(*start_two([*POINTS.split(), "--workdir", "file"], tmp_path))
-    assert (first[0], second[0]) == (3, 1)
+    assert (first[0], second[0]) == (3, 1), second
     assert "cannot be written" in first[2]
     assert second[2].startswith("clusterkit [1]: error: another process of this run has ended")
 
