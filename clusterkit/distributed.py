@@ -71,6 +71,8 @@ def _meet(backend: str) -> None:
         store.set(f"clusterkit/{rank}", "here")
         store.wait([f"clusterkit/{other}" for other in range(count)], MEETING)
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=WORKING)
+        # Who ended now, before all others are connected to it, would take them down without a word.
+        wait_for_all()
     except (RuntimeError, ValueError) as error:
         raise ClusterkitError(
             f"not all {os.environ['WORLD_SIZE']} processes of this run came together ({error}); start them by torchrun"
