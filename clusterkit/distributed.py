@@ -66,11 +66,11 @@ def joined(device: str) -> Iterator[None]:
 
 def _meet(backend: str) -> None:
     try:
-        store, rank, count = next(rendezvous("env://", timeout=MEETING))
+        store, number, count = next(rendezvous("env://", timeout=MEETING))
         # Not waiting in init_process_group, whose one timeout also holds for all that follows.
-        store.set(f"clusterkit/{rank}", "here")
+        store.set(f"clusterkit/{number}", "here")
         store.wait([f"clusterkit/{other}" for other in range(count)], MEETING)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=WORKING)
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=WORKING)
         # Who ended now, before all others are connected to it, would take them down without a word.
         wait_for_all()
     except (RuntimeError, ValueError) as error:
@@ -88,9 +88,14 @@ def size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Return which one of them this is."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Return whether this is the process that writes files."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return rank() == 0
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,7 @@ def share(total: int) -> Share:
     """Return this process's rows of a batch. Raises UsageError where there are not enough for each process."""
     if total < size():
         raise UsageError(f"a batch of {total} cannot be shared by {size()} processes; start fewer or enlarge the batch")
-    rank = dist.get_rank() if dist.is_initialized() else 0
-    return Share(rank * total // size(), (rank + 1) * total // size(), total)
+    return Share(rank() * total // size(), (rank() + 1) * total // size(), total)
 
 
 def _together(function: Callable[..., object], *arguments: object) -> None:
@@ -160,7 +164,7 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         counts = stack_all(torch.tensor(len(x))).tolist()
-        ctx.start, ctx.count = sum(counts[: dist.get_rank()]), len(x)
+        ctx.start, ctx.count = sum(counts[: rank()]), len(x)
         padded = torch.cat([x, x.new_zeros(max(counts) - len(x), *x.shape[1:])])
         return torch.cat([part[:count] for part, count in zip(stack_all(padded), counts, strict=True)])
 
@@ -177,6 +181,19 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     total = sum_all(torch.cat([gradient.reshape(-1) for gradient in gradients]))
     for gradient, part in zip(gradients, total.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(part.view(gradient.shape))
+
+
+def hand_to_first(x: Tensor, owner: int) -> None:
+    """Copy `x`, on the CPU, from the process that owns it into that of the first, in place; others do nothing."""
+    if owner == rank() != 0:
+        _together(dist.send, x.contiguous(), 0)
+    elif is_first() and owner != 0:
+        _together(dist.recv, x, owner)
+
+
+def first_says(number: int) -> int:
+    """Return the number that the first process calls this with."""
+    return int(sum_all(torch.tensor(number if is_first() else 0)))
 
 
 def wait_for_all() -> None:

@@ -10,12 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from clusterkit import distributed
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.errors import ClusterkitError, UsageError
 
 WORKER = str(Path(__file__).parent / "two_processes.py")
@@ -62,9 +64,10 @@ LINES = [
     f"cluster glyphs_eval/Morwen{SOME} --k 25 --epochs 1 --loss ccl --backbone lenet --batch-size 25",
     f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 1 --backbone mlp --target-batch 9",
     f"{TRAIN_G} --workdir kcl",
+    f"predict-pairs glyphs_eval{SOME} --workdir kcl",
     f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --backbone mlp --batch-size 25 --workdir kcl",
 ]
-"""Odd batches, convolutions, several subsets, pairs predicted on the way."""
+"""Odd batches, convolutions, several subsets, several tiles of pairs, pairs predicted on the way."""
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
@@ -83,6 +86,11 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         for title in a:
             assert (a[title].cluster == b[title].cluster).all()
             assert abs(a[title].prob - b[title].prob).max() < 1e-5
+    for name in ("clusterkit-out/pairs", "kcl/pairs"):
+        (header, a), (_, b) = (read_hdf5(folder / f"{name}.h5", "pairs") for folder in (one, two))
+        assert header.config["automatic"] == name.startswith("clusterkit-out")
+        for title in a:
+            np.testing.assert_allclose(a[title]["logit"], b[title]["logit"], rtol=2**-10, atol=1e-4)
     assert not list(two.rglob(".*"))
 
 

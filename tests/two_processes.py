@@ -12,6 +12,7 @@ from clusterkit.distributed import gather_rows, joined, share, size, sum_all, su
 from clusterkit.losses import LOSSES, blocks
 from clusterkit.networks.global_norm import globalise
 from clusterkit.networks.pair_head import PairHead
+from clusterkit.pairs import tiles
 
 torch.set_num_threads(1)
 
@@ -138,6 +139,7 @@ def in_float64(ports: list[str], lines: list[str]) -> int:
 
     Each has a port of its own: one process joins others once in its life, and here does so several times.
     """
+    tiles.SIZE = 64
     torch.set_default_dtype(torch.float64)
     Tensor.float = Tensor.double  # type: ignore[method-assign]
     for port, line in zip(ports, lines, strict=True):

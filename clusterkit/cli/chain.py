@@ -10,20 +10,13 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
     """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
 
     Pairs that `predict-pairs` was asked for are never replaced: the stage that reads them says what does not fit.
-    Of several processes the first one predicts and the others wait.
+    Several processes predict them together.
     """
     if pairs != ClusterConfig.pairs or not needed:
         return
-    from clusterkit.distributed import is_first, wait_for_all
-
-    if is_first():
-        _ensure(pairs, dataset, context)
-    wait_for_all()
-
-
-def _ensure(pairs: str, dataset: str | None, context: Context) -> None:
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
+    from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
 
     path = context.path(pairs)
@@ -38,7 +31,10 @@ def _ensure(pairs: str, dataset: str | None, context: Context) -> None:
         reason = f"those of {header.dataset['name']} no longer fit"
         dataset = dataset or header.dataset["name"]
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
+    # Nobody writes before all have looked, and nobody reads before all is written.
+    wait_for_all()
     predict_pairs.run(PredictPairsConfig(dataset, automatic=True), context)
+    wait_for_all()
 
 
 def covers(held: str, wanted: str) -> bool:

@@ -12,7 +12,7 @@ EXAMPLE = "Example: clusterkit predict-pairs omniglot_eval"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("predict-pairs", epilog=EXAMPLE)(with_common(predict_pairs))
+    app.command("predict-pairs", epilog=EXAMPLE)(with_common(predict_pairs, shared=lambda values: True))
 
 
 def predict_pairs(

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from clusterkit.distributed import first_says, hand_to_first, is_first, rank, size
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import Place, places, tiles
 
@@ -17,10 +19,19 @@ CHECK_BYTES = 4
 
 
 def half_tiles(pairs: FactoredPairs, skip: int = 0) -> Iterator[tuple[Place, Half]]:
-    """Yield the logits of the tiles on and above the diagonal as they are stored; the first `skip` are left out."""
+    """Yield the logits of the tiles on and above the diagonal as they are stored; the first `skip` are left out.
+
+    Several processes take turns with the tiles; the first one is sent all and yields them, the others yield none.
+    """
     limit = float(np.finfo(np.float16).max)
-    for place, logits in tiles(pairs, skip):
-        yield place, logits.clamp(-limit, limit).half().numpy()
+    wanted = list(places(len(pairs)))[skip:]
+    own = tiles(pairs, wanted[rank() :: size()])
+    for number, place in enumerate(wanted):
+        owner = number % size()
+        half = next(own)[1].clamp(-limit, limit).half() if owner == rank() else torch.empty(_shape(place)).half()
+        hand_to_first(half, owner)
+        if is_first():
+            yield place, half.numpy()
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,13 @@ class TileLog:
     path: Path
 
     def tiles(self, pairs: FactoredPairs) -> Iterator[tuple[Place, Half]]:
-        """Yield all tiles, those that the file holds from there; append the others to it."""
+        """Yield all tiles, those that the file holds from there; append the others to it.
+
+        Of several processes only the first keeps a file and yields tiles.
+        """
+        if not is_first():
+            yield from half_tiles(pairs, first_says(0))
+            return
         done = 0
         with self.path.open("ab+") as file:
             file.seek(0)
@@ -42,7 +59,7 @@ class TileLog:
                     break
                 done += 1
                 yield place, half
-            for place, half in half_tiles(pairs, done):
+            for place, half in half_tiles(pairs, first_says(done)):
                 data = half.tobytes()
                 file.write(data + zlib.crc32(data).to_bytes(CHECK_BYTES, "big"))
                 yield place, half

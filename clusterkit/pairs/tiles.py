@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -29,19 +29,18 @@ Kernel = Callable[[Factors, Factors, Tensor], Tensor]
 
 
 def places(count: int) -> Iterator[Place]:
-    """Yield rows and columns of the tiles on and above the diagonal of N x N, row of tiles by row of tiles."""
+    """Yield rows and columns of the tiles on and above the diagonal of N x N, row of tiles by row of tiles.
+
+    The tile across the diagonal is the transpose.
+    """
     parts = [slice(start, min(start + SIZE, count)) for start in range(0, count, SIZE)]
     for number, rows in enumerate(parts):
         for columns in parts[number:]:
             yield rows, columns
 
 
-def tiles(pairs: FactoredPairs, skip: int = 0) -> Iterator[Tile]:
-    """Yield place and logits (R, C) of the tiles on and above the diagonal but for the first `skip`.
-
-    The tile across the diagonal is the transpose. One thread a core works ahead of the caller.
-    """
-    wanted = list(places(len(pairs)))[skip:]
+def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
+    """Yield place and logits (R, C) of tiles in their order. One thread a core works ahead of the caller."""
     if not wanted:
         return
     kernel = eager if len(wanted) * SIZE**2 * pairs.u.shape[1] < COMPILE_FROM else compiled_or_eager(pairs)

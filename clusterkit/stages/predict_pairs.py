@@ -2,19 +2,21 @@
 
 import logging
 import shutil
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.hdf5 import Group, write_hdf5
+from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import run_key
 from clusterkit.config import Context, PredictPairsConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
 from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.stored import read_g
@@ -49,7 +51,8 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     if name is None:
         raise UsageError(f"name the data set: {g_header.dataset['name']}, which G was trained on, has no target")
     shape = network.architecture.shape
-    data = load_like(name, shape, context.data, offline=context.offline)
+    with first_alone():
+        data = load_like(name, shape, context.data, offline=context.offline)
     for subset in data.subsets:
         if len(subset) < 2:
             raise InputError(f"data set {name}: subset {subset.name} holds one image only; there are no pairs")
@@ -58,11 +61,14 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     config = replace(config, dataset=data.name)
     fields, inputs = data.to_header(), {"g": sha256(g_path)}
     states = StateFolder(output, context.resume)
-    states.check_key(run_key("predict-pairs", resolved(config), context.seed, fields, inputs, describe(device)))
+    if is_first():
+        states.check_key(run_key("predict-pairs", resolved(config), context.seed, fields, inputs, describe(device)))
     groups: dict[str, Group] = {}
     signs: dict[str, dict[str, float]] = {}
     for subset in data.subsets:
-        pairs = g_pairs(network, subset.to(device), config.bn, device, states.path)
+        if not (is_first() or is_dense(len(subset), config.form)):
+            continue
+        pairs = g_pairs(network, subset.to(device), config.bn, device, states.path if is_first() else None)
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "health", subset.name))
         signs[subset.name] = health(pairs, generator)
         kept = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None
@@ -73,9 +79,20 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs,
         {"health": signs, "shape": list(shape)},
     )  # fmt: skip
-    write_hdf5(output, header, groups)
+    if is_first():
+        write_hdf5(output, header, groups)
+    else:
+        work_out(groups)
     states.remove()
     return PredictPairsResult(output, data.name, signs)
+
+
+def work_out(groups: dict[str, Group]) -> None:
+    """Do this process's part of what the first one writes."""
+    for group in groups.values():
+        for values in group.values():
+            if isinstance(values, Blocks):
+                deque(values.blocks, maxlen=0)
 
 
 def check_room(data: Dataset, config: PredictPairsConfig, output: Path) -> None:

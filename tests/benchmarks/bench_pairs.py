@@ -18,7 +18,7 @@ from clusterkit.losses.ccl import ccl
 from clusterkit.losses.kcl import kcl
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.tiles import tiles
+from clusterkit.pairs.tiles import places, tiles
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ROOM = 4 * 10**8
@@ -76,11 +76,12 @@ def test_predict_pairs(count: int, benchmark: BenchmarkFixture) -> None:
     features = torch.randn(few, 1024)
     pairs = FactoredPairs(torch.randn(count, hidden), torch.randn(count, hidden), torch.randn(hidden), torch.zeros(()))
     best = limit(hidden) * torch.get_num_threads()
+    wanted = list(places(count))
     before = resident("VmRSS")
     peaks: list[int] = []
 
     def ours() -> None:
-        for _ in tiles(pairs):
+        for _ in tiles(pairs, wanted):
             peaks.append(resident("VmRSS") - before)
 
     def obvious() -> None:

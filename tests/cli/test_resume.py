@@ -183,8 +183,8 @@ def test_pairs_of_a_large_set_go_on_where_they_were_left(work, cli, monkeypatch)
     monkeypatch.setattr(predict_pairs, "DENSE_LIMIT", 100)
     (work / "pairs.h5").write_bytes(b"what was there before")
 
-    def interrupted(pairs, skip=0):
-        yield from itertools.islice(tiles.tiles(pairs, skip), 4)
+    def interrupted(pairs, wanted):
+        yield from itertools.islice(tiles.tiles(pairs, wanted), 4)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -194,14 +194,14 @@ def test_pairs_of_a_large_set_go_on_where_they_were_left(work, cli, monkeypatch)
     other = cli(f"{line} --resume --bn source")
     assert (other.code, other.out) == (3, "")
     assert "start again without --resume" in other.err.splitlines()[-1]
-    skipped = []
+    left = []
 
-    def watched(pairs, skip=0):
-        skipped.append(skip)
-        return tiles.tiles(pairs, skip)
+    def watched(pairs, wanted):
+        left.append(len(wanted))
+        return tiles.tiles(pairs, wanted)
 
     monkeypatch.setattr(tile_log, "tiles", watched)
     assert cli(f"{line} --resume").code == 0
-    assert skipped == [4, 0, 0]
+    assert left == [2, 6, 6]
     assert sha256(work / "pairs.h5") == whole
     assert not (work / ".pairs.h5.state").exists()

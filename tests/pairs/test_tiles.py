@@ -10,7 +10,7 @@ import torch
 from clusterkit.pairs import tiles as module
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tile_log import Half, TileLog, half_tiles
-from clusterkit.pairs.tiles import Place, tiles
+from clusterkit.pairs.tiles import Place, places, tiles
 
 
 def factors(count: int, hidden: int = 6) -> FactoredPairs:
@@ -21,7 +21,7 @@ def factors(count: int, hidden: int = 6) -> FactoredPairs:
 
 def assembled(pairs: FactoredPairs) -> torch.Tensor:
     out = torch.full((len(pairs), len(pairs)), torch.nan)
-    for (rows, columns), logits in tiles(pairs):
+    for (rows, columns), logits in tiles(pairs, list(places(len(pairs)))):
         assert out[rows, columns].isnan().all()
         out[columns, rows] = logits.T
         out[rows, columns] = logits
@@ -45,7 +45,7 @@ def test_tiles_hold_every_pair_once(count: int) -> None:
 @pytest.mark.usefixtures("small_tiles")
 def test_threads_are_given_back_also_to_a_caller_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    for _ in tiles(factors(23)):
+    for _ in tiles(factors(23), list(places(23))):
         break
     assert torch.get_num_threads() == before
 
