@@ -1,6 +1,7 @@
 """The symmetric logits of all pairs of a set, tile by tile: every core busy, each ordered pair worked out once."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,8 @@ log = logging.getLogger("clusterkit")
 
 SIZE = 512
 """Rows and columns of a tile. The factors of both, 4 MiB at H = 512, stay in cache."""
+COLUMNS = 32
+"""Columns that the compiled kernel works on at a time: their factors, 128 KiB at H = 512, stay in the nearest cache."""
 COMPILE_FROM = 2**36
 """Hidden units, N^2 H / 2, from which the seconds that a compiler takes are won back."""
 AHEAD = 2
@@ -40,20 +43,28 @@ def places(count: int) -> Iterator[Place]:
 
 
 def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
-    """Yield place and logits (R, C) of tiles in their order. One thread a core works ahead of the caller."""
-    if not wanted:
+    """Yield place and logits (R, C) of tiles in their order, worked out on all cores."""
+    units = len(wanted) * SIZE**2 * pairs.u.shape[1]
+    kernel = compiled(pairs) if units >= COMPILE_FROM else None
+    if kernel is None:
+        yield from _one_a_thread(pairs, wanted)
         return
-    kernel = eager if len(wanted) * SIZE**2 * pairs.u.shape[1] < COMPILE_FROM else compiled_or_eager(pairs)
+    for place in wanted:
+        yield _tile(kernel, pairs, place)
 
-    def work(place: Place) -> Tile:
-        left, right = ((pairs.u[part], pairs.v[part]) for part in place)
-        return place, kernel(left, right, pairs.weight) + pairs.bias
 
+def _tile(kernel: Kernel, pairs: FactoredPairs, place: Place) -> Tile:
+    left, right = ((pairs.u[part], pairs.v[part]) for part in place)
+    return place, kernel(left, right, pairs.weight) + pairs.bias
+
+
+def _one_a_thread(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
+    """Yield tiles by the eager kernel, on which one thread a core works ahead of the caller."""
     with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Tile]] = deque()
         try:
             for place in wanted:
-                running.append(pool.submit(work, place))
+                running.append(pool.submit(_tile, eager, pairs, place))
                 if len(running) > AHEAD * threads:
                     yield running.popleft().result()
             while running:
@@ -72,28 +83,32 @@ def eager(left: Factors, right: Factors, weight: Tensor) -> Tensor:
 
 
 def fused(left: Factors, right: Factors, weight: Tensor) -> Tensor:
-    """Return what `eager` does; a compiler makes one loop of it, in which no hidden unit is ever stored."""
-    forth = (left[0][:, None] + right[1][None]).relu()
-    back = (left[1][:, None] + right[0][None]).relu()
-    return ((forth + back) * weight).sum(2) / 2
+    """Return what `eager` does of a whole tile; a compiler makes one loop of it, which stores no hidden unit.
+
+    All rows meet a few columns at a time, whose factors are then read from the nearest cache.
+    """
+    few = math.gcd(SIZE, COLUMNS)
+    u, v = (x.view(SIZE // few, 1, few, -1) for x in right)
+    forth = (left[0][None, :, None] + v).relu()
+    back = (left[1][None, :, None] + u).relu()
+    return (((forth + back) * weight).sum(3) / 2).permute(1, 0, 2).reshape(SIZE, SIZE)
 
 
-def compiled_or_eager(pairs: FactoredPairs) -> Kernel:
-    """Return the compiled kernel where there is a compiler, the eager one, which is slower, where there is none."""
-    compiled = torch.compile(fused, dynamic=False)
+def compiled(pairs: FactoredPairs) -> Kernel | None:
+    """Return the compiled kernel, which uses all cores itself; without a compiler None, which is said."""
+    compiled_fused = torch.compile(fused, dynamic=False)
 
     def whole_tiles(left: Factors, right: Factors, weight: Tensor) -> Tensor:
         """Compile for one shape only: the last tiles are filled up."""
-        return compiled(_filled(left), _filled(right), weight)[: len(left[0]), : len(right[0])]
+        return compiled_fused(_filled(left), _filled(right), weight)[: len(left[0]), : len(right[0])]
 
     part = (pairs.u[:SIZE], pairs.v[:SIZE])
     try:
-        with _one_thread_each():
-            whole_tiles(part, part, pairs.weight)
+        whole_tiles(part, part, pairs.weight)
     except Exception as error:  # compilers fail in many ways
         reason = str(error).strip().splitlines() or [type(error).__name__]
         log.info("predict-pairs: no compiler for its inner loop (%s), going on without, which is slower", reason[0])
-        return eager
+        return None
     return whole_tiles
 
 

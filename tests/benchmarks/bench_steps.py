@@ -4,6 +4,7 @@ pytest -s tests/benchmarks/bench_steps.py
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,9 +14,13 @@ from measure import compare
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
+from clusterkit.augment import augment, quarter_turns
 from clusterkit.config import Backbone
+from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.losses.ccl import ccl
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.sampling import ClassBalanced
+from clusterkit.training import batches_of
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 B, K = 100, 100
@@ -42,6 +47,31 @@ def training(network: nn.Module, loss: Callable[[Tensor], Tensor], *, fused: boo
         optimizer.step()
 
     return step
+
+
+def test_input_keeps_up(benchmark: BenchmarkFixture) -> None:
+    """A step of G with its batch drawn, looked up, turned and augmented, against the same step on a batch at hand."""
+    data = load_dataset("glyphs_bg", Path())
+    items, labels = data.union().to(DEVICE), data.labels
+    assert labels is not None
+    sampler = ClassBalanced(labels, [labels.unique()], 20, 5, 10_000)
+    generator = torch.Generator().manual_seed(0)
+    batches = batches_of(items, sampler, generator, DEVICE)
+    network = SimilarityNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512)).to(DEVICE).train()
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step(index: Tensor, x: Tensor) -> None:
+        target = labels[index].to(DEVICE)
+        optimizer.zero_grad(set_to_none=True)
+        F.binary_cross_entropy_with_logits(network(x), (target[:, None] == target[None]).float()).backward()
+        optimizer.step()
+
+    def ours() -> None:
+        index, x = next(batches)
+        step(index, augment(quarter_turns(x, 20, generator), data.kind, generator))
+
+    at_hand = next(batches)
+    compare(benchmark, f"train-g step with its input, B = {B}, against one without", ours, lambda: step(*at_hand))
 
 
 @pytest.mark.parametrize(
