@@ -20,8 +20,8 @@ SIZE = 512
 """Rows and columns of a tile. The factors of both, 4 MiB at H = 512, stay in cache."""
 COLUMNS = 32
 """Columns that the compiled kernel works on at a time: their factors, 128 KiB at H = 512, stay in the nearest cache."""
-COMPILE_FROM = 2**36
-"""Hidden units, N^2 H / 2, from which the seconds that a compiler takes are won back."""
+COMPILE_FROM = 2**37
+"""Hidden units, N^2 H, from which the seconds that a compiler takes are won back."""
 AHEAD = 2
 """Tiles that a core may be ahead of whoever takes them: what bounds the memory."""
 
@@ -43,9 +43,13 @@ def places(count: int) -> Iterator[Place]:
 
 
 def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
-    """Yield place and logits (R, C) of tiles in their order, worked out on all cores."""
-    units = len(wanted) * SIZE**2 * pairs.u.shape[1]
-    kernel = compiled(pairs) if units >= COMPILE_FROM else None
+    """Yield place and logits (R, C) of tiles in their order, worked out on all cores.
+
+    How, and so how sums are rounded, depends on the set alone and not on how many of its tiles are wanted.
+    """
+    if not wanted:
+        return
+    kernel = compiled(pairs) if len(pairs) ** 2 * pairs.u.shape[1] >= COMPILE_FROM else None
     if kernel is None:
         yield from _one_a_thread(pairs, wanted)
         return
