@@ -36,10 +36,12 @@ def _value_and_gradient(p: Tensor, every: Tensor, similar: Tensor) -> tuple[Tens
     for rows in row_blocks(len(p), len(every), p.device):
         s = torch.add(similar[rows].to(p.dtype), transposed(similar, rows).to(p.dtype)).div_(2)
         near = p[rows] @ every.T
-        # Rounding can take an inner product of two distributions a little over 1.
-        far = (1 - near).clamp_min_(0).add_(EPSILON)
+        far = 1 - near
+        # Rounding can take an inner product of two distributions a little over 1, where 1 / far would tear them apart.
+        over = far < 0
+        far.clamp_min_(0).add_(EPSILON)
         near.add_(EPSILON)
         not_s = 1 - s
         total -= near.log().mul_(s).addcmul_(far.log(), not_s).sum()
-        gradient[rows] = not_s.div_(far).sub_(s.div_(near)) @ every
+        gradient[rows] = not_s.div_(far).masked_fill_(over, 0).sub_(s.div_(near)) @ every
     return total / pairs, gradient.mul_(2 / pairs)

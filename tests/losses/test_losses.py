@@ -146,3 +146,21 @@ def test_probabilities_of_exactly_0_and_1_keep_value_and_gradient_finite(name: L
     value, gradient = value_and_gradient(LOSSES[name], logits, torch.full((4, 4), similar), 2.0)
     assert value.isfinite()
     assert gradient.isfinite().all()
+
+
+def test_ccl_does_not_push_where_rounding_passes_one() -> None:
+    """Items that are surely in one cluster and said to be dissimilar: the gradient of the formula as it is written."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 12 * torch.eye(5)[torch.randint(5, (64,), generator=generator)] + torch.rand(64, 5, generator=generator)
+    similar = torch.rand(64, 64, generator=generator).round()
+    similar = torch.minimum(similar, similar.T)
+
+    def as_written(logits: Tensor, similar: Tensor, sigma: float) -> Tensor:
+        p = logits.softmax(1)
+        together = p @ p.T
+        apart = (1 - together).clamp_min(0)
+        return -(similar * (together + EPSILON).log() + (1 - similar) * (apart + EPSILON).log()).mean()
+
+    _, expected = value_and_gradient(as_written, logits, similar, 0)
+    _, found = value_and_gradient(LOSSES[Loss.CCL], logits, similar, 0)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
