@@ -1,5 +1,6 @@
 """The program's entry: from arguments to an exit code."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -63,7 +64,13 @@ def usage(error: Exception) -> tuple[int, str] | None:
 
 def run() -> None:
     """The console script."""
-    sys.exit(main())
+    code = main()
+    if code and console.processes()[1] > 1:
+        # Threads of torch that spoke with a process that is gone can abort an orderly exit, and its code with it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
