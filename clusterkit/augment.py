@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.config import Kind
+from clusterkit.device import send
 from clusterkit.distributed import Share
 
 ROTATION = 12.0
@@ -45,8 +46,8 @@ def augment(items: Tensor, kind: Kind, generator: torch.Generator, share: Share 
         scale, aspect = 1 + uniform(SCALE), 1 + uniform(SCALE / 2)
         cos, sin = angle.cos() * scale, angle.sin() * scale
         rows = [[cos * aspect, uniform(SHEAR) - sin, uniform(SHIFT)], [sin, cos / aspect, uniform(SHIFT)]]
-    matrix = torch.stack([torch.stack(row, 1) for row in rows], 1).to(items.device)
-    grid = F.affine_grid(matrix, list(items.shape), align_corners=False)
+    matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
+    grid = F.affine_grid(send(matrix, items.device), list(items.shape), align_corners=False)
     padding = "reflection" if kind is Kind.PHOTOS else "zeros"
     return F.grid_sample(items, grid, padding_mode=padding, align_corners=False)
 

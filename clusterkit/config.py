@@ -49,6 +49,14 @@ class Form(StrEnum):
     FACTORED = "factored"
 
 
+class Precision(StrEnum):
+    """How exactly a network is trained: in full float32, or faster."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    BF16 = "bf16"
+
+
 class Loss(StrEnum):
     KCL = "kcl"
     CCL = "ccl"
@@ -112,6 +120,7 @@ class TrainGConfig:
     images_per_class: int = 5
     learning_rate: float = 1e-3
     pretrained: bool = False
+    precision: Precision = Precision.FP32
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,7 @@ class ClusterConfig:
     epochs: int | None = None
     batch_size: int = 100
     learning_rate: float = 1e-3
+    precision: Precision = Precision.FP32
 
 
 @dataclass(frozen=True)
@@ -173,3 +183,4 @@ class AdaptConfig:
     source_batch: int = 32
     target_batch: int = 96
     learning_rate: float = 1e-3
+    precision: Precision = Precision.FP32

@@ -1,9 +1,13 @@
 """Where tensors live, and what makes two runs alike."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
+from clusterkit.config import Precision
 from clusterkit.errors import UsageError
 
 
@@ -25,9 +29,36 @@ def choose_device(name: str) -> torch.device:
     return torch.device(kind, int(number)) if number else torch.device(kind)
 
 
+def send(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Return a tensor on a device; on its way to CUDA from pinned memory, so that the CPU need not wait."""
+    if x.device.type == "cpu" and torch.device(device).type == "cuda":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
 def describe(device: torch.device) -> str:
     """Return what a header says of a device: its kind, never which one of several."""
     return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raise UsageError for a precision that the device does not have."""
+    if precision is Precision.TF32 and device.type != "cuda":
+        raise UsageError(f"--precision tf32: only CUDA devices have it, this is {device.type}; use fp32 or bf16")
+
+
+@contextmanager
+def multiplying(precision: Precision) -> Iterator[None]:
+    """Let CUDA round the factors of float32 products to TF32, or keep it from doing so."""
+    settings: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [setting.allow_tf32 for setting in settings]
+    try:
+        for setting in settings:
+            setting.allow_tf32 = precision is Precision.TF32
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.allow_tf32 = value
 
 
 def derive_seed(seed: int, *names: str | int) -> int:

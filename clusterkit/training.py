@@ -16,11 +16,13 @@ from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import make_folder, write_text
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.augment import to_float
+from clusterkit.config import Precision
 from clusterkit.console import progress
 from clusterkit.datasets.base import Subset
-from clusterkit.device import seeded
+from clusterkit.device import multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
 from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
 from clusterkit.sampling import Sampler
 
@@ -46,6 +48,7 @@ class Plan:
     state: Path
     key: str
     resume: bool = False
+    precision: Precision = Precision.FP32
 
 
 def batches_of(
@@ -55,7 +58,7 @@ def batches_of(
     indices = list(sampler.epoch(generator))
     own = (index[share(len(index)).rows] for index in indices)
     for index, items in zip(indices, subset.batches(own, device), strict=True):
-        yield index, to_float(items)
+        yield send(index, device), to_float(items)
 
 
 def fit(
@@ -74,6 +77,8 @@ def fit(
     rounding those of one process; the first keeps the state.
     """
     globalise(network)
+    if isinstance(network, BackboneNet):
+        network.bf16 = plan.precision is Precision.BF16
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, fused=fused)
@@ -85,7 +90,7 @@ def fit(
         generator = seeded(plan.seed, plan.title, epoch)
         network.train()
         totals: dict[str, Tensor] = {}
-        with progress(f"{plan.title}, epoch {epoch + 1}", plan.steps) as advance:
+        with progress(f"{plan.title}, epoch {epoch + 1}", plan.steps) as advance, multiplying(plan.precision):
             for number, batch in enumerate(batches(generator)):
                 _set_rate(optimizer, plan, epoch * plan.steps + number)
                 losses = step(batch, generator)

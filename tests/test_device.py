@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from clusterkit.device import choose_device, derive_seed, describe, seeded
+from clusterkit.config import Precision
+from clusterkit.device import check_precision, choose_device, derive_seed, describe, multiplying, seeded, send
 from clusterkit.errors import UsageError
 
 
@@ -62,3 +63,28 @@ def test_a_generator_and_the_global_one_start_anew() -> None:
         generator = seeded(3, "train", 5)
         drawn.append((torch.rand(3, generator=generator).tolist(), torch.rand(3).tolist()))
     assert drawn[0] == drawn[1]
+
+
+def test_only_cuda_has_tf32() -> None:
+    for precision in Precision:
+        check_precision(precision, torch.device("cuda"))
+    for precision in (Precision.FP32, Precision.BF16):
+        check_precision(precision, torch.device("cpu"))
+    with pytest.raises(UsageError, match="--precision tf32: only CUDA devices have it, this is cpu; use fp32 or bf16"):
+        check_precision(Precision.TF32, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_how_cuda_multiplies_is_put_back(precision: Precision) -> None:
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [setting.allow_tf32 for setting in settings]
+    with pytest.raises(ZeroDivisionError), multiplying(precision):
+        assert [setting.allow_tf32 for setting in settings] == [precision is Precision.TF32] * 2
+        _ = 1 / 0
+    assert [setting.allow_tf32 for setting in settings] == before
+
+
+def test_what_is_sent_arrives() -> None:
+    x = torch.arange(3)
+    assert send(x, "cpu") is x
+    assert send(x, torch.device("meta")).device.type == "meta"

@@ -1,21 +1,97 @@
+"""What only a CUDA device can show."""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from clusterkit.__main__ import main
+from clusterkit.augment import augment, quarter_turns
+from clusterkit.config import Backbone, Kind, Loss
+from clusterkit.datasets.base import Subset
+from clusterkit.losses import LOSSES
+from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.pairs import tiles as module
+from clusterkit.pairs.dense import DensePairs
+from clusterkit.pairs.factored import FactoredPairs
+from clusterkit.pairs.tiles import places, tiles
+from clusterkit.sampling import ClassBalanced
+from clusterkit.training import batches_of
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
+
+CUDA = torch.device("cuda")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_every_training_stage_runs_on_cuda(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_every_training_stage_runs_on_cuda(precision: str, tmp_path: Path) -> None:
     for line in (
-        "train-g glyphs_bg@0-19 --epochs 1",
+        f"train-g glyphs_bg@0-19 --epochs 1 --precision {precision}",
         "predict-pairs glyphs_eval/Morwen",
-        "cluster --k 30 --epochs 2",
+        f"cluster --k 30 --epochs 2 --precision {precision}",
         "estimate-k",
         "evaluate",
         "assign glyphs_eval/Nastric",
-        "adapt digits digits --method source-only --steps 1",
+        f"adapt digits digits --method source-only --steps 1 --precision {precision}",
     ):
         assert main([*line.split(), "--device", "cuda", "--workdir", str(tmp_path)]) == 0
+
+
+def never_waiting(step: Callable[[], Tensor], network: torch.nn.Module) -> None:
+    """Take three whole steps, of which the last two must not make the CPU wait for the GPU."""
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    for number in range(3):
+        torch.cuda.set_sync_debug_mode("error" if number else "default")
+        try:
+            loss = step()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite()
+
+
+def test_a_step_of_g_never_waits() -> None:
+    labels = torch.arange(10).repeat_interleave(5)
+    images = torch.randint(256, (50, 1, 32, 32), dtype=torch.uint8)
+    items, known = Subset("all", images, torch.arange(50), labels).to(CUDA), labels.to(CUDA)
+    sampler = ClassBalanced(labels, [], 10, 2, 3)
+    generator = torch.Generator().manual_seed(0)
+    batches = batches_of(items, sampler, generator, CUDA)
+    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 32, 32), 0.5, 0.3, 64)).to(CUDA)
+
+    def step() -> Tensor:
+        index, x = next(batches)
+        x = augment(quarter_turns(x, sampler.classes, generator), Kind.CHARACTERS, generator)
+        similar = known[index][:, None] == known[index][None]
+        return F.binary_cross_entropy_with_logits(network(x), similar.to(x))
+
+    never_waiting(step, network)
+
+
+@pytest.mark.parametrize("name", Loss)
+def test_a_step_of_ccn_never_waits(name: Loss) -> None:
+    pairs = DensePairs(torch.randn(40, 40).half()).to(CUDA)
+    network = ClusterNet(Architecture(Backbone.CONV4, (1, 32, 32), 0.5, 0.3, 64, 7)).to(CUDA)
+    x, index = torch.rand(20, 1, 32, 32, device=CUDA), torch.arange(20, device=CUDA)
+    never_waiting(lambda: LOSSES[name](network(x), (pairs.logits(index, index) > 0).to(x), 2.0), network)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_tiles_of_a_gpu_are_those_of_the_cpu(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMPILE_FROM", 0 if compiled else 2**60)
+    u, v = torch.randn(2, 1100, 64)
+    pairs, every = FactoredPairs(u, v, torch.randn(64), torch.tensor(0.3)), torch.arange(1100)
+    expected = pairs.logits(every, every)
+    before = torch.cuda.memory_allocated()
+    there = pairs.to(CUDA)
+    torch.cuda.reset_peak_memory_stats()
+    for (rows, columns), logits in tiles(there, list(places(1100))):
+        torch.testing.assert_close(logits, expected[rows, columns], rtol=1e-4, atol=1e-4)
+    if compiled:
+        hidden = 4 * module.SIZE**2 * 64
+        assert torch.cuda.max_memory_allocated() - before < hidden, "the hidden layer of a tile was held"

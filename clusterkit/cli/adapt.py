@@ -6,7 +6,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import ensure_pairs
-from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, Loss
 
 EXAMPLE = "Example: clusterkit adapt usps_train mnist_train --method ccn+"
@@ -33,6 +33,7 @@ def adapt(
     source_batch: Annotated[int, typer.Option(min=2, help="Source images in a batch.")] = AdaptConfig.source_batch,
     target_batch: Annotated[int, typer.Option(min=2, help="Target images in a batch.")] = AdaptConfig.target_batch,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = AdaptConfig.learning_rate,
+    precision: Precise = AdaptConfig.precision,
     resume: Resume = False,
 ) -> None:
     """Carry a classifier from a labelled set to an unlabelled one; write adapted.safetensors and adapted.h5.
@@ -53,8 +54,9 @@ def adapt(
         source_batch,
         target_batch,
         learning_rate,
+        precision,
     )
-    stage.check_flags(config)
+    stage.check_flags(config, common.context)
     ensure_pairs(pairs, target, common.context, needed=method is not AdaptMethod.SOURCE_ONLY)
     done = stage.run(config, common.context)
     fields = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}

@@ -7,7 +7,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import ensure_pairs
-from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.config import Backbone, ClusterConfig, Loss, Method
 
 EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
@@ -47,6 +47,7 @@ def cluster(
     ] = ClusterConfig.epochs,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = ClusterConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
+    precision: Precise = ClusterConfig.precision,
     resume: Resume = False,
 ) -> None:
     """Sort an unlabelled set into clusters by its pairs; write assignments.h5 and ccn.safetensors.
@@ -67,6 +68,7 @@ def cluster(
         epochs,
         batch_size,
         learning_rate,
+        precision,
     )
     stage.check_flags(config, common.context)
     ensure_pairs(config.pairs, config.dataset, common.context, needed=method is not Method.KMEANS or dataset is None)

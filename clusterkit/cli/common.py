@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.config import Context
+from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
 
 Workdir = Annotated[Path, typer.Option("--workdir", envvar="CLUSTERKIT_WORKDIR", help="Folder of all artifacts.")]
@@ -25,6 +25,9 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="All randomness follows
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
+Precise = Annotated[
+    Precision, typer.Option("--precision", help="Of the training: fp32, or faster tf32 (on CUDA) or bf16.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this command stopped.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.config import Backbone, TrainGConfig
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
@@ -28,6 +28,7 @@ def train_g(
     ] = TrainGConfig.images_per_class,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = TrainGConfig.learning_rate,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start a ResNet from ImageNet weights.")] = False,
+    precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
 ) -> None:
     """Learn from a labelled set whether two images show the same category; write g.safetensors."""
@@ -43,6 +44,7 @@ def train_g(
         images_per_class,
         learning_rate,
         pretrained,
+        precision,
     )
     done = stage.run(config, common.context)
     for name, value in done.held_out.items():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clusterkit.config import Kind
 from clusterkit.datasets.stream import Stream
+from clusterkit.device import send
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Subset:
         """Yield the images at each tensor of positions: uint8 (B, C, H, W), or float32 (B, D) for vectors."""
         if isinstance(self.images, Tensor):
             for index in indices:
-                yield self.images[index.to(self.images.device)].to(device)
+                yield self.images[send(index, self.images.device)].to(device)
         else:
             for batch in self.images.batches(indices):
                 yield batch.to(device, non_blocking=True)

@@ -32,8 +32,9 @@ def ccn(problem: Problem) -> Clustering:
     The network starts from random weights. Pairs were predicted once, on clean images, and are binarised at
     probability one half; each batch is augmented. Cost: epochs times N images through the network.
     """
-    config, subset, pairs = problem.config, problem.subset.to(problem.device), problem.pairs
-    assert pairs is not None
+    config, subset = problem.config, problem.subset.to(problem.device)
+    assert problem.pairs is not None
+    pairs = problem.pairs.to(problem.device)
     mean, std = mean_and_std(subset)
     torch.manual_seed(derive_seed(problem.seed, "ccn", subset.name))
     architecture = Architecture(config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
@@ -59,6 +60,7 @@ def ccn(problem: Problem) -> Clustering:
         problem.state,
         problem.key,
         problem.resume,
+        config.precision,
     )
     fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
     prob = predict(network, subset, problem.device)

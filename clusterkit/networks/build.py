@@ -47,38 +47,46 @@ class Standardise(nn.Module):
         return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 
-class SimilarityNet(nn.Module):
-    """G: a backbone and the pair head; (B, C, H, W) to the logits (B, B) of all ordered pairs."""
+class BackboneNet(nn.Module):
+    """What both networks begin with. Where `bf16` is set, the backbone is trained in bfloat16."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         self.standardise = Standardise(architecture.mean, architecture.std)
         self.backbone: Features = build_backbone(architecture.backbone, architecture.shape)
-        self.head = PairHead(self.backbone.features, architecture.hidden)
-        self.to(memory_format=torch.channels_last)
+        self.bf16 = False
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the features (B, D) that are paired."""
-        out: Tensor = self.backbone(self.standardise(x))
-        return out
+        """Return the features (B, D) of items (B, C, H, W) or (B, D)."""
+        x = self.standardise(x)
+        if not (self.bf16 and self.training):
+            return self.backbone(x)  # type: ignore[no-any-return]
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.backbone(x).float()  # type: ignore[no-any-return]
+
+
+class SimilarityNet(BackboneNet):
+    """G: a backbone and the pair head; (B, C, H, W) to the logits (B, B) of all ordered pairs."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture)
+        self.head = PairHead(self.backbone.features, architecture.hidden)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.features(x))
         return out
 
 
-class ClusterNet(nn.Module):
+class ClusterNet(BackboneNet):
     """CCN: a backbone, one hidden layer and the K outputs of the cluster assignment (L2C, figure 4).
 
     The classifier of `adapt` is the same network; its outputs are classes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.standardise = Standardise(architecture.mean, architecture.std)
-        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape)
+        super().__init__(architecture)
         hidden = architecture.hidden
         self.head = nn.Sequential(
             nn.Linear(self.backbone.features, hidden, bias=False),
@@ -90,5 +98,5 @@ class ClusterNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
-        out: Tensor = self.head(self.backbone(self.standardise(x)))
+        out: Tensor = self.head(self.features(x))
         return out

@@ -59,6 +59,7 @@ class _Global(nn.modules.batchnorm._BatchNorm):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
+        x = x.float() if x.dtype == torch.bfloat16 else x
         count, mean, variance = global_moments(x.detach())
         with torch.no_grad():
             self.num_batches_tracked += 1

@@ -26,6 +26,7 @@ class ConstrainedPairs:
         return len(self.base)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        rows, columns = rows.cpu(), columns.cpu()
         # A position may be asked for more than once, but stands in one place only among the distinct ones.
         rows, row_of = rows.unique(return_inverse=True)
         columns, column_of = columns.unique(return_inverse=True)
@@ -35,6 +36,10 @@ class ConstrainedPairs:
             inside = (row >= 0) & (column >= 0)
             out[row[inside], column[inside]] = self.value[inside].to(out)
         return out[row_of][:, column_of]
+
+    def to(self, device: torch.device) -> "ConstrainedPairs":
+        """Return the same: constraints are looked up on the CPU, whatever device asks."""
+        return self
 
     def _place(self, positions: Tensor, wanted: Tensor) -> Tensor:
         """Return where in `positions` each wanted one stands, -1 for nowhere."""

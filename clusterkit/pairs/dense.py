@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -16,3 +17,6 @@ class DensePairs:
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         return self.logit[rows][:, columns].float()
+
+    def to(self, device: torch.device) -> "DensePairs":
+        return DensePairs(self.logit.to(device))

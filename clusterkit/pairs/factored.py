@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from clusterkit.networks.pair_logits import pair_logits
@@ -26,3 +27,6 @@ class FactoredPairs:
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the mean of the logits of (i, j) and (j, i)."""
         return (self.ordered_logits(rows, columns) + self.ordered_logits(columns, rows).T) / 2
+
+    def to(self, device: torch.device) -> "FactoredPairs":
+        return FactoredPairs(*(part.to(device) for part in (self.u, self.v, self.weight, self.bias)))

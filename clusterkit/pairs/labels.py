@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from clusterkit.pairs.source import CERTAIN
@@ -19,3 +20,6 @@ class LabelPairs:
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         same = self.labels[rows][:, None] == self.labels[columns][None]
         return same.float() * (2 * CERTAIN) - CERTAIN
+
+    def to(self, device: torch.device) -> "LabelPairs":
+        return LabelPairs(self.labels.to(device))

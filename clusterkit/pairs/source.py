@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 CERTAIN = 16.0
@@ -15,4 +16,8 @@ class PairSource(Protocol):
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return symmetric logits (R, C), positive for similar, of the pairs of these positions."""
+        ...
+
+    def to(self, device: torch.device) -> "PairSource":
+        """Return the source on a device, where a training on that device asks for logits by positions on it."""
         ...

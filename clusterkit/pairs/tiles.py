@@ -1,4 +1,4 @@
-"""The symmetric logits of all pairs of a set, tile by tile: every core busy, each ordered pair worked out once."""
+"""The symmetric logits of all pairs of a set, tile by tile: every core busy, or the GPU; each ordered pair once."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ COLUMNS = 32
 COMPILE_FROM = 2**37
 """Hidden units, N^2 H, from which the seconds that a compiler takes are won back."""
 AHEAD = 2
-"""Tiles that a core may be ahead of whoever takes them: what bounds the memory."""
+"""Tiles that a core, or the GPU, may be ahead of whoever takes them: what bounds the memory."""
 
 Place = tuple[slice, slice]
 Tile = tuple[Place, Tensor]
@@ -43,32 +43,35 @@ def places(count: int) -> Iterator[Place]:
 
 
 def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
-    """Yield place and logits (R, C) of tiles in their order, worked out on all cores.
+    """Yield place and logits (R, C), on the CPU, of tiles in their order, worked out where the factors are.
 
     How, and so how sums are rounded, depends on the set alone and not on how many of its tiles are wanted.
     """
     if not wanted:
         return
     kernel = compiled(pairs) if len(pairs) ** 2 * pairs.u.shape[1] >= COMPILE_FROM else None
-    if kernel is None:
-        yield from _one_a_thread(pairs, wanted)
-        return
-    for place in wanted:
-        yield _tile(kernel, pairs, place)
+    if pairs.u.device.type != "cpu":
+        yield from _ahead(kernel or eager, pairs, wanted, 1)
+    elif kernel is not None:
+        for place in wanted:
+            yield _tile(kernel, pairs, place)
+    else:
+        with _one_thread_each() as threads:
+            yield from _ahead(eager, pairs, wanted, threads)
 
 
 def _tile(kernel: Kernel, pairs: FactoredPairs, place: Place) -> Tile:
     left, right = ((pairs.u[part], pairs.v[part]) for part in place)
-    return place, kernel(left, right, pairs.weight) + pairs.bias
+    return place, (kernel(left, right, pairs.weight) + pairs.bias).cpu()
 
 
-def _one_a_thread(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
-    """Yield tiles by the eager kernel, on which one thread a core works ahead of the caller."""
-    with _one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+def _ahead(kernel: Kernel, pairs: FactoredPairs, wanted: Sequence[Place], threads: int) -> Iterator[Tile]:
+    """Yield tiles that threads work on ahead of the caller, who meanwhile writes those before."""
+    with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Tile]] = deque()
         try:
             for place in wanted:
-                running.append(pool.submit(_tile, eager, pairs, place))
+                running.append(pool.submit(_tile, kernel, pairs, place))
                 if len(running) > AHEAD * threads:
                     yield running.popleft().result()
             while running:

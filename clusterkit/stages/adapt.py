@@ -19,7 +19,7 @@ from clusterkit.augment import augment
 from clusterkit.config import AdaptConfig, AdaptMethod, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
-from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.losses import LOSSES
@@ -56,7 +56,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     source part and equation 9, the pair loss, on the target part of one mixed batch. The target's labels are never
     read.
     """
-    check_flags(config)
+    check_flags(config, context)
     device = choose_device(context.device)
     with first_alone():
         source = load_dataset(config.source, context.data, offline=context.offline)
@@ -72,7 +72,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     key = run_key("adapt", resolved(config), context.seed, fields, inputs, describe(device))
     plan = Plan(
         "adapt", -(-config.steps // EPOCH), EPOCH, config.learning_rate, context.seed, states.file("adapted"), key,
-        context.resume,
+        context.resume, config.precision,
     )  # fmt: skip
     network = train(config, plan, source, target, labels, pairs, device)
 
@@ -102,6 +102,8 @@ def train(
     torch.manual_seed(derive_seed(plan.seed, "adapt"))
     outputs = int(labels.max()) + 1
     network = ClusterNet(Architecture(config.backbone, source.shape, mean, std, HIDDEN, outputs)).to(device)
+    known = labels.to(device)
+    pairs = None if pairs is None else pairs.to(device)
     sampler_s, sampler_t = endless(s, config.source_batch), endless(t, config.target_batch)
     loss = LOSSES[config.loss]
 
@@ -113,7 +115,7 @@ def train(
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         (index_s, x_s), (index_t, x_t) = batch
         own_s, own_t = share(len(index_s)), share(len(index_t))
-        truth = labels[index_s[own_s.rows]].to(device)
+        truth = known[index_s[own_s.rows]]
         x_s = augment(x_s, source.kind, generator, own_s)
         x_t = augment(x_t, target.kind, generator, own_t)
         if pairs is None:
@@ -129,8 +131,9 @@ def train(
     return network
 
 
-def check_flags(config: AdaptConfig) -> None:
-    """Raise UsageError for values that the method would not use."""
+def check_flags(config: AdaptConfig, context: Context) -> None:
+    """Raise UsageError for values that cannot be, or that the method would not use."""
+    check_precision(config.precision, choose_device(context.device))
     if config.method is AdaptMethod.SOURCE_ONLY:
         for name in ("loss", "sigma", "pairs"):
             if getattr(config, name) != getattr(AdaptConfig, name):

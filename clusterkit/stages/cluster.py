@@ -13,7 +13,7 @@ from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
 from clusterkit.config import ClusterConfig, Context, Loss, Method
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
-from clusterkit.device import choose_device, describe
+from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
@@ -92,11 +92,12 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     return ClusterResult(path, data.name, counts, ccn_path if networks else None)
 
 
-CCN_ONLY = ("loss", "sigma", "backbone", "epochs", "batch_size", "learning_rate")
+CCN_ONLY = ("loss", "sigma", "backbone", "epochs", "batch_size", "learning_rate", "precision")
 
 
 def check_flags(config: ClusterConfig, context: Context) -> None:
     """Raise UsageError for values that cannot be, or that the method would not use."""
+    check_precision(config.precision, choose_device(context.device))
     if config.k != "known" and not (config.k.isdecimal() and int(config.k) >= 2):
         raise UsageError(f"--k {config.k}: give a number from 2, or known (an oracle: it counts the target's classes)")
     if config.method is Method.CCN:

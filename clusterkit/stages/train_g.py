@@ -15,7 +15,7 @@ from clusterkit.augment import augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
-from clusterkit.device import choose_device, derive_seed, describe
+from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import pair_scores
@@ -47,6 +47,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     Raises InputError for a set without labels or with one class only.
     """
     device = choose_device(context.device)
+    check_precision(config.precision, device)
     # Published weights are for colour images.
     channels = 3 if config.pretrained else None
     with first_alone():
@@ -66,7 +67,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     if config.pretrained:
         load_pretrained(network.backbone, config.backbone, offline=context.offline)
     network.to(device)
-    items = everything.to(device)
+    items, known = everything.to(device), labels.to(device)
     batch = config.classes_per_batch * config.images_per_class
     steps = max(1, int((training >= 0).sum()) // batch)
     groups = [subset.labels.unique() for subset in data.subsets if subset.labels is not None]
@@ -79,7 +80,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         index, x = batch
         own = share(len(index))
         x = quarter_turns(x, sampler.classes, generator, own) if turned else x
-        target = labels[index].to(device)
+        target = known[index]
         similar = (target[own.rows, None] == target[None]).to(x)
         logits = network(augment(x, data.kind, generator, own))
         return {"loss": F.binary_cross_entropy_with_logits(logits, similar) * own.weight}
@@ -97,6 +98,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         states.file("g"),
         key,
         context.resume,
+        config.precision,
     )
     history = fit(network, lambda generator: batches_of(items, sampler, generator, device), step, plan)
 

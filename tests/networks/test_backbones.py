@@ -78,3 +78,20 @@ def test_items_are_standardised_by_the_numbers_of_the_training_set() -> None:
     network = SimilarityNet(Architecture(Backbone.MLP, (4,), 0.25, 2.0, 8)).eval()
     x = torch.rand(3, 4)
     assert torch.equal(network.features(x), network.backbone((x - 0.25) / 2))
+
+
+def test_in_bfloat16_a_network_is_trained_and_not_used() -> None:
+    torch.manual_seed(0)
+    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), 0.1, 0.3, 8))
+    x = torch.rand(6, 1, 16, 16)
+    exact, used = network.train().features(x), network.eval().features(x)
+    types = {name: value.dtype for name, value in network.state_dict().items()}
+    network.bf16 = True
+    assert torch.equal(network.features(x), used)
+    coarse = network.train().features(x)
+    assert coarse.dtype == torch.float32
+    assert not torch.equal(coarse, exact)
+    assert (coarse - exact).norm() < 0.05 * exact.norm()
+    coarse.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in network.backbone.parameters())
+    assert {name: value.dtype for name, value in network.state_dict().items()} == types

@@ -60,7 +60,16 @@ def test_dense_pairs_are_the_entries_of_the_matrix(rows: torch.Tensor, columns: 
 
 @given(POSITIONS, POSITIONS, st.lists(st.integers(0, 3), min_size=N, max_size=N))
 def test_label_pairs_are_certain(rows: torch.Tensor, columns: torch.Tensor, labels: list[int]) -> None:
-    pairs = LabelPairs(torch.tensor(labels))
+    pairs = LabelPairs(torch.tensor(labels)).to(torch.device("cpu"))
     assert len(pairs) == N
     expected = [[CERTAIN if labels[i] == labels[j] else -CERTAIN for j in columns] for i in rows]
     assert pairs.logits(rows, columns).tolist() == expected
+
+
+def test_a_source_moves_to_a_device_with_all_it_holds() -> None:
+    meta, some = torch.device("meta"), torch.arange(3, device="meta")
+    for pairs in (factors(), DensePairs(explicit(factors()).half()), LabelPairs(torch.arange(N))):
+        assert len(pairs.to(meta)) == N
+        assert pairs.to(meta).logits(some, some).device == meta
+        found = pairs.to(torch.device("cpu")).logits(some.new_zeros(2, device="cpu"), torch.arange(N))
+        assert torch.equal(found, pairs.logits(torch.zeros(2, dtype=torch.int64), torch.arange(N)))

@@ -115,3 +115,16 @@ def test_evaluate_without_truth(points, cli):
     done = cli("evaluate")
     assert (done.code, done.out) == (3, "")
     assert "arrays:a.npz has no labels to evaluate against" in done.err
+
+
+def test_training_in_bfloat16_is_said_in_the_header_and_learns_as_much(points, cli):
+    assert cli("train-g synthetic:blobs --hidden 32 --epochs 4 --backbone mlp --precision bf16").code == 0
+    assert cli("predict-pairs synthetic:blobs").code == 0
+    header, found = read("cluster synthetic:blobs --k 10 --epochs 8 --backbone mlp --precision bf16", cli)
+    assert header.config["precision"] == "bf16"
+    assert len(found["all"].cluster) == 600
+    assert cli("evaluate --fail-under acc=0.95").code == 0
+    for line in ("train-g digits", "cluster", "adapt digits digits"):
+        done = cli(f"{line} --precision tf32 --device cpu")
+        assert (done.code, done.out) == (2, "")
+        assert "--precision tf32: only CUDA devices have it" in done.err
