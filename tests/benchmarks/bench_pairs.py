@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from enumerated import EnumeratedHead, enumerated_ccl, enumerated_kcl
-from measure import compare, limit, resident
+from measure import Work, compare, resident, units_a_second
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
@@ -44,7 +44,9 @@ def test_pair_head(hidden: int, benchmark: BenchmarkFixture) -> None:
         clear(x, *enumerated.parameters())
         F.cross_entropy(enumerated(x), target.reshape(-1).long()).backward()
 
-    compare(benchmark, f"pair head, B = 100, D = 1024, H = {hidden}", ours, obvious)
+    # Two projections, three products each; every pair's hidden units once forward and twice backward.
+    work = Work(6 * 100 * 1024 * hidden, 3 * 100**2 * hidden)
+    compare(benchmark, f"pair head, B = 100, D = 1024, H = {hidden}", ours, obvious, work=work)
 
 
 @pytest.mark.parametrize(("batch", "k"), [(100, 100), (512, 500), (1024, 1000), (8192, 100), (8192, 1000)])
@@ -65,7 +67,8 @@ def test_losses(
         return run
 
     title = f"{ours.__name__}, B = {batch}, K = {k}"
-    compare(benchmark, title, step(ours, batch), step(obvious, fits), (batch / fits) ** 2)
+    work = Work(2 * batch**2 * k, logarithms=2 * batch**2 if ours is ccl else 0)
+    compare(benchmark, title, step(ours, batch), step(obvious, fits), (batch / fits) ** 2, work)
 
 
 @pytest.mark.parametrize("count", [20_000, 60_000])
@@ -75,7 +78,7 @@ def test_predict_pairs(count: int, benchmark: BenchmarkFixture) -> None:
     head: nn.Module = EnumeratedHead(1024, hidden).eval()
     features = torch.randn(few, 1024)
     pairs = FactoredPairs(torch.randn(count, hidden), torch.randn(count, hidden), torch.randn(hidden), torch.zeros(()))
-    best = limit(hidden) * torch.get_num_threads()
+    best = units_a_second(hidden)
     wanted = list(places(count))
     before = resident("VmRSS")
     peaks: list[int] = []

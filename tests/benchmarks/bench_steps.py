@@ -3,6 +3,7 @@
 pytest -s tests/benchmarks/bench_steps.py
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from enumerated import EnumeratedHead, enumerated_ccl
-from measure import compare
+from measure import Work, compare
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from clusterkit.augment import augment, quarter_turns
-from clusterkit.config import Backbone
+from clusterkit.config import Backbone, TrainGConfig
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.losses.ccl import ccl
+from clusterkit.methods.ccn import default_epochs
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
-from clusterkit.sampling import ClassBalanced
+from clusterkit.sampling import ClassBalanced, Shuffled
 from clusterkit.training import batches_of
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -74,25 +77,27 @@ def test_input_keeps_up(benchmark: BenchmarkFixture) -> None:
     compare(benchmark, f"train-g step with its input, B = {B}, against one without", ours, lambda: step(*at_hand))
 
 
-@pytest.mark.parametrize(
-    ("backbone", "hidden"), [(Backbone.VGGS, 4096), (Backbone.VGGS, 512), (Backbone.CONV4, 512)], ids=str
-)
-def test_train_g_step(backbone: Backbone, hidden: int, benchmark: BenchmarkFixture) -> None:
-    """G of ours, at the authors' widths and at the default, against G of the authors (VGGS, 2048 -> 4096 -> 2)."""
+def arithmetic(step: Callable[[], None], pairs: int = 0) -> Work:
+    """Return the work of a step: its matrix products and convolutions, and `pairs` hidden units, forth and back."""
+    with FlopCounterMode(display=False) as counted:
+        step()
+    return Work(counted.get_total_flops() / 2, 3 * pairs)
+
+
+def g_steps(backbone: Backbone, hidden: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return a step of G, ours and the authors' (VGGS, 2048 -> 4096 -> 2)."""
     labels = torch.arange(B, device=DEVICE) // 5
     similar = labels[:, None] == labels[None]
     ours = SimilarityNet(Architecture(backbone, SHAPE, 0.1, 0.3, hidden))
     authors = nn.Sequential(authors_vggs(), EnumeratedHead(1024, 4096))
-    compare(
-        benchmark,
-        f"train-g step, B = {B}, {backbone}, H = {hidden}",
+    return (
         training(ours, lambda logits: F.binary_cross_entropy_with_logits(logits, similar.float()), fused=True),
         training(authors, lambda logits: F.cross_entropy(logits, similar.reshape(-1).long()), fused=False),
     )
 
 
-def test_cluster_step(benchmark: BenchmarkFixture) -> None:
-    """CCN at its default with pairs predicted once, against the authors': VGGS, and G on each batch anew."""
+def ccn_steps() -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return a step of CCN: ours with pairs predicted once, the authors' with VGGS and G on each batch anew."""
     similar = (torch.rand(B, B, device=DEVICE) > 0.95).float()
     ours = ClusterNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512, K))
     g = nn.Sequential(authors_vggs(), EnumeratedHead(1024, 4096)).to(DEVICE).eval()
@@ -106,9 +111,38 @@ def test_cluster_step(benchmark: BenchmarkFixture) -> None:
             predicted = g(x).argmax(1).view(B, B).float()
         return enumerated_ccl(logits, predicted)
 
-    compare(
-        benchmark,
-        f"cluster step, B = {B}, K = {K}, conv4",
+    return (
         training(ours, lambda logits: ccl(logits, similar), fused=True),
         training(authors, with_g, fused=False),
     )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "hidden"), [(Backbone.VGGS, 4096), (Backbone.VGGS, 512), (Backbone.CONV4, 512)], ids=str
+)
+def test_train_g_step(backbone: Backbone, hidden: int, benchmark: BenchmarkFixture) -> None:
+    """G of ours, at the authors' widths and at the default, against G of the authors."""
+    ours, authors = g_steps(backbone, hidden)
+    title = f"train-g step, B = {B}, {backbone}, H = {hidden}"
+    compare(benchmark, title, ours, authors, work=arithmetic(ours, B**2 * hidden))
+
+
+def test_cluster_step(benchmark: BenchmarkFixture) -> None:
+    ours, authors = ccn_steps()
+    compare(benchmark, f"cluster step, B = {B}, K = {K}, conv4", ours, authors, work=arithmetic(ours))
+
+
+@pytest.mark.skipif("CLUSTERKIT_DATA" not in os.environ, reason="CLUSTERKIT_DATA names no folder of real data sets")
+@pytest.mark.parametrize("part", ["train-g", "cluster"])
+def test_the_whole_of_omniglot(part: str, benchmark: BenchmarkFixture) -> None:
+    """The steps that the defaults take on all of Omniglot, at the measured times of a step, multiplied out."""
+    root = Path(os.environ["CLUSTERKIT_DATA"])
+    if part == "train-g":
+        ours, authors = g_steps(TrainGConfig.backbone, TrainGConfig.hidden)
+        steps = TrainGConfig.epochs * (len(load_dataset("omniglot_bg", root)) * 19 // 20 // B)
+    else:
+        ours, authors = ccn_steps()
+        samplers = [Shuffled(len(subset), B) for subset in load_dataset("omniglot_eval", root).subsets]
+        steps = sum(sampler.steps * default_epochs(sampler) for sampler in samplers)
+    mine, other = compare(benchmark, f"{part} step", ours, authors)
+    print(f"all of Omniglot, {part}: {steps:,} steps, {steps * mine:,.0f} s against {steps * other:,.0f} s")

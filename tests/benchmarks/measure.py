@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -43,11 +45,17 @@ extern "C" float run(long rounds, long hidden, const float *u, const float *v, c
 
 
 def compare(
-    benchmark: BenchmarkFixture, title: str, ours: Callable[[], object], obvious: Callable[[], object], scale: float = 1
-) -> float:
-    """Time both in turn, print the medians and their ratio, and return it.
+    benchmark: BenchmarkFixture,
+    title: str,
+    ours: Callable[[], object],
+    obvious: Callable[[], object],
+    scale: float = 1,
+    work: "Work | None" = None,
+) -> tuple[float, float]:
+    """Time both in turn, print the medians, their ratio and the share of the machine's limit; return the medians.
 
-    `scale` is by how much the work of `obvious` falls short of that of `ours`, where the whole would not fit.
+    `scale` is by how much the work of `obvious` falls short of that of `ours`, where the whole would not fit; `work`
+    is the arithmetic that `ours` cannot do without.
     """
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     times: list[float] = []
@@ -70,11 +78,12 @@ def compare(
     memory, other_memory = peak(ours), peak(obvious)
     note = f" (extrapolated by {scale:.0f})" if scale != 1 else ""
     benchmark.extra_info.update(ratio=other / mine, obvious=other, peak=memory, obvious_peak=other_memory)
+    share = "" if work is None else f"; {work.least() / mine:.2f} of the limit"
     print(
         f"\n{title}: {mine * 1e3:.2f} ms against {other * 1e3:.2f} ms{note}, ratio {other / mine:.1f}; "
-        f"peak {memory / MIB:.1f} MiB against {other_memory / MIB:.1f} MiB"
+        f"peak {memory / MIB:.1f} MiB against {other_memory / MIB:.1f} MiB{share}"
     )
-    return other / mine
+    return mine, other
 
 
 def peak(function: Callable[[], object]) -> int:
@@ -96,6 +105,59 @@ def peak(function: Callable[[], object]) -> int:
 def resident(name: str) -> int:
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
     return int(line.split()[1]) * 1024
+
+
+@dataclass(frozen=True)
+class Work:
+    """Arithmetic: multiply-adds of matrix products, hidden units of pairs, logarithms."""
+
+    products: float = 0
+    units: float = 0
+    logarithms: float = 0
+
+    def least(self) -> float:
+        """Return the seconds it takes where every part runs at the most that this machine does, one after the other."""
+        rate = units_a_second(512)
+        return (
+            self.products / products_a_second()
+            + (self.units / rate if rate else 0)
+            + self.logarithms / logarithms_a_second()
+        )
+
+
+def best_of(function: Callable[[], object]) -> float:
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    times = []
+    for _ in range(2 * REPEATS):
+        wait()
+        start = time.perf_counter()
+        function()
+        wait()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@cache
+def products_a_second() -> float:
+    """Return multiply-adds a second of one large matrix product, on all cores."""
+    x = torch.rand(2048, 2048, device="cuda" if torch.cuda.is_available() else "cpu")
+    return len(x) ** 3 / best_of(lambda: x @ x)
+
+
+@cache
+def logarithms_a_second() -> float:
+    """Return logarithms a second of data in cache, on all cores."""
+    cuda = torch.cuda.is_available()
+    x = torch.rand(2**26 if cuda else 2**13, device="cuda" if cuda else "cpu")
+    out = torch.empty_like(x)
+    cores = 1 if cuda else torch.get_num_threads()
+    return cores * len(x) / best_of(lambda: torch.log(x, out=out))
+
+
+@cache
+def units_a_second(hidden: int) -> float:
+    """Return hidden units a second that all cores work out in their caches; 0 without a C compiler."""
+    return 0.0 if torch.cuda.is_available() else limit(hidden) * torch.get_num_threads()
 
 
 def limit(hidden: int) -> float:
