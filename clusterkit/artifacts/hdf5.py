@@ -58,7 +58,7 @@ class _Sink(io.FileIO):
 
 
 def write_hdf5(path: Path, header: Header, groups: Mapping[str, Group]) -> None:
-    """Write groups of arrays under a header, atomically; a `Rows` is written block by block."""
+    """Write groups of arrays under a header, atomically; `Blocks` are written as they come."""
     with atomic(path) as temporary:
         with _Sink(temporary, "w+") as sink:
             try:

@@ -38,11 +38,13 @@ def authors_vggs() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten())
 
 
-def training(network: nn.Module, loss: Callable[[Tensor], Tensor], *, fused: bool) -> Callable[[], None]:
+def training(
+    network: nn.Module, loss: Callable[[Tensor], Tensor], *, fused: bool, batch: int = B
+) -> Callable[[], None]:
     """Return a step: forward, backward and Adam, on one batch of images."""
     network.to(DEVICE).train()
     optimizer = torch.optim.Adam(network.parameters(), fused=fused)
-    x = torch.rand(B, *SHAPE, device=DEVICE)
+    x = torch.rand(batch, *SHAPE, device=DEVICE)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
