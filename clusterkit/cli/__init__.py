@@ -3,7 +3,19 @@
 import typer
 
 from clusterkit import __version__
-from clusterkit.cli import adapt, assign, cluster, datasets, demo, estimate_k, evaluate, inspect, predict_pairs, train_g
+from clusterkit.cli import (
+    adapt,
+    assign,
+    cluster,
+    datasets,
+    demo,
+    estimate_k,
+    evaluate,
+    inspect,
+    predict_pairs,
+    reproduce,
+    train_g,
+)
 
 app = typer.Typer(
     help="""Category discovery by transfer: learn on labelled images what makes two alike, carry that to unlabelled
@@ -30,5 +42,18 @@ def root(
     """Print the version, or leave everything to the commands."""
 
 
-for command in (train_g, predict_pairs, cluster, estimate_k, evaluate, assign, adapt, demo, inspect, datasets):
+COMMANDS = (
+    train_g,
+    predict_pairs,
+    cluster,
+    estimate_k,
+    evaluate,
+    assign,
+    adapt,
+    reproduce,
+    demo,
+    inspect,
+    datasets,
+)
+for command in COMMANDS:
     command.register(app)

@@ -1,0 +1,20 @@
+"""clusterkit reproduce: the papers' tables, one study a file, ours beside the published figures."""
+
+import typer
+
+from clusterkit.cli.reproduce import omniglot
+
+EXAMPLE = "Example: clusterkit reproduce omniglot"
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Run a study of the papers and write its tables, the published figures beside ours.",
+        epilog=EXAMPLE,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+    )
+    # A group of one command would be that command.
+    group.callback()(lambda: None)
+    omniglot.register(group)
+    app.add_typer(group, name="reproduce")

@@ -1,0 +1,88 @@
+"""clusterkit reproduce omniglot"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.reproduce import runs
+from clusterkit.config import ClusterConfig, Context, EvaluateConfig, Loss, PredictPairsConfig, TrainGConfig
+from clusterkit.errors import InputError, UsageError
+
+EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
+
+SOURCE, TARGET, DIGITS = "omniglot_bg", "omniglot_eval", "mnist_test"
+LOSSES, KS = ["ccl", "kcl"], ["100", "known"]
+SEEDS = 3
+
+
+def register(group: typer.Typer) -> None:
+    group.command("omniglot", epilog=EXAMPLE)(with_common(omniglot))
+
+
+def omniglot(
+    common: Common,
+    g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
+    loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
+    k: Annotated[list[str], typer.Option(help="Outputs, or known (an oracle); may be repeated.")] = KS,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each clustering is repeated.")] = SEEDS,
+    resume: Resume = False,
+) -> None:
+    """The characters of twenty unseen alphabets: L2C, tables 1 and 5 to 7, and CCL, table 4.
+
+    Trains G on omniglot_bg, predicts the pairs of omniglot_eval once, clusters them with each loss, K and seed, and
+    writes omniglot.md and omniglot.json. All artifacts are in the folder omniglot of --workdir, one folder a run.
+    """
+    from clusterkit.artifacts.files import write_text
+    from clusterkit.report import omniglot as report
+    from clusterkit.stages import cluster
+
+    losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
+    configs = [ClusterConfig(TARGET, number, loss=name) for number in dict.fromkeys(k) for name in losses]
+    for config in configs:
+        cluster.check_flags(config, common.context)
+    context = runs.inside(common.context, "omniglot")
+    if g is None:
+        runs.train_g(TrainGConfig(SOURCE), context)
+    else:
+        take(g, context)
+    pairs = runs.predict_pairs(PredictPairsConfig(TARGET), context)
+    results: dict[str, Any] = {"g": g_scores(context), "runs": []}
+    for config in configs:
+        for seed in range(context.seed, context.seed + seeds):
+            inner = runs.inside(context, f"{config.loss}-k{config.k}-seed{seed}", seed)
+            runs.cluster(replace(config, pairs=str(pairs)), inner)
+            found = runs.scores(pairs, inner, count=config.k != "known")
+            results["runs"].append({"method": f"CCN, {config.loss.upper()}", "k": config.k, "seed": seed, **found})
+    text = report.markdown(results)
+    written = context.path("omniglot.md")
+    write_text(written, text)
+    write_text(context.path("omniglot.json"), report.to_json(results))
+    console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+
+
+def take(g: Path, context: Context) -> None:
+    """Copy a G into the work folder, whole or not at all. Raises InputError where it is none."""
+    from clusterkit.artifacts.files import atomic
+    from clusterkit.networks.stored import read_g
+
+    read_g(g)
+    with atomic(context.path("g.safetensors")) as staged:
+        shutil.copyfile(g, staged)
+
+
+def g_scores(context: Context) -> dict[str, float]:
+    """Return G's scores on the target and, where MNIST is at hand, its 10-way test on digits."""
+    from clusterkit.stages import evaluate
+
+    found = dict(evaluate.run(EvaluateConfig(g="g.safetensors", dataset=TARGET), context).mean)
+    try:
+        digits = evaluate.run(EvaluateConfig(g="g.safetensors", dataset=DIGITS, ways=(10,)), context).mean
+        found["mnist 10_way"] = digits["10_way"]
+    except (InputError, UsageError) as error:
+        console.log.warning("no test on digits: %s", error)
+    return found

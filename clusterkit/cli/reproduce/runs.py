@@ -1,0 +1,78 @@
+"""The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clusterkit import console
+from clusterkit.config import ClusterConfig, Context, EstimateKConfig, EvaluateConfig, PredictPairsConfig, TrainGConfig
+
+
+def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
+    """Return whether the artifact that a run would write is there, whole, and made by the same version and settings."""
+    if not (context.resume and path.exists()):
+        return False
+    from clusterkit.artifacts.files import sha256
+    from clusterkit.artifacts.header import Header, resolved
+    from clusterkit.artifacts.summary import summarise
+
+    header = Header(**summarise(path)["header"])
+    now = Header(header.format, header.stage, resolved(config), context.seed, header.device)
+    same = (header.config, header.seed, header.versions) == (now.config, now.seed, now.versions)
+    if same and all(header.inputs.get(name) == sha256(given) for name, given in inputs.items()):
+        console.log.info("%s: kept, an earlier run of this command made it", path)
+        return True
+    return False
+
+
+def train_g(config: TrainGConfig, context: Context) -> Path:
+    """Return `g.safetensors` of a work folder, trained unless it can be kept."""
+    from clusterkit.stages import train_g as stage
+
+    path = context.path(stage.OUTPUT)
+    if not kept(path, config, context):
+        announce(f"train-g {config.dataset}", context)
+        stage.run(config, context)
+    return path
+
+
+def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
+    """Return `pairs.h5` of a work folder, predicted unless it can be kept."""
+    from clusterkit.stages import predict_pairs as stage
+
+    path = context.path(stage.OUTPUT)
+    if not kept(path, config, context, g=context.path("g.safetensors")):
+        announce(f"predict-pairs {config.dataset}", context)
+        stage.run(config, context)
+    return path
+
+
+def cluster(config: ClusterConfig, context: Context) -> Path:
+    """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
+    from clusterkit.stages import cluster as stage
+
+    path = context.path(stage.OUTPUT)
+    if not kept(path, config, context, pairs=Path(config.pairs)):
+        announce(f"cluster {config.dataset} --k {config.k} --loss {config.loss} --pairs {config.pairs}", context)
+        stage.run(config, context)
+    return path
+
+
+def scores(pairs: Path, context: Context, *, count: bool) -> dict[str, Any]:
+    """Return the scores of the assignments of a work folder, by subset and in the mean, and with `count` the estimates of K."""
+    from clusterkit.stages import estimate_k, evaluate
+
+    found = evaluate.run(EvaluateConfig(), context)
+    result: dict[str, Any] = {"subsets": found.scores, "mean": found.mean}
+    if count:
+        result["estimates"] = estimate_k.run(EstimateKConfig(pairs=str(pairs)), context).estimates
+    return result
+
+
+def inside(context: Context, name: str, seed: int | None = None) -> Context:
+    """Return the context of a run in a folder of its own below the work folder."""
+    return replace(context, workdir=context.workdir / name, seed=context.seed if seed is None else seed)
+
+
+def announce(command: str, context: Context) -> None:
+    console.log.info("$ clusterkit %s --workdir %s --seed %d", command, context.workdir, context.seed)

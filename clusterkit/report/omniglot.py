@@ -1,0 +1,92 @@
+"""The papers' Omniglot tables in Markdown, ours beside the published figures."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from clusterkit.report.published import N_WAY, OMNIGLOT_ACC, OMNIGLOT_K, OMNIGLOT_MEAN
+
+Run = dict[str, Any]
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return all tables of what `reproduce omniglot` found."""
+    found = results["runs"]
+    parts = [
+        "# Omniglot",
+        "Mean ± standard deviation over the seeds of the clustering; published figures in brackets.",
+        "## Mean over the alphabets (L2C, table 1; CCL, table 4)",
+        table(["method", "K", "ACC", "NMI", "ARI", "ADif", "seeds"], means(found)),
+        "## G (L2C, table 7)",
+        table(["score", "value", "published"], g_rows(results["g"])),
+    ]
+    for (method, k), group in groups(found).items():
+        parts += [
+            f"## {method}, K = {k}, by alphabet (L2C, tables 5 and 6: CCN with KCL at K = 100)",
+            table(["alphabet", "characters", "ACC", "published", "NMI", *ESTIMATES, "published"], by_alphabet(group)),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+ESTIMATES = ["ndc", "eigengap", "linkage", "spread"]
+
+
+def to_json(results: dict[str, Any]) -> str:
+    return json.dumps(results, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def groups(found: list[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Return the runs by method and K, in the order in which they were made."""
+    result: dict[tuple[str, str], list[Run]] = {}
+    for run in found:
+        result.setdefault((run["method"], run["k"]), []).append(run)
+    return result
+
+
+def spread(values: Sequence[float], published: float | None = None, digits: int = 3) -> str:
+    """Return mean ± standard deviation over seeds, and what was published."""
+    text = f"{np.mean(values):.{digits}f}"
+    text += f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return text if published is None else f"{text} ({published:.{digits}f})"
+
+
+def means(found: list[Run]) -> list[list[str]]:
+    rows = []
+    for (method, k), group in groups(found).items():
+        published = OMNIGLOT_MEAN.get((method, k), {})
+        cells = [spread([run["mean"][name] for run in group], published.get(name)) for name in ("acc", "nmi", "ari")]
+        adif = spread([run["mean"]["adif"] for run in group], published.get("adif"), 2) if k != "known" else ""
+        rows.append([method, k, *cells, adif, str(len(group))])
+    return rows
+
+
+def g_rows(scores: dict[str, float]) -> list[list[str]]:
+    return [[name, f"{value:.3f}", f"{N_WAY[name]:.3f}" if name in N_WAY else ""] for name, value in scores.items()]
+
+
+def by_alphabet(group: list[Run]) -> list[list[str]]:
+    rows = []
+    for name, first in group[0]["subsets"].items():
+        scores = [run["subsets"][name] for run in group]
+        counted = [run["estimates"][name] for run in group if "estimates" in run]
+        estimates = [spread([one[kind] for one in counted], digits=0) if counted else "" for kind in ESTIMATES]
+        acc, k = OMNIGLOT_ACC.get(name), OMNIGLOT_K.get(name)
+        rows.append(
+            [
+                name,
+                f"{first['classes']:.0f}",
+                spread([one["acc"] for one in scores]),
+                "" if acc is None else f"{acc:.2f}",
+                spread([one["nmi"] for one in scores]),
+                *estimates,
+                "" if k is None or not counted else str(k),
+            ]
+        )
+    return rows

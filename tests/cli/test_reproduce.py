@@ -1,0 +1,67 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from clusterkit.cli.reproduce import omniglot
+
+LINE = "reproduce omniglot --loss mcl --k 30 --k known --seeds 2 --seed 5"
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omniglot, "SOURCE", "glyphs_bg@0-11")
+    monkeypatch.setattr(omniglot, "TARGET", "glyphs_eval@12-27,40-47")
+    monkeypatch.setattr(omniglot, "DIGITS", "digits")
+    ccn = sys.modules["clusterkit.methods.ccn"]
+    monkeypatch.setattr(ccn, "SHORTEST", 2)
+    monkeypatch.setattr(ccn, "MEETINGS", 0)
+
+
+def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
+    done = cli(f"{LINE} --json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert [(run["k"], run["seed"]) for run in result["runs"]] == [("30", 5), ("30", 6), ("known", 5), ("known", 6)]
+    assert {"similar_f1", "5_way", "20_way", "mnist 10_way"} <= result["g"].keys()
+    folder = tmp_path / "clusterkit-out" / "omniglot"
+    assert result["artifact"] == str(Path("clusterkit-out/omniglot/omniglot.md"))
+    tables = (folder / "omniglot.md").read_text()
+    assert "| CCN, CCL | 30 | " in tables
+    assert "| CCN, CCL | known | " in tables
+    assert "0.897)" in tables
+    for name in ("Morwen", "Nastric", "Ostrava"):
+        assert tables.count(f"| {name} | 8 |") == 2
+    assert json.loads((folder / "omniglot.json").read_text()) == {"g": result["g"], "runs": result["runs"]}
+
+    (folder / "ccl-k30-seed6" / "assignments.h5").unlink()
+    again = cli(f"{LINE} --json --resume")
+    assert json.loads(again.out) == result
+    assert again.err.count("kept, an earlier run of this command made it") == 5
+    assert again.err.count("$ clusterkit cluster") == 1
+    assert cli(f"{LINE} --json --resume --seed 6 --seeds 1").err.count("$ clusterkit train-g") == 1
+
+
+def test_a_g_that_is_there_is_taken(cli, letters):
+    g = letters / "g.safetensors"
+    done = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --g {g}")
+    assert done.code == 0, done.err
+    assert "train-g" not in done.err
+    assert (letters / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()
+    assert "| CCN, KCL | 30 | " in done.out
+
+
+def test_bad_words(cli, tmp_path):
+    assert cli("reproduce").code == 2
+    assert cli("reproduce nothing").code == 2
+    for line, code, word in (
+        ("--loss hinge", 2, "--loss hinge"),
+        ("--k 1 --seeds 1", 2, "--k 1"),
+        ("--seeds 0", 2, "--seeds"),
+        ("--g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
+    ):
+        done = cli(f"reproduce omniglot {line}")
+        assert (done.code, done.out) == (code, "")
+        assert word in done.err.splitlines()[-1]
+    assert not (tmp_path / "clusterkit-out").exists()
