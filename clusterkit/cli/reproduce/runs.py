@@ -59,7 +59,7 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
 
 
 def scores(pairs: Path, context: Context, *, count: bool) -> dict[str, Any]:
-    """Return the scores of the assignments of a work folder, by subset and in the mean, and with `count` the estimates of K."""
+    """Return the scores of a work folder's assignments, by subset and in the mean; with `count` also K by estimator."""
     from clusterkit.stages import estimate_k, evaluate
 
     found = evaluate.run(EvaluateConfig(), context)
