@@ -1,22 +1,21 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from clusterkit.cli.reproduce import omniglot
+from clusterkit.config import Backbone, ClusterConfig, TrainGConfig
 
 LINE = "reproduce omniglot --loss mcl --k 30 --k known --seeds 2 --seed 5"
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(omniglot, "SOURCE", "glyphs_bg@0-11")
-    monkeypatch.setattr(omniglot, "TARGET", "glyphs_eval@12-27,40-47")
+    g = TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, epochs=1)
+    monkeypatch.setattr(omniglot, "G", g)
+    cluster = ClusterConfig("glyphs_eval@12-27,40-47", backbone=Backbone.MLP, epochs=1)
+    monkeypatch.setattr(omniglot, "CLUSTER", cluster)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
-    ccn = sys.modules["clusterkit.methods.ccn"]
-    monkeypatch.setattr(ccn, "SHORTEST", 2)
-    monkeypatch.setattr(ccn, "MEETINGS", 0)
 
 
 def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
@@ -40,16 +39,15 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     assert json.loads(again.out) == result
     assert again.err.count("kept, an earlier run of this command made it") == 5
     assert again.err.count("$ clusterkit cluster") == 1
-    assert cli(f"{LINE} --json --resume --seed 6 --seeds 1").err.count("$ clusterkit train-g") == 1
 
-
-def test_a_g_that_is_there_is_taken(cli, letters):
-    g = letters / "g.safetensors"
-    done = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --g {g}")
-    assert done.code == 0, done.err
-    assert "train-g" not in done.err
-    assert (letters / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()
-    assert "| CCN, KCL | 30 | " in done.out
+    g = folder / "g.safetensors"
+    other = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --g {g} --workdir other")
+    assert other.code == 0, other.err
+    assert "train-g" not in other.err
+    assert "| CCN, KCL | 30 | " in other.out
+    assert (tmp_path / "other" / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()
+    other = cli("reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 8 --resume --workdir other")
+    assert other.err.count("$ clusterkit train-g") == 1, "its G is of another seed"
 
 
 def test_bad_words(cli, tmp_path):

@@ -15,7 +15,8 @@ from clusterkit.errors import InputError, UsageError
 
 EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
-SOURCE, TARGET, DIGITS = "omniglot_bg", "omniglot_eval", "mnist_test"
+G, CLUSTER = TrainGConfig("omniglot_bg"), ClusterConfig("omniglot_eval")
+DIGITS = "mnist_test"
 LOSSES, KS = ["ccl", "kcl"], ["100", "known"]
 SEEDS = 3
 
@@ -42,15 +43,15 @@ def omniglot(
     from clusterkit.stages import cluster
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
-    configs = [ClusterConfig(TARGET, number, loss=name) for number in dict.fromkeys(k) for name in losses]
+    configs = [replace(CLUSTER, k=number, loss=name) for number in dict.fromkeys(k) for name in losses]
     for config in configs:
         cluster.check_flags(config, common.context)
     context = runs.inside(common.context, "omniglot")
     if g is None:
-        runs.train_g(TrainGConfig(SOURCE), context)
+        runs.train_g(G, context)
     else:
         take(g, context)
-    pairs = runs.predict_pairs(PredictPairsConfig(TARGET), context)
+    pairs = runs.predict_pairs(PredictPairsConfig(CLUSTER.dataset), context)
     results: dict[str, Any] = {"g": g_scores(context), "runs": []}
     for config in configs:
         for seed in range(context.seed, context.seed + seeds):
@@ -79,7 +80,7 @@ def g_scores(context: Context) -> dict[str, float]:
     """Return G's scores on the target and, where MNIST is at hand, its 10-way test on digits."""
     from clusterkit.stages import evaluate
 
-    found = dict(evaluate.run(EvaluateConfig(g="g.safetensors", dataset=TARGET), context).mean)
+    found = dict(evaluate.run(EvaluateConfig(g="g.safetensors", dataset=CLUSTER.dataset), context).mean)
     try:
         digits = evaluate.run(EvaluateConfig(g="g.safetensors", dataset=DIGITS, ways=(10,)), context).mean
         found["mnist 10_way"] = digits["10_way"]
