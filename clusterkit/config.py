@@ -140,9 +140,9 @@ class ClusterConfig:
     sigma: float = 2.0
     pairs: str = "pairs.h5"
     constraints: Path | None = None
-    backbone: Backbone = Backbone.CONV4
+    backbone: Backbone | None = None
     epochs: int | None = None
-    batch_size: int = 100
+    batch_size: int | None = None
     learning_rate: float = 1e-3
     precision: Precision = Precision.FP32
 
@@ -158,6 +158,7 @@ class AssignConfig:
 class EstimateKConfig:
     assignments: str = "assignments.h5"
     pairs: str = "pairs.h5"
+    automatic: bool = False
 
 
 @dataclass(frozen=True)

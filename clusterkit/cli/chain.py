@@ -1,9 +1,13 @@
 """Stages that run because a later one needs what they write. Only the command line chains stages."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from clusterkit import console
-from clusterkit.config import ClusterConfig, Context, PredictPairsConfig
+from clusterkit.config import ClusterConfig, Context, EstimateKConfig, Method, PredictPairsConfig
+
+OVER_CLUSTERED = "over-clustered"
+"""The folder in a work folder for the clustering in which `--k auto` counts."""
 
 
 def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: bool = True) -> None:
@@ -35,6 +39,59 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
     wait_for_all()
     predict_pairs.run(PredictPairsConfig(dataset, automatic=True), context)
     wait_for_all()
+
+
+def ensure_k(config: ClusterConfig, context: Context) -> None:
+    """Estimate K for `--k auto` where no `k.json` says it, or one made on the way for something else.
+
+    The set is clustered with the default K in a folder of its own first. A `k.json` that `estimate-k` was asked for is
+    never replaced.
+    """
+    if config.k != "auto":
+        return
+    from clusterkit.artifacts.files import sha256
+    from clusterkit.artifacts.json_file import read_json
+    from clusterkit.distributed import is_first, wait_for_all
+    from clusterkit.stages import cluster, estimate_k
+
+    path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs)
+    inner = replace(context, workdir=context.path(OVER_CLUSTERED))
+    # The other methods have no cluster to leave empty, so the network counts for them.
+    by_network = (
+        config if config.method is Method.CCN else ClusterConfig(config.dataset, constraints=config.constraints)
+    )
+    over = replace(by_network, k=ClusterConfig.k, pairs=str(pairs))
+    assignments = inner.path(cluster.OUTPUT)
+    there = fits(assignments, over, inner, pairs=pairs)
+    if path.exists():
+        header, _ = read_json(path, "k")
+        if not header.config.get("automatic") or (there and header.inputs["assignments"] == sha256(assignments)):
+            return
+    console.log.info("counting categories first (--k auto), in a clustering with %s outputs", over.k)
+    # Nobody writes before all have looked, and nobody reads before all is written.
+    wait_for_all()
+    if not there:
+        cluster.run(over, inner)
+    wait_for_all()
+    if is_first():
+        estimate_k.run(EstimateKConfig(str(assignments), str(pairs), automatic=True), context)
+    wait_for_all()
+
+
+def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
+    """Return whether the artifact that a run would write is there, whole, of the same version, settings and inputs."""
+    if not path.exists():
+        return False
+    from clusterkit.artifacts.files import sha256
+    from clusterkit.artifacts.header import Header, resolved
+    from clusterkit.artifacts.summary import summarise
+
+    header = Header(**summarise(path)["header"])
+    now = Header(header.format, header.stage, resolved(config), context.seed, header.device)
+    # Where no data set was named, the inputs said which.
+    now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
+    same = (header.config, header.seed, header.versions) == (now.config, now.seed, now.versions)
+    return same and all(header.inputs.get(name) == sha256(given) for name, given in inputs.items())
 
 
 def covers(held: str, wanted: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import ensure_pairs
+from clusterkit.cli.chain import ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.config import Backbone, ClusterConfig, Loss, Method
 
@@ -27,8 +27,8 @@ def cluster(
     k: Annotated[
         str,
         typer.Option(
-            help="Number of outputs: more than there can be categories, or known, which is an oracle: "
-            "it counts the classes among the target's labels."
+            help="Number of outputs: more than there can be categories; auto, as many as estimate-k finds; "
+            "or known, which is an oracle: it counts the classes among the target's labels."
         ),
     ] = ClusterConfig.k,
     method: Annotated[Method, typer.Option(help="How to turn pairs into clusters.")] = ClusterConfig.method,
@@ -38,21 +38,27 @@ def cluster(
         str, typer.Option(help="A pairs file, or labels: the true pairs, for supervised studies.")
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
-    backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
+    backbone: Annotated[
+        Backbone | None,
+        typer.Option(help="Train this network from random weights [default: start from G's, which stays as it is]."),
+    ] = ClusterConfig.backbone,
     epochs: Annotated[
         int | None,
         typer.Option(
             min=1, help="Passes over each subset [default: until each pair met 7.5 times, in 250 to 5,000 batches]."
         ),
     ] = ClusterConfig.epochs,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = ClusterConfig.batch_size,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images in a batch [default: 200, and 100 with a --backbone].")
+    ] = ClusterConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
     precision: Precise = ClusterConfig.precision,
     resume: Resume = False,
 ) -> None:
     """Sort an unlabelled set into clusters by its pairs; write assignments.h5 and ccn.safetensors.
 
-    Missing pairs are predicted first, from the g.safetensors of the work folder.
+    Missing pairs are predicted first, from the g.safetensors of the work folder; with --k auto and no k.json, a
+    clustering with 100 outputs is counted first.
     """
     from clusterkit.stages import cluster as stage
 
@@ -71,7 +77,9 @@ def cluster(
         precision,
     )
     stage.check_flags(config, common.context)
-    ensure_pairs(config.pairs, config.dataset, common.context, needed=method is not Method.KMEANS or dataset is None)
+    needed = method is not Method.KMEANS or dataset is None or k == "auto"
+    ensure_pairs(config.pairs, config.dataset, common.context, needed=needed)
+    ensure_k(config, common.context)
     done = stage.run(config, common.context)
     fields = {
         "artifact": str(done.artifact),

@@ -1,14 +1,18 @@
 """The constrained clustering network: clusters learned end to end from pairs (L2C, section 4.2)."""
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clusterkit.augment import augment
-from clusterkit.device import derive_seed
+from clusterkit.config import Backbone
+from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share
 from clusterkit.losses import LOSSES
+from clusterkit.methods.g_features import augmented_features, on_target
 from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
@@ -18,6 +22,12 @@ from clusterkit.training import Plan, batches_of, fit
 log = logging.getLogger("clusterkit")
 
 HIDDEN = 512
+DROPOUT = 0.5
+"""Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
+BATCH, ON_FEATURES = 100, 200
+"""Images in a batch of whole networks, and where only the head on G's features is trained."""
+BATCHES = 200
+"""On how many batches the head on G's features is trained."""
 MEETINGS = 7.5
 """How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
 SHORTEST = 250
@@ -29,31 +39,80 @@ LONGEST = 5000
 def ccn(problem: Problem) -> Clustering:
     """Train a network of K outputs with a pair loss on random batches, and assign each item its largest output.
 
-    The network starts from random weights. Pairs were predicted once, on clean images, and are binarised at
-    probability one half; each batch is augmented. Cost: epochs times N images through the network.
+    The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
+    several augmented views; without a G it is of the backbone configured and trained from random weights. Pairs were
+    predicted once, on clean images, and are binarised at probability one half. Cost: some 16 N images through G's
+    backbone, or epochs times N through a network and back.
     """
-    config, subset = problem.config, problem.subset.to(problem.device)
     assert problem.pairs is not None
     pairs = problem.pairs.to(problem.device)
+    problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
+    if problem.g is None:
+        return _from_random_weights(problem)
+    g = on_target(problem.g, problem.subset, problem.bn, problem.device)
+    network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k))
+    network.backbone.load_state_dict(g.backbone.state_dict())
+    views = seeded(problem.seed, "views", problem.subset.name)
+    draw = augmented_features(g, problem.subset, problem.kind, views, problem.device)
+    sampler = _sampler(problem, ON_FEATURES)
+
+    def batches(generator: torch.Generator) -> Iterator[Tensor]:
+        return (send(index, problem.device) for index in sampler.epoch(generator))
+
+    def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        own = share(len(index)).rows
+        *hidden, outputs = network.head
+        # Drawn for the whole batch, of which each of several processes has a part.
+        kept = torch.rand(len(index), HIDDEN, generator=generator) >= DROPOUT
+        seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - DROPOUT)
+        return {"loss": _loss(problem, outputs(seen), index)}
+
+    fit(network.head, batches, step, _plan(problem, sampler, max(1, round(BATCHES / sampler.steps))))
+    return _assigned(problem, network)
+
+
+def _from_random_weights(problem: Problem) -> Clustering:
+    subset = problem.subset
     mean, std = mean_and_std(subset)
-    torch.manual_seed(derive_seed(problem.seed, "ccn", subset.name))
-    architecture = Architecture(config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
-    network = ClusterNet(architecture).to(problem.device)
-    loss = LOSSES[config.loss]
-    sampler = Shuffled(len(subset), min(config.batch_size, len(subset)))
-    if sampler.batch_size < config.batch_size:
-        log.info("cluster %s: batches of %d, all there are", subset.name, len(subset))
+    backbone = problem.config.backbone or Backbone.CONV4
+    network = _network(problem, Architecture(backbone, problem.shape, mean, std, HIDDEN, problem.k))
+    sampler = _sampler(problem, BATCH)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
-        own = share(len(index))
-        similar = (pairs.logits(index[own.rows], index) > 0).to(items)
-        logits = network(augment(items, problem.kind, generator, own))
-        return {"loss": loss(logits, similar, config.sigma)}
+        logits = network(augment(items, problem.kind, generator, share(len(index))))
+        return {"loss": _loss(problem, logits, index)}
 
-    plan = Plan(
-        f"cluster {subset.name}",
-        config.epochs or default_epochs(sampler),
+    plan = _plan(problem, sampler, default_epochs(sampler))
+    fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
+    return _assigned(problem, network)
+
+
+def _network(problem: Problem, architecture: Architecture) -> ClusterNet:
+    torch.manual_seed(derive_seed(problem.seed, "ccn", problem.subset.name))
+    return ClusterNet(architecture).to(problem.device)
+
+
+def _sampler(problem: Problem, usual: int) -> Shuffled:
+    count, wanted = len(problem.subset), problem.config.batch_size or usual
+    if count < wanted:
+        log.info("cluster %s: batches of %d, all there are", problem.subset.name, count)
+    return Shuffled(count, min(wanted, count))
+
+
+def _loss(problem: Problem, logits: Tensor, index: Tensor) -> Tensor:
+    """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all."""
+    assert problem.pairs is not None
+    own = share(len(index)).rows
+    similar = (problem.pairs.logits(index[own], index) > 0).to(logits)
+    return LOSSES[problem.config.loss](logits, similar, problem.config.sigma)
+
+
+def _plan(problem: Problem, sampler: Shuffled, epochs: int) -> Plan:
+    config = problem.config
+    return Plan(
+        f"cluster {problem.subset.name}",
+        config.epochs or epochs,
         sampler.steps,
         config.learning_rate,
         problem.seed,
@@ -62,8 +121,10 @@ def ccn(problem: Problem) -> Clustering:
         problem.resume,
         config.precision,
     )
-    fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
-    prob = predict(network, subset, problem.device)
+
+
+def _assigned(problem: Problem, network: ClusterNet) -> Clustering:
+    prob = predict(network, problem.subset, problem.device)
     return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network)
 
 

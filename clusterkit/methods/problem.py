@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clusterkit.config import ClusterConfig, Kind
+from clusterkit.config import BatchNorm, ClusterConfig, Kind
 from clusterkit.datasets.base import Subset
-from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.build import ClusterNet, SimilarityNet
 from clusterkit.pairs.source import PairSource
 
 
@@ -18,7 +18,8 @@ from clusterkit.pairs.source import PairSource
 class Problem:
     """One subset to sort into `k` clusters by what is believed of its pairs.
 
-    `pairs` is None for a method that consumes none. `state` is where a training keeps its state, `key` names
+    `pairs` is None for a method that consumes none. `g` is the network that predicted them, where the method starts
+    from it, and `bn` says whose statistics it normalises by. `state` is where a training keeps its state, `key` names
     everything that the result depends on.
     """
 
@@ -33,6 +34,8 @@ class Problem:
     state: Path
     key: str
     resume: bool = False
+    g: SimilarityNet | None = None
+    bn: BatchNorm = BatchNorm.TARGET
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from clusterkit.artifacts.assignments import Assignment, write_assignments, writ
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
-from clusterkit.config import ClusterConfig, Context, Loss, Method
+from clusterkit.config import BatchNorm, ClusterConfig, Context, Loss, Method
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, describe
@@ -18,7 +19,8 @@ from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.problem import Clustering, Problem
-from clusterkit.networks.stored import state_of
+from clusterkit.networks.build import SimilarityNet
+from clusterkit.networks.stored import read_g, state_of
 from clusterkit.pairs.constraints import constrain, read_constraints
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.source import PairSource
@@ -29,6 +31,7 @@ log = logging.getLogger("clusterkit")
 
 OUTPUT = "assignments.h5"
 NETWORK = "ccn.safetensors"
+ESTIMATES = "k.json"
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,19 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     fields = data.to_header()
     if config.k == "known":
         log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
-    ks = {subset.name: number_of_clusters(config.k, subset, data.name) for subset in data.subsets}
+    estimates, made = read_estimates(config, context, given)
+    inputs = {**given.inputs, **made}
+    ks = {subset.name: number_of_clusters(config.k, subset, data.name, estimates) for subset in data.subsets}
     sources = {subset.name: given.source(subset, config) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
-    key = run_key("cluster", resolved(config), context.seed, fields, given.inputs, describe(device))
+    key = run_key("cluster", resolved(config), context.seed, fields, inputs, describe(device))
     results: dict[str, Clustering] = {}
     for subset in data.subsets:
         source, k = sources[subset.name], ks[subset.name]
         pairs = None if source is None else constrain(source, subset.ids, constraints)
         problem = Problem(
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
-            states.file(subset.name), key, context.resume,
+            states.file(subset.name), key, context.resume, given.g, given.bn,
         )  # fmt: skip
         results[subset.name] = METHODS[config.method](problem)
         found = len(set(results[subset.name].cluster.tolist()))
@@ -74,9 +79,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     # "known" took one number from the target's labels: how many classes there are.
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config), "classes": None}
     path, ccn_path = context.path(OUTPUT), context.path(NETWORK)
-    header = Header(
-        "assignments", "cluster", resolved(config), context.seed, describe(device), fields, given.inputs, extra
-    )
+    header = Header("assignments", "cluster", resolved(config), context.seed, describe(device), fields, inputs, extra)
     assignments = {
         subset.name: Assignment(subset.ids.numpy(), results[subset.name].cluster, results[subset.name].prob)
         for subset in data.subsets
@@ -98,8 +101,12 @@ CCN_ONLY = ("loss", "sigma", "backbone", "epochs", "batch_size", "learning_rate"
 def check_flags(config: ClusterConfig, context: Context) -> None:
     """Raise UsageError for values that cannot be, or that the method would not use."""
     check_precision(config.precision, choose_device(context.device))
-    if config.k != "known" and not (config.k.isdecimal() and int(config.k) >= 2):
-        raise UsageError(f"--k {config.k}: give a number from 2, or known (an oracle: it counts the target's classes)")
+    if config.k not in ("auto", "known") and not (config.k.isdecimal() and int(config.k) >= 2):
+        raise UsageError(
+            f"--k {config.k}: give a number from 2, auto, or known (an oracle: it counts the target's classes)"
+        )
+    if config.k == "auto" and config.pairs == "labels":
+        raise UsageError("--k auto: --pairs labels are no estimate of anything; give a number, or known")
     if config.method is Method.CCN:
         if config.loss is not Loss.KCL and config.sigma != ClusterConfig.sigma:
             raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
@@ -118,12 +125,20 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
 
 @dataclass(frozen=True)
 class Given:
-    """The pair information of a run: that of a file, by subset, or the labels (`groups` None)."""
+    """The pair information of a run: that of a file, by subset, or the labels (`groups` None).
+
+    `g` is the network that predicted it, where the method starts from it.
+    """
 
     header: Header | None
     path: Path | None
     groups: dict[str, dict[str, Array]] | None
     inputs: dict[str, str]
+    g: SimilarityNet | None = None
+
+    @property
+    def bn(self) -> BatchNorm:
+        return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
 
     def source(self, subset: Subset, config: ClusterConfig) -> PairSource | None:
         if config.method is Method.KMEANS:
@@ -151,7 +166,15 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     header, groups = read_hdf5(path, "pairs")
     if path.parent == context.workdir:
         check_made_from(header, path, "g", context.path("g.safetensors"))
-    return Given(header, path, groups, {**inputs, "pairs": sha256(path)})
+    inputs["pairs"] = sha256(path)
+    if config.method is not Method.CCN or config.backbone is not None:
+        return Given(header, path, groups, inputs)
+    g_path = path.with_name("g.safetensors")
+    if not (g_path.exists() and sha256(g_path) == header.inputs.get("g")):
+        raise InputError(
+            f"{path}: the g.safetensors that predicted it is not beside it; put it there, or name a --backbone to train"
+        )
+    return Given(header, path, groups, {**inputs, "g": header.inputs["g"]}, read_g(g_path)[1])
 
 
 def load_for(config: ClusterConfig, context: Context, given: Given) -> Dataset:
@@ -168,8 +191,30 @@ def load_for(config: ClusterConfig, context: Context, given: Given) -> Dataset:
     return data
 
 
-def number_of_clusters(k: str, subset: Subset, name: str) -> int:
-    """Turn `--k` into a number for one subset. Raises UsageError for one that cannot be."""
+def read_estimates(config: ClusterConfig, context: Context, given: Given) -> tuple[dict[str, int], dict[str, str]]:
+    """Return K by subset as `estimate-k` recommends it, where `--k auto` asks for it, and the file's hash as an input.
+
+    Raises InputError where there is no `k.json`, or one of other pairs.
+    """
+    if config.k != "auto":
+        return {}, {}
+    path = context.path(ESTIMATES)
+    if not path.exists():
+        raise InputError(f"{path}: no such file, --k auto reads it; run: clusterkit estimate-k")
+    header, content = read_json(path, "k")
+    pairs = given.inputs.get("pairs")
+    if pairs is not None and header.inputs.get("pairs") != pairs:
+        raise InputError(f"{path}: was estimated from other pairs than {given.path}; run: clusterkit estimate-k")
+    return content["recommended"], {"k": sha256(path)}
+
+
+def number_of_clusters(k: str, subset: Subset, name: str, estimates: dict[str, int]) -> int:
+    """Turn `--k` into a number for one subset. Raises an error for one that cannot be."""
+    if k == "auto":
+        if subset.name not in estimates:
+            raise InputError(f"--k auto: {ESTIMATES} says nothing of {subset.name}; run: clusterkit estimate-k")
+        # A network of one output has nothing to decide.
+        return max(2, estimates[subset.name])
     if k == "known":
         if subset.labels is None:
             raise UsageError(f"--k known: {name} has no labels to count classes in; give a number")

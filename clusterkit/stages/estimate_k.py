@@ -72,6 +72,10 @@ def check_over_clustered(header: Header, path: Path) -> None:
         raise InputError(
             f"{path}: was made with the target's {used}, which is no estimate; run: clusterkit cluster --k 100"
         )
+    if header.config.get("k") == "auto":
+        raise InputError(
+            f"{path}: was made with an estimated K, which it would give back; run: clusterkit cluster --k 100"
+        )
     if header.stage != "cluster":
         raise InputError(f"{path}: was made by {header.stage}; run: clusterkit cluster --k 100")
 

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 
+from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.cli.chain import covers
 
 CLUSTER = "cluster --k 10 --epochs 1 --backbone mlp"
@@ -114,3 +115,75 @@ def test_what_covers_what():
     assert not covers("glyphs_eval", "glyphs_bg")
     assert not covers("folder:/a/b", "folder:/a/c")
     assert covers("folder:/a/b", "folder:/a/b")
+
+
+AUTO = "cluster --k auto --epochs 3 --backbone mlp"
+
+
+@pytest.fixture
+def letters_with_pairs(cli, tmp_path):
+    """Glyphs, and the pairs of a G that has hardly been trained."""
+    cli("train-g glyphs_bg@0-11 --backbone mlp --hidden 16 --epochs 1")
+    cli("predict-pairs glyphs_eval@12-27")
+    return tmp_path / "clusterkit-out"
+
+
+def test_k_auto_counts_in_a_clustering_of_its_own(letters_with_pairs, cli):
+    folder = letters_with_pairs
+    done = cli(f"{AUTO} --json")
+    assert done.code == 0, done.err
+    assert "counting categories first (--k auto), in a clustering with 100 outputs" in done.err
+    recommended = json.loads((folder / "k.json").read_text())["recommended"]
+    header, found = read_assignments(folder / "assignments.h5")
+    assert {title: part.k for title, part in found.items()} == {title: max(2, k) for title, k in recommended.items()}
+    assert header.extra["uses_target_labels"] == "no"
+    assert set(header.inputs) == {"pairs", "k", "ccn"}
+    made = (folder / "assignments.h5").read_bytes()
+
+    again = cli(AUTO)
+    assert "counting" not in again.err
+    assert (folder / "assignments.h5").read_bytes() == made
+    assert "counting" in cli(f"{AUTO} --seed 1").err
+    done = cli("estimate-k")
+    assert done.code == 3
+    assert "assignments.h5: was made with an estimated K" in done.err
+
+
+@pytest.mark.parametrize("method", ["kmeans", "spectral"])
+def test_methods_without_a_network_take_the_same_estimate(method, letters_with_pairs, cli):
+    done = cli(f"cluster glyphs_eval@12-27 --k auto --method {method}")
+    assert done.code == 0, done.err
+    recommended = json.loads((letters_with_pairs / "k.json").read_text())["recommended"]
+    _, found = read_assignments(letters_with_pairs / "assignments.h5")
+    assert {title: part.k for title, part in found.items()} == {title: max(2, k) for title, k in recommended.items()}
+
+
+def test_an_estimate_that_was_asked_for_is_used(letters_with_pairs, cli):
+    folder = letters_with_pairs
+    cli("cluster --k 40 --epochs 2 --backbone mlp")
+    cli("estimate-k")
+    asked = (folder / "k.json").read_bytes()
+    done = cli(AUTO)
+    assert done.code == 0
+    assert "counting" not in done.err
+    assert (folder / "k.json").read_bytes() == asked
+    cli("train-g glyphs_bg@0-11 --backbone mlp --hidden 16 --epochs 1 --seed 3")
+    cli("predict-pairs glyphs_eval@12-27")
+    done = cli(AUTO)
+    assert (done.code, done.out) == (3, "")
+    assert "k.json: was estimated from other pairs than" in done.err
+    assert "run: clusterkit estimate-k" in done.err
+
+
+@pytest.mark.parametrize(("content", "said"), [("", "k.json"), ("{}", "k.json")])
+def test_a_damaged_estimate(content, said, letters_with_pairs, cli):
+    (letters_with_pairs / "k.json").write_text(content)
+    done = cli(AUTO)
+    assert (done.code, done.out) == (3, "")
+    assert said in done.err.splitlines()[-1]
+
+
+def test_k_auto_with_labels(cli):
+    done = cli("cluster digits --pairs labels --k auto")
+    assert (done.code, done.out) == (2, "")
+    assert "--k auto: --pairs labels" in done.err

@@ -5,24 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit import console
+from clusterkit.cli.chain import fits
 from clusterkit.config import ClusterConfig, Context, EstimateKConfig, EvaluateConfig, PredictPairsConfig, TrainGConfig
 
 
 def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
-    """Return whether the artifact that a run would write is there, whole, and made by the same version and settings."""
-    if not (context.resume and path.exists()):
-        return False
-    from clusterkit.artifacts.files import sha256
-    from clusterkit.artifacts.header import Header, resolved
-    from clusterkit.artifacts.summary import summarise
-
-    header = Header(**summarise(path)["header"])
-    now = Header(header.format, header.stage, resolved(config), context.seed, header.device)
-    same = (header.config, header.seed, header.versions) == (now.config, now.seed, now.versions)
-    if same and all(header.inputs.get(name) == sha256(given) for name, given in inputs.items()):
+    """Return whether `--resume` is given and an earlier run has made the artifact; say so."""
+    found = context.resume and fits(path, config, context, **inputs)
+    if found:
         console.log.info("%s: kept, an earlier run of this command made it", path)
-        return True
-    return False
+    return found
 
 
 def train_g(config: TrainGConfig, context: Context) -> Path:
