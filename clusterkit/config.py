@@ -115,7 +115,7 @@ class TrainGConfig:
     backbone: Backbone = Backbone.CONV4
     hidden: int = 512
     size: int | None = None
-    epochs: int = 16
+    epochs: int = 40
     classes_per_batch: int = 20
     images_per_class: int = 5
     learning_rate: float = 1e-3
