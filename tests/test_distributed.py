@@ -65,9 +65,9 @@ LINES = [
     f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 1 --backbone mlp --target-batch 9",
     f"{TRAIN_G} --workdir kcl",
     f"predict-pairs glyphs_eval{SOME} --workdir kcl",
-    f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --backbone mlp --batch-size 25 --workdir kcl",
+    f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --batch-size 25 --workdir kcl",
 ]
-"""Odd batches, convolutions, several subsets, several tiles of pairs, pairs predicted on the way."""
+"""Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way."""
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def markdown(results: dict[str, Any]) -> str:
         "# Omniglot",
         "Mean ± standard deviation over the seeds of the clustering; published figures in brackets.",
         "## Mean over the alphabets (L2C, table 1; CCL, table 4)",
-        table(["method", "K", "ACC", "NMI", "ARI", "ADif", "seeds"], means(found)),
+        table(["method", "K", "ACC", "NMI", "ARI", "ADif of NDC", "seeds"], means(found)),
         "## G (L2C, table 7)",
         table(["score", "value", "published"], g_rows(results["g"])),
     ]
@@ -27,6 +27,11 @@ def markdown(results: dict[str, Any]) -> str:
             f"## {method}, K = {k}, by alphabet (L2C, tables 5 and 6: CCN with KCL at K = 100)",
             table(["alphabet", "characters", "ACC", "published", "NMI", *ESTIMATES, "published"], by_alphabet(group)),
         ]
+        if "estimates" in group[0]:
+            parts += [
+                f"### {method}, K = {k}: error of the number of characters",
+                table(["estimator", "ADif", "alphabets within 3"], count_errors(group)),
+            ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,8 +67,22 @@ def means(found: list[Run]) -> list[list[str]]:
     for (method, k), group in groups(found).items():
         published = OMNIGLOT_MEAN.get((method, k), {})
         cells = [spread([run["mean"][name] for run in group], published.get(name)) for name in ("acc", "nmi", "ari")]
-        adif = spread([run["mean"]["adif"] for run in group], published.get("adif"), 2) if k != "known" else ""
+        counted = k not in ("auto", "known")
+        adif = spread([run["mean"]["adif"] for run in group], published.get("adif"), 2) if counted else ""
         rows.append([method, k, *cells, adif, str(len(group))])
+    return rows
+
+
+def count_errors(group: list[Run]) -> list[list[str]]:
+    """Return each estimator's mean absolute error over the alphabets (ADif) and how many it is right for within 3."""
+    rows = []
+    for kind in ESTIMATES[:-1]:
+        errors = [
+            [abs(run["estimates"][name][kind] - part["classes"]) for name, part in run["subsets"].items()]
+            for run in group
+        ]
+        within = [sum(error <= 3 for error in one) for one in errors]
+        rows.append([kind, spread([float(np.mean(one)) for one in errors], digits=2), spread(within, digits=1)])
     return rows
 
 

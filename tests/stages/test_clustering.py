@@ -9,6 +9,7 @@ import pytest
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header
+from clusterkit.networks.stored import read_cluster_nets, read_g
 
 
 def scores(cli) -> dict[str, float]:
@@ -151,3 +152,33 @@ def test_no_true_label_is_in_the_files(points, cli):
         assert cli("cluster --k 5 --epochs 1 --backbone mlp --workdir other").code == 0
         results.append([Path("other", name).read_bytes() for name in ("pairs.h5", "assignments.h5")])
     assert results[0] == results[1]
+
+
+def test_ccn_starts_from_the_backbone_of_g(points, cli):
+    done = cli("cluster --k 10")
+    assert done.code == 0, done.err
+    assert scores(cli)["acc"] > 0.99
+    made = header_of(points / "assignments.h5")
+    assert set(made.inputs) == {"pairs", "g", "ccn"}
+    _, networks = read_cluster_nets(points / "ccn.safetensors")
+    _, g = read_g(points / "g.safetensors")
+    weights = dict(networks["all"].backbone.named_parameters())
+    assert all(weight.equal(weights[name]) for name, weight in g.backbone.named_parameters())
+    done = cli("assign synthetic:blobs --json")
+    _, again = read_assignments(Path(json.loads(done.out)["artifact"]))
+    _, found = read_assignments(points / "assignments.h5")
+    assert (again["all"].cluster == found["all"].cluster).all()
+
+
+def test_ccn_wants_the_g_of_its_pairs(points, cli, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (points / "pairs.h5").rename(alone / "pairs.h5")
+    for line in ("cluster --k 10 --pairs alone/pairs.h5", "cluster --k 10 --workdir alone"):
+        done = cli(line)
+        assert (done.code, done.out) == (3, "")
+        assert "pairs.h5: the g.safetensors that predicted it is not beside it" in done.err
+    assert cli("cluster --k 10 --pairs alone/pairs.h5 --backbone mlp --epochs 1").code == 0
+    # In a folder of its own, with G beside its pairs and another work folder for what comes out.
+    (points / "g.safetensors").rename(alone / "g.safetensors")
+    assert cli("cluster --k 10 --pairs alone/pairs.h5 --epochs 1 --workdir elsewhere").code == 0

@@ -17,7 +17,7 @@ EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G, CLUSTER = TrainGConfig("omniglot_bg"), ClusterConfig("omniglot_eval")
 DIGITS = "mnist_test"
-LOSSES, KS = ["ccl", "kcl"], ["100", "known"]
+LOSSES, KS = ["ccl", "kcl"], [CLUSTER.k, "auto", "known"]
 SEEDS = 3
 
 
@@ -29,7 +29,7 @@ def omniglot(
     common: Common,
     g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
     loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
-    k: Annotated[list[str], typer.Option(help="Outputs, or known (an oracle); may be repeated.")] = KS,
+    k: Annotated[list[str], typer.Option(help="Outputs, auto, or known (an oracle); may be repeated.")] = KS,
     seeds: Annotated[int, typer.Option(min=1, help="How often each clustering is repeated.")] = SEEDS,
     resume: Resume = False,
 ) -> None:
@@ -55,15 +55,25 @@ def omniglot(
     results: dict[str, Any] = {"g": g_scores(context), "runs": []}
     for config in configs:
         for seed in range(context.seed, context.seed + seeds):
-            inner = runs.inside(context, f"{config.loss}-k{config.k}-seed{seed}", seed)
-            runs.cluster(replace(config, pairs=str(pairs)), inner)
-            found = runs.scores(pairs, inner, count=config.k != "known")
-            results["runs"].append({"method": f"CCN, {config.loss.upper()}", "k": config.k, "seed": seed, **found})
+            results["runs"].append(run(replace(config, pairs=str(pairs)), context, seed))
     text = report.markdown(results)
     written = context.path("omniglot.md")
     write_text(written, text)
     write_text(context.path("omniglot.json"), report.to_json(results))
     console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+
+
+def run(config: ClusterConfig, context: Context, seed: int) -> dict[str, Any]:
+    """Cluster all alphabets in a folder of their own; return the scores and, where K is not known, the estimates."""
+    inner = runs.inside(context, f"{config.loss}-k{config.k}-seed{seed}", seed)
+    found: dict[str, Any] = {"method": f"CCN, {config.loss.upper()}", "k": config.k, "seed": seed}
+    if config.k == "auto":
+        counted = runs.inside(context, f"{config.loss}-k{CLUSTER.k}-seed{seed}", seed)
+        found["estimates"] = runs.estimate_k(replace(config, k=CLUSTER.k), counted, inner)
+    runs.cluster(config, inner)
+    if config.k not in ("auto", "known"):
+        found["estimates"] = runs.estimate_k(config, inner, inner)
+    return {**found, **runs.scores(inner)}
 
 
 def take(g: Path, context: Context) -> None:

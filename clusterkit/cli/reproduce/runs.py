@@ -43,22 +43,36 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
-    path = context.path(stage.OUTPUT)
-    if not kept(path, config, context, pairs=Path(config.pairs)):
+    path, inputs = context.path(stage.OUTPUT), {"pairs": Path(config.pairs)}
+    if config.k == "auto":
+        inputs["k"] = context.path(stage.ESTIMATES)
+    if not kept(path, config, context, **inputs):
         announce(f"cluster {config.dataset} --k {config.k} --loss {config.loss} --pairs {config.pairs}", context)
         stage.run(config, context)
     return path
 
 
-def scores(pairs: Path, context: Context, *, count: bool) -> dict[str, Any]:
-    """Return the scores of a work folder's assignments, by subset and in the mean; with `count` also K by estimator."""
-    from clusterkit.stages import estimate_k, evaluate
+def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dict[str, dict[str, int]]:
+    """Return K by subset and estimator, counted in the clustering of the folder of `counted`, made where it is missing.
+
+    Writes `k.json` of the folder of `context`, which `--k auto` reads there.
+    """
+    from clusterkit.stages import cluster as clustering
+    from clusterkit.stages import estimate_k as stage
+
+    assignments = counted.path(clustering.OUTPUT)
+    if not fits(assignments, config, counted, pairs=Path(config.pairs)):
+        cluster(config, counted)
+    announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
+    return stage.run(EstimateKConfig(str(assignments), config.pairs), context).estimates
+
+
+def scores(context: Context) -> dict[str, Any]:
+    """Return the scores of a work folder's assignments, by subset and in the mean."""
+    from clusterkit.stages import evaluate
 
     found = evaluate.run(EvaluateConfig(), context)
-    result: dict[str, Any] = {"subsets": found.scores, "mean": found.mean}
-    if count:
-        result["estimates"] = estimate_k.run(EstimateKConfig(pairs=str(pairs)), context).estimates
-    return result
+    return {"subsets": found.scores, "mean": found.mean}
 
 
 def inside(context: Context, name: str, seed: int | None = None) -> Context:
