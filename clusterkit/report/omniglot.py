@@ -11,8 +11,8 @@ from clusterkit.report.published import N_WAY, OMNIGLOT_ACC, OMNIGLOT_K, OMNIGLO
 Run = dict[str, Any]
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """Return all tables of what `reproduce omniglot` found."""
+def markdown(results: dict[str, Any], picture: str) -> str:
+    """Return all tables of what `reproduce omniglot` found; `picture` is the file of what is confused."""
     found = results["runs"]
     parts = [
         "# Omniglot",
@@ -20,7 +20,7 @@ def markdown(results: dict[str, Any]) -> str:
         "## Mean over the alphabets (L2C, table 1; CCL, table 4)",
         table(["method", "K", "ACC", "NMI", "ARI", "ADif of NDC", "seeds"], means(found)),
         "## G (L2C, table 7)",
-        table(["score", "value", "published"], g_rows(results["g"])),
+        table(["score", "value", "published"], g_rows(results["g"]["mean"])),
     ]
     for (method, k), group in groups(found).items():
         parts += [
@@ -32,6 +32,11 @@ def markdown(results: dict[str, Any]) -> str:
                 f"### {method}, K = {k}: error of the number of characters",
                 table(["estimator", "ADif", "alphabets within 3"], count_errors(group)),
             ]
+    parts += [
+        "## The worst alphabets",
+        f"The pairs of characters that the first run confuses most: ![two rows a pair]({picture})",
+        table(["alphabet", "ACC", "similar precision of G", "similar recall of G"], worst_rows(results)),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,6 +76,23 @@ def means(found: list[Run]) -> list[list[str]]:
         adif = spread([run["mean"]["adif"] for run in group], published.get("adif"), 2) if counted else ""
         rows.append([method, k, *cells, adif, str(len(group))])
     return rows
+
+
+def worst(found: list[Run]) -> list[str]:
+    """Return the three alphabets of lowest ACC in the first run."""
+    subsets = found[0]["subsets"]
+    return sorted(subsets, key=lambda name: (subsets[name]["acc"], name))[:3]
+
+
+def worst_rows(results: dict[str, Any]) -> list[list[str]]:
+    first, pairs = results["runs"][0]["subsets"], results["g"]["subsets"]
+    return [
+        [name, *(f"{value:.3f}" for value in (first[name]["acc"], *(pairs[name][f"similar_{kind}"] for kind in KINDS)))]
+        for name in worst(results["runs"])
+    ]
+
+
+KINDS = ("precision", "recall")
 
 
 def count_errors(group: list[Run]) -> list[list[str]]:

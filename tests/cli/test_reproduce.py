@@ -6,14 +6,14 @@ import pytest
 from clusterkit.cli.reproduce import omniglot
 from clusterkit.config import Backbone, ClusterConfig, TrainGConfig
 
-LINE = "reproduce omniglot --loss mcl --k 30 --k known --seeds 2 --seed 5"
+LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed 5"
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     g = TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, epochs=1)
     monkeypatch.setattr(omniglot, "G", g)
-    cluster = ClusterConfig("glyphs_eval@12-27,40-47", backbone=Backbone.MLP, epochs=1)
+    cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", epochs=1)
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
 
@@ -22,22 +22,25 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     done = cli(f"{LINE} --json")
     assert done.code == 0, done.err
     result = json.loads(done.out)
-    assert [(run["k"], run["seed"]) for run in result["runs"]] == [("30", 5), ("30", 6), ("known", 5), ("known", 6)]
-    assert {"similar_f1", "5_way", "20_way", "mnist 10_way"} <= result["g"].keys()
+    runs = [(run["k"], run["seed"]) for run in result["runs"]]
+    assert runs == [("30", 5), ("30", 6), ("auto", 5), ("auto", 6), ("known", 5), ("known", 6)]
+    assert {"similar_f1", "5_way", "20_way", "mnist 10_way"} <= result["g"]["mean"].keys()
     folder = tmp_path / "clusterkit-out" / "omniglot"
     assert result["artifact"] == str(Path("clusterkit-out/omniglot/omniglot.md"))
     tables = (folder / "omniglot.md").read_text()
     assert "| CCN, CCL | 30 | " in tables
     assert "| CCN, CCL | known | " in tables
     assert "0.897)" in tables
+    assert "| linkage | " in tables
+    assert (folder / "confusions.png").read_bytes().startswith(b"\x89PNG")
     for name in ("Morwen", "Nastric", "Ostrava"):
-        assert tables.count(f"| {name} | 8 |") == 2
+        assert tables.count(f"| {name} | 8 |") == 3
     assert json.loads((folder / "omniglot.json").read_text()) == {"g": result["g"], "runs": result["runs"]}
 
     (folder / "ccl-k30-seed6" / "assignments.h5").unlink()
     again = cli(f"{LINE} --json --resume")
     assert json.loads(again.out) == result
-    assert again.err.count("kept, an earlier run of this command made it") == 5
+    assert again.err.count("kept, an earlier run of this command made it") == 7
     assert again.err.count("$ clusterkit cluster") == 1
 
     g = folder / "g.safetensors"

@@ -40,6 +40,7 @@ def omniglot(
     """
     from clusterkit.artifacts.files import write_text
     from clusterkit.report import omniglot as report
+    from clusterkit.report.confusions import write_confusions
     from clusterkit.stages import cluster
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
@@ -56,7 +57,11 @@ def omniglot(
     for config in configs:
         for seed in range(context.seed, context.seed + seeds):
             results["runs"].append(run(replace(config, pairs=str(pairs)), context, seed))
-    text = report.markdown(results)
+    worst, where = report.worst(results["runs"]), context.path("confusions.png")
+    first = results["runs"][0]
+    made = runs.inside(context, f"{losses[0]}-k{first['k']}-seed{first['seed']}").path(cluster.OUTPUT)
+    write_confusions(context, made, worst, where)
+    text = report.markdown(results, where.name)
     written = context.path("omniglot.md")
     write_text(written, text)
     write_text(context.path("omniglot.json"), report.to_json(results))
@@ -86,14 +91,15 @@ def take(g: Path, context: Context) -> None:
         shutil.copyfile(g, staged)
 
 
-def g_scores(context: Context) -> dict[str, float]:
-    """Return G's scores on the target and, where MNIST is at hand, its 10-way test on digits."""
+def g_scores(context: Context) -> dict[str, Any]:
+    """Return G's scores on the target, by subset and in the mean, and its 10-way test on MNIST's digits if at hand."""
     from clusterkit.stages import evaluate
 
-    found = dict(evaluate.run(EvaluateConfig(g="g.safetensors", dataset=CLUSTER.dataset), context).mean)
+    scored = evaluate.run(EvaluateConfig(g="g.safetensors", dataset=CLUSTER.dataset), context)
+    found: dict[str, Any] = {"subsets": scored.scores, "mean": dict(scored.mean)}
     try:
         digits = evaluate.run(EvaluateConfig(g="g.safetensors", dataset=DIGITS, ways=(10,)), context).mean
-        found["mnist 10_way"] = digits["10_way"]
+        found["mean"]["mnist 10_way"] = digits["10_way"]
     except (InputError, UsageError) as error:
         console.log.warning("no test on digits: %s", error)
     return found
