@@ -24,6 +24,9 @@ log = logging.getLogger("clusterkit")
 HIDDEN = 512
 DROPOUT = 0.5
 """Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
+SURE = 2.0
+"""From which logit of G on a pair is similar for a network on its features. A wrong similar pair merges two clusters,
+while one that is left out is made up for by the others of its cluster."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
 BATCHES = 200
@@ -41,8 +44,8 @@ def ccn(problem: Problem) -> Clustering:
 
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
     several augmented views; without a G it is of the backbone configured and trained from random weights. Pairs were
-    predicted once, on clean images, and are binarised at probability one half. Cost: some 16 N images through G's
-    backbone, or epochs times N through a network and back.
+    predicted once, on clean images, and are binarised at probability one half; on G's features those that G is not sure
+    are similar are left out. Cost: some 16 N images through G's backbone, or epochs times N through a network and back.
     """
     assert problem.pairs is not None
     pairs = problem.pairs.to(problem.device)
@@ -65,7 +68,7 @@ def ccn(problem: Problem) -> Clustering:
         # Drawn for the whole batch, of which each of several processes has a part.
         kept = torch.rand(len(index), HIDDEN, generator=generator) >= DROPOUT
         seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - DROPOUT)
-        return {"loss": _loss(problem, outputs(seen), index)}
+        return {"loss": _loss(problem, outputs(seen), index, SURE)}
 
     fit(network.head, batches, step, _plan(problem, sampler, max(1, round(BATCHES / sampler.steps))))
     return _assigned(problem, network)
@@ -81,7 +84,7 @@ def _from_random_weights(problem: Problem) -> Clustering:
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
         logits = network(augment(items, problem.kind, generator, share(len(index))))
-        return {"loss": _loss(problem, logits, index)}
+        return {"loss": _loss(problem, logits, index, 0)}
 
     plan = _plan(problem, sampler, default_epochs(sampler))
     fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)

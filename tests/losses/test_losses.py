@@ -13,11 +13,15 @@ from clusterkit.losses.ccl import EPSILON
 Reference = Callable[[Tensor, Tensor, float], Tensor]
 
 
+def known_of(row: Tensor) -> list[int]:
+    return [j for j, value in enumerate(row.tolist()) if value == value]
+
+
 def kcl_pair_by_pair(logits: Tensor, similar: Tensor, sigma: float) -> Tensor:
     p = logits.softmax(1)
     total = torch.zeros((), dtype=torch.float64)
     for i in range(len(p)):
-        for j in range(len(p)):
+        for j in known_of(similar[i]):
             left, right = p[i].detach(), p[j]
             divergence = sum((left[k] * (left[k] / right[k]).log() for k in range(p.shape[1])), torch.zeros(()))
             hinge = torch.clamp(sigma - divergence, min=0)
@@ -29,7 +33,7 @@ def ccl_pair_by_pair(logits: Tensor, similar: Tensor, sigma: float) -> Tensor:
     p = logits.softmax(1)
     total = torch.zeros((), dtype=torch.float64)
     for i in range(len(p)):
-        for j in range(len(p)):
+        for j in known_of(similar[i]):
             together = sum((p[i, k] * p[j, k] for k in range(p.shape[1])), torch.zeros(()))
             likely, unlikely = together + EPSILON, 1 - together + EPSILON
             total = total - similar[i, j] * likely.log() - (1 - similar[i, j]) * unlikely.log()
@@ -61,6 +65,18 @@ def test_value_and_gradient_are_those_of_all_ordered_pairs(
     name: Loss, soft: bool, size: int, k: int, spread: float
 ) -> None:
     logits, similar = random_case(size, k, spread, soft, seed=size)
+    expected, gradient = value_and_gradient(REFERENCES[name], logits, similar, 2.0)
+    value, found = value_and_gradient(LOSSES[name], logits.float(), similar.float(), 2.0)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("soft", [False, True])
+def test_unknown_pairs_add_nothing(name: Loss, soft: bool) -> None:
+    logits, similar = random_case(7, 4, 1.0, soft, seed=1)
+    unknown = torch.rand(7, 7, generator=torch.Generator().manual_seed(2)) < 0.2
+    similar = similar.masked_fill(unknown | unknown.T, torch.nan)
     expected, gradient = value_and_gradient(REFERENCES[name], logits, similar, 2.0)
     value, found = value_and_gradient(LOSSES[name], logits.float(), similar.float(), 2.0)
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
