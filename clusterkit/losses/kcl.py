@@ -15,8 +15,9 @@ def kcl(logits: Tensor, similar: Tensor, sigma: float = 2.0) -> Tensor:
 
     `logits` (B, K) are a network's outputs before the softmax, of any floating type; `similar` (B, B) is 1 for a
     similar pair, 0 for a dissimilar one, or a probability in between; pairs that are NaN add nothing to the loss, whose
-    mean is over all pairs all the same. `sigma` is the margin that dissimilar pairs are pushed to. In each divergence D(P*||Q) the left side is a constant, as the star says: no gradient flows
-    through it. Equation 6 sums both directions of an unordered pair; here each direction is one ordered pair.
+    mean is over all pairs all the same. `sigma` is the margin that dissimilar pairs are pushed to. In each divergence
+    D(P*||Q) the left side is a constant, as the star says: no gradient flows through it. Equation 6 sums both
+    directions of an unordered pair; here each direction is one ordered pair.
 
     D(P_i||P_j) = sum_k P_ik log P_ik - P_i . log P_j, so all of them are one B x K x B matrix product, of which a
     block of columns is held at a time.
