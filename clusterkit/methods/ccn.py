@@ -103,11 +103,14 @@ def _sampler(problem: Problem, usual: int) -> Shuffled:
     return Shuffled(count, min(wanted, count))
 
 
-def _loss(problem: Problem, logits: Tensor, index: Tensor) -> Tensor:
-    """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all."""
+def _loss(problem: Problem, logits: Tensor, index: Tensor, sure: float) -> Tensor:
+    """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all.
+
+    Pairs are similar above a logit of `sure` and dissimilar up to 0; those in between are left out.
+    """
     assert problem.pairs is not None
-    own = share(len(index)).rows
-    similar = (problem.pairs.logits(index[own], index) > 0).to(logits)
+    pairs = problem.pairs.logits(index[share(len(index)).rows], index).to(logits)
+    similar = (pairs > 0).to(logits).masked_fill_((pairs > 0) & (pairs <= sure), torch.nan)
     return LOSSES[problem.config.loss](logits, similar, problem.config.sigma)
 
 
