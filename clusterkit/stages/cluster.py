@@ -57,8 +57,9 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     fields = data.to_header()
     if config.k == "known":
         log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
-    estimates, made = read_estimates(config, context, given)
-    inputs = {**given.inputs, **made}
+    g, start = read_start(config, given)
+    estimates, counted = read_estimates(config, context, given)
+    inputs = {**given.inputs, **start, **counted}
     ks = {subset.name: number_of_clusters(config.k, subset, data.name, estimates) for subset in data.subsets}
     sources = {subset.name: given.source(subset, config) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
@@ -69,7 +70,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         pairs = None if source is None else constrain(source, subset.ids, constraints)
         problem = Problem(
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
-            states.file(subset.name), key, context.resume, given.g, given.bn,
+            states.file(subset.name), key, context.resume, g, given.bn,
         )  # fmt: skip
         results[subset.name] = METHODS[config.method](problem)
         found = len(set(results[subset.name].cluster.tolist()))
@@ -125,16 +126,12 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
 
 @dataclass(frozen=True)
 class Given:
-    """The pair information of a run: that of a file, by subset, or the labels (`groups` None).
-
-    `g` is the network that predicted it, where the method starts from it.
-    """
+    """The pair information of a run: that of a file, by subset, or the labels (`groups` None)."""
 
     header: Header | None
     path: Path | None
     groups: dict[str, dict[str, Array]] | None
     inputs: dict[str, str]
-    g: SimilarityNet | None = None
 
     @property
     def bn(self) -> BatchNorm:
@@ -167,14 +164,24 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     if path.parent == context.workdir:
         check_made_from(header, path, "g", context.path("g.safetensors"))
     inputs["pairs"] = sha256(path)
-    if config.method is not Method.CCN or config.backbone is not None:
-        return Given(header, path, groups, inputs)
-    g_path = path.with_name("g.safetensors")
-    if not (g_path.exists() and sha256(g_path) == header.inputs.get("g")):
+    return Given(header, path, groups, inputs)
+
+
+def read_start(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | None, dict[str, str]]:
+    """Return the G that predicted the pairs, where the network is to start from it, and its hash as an input.
+
+    Raises InputError where it is not beside them.
+    """
+    if config.method is not Method.CCN or config.backbone is not None or given.header is None:
+        return None, {}
+    assert given.path is not None
+    path = given.path.with_name("g.safetensors")
+    if not (path.exists() and sha256(path) == given.header.inputs.get("g")):
         raise InputError(
-            f"{path}: the g.safetensors that predicted it is not beside it; put it there, or name a --backbone to train"
+            f"{given.path}: the g.safetensors that predicted it is not beside it; put it there, or name a --backbone "
+            "to train"
         )
-    return Given(header, path, groups, {**inputs, "g": header.inputs["g"]}, read_g(g_path)[1])
+    return read_g(path)[1], {"g": given.header.inputs["g"]}
 
 
 def load_for(config: ClusterConfig, context: Context, given: Given) -> Dataset:
