@@ -13,7 +13,7 @@ LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     g = TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, epochs=1)
     monkeypatch.setattr(omniglot, "G", g)
-    cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", epochs=1)
+    cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
 
