@@ -6,12 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clusterkit.artifacts.assignments import read_assignments
-from clusterkit.artifacts.files import atomic
 from clusterkit.config import Context
 from clusterkit.datasets.base import Subset
-from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.metrics.clustering import contingency
+from clusterkit.report.panels import write_panels
 
 PAIRS, COLUMNS = 4, 12
 GAP = 2
@@ -19,27 +17,10 @@ GAP = 2
 
 def write_confusions(context: Context, assignments: Path, subsets: list[str], output: Path) -> Path:
     """Draw the most confused pairs of classes of some labelled subsets, a row of images a class, and write a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    header, found = read_assignments(assignments)
-    form = header.dataset
-    data = load_dataset(
-        form["name"], context.data, offline=context.offline, size=form["size"], channels=form["channels"]
-    )
-    shown = {subset.name: subset for subset in data.subsets}
-    figure, axes = plt.subplots(1, len(subsets), figsize=(5 * len(subsets), 4.4), squeeze=False)
-    for axis, name in zip(axes[0], subsets, strict=True):
-        axis.imshow(confusions(shown[name], found[name].cluster), cmap="gray", interpolation="nearest")
-        axis.set_title(f"{name}: classes confused, two by two")
-        axis.axis("off")
-    figure.tight_layout()
-    with atomic(output) as temporary:
-        figure.savefig(temporary, format="png", dpi=80, metadata={"Software": None})
-    plt.close(figure)
-    return output
+    return write_panels(
+        context, assignments, output, lambda subset, found: confusions(subset, found.cluster),
+        "classes confused, two by two", 4.4, lambda names: subsets,
+    )  # fmt: skip
 
 
 def confusions(subset: Subset, clusters: NDArray[np.integer]) -> NDArray[np.uint8]:
