@@ -11,7 +11,7 @@ from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
-from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method
+from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, describe
@@ -113,6 +113,8 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
             raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
         if config.init is Init.G and config.backbone != ClusterConfig.backbone:
             raise UsageError("--backbone: --init g takes G's; leave one of them out")
+        if config.init is Init.G and config.precision is Precision.BF16:
+            raise UsageError("--precision bf16: --init g trains no backbone; leave it out")
         if config.init is Init.G and config.pairs == "labels":
             raise UsageError("--init g: no G predicted --pairs labels; leave it out")
         return

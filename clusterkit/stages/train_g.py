@@ -60,13 +60,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     held = held_out_classes(present, context.seed)
     training = labels.masked_fill(torch.isin(labels, held), -1)
 
-    mean, std = mean_and_std(everything)
-    torch.manual_seed(derive_seed(context.seed, "train-g"))
-    architecture = Architecture(config.backbone, data.shape, mean, std, config.hidden)
-    network = SimilarityNet(architecture)
-    if config.pretrained:
-        load_pretrained(network.backbone, config.backbone, offline=context.offline)
-    network.to(device)
+    network = new_network(config, context, data.shape, everything).to(device)
     items, known = everything.to(device), labels.to(device)
     batch = config.classes_per_batch * config.images_per_class
     steps = max(1, int((training >= 0).sum()) // batch)
@@ -104,7 +98,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
 
     scores = held_out_scores(network, everything, labels, held, device)
     extra = {
-        "network": architecture.to_header(),
+        "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": scores,
         "history": history,
@@ -114,6 +108,16 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         write_checkpoint(output, header, network.state_dict())
     states.remove()
     return TrainGResult(output, scores)
+
+
+def new_network(config: TrainGConfig, context: Context, shape: tuple[int, ...], everything: Subset) -> SimilarityNet:
+    """Return an untrained G for items of a shape, which standardises by the numbers of all of A."""
+    mean, std = mean_and_std(everything)
+    torch.manual_seed(derive_seed(context.seed, "train-g"))
+    network = SimilarityNet(Architecture(config.backbone, shape, mean, std, config.hidden))
+    if config.pretrained:
+        load_pretrained(network.backbone, config.backbone, offline=context.offline)
+    return network
 
 
 def checked_labels(data: Dataset) -> Tensor:
