@@ -21,6 +21,7 @@ class Kind(StrEnum):
 
 class Backbone(StrEnum):
     CONV4 = "conv4"
+    CONV4_FINE = "conv4-fine"
     VGGS = "vggs"
     SPN = "spn"
     LENET = "lenet"
@@ -70,13 +71,6 @@ class Loss(StrEnum):
         return known[name]
 
 
-class Init(StrEnum):
-    """What a clustering network starts from: random weights, or G's backbone, which stays as it is."""
-
-    RANDOM = "random"
-    G = "g"
-
-
 class Method(StrEnum):
     CCN = "ccn"
     KMEANS = "kmeans"
@@ -119,13 +113,13 @@ class Context:
 @dataclass(frozen=True)
 class TrainGConfig:
     dataset: str
-    backbone: Backbone = Backbone.CONV4
+    backbone: Backbone = Backbone.CONV4_FINE
     hidden: int = 512
     size: int | None = None
-    epochs: int = 16
+    epochs: int = 40
     classes_per_batch: int = 20
     images_per_class: int = 5
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     pretrained: bool = False
     precision: Precision = Precision.FP32
 
@@ -147,8 +141,7 @@ class ClusterConfig:
     sigma: float = 2.0
     pairs: str = "pairs.h5"
     constraints: Path | None = None
-    init: Init = Init.RANDOM
-    backbone: Backbone = Backbone.CONV4
+    backbone: Backbone | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 1e-3

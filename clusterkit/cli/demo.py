@@ -12,8 +12,8 @@ from clusterkit.config import ClusterConfig, EstimateKConfig, EvaluateConfig, Pr
 
 EXAMPLE = "Example: clusterkit demo"
 
-TRAIN_G = TrainGConfig("glyphs_bg", epochs=10)
-CLUSTER = ClusterConfig(epochs=30)
+TRAIN_G = TrainGConfig("glyphs_bg", epochs=20)
+CLUSTER = ClusterConfig()
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def demo(common: Common) -> None:
     predict_pairs.run(PredictPairsConfig("glyphs_eval"), context)
     narrate(
         "3. Sort each alphabet into at most 100 clusters that agree with those answers.",
-        f"cluster --k {CLUSTER.k} --loss {CLUSTER.loss} --epochs {CLUSTER.epochs}",
+        f"cluster --k {CLUSTER.k} --loss {CLUSTER.loss}",
     )
     cluster.run(CLUSTER, context)
     narrate("4. How many characters are there? Nobody has said.", "estimate-k")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.augment import augment
+from clusterkit.config import Backbone, Loss
 from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share
 from clusterkit.losses import LOSSES
@@ -21,11 +22,11 @@ from clusterkit.training import Plan, batches_of, fit
 log = logging.getLogger("clusterkit")
 
 HIDDEN = 512
-DROPOUT = 0.5
+DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
 """Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
-SURE = 2.0
-"""From which logit of G on a pair is similar for a network on its features. A wrong similar pair merges two clusters,
-while one that is left out is made up for by the others of its cluster."""
+SURE = {Loss.CCL: 2.0, Loss.KCL: 0.0}
+"""From which logit of G on a pair is similar for a network on its features. With CCL a wrong similar pair merges two
+clusters, while one that is left out is made up for by the others of its cluster; KCL rather splits them."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
 BATCHES = 200
@@ -43,14 +44,15 @@ def ccn(problem: Problem) -> Clustering:
 
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
     several augmented views; without a G it is of the backbone configured and trained from random weights. Pairs were
-    predicted once, on clean images, and are binarised at probability one half; on G's features those that G is not sure
-    are similar are left out. Cost: some 16 N images through G's backbone, or epochs times N through a network and back.
+    predicted once, on clean images, and are binarised at probability one half; on G's features CCL leaves out those
+    that G is not sure are similar. Cost: some 16 N images through G's backbone, or epochs times N through a network and back.
     """
     assert problem.pairs is not None
     pairs = problem.pairs.to(problem.device)
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
     if problem.g is None:
         return _from_random_weights(problem)
+    dropout, sure = DROPOUT[problem.config.loss], SURE[problem.config.loss]
     g = on_target(problem.g, problem.subset, problem.bn, problem.device)
     network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k))
     network.backbone.load_state_dict(g.backbone.state_dict())
@@ -65,9 +67,9 @@ def ccn(problem: Problem) -> Clustering:
         own = share(len(index)).rows
         *hidden, outputs = network.head
         # Drawn for the whole batch, of which each of several processes has a part.
-        kept = torch.rand(len(index), HIDDEN, generator=generator) >= DROPOUT
-        seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - DROPOUT)
-        return {"loss": _loss(problem, outputs(seen), index, SURE)}
+        kept = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
+        seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - dropout)
+        return {"loss": _loss(problem, outputs(seen), index, sure)}
 
     fit(network.head, batches, step, _plan(problem, sampler, max(1, round(BATCHES / sampler.steps))))
     return _assigned(problem, network)
@@ -76,8 +78,8 @@ def ccn(problem: Problem) -> Clustering:
 def _from_random_weights(problem: Problem) -> Clustering:
     subset = problem.subset
     mean, std = mean_and_std(subset)
-    architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
-    network = _network(problem, architecture)
+    backbone = problem.config.backbone or Backbone.CONV4
+    network = _network(problem, Architecture(backbone, problem.shape, mean, std, HIDDEN, problem.k))
     sampler = _sampler(problem, BATCH)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ def test_vectors_are_for_the_mlp() -> None:
             build_backbone(name, (5,))
 
 
-@pytest.mark.parametrize("name", ["conv4", "vggs", "spn", "lenet", "vgg8", "vgg11", "vgg16"])
+@pytest.mark.parametrize("name", ["conv4", "conv4-fine", "vggs", "spn", "lenet", "vgg8", "vgg11", "vgg16"])
 def test_images_that_are_too_small_are_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError, match="8x8"):
         build_backbone(Backbone(name), (1, 8, 8))

@@ -15,7 +15,8 @@ from clusterkit.errors import InputError, UsageError
 
 EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
-G, CLUSTER = TrainGConfig("omniglot_bg"), ClusterConfig("omniglot_eval")
+G, CLUSTER = TrainGConfig("omniglot_bg", epochs=100), ClusterConfig("omniglot_eval")
+QUICK = TrainGConfig.epochs
 DIGITS = "mnist_test"
 LOSSES, KS = ["ccl", "kcl"], [CLUSTER.k, "auto", "known"]
 SEEDS = 3
@@ -31,6 +32,7 @@ def omniglot(
     loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
     k: Annotated[list[str], typer.Option(help="Outputs, auto, or known (an oracle); may be repeated.")] = KS,
     seeds: Annotated[int, typer.Option(min=1, help="How often each clustering is repeated.")] = SEEDS,
+    quick: Annotated[bool, typer.Option("--quick", help=f"Train G for {QUICK} epochs instead of {G.epochs}.")] = False,
     resume: Resume = False,
 ) -> None:
     """The characters of twenty unseen alphabets: L2C, tables 1 and 5 to 7, and CCL, table 4.
@@ -43,13 +45,15 @@ def omniglot(
     from clusterkit.report.confusions import write_confusions
     from clusterkit.stages import cluster
 
+    if quick and g is not None:
+        raise UsageError("--quick: no G is trained with --g; leave one of them out")
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
     configs = [replace(CLUSTER, k=number, loss=name) for number in dict.fromkeys(k) for name in losses]
     for config in configs:
         cluster.check_flags(config, common.context)
     context = runs.inside(common.context, "omniglot")
     if g is None:
-        runs.train_g(G, context)
+        runs.train_g(replace(G, epochs=QUICK) if quick else G, context)
     else:
         take(g, context)
     pairs = runs.predict_pairs(PredictPairsConfig(CLUSTER.dataset), context)
