@@ -10,13 +10,10 @@ from clusterkit.config import Kind
 from clusterkit.device import send
 from clusterkit.distributed import Share
 
-ROTATION = 15.0
-SCALE = 0.2
-ASPECT = 0.12
-SHEAR = 0.25
-SHIFT = 0.12
-BENDING, BENDS = 0.06, 5
-"""Standard deviation of the shifts, where half an image is 1, at a square of this many points."""
+ROTATION = 12.0
+SCALE = 0.15
+SHEAR = 0.15
+SHIFT = 0.1
 PHOTO_SHIFT = 0.125
 
 
@@ -28,8 +25,8 @@ def to_float(items: Tensor) -> Tensor:
 def augment(items: Tensor, kind: Kind, generator: torch.Generator, share: Share | None = None) -> Tensor:
     """Return a random variation of each item: float (B, C, H, W) in 0..1, or vectors (B, D), which stay as they are.
 
-    Characters are rotated, scaled, sheared, shifted and bent a little; photos are shifted and mirrored. Items that are
-    a share of a batch are varied as they would be in the whole of it.
+    Characters are rotated, scaled, sheared and shifted a little; photos are shifted and mirrored. Items that are a
+    share of a batch are varied as they would be in the whole of it.
     """
     if kind is Kind.VECTORS:
         return items
@@ -46,16 +43,11 @@ def augment(items: Tensor, kind: Kind, generator: torch.Generator, share: Share 
         ]
     else:
         angle = uniform(ROTATION) * math.pi / 180
-        scale, aspect = 1 + uniform(SCALE), 1 + uniform(ASPECT)
+        scale, aspect = 1 + uniform(SCALE), 1 + uniform(SCALE / 2)
         cos, sin = angle.cos() * scale, angle.sin() * scale
         rows = [[cos * aspect, uniform(SHEAR) - sin, uniform(SHIFT)], [sin, cos / aspect, uniform(SHIFT)]]
     matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = F.affine_grid(send(matrix, items.device), list(items.shape), align_corners=False)
-    if kind is Kind.CHARACTERS:
-        shifts = torch.randn(share.total, 2, BENDS, BENDS, generator=generator)[share.rows] * BENDING
-        # Smooth between the points, as a hand is.
-        bent = F.interpolate(send(shifts, items.device), size=items.shape[2:], mode="bicubic", align_corners=True)
-        grid = grid + bent.permute(0, 2, 3, 1)
     padding = "reflection" if kind is Kind.PHOTOS else "zeros"
     return F.grid_sample(items, grid, padding_mode=padding, align_corners=False)
 

@@ -71,6 +71,13 @@ class Loss(StrEnum):
         return known[name]
 
 
+class Init(StrEnum):
+    """What a clustering network starts from: random weights, or G's backbone, which stays as it is."""
+
+    RANDOM = "random"
+    G = "g"
+
+
 class Method(StrEnum):
     CCN = "ccn"
     KMEANS = "kmeans"
@@ -113,13 +120,13 @@ class Context:
 @dataclass(frozen=True)
 class TrainGConfig:
     dataset: str
-    backbone: Backbone = Backbone.CONV4_FINE
+    backbone: Backbone = Backbone.CONV4
     hidden: int = 512
     size: int | None = None
-    epochs: int = 40
+    epochs: int = 16
     classes_per_batch: int = 20
     images_per_class: int = 5
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     pretrained: bool = False
     precision: Precision = Precision.FP32
 
@@ -141,7 +148,8 @@ class ClusterConfig:
     sigma: float = 2.0
     pairs: str = "pairs.h5"
     constraints: Path | None = None
-    backbone: Backbone | None = None
+    init: Init = Init.RANDOM
+    backbone: Backbone = Backbone.CONV4
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 1e-3

@@ -65,7 +65,7 @@ LINES = [
     f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 1 --backbone mlp --target-batch 9",
     f"{TRAIN_G} --workdir kcl",
     f"predict-pairs glyphs_eval{SOME} --workdir kcl",
-    f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --batch-size 25 --workdir kcl",
+    f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --init g --batch-size 25 --workdir kcl",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way."""
 

@@ -8,7 +8,7 @@ import typer
 from clusterkit import console
 from clusterkit.cli.chain import ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Precise, Resume, with_common
-from clusterkit.config import Backbone, ClusterConfig, Loss, Method
+from clusterkit.config import Backbone, ClusterConfig, Init, Loss, Method
 
 EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
 
@@ -38,10 +38,13 @@ def cluster(
         str, typer.Option(help="A pairs file, or labels: the true pairs, for supervised studies.")
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
-    backbone: Annotated[
-        Backbone | None,
-        typer.Option(help="Train this network from random weights [default: start from G's, which stays as it is]."),
-    ] = ClusterConfig.backbone,
+    init: Annotated[
+        Init,
+        typer.Option(
+            help="Train a whole network from random weights, or a head on the features of G, which is quicker."
+        ),
+    ] = ClusterConfig.init,
+    backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -49,7 +52,7 @@ def cluster(
         ),
     ] = ClusterConfig.epochs,
     batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Images in a batch [default: 200, and 100 with a --backbone].")
+        int | None, typer.Option(min=2, help="Images in a batch [default: 100, and 200 with --init g].")
     ] = ClusterConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
     precision: Precise = ClusterConfig.precision,
@@ -70,6 +73,7 @@ def cluster(
         sigma,
         pairs,
         constraints,
+        init,
         backbone,
         epochs,
         batch_size,

@@ -8,12 +8,20 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
-from clusterkit.config import ClusterConfig, EstimateKConfig, EvaluateConfig, PredictPairsConfig, TrainGConfig
+from clusterkit.config import (
+    Backbone,
+    ClusterConfig,
+    EstimateKConfig,
+    EvaluateConfig,
+    Init,
+    PredictPairsConfig,
+    TrainGConfig,
+)
 
 EXAMPLE = "Example: clusterkit demo"
 
-TRAIN_G = TrainGConfig("glyphs_bg", epochs=20)
-CLUSTER = ClusterConfig()
+TRAIN_G = TrainGConfig("glyphs_bg", Backbone.CONV4_FINE, epochs=20, learning_rate=3e-3)
+CLUSTER = ClusterConfig(init=Init.G)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,14 +47,15 @@ def demo(common: Common) -> None:
 
     narrate(
         "1. Learn from 240 labelled characters what makes two drawings the same character.",
-        f"train-g {TRAIN_G.dataset} --epochs {TRAIN_G.epochs}",
+        f"train-g {TRAIN_G.dataset} --backbone {TRAIN_G.backbone} --epochs {TRAIN_G.epochs} "
+        f"--learning-rate {TRAIN_G.learning_rate}",
     )
     learned = train_g.run(TRAIN_G, context)
     narrate("2. Ask it about every pair of drawings from three other alphabets.", "predict-pairs glyphs_eval")
     predict_pairs.run(PredictPairsConfig("glyphs_eval"), context)
     narrate(
         "3. Sort each alphabet into at most 100 clusters that agree with those answers.",
-        f"cluster --k {CLUSTER.k} --loss {CLUSTER.loss}",
+        f"cluster --k {CLUSTER.k} --loss {CLUSTER.loss} --init {CLUSTER.init}",
     )
     cluster.run(CLUSTER, context)
     narrate("4. How many characters are there? Nobody has said.", "estimate-k")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.augment import augment
-from clusterkit.config import Backbone, Loss
+from clusterkit.config import Loss
 from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share
 from clusterkit.losses import LOSSES
@@ -79,8 +79,8 @@ def ccn(problem: Problem) -> Clustering:
 def _from_random_weights(problem: Problem) -> Clustering:
     subset = problem.subset
     mean, std = mean_and_std(subset)
-    backbone = problem.config.backbone or Backbone.CONV4
-    network = _network(problem, Architecture(backbone, problem.shape, mean, std, HIDDEN, problem.k))
+    architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
+    network = _network(problem, architecture)
     sampler = _sampler(problem, BATCH)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:

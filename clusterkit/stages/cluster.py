@@ -11,7 +11,7 @@ from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
-from clusterkit.config import BatchNorm, ClusterConfig, Context, Loss, Method, Precision
+from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, describe
@@ -96,7 +96,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     return ClusterResult(path, data.name, counts, ccn_path if networks else None)
 
 
-CCN_ONLY = ("loss", "sigma", "backbone", "epochs", "batch_size", "learning_rate", "precision")
+CCN_ONLY = ("loss", "sigma", "init", "backbone", "epochs", "batch_size", "learning_rate", "precision")
 
 
 def check_flags(config: ClusterConfig, context: Context) -> None:
@@ -111,10 +111,12 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
     if config.method is Method.CCN:
         if config.loss is not Loss.KCL and config.sigma != ClusterConfig.sigma:
             raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
-        if config.precision is Precision.BF16 and config.backbone is None and config.pairs != "labels":
-            raise UsageError(
-                "--precision bf16: G's backbone is not trained; leave it out, or name a --backbone to train"
-            )
+        if config.init is Init.G and config.backbone != ClusterConfig.backbone:
+            raise UsageError("--backbone: --init g takes G's; leave one of them out")
+        if config.init is Init.G and config.precision is Precision.BF16:
+            raise UsageError("--precision bf16: --init g trains no backbone; leave it out")
+        if config.init is Init.G and config.pairs == "labels":
+            raise UsageError("--init g: no G predicted --pairs labels; leave it out")
         return
     for name in CCN_ONLY:
         if getattr(config, name) != getattr(ClusterConfig, name):
@@ -176,14 +178,13 @@ def read_start(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | Non
 
     Raises InputError where it is not beside them.
     """
-    if config.method is not Method.CCN or config.backbone is not None or given.header is None:
+    if config.init is not Init.G or given.header is None:
         return None, {}
     assert given.path is not None
     path = given.path.with_name("g.safetensors")
     if not (path.exists() and sha256(path) == given.header.inputs.get("g")):
         raise InputError(
-            f"{given.path}: the g.safetensors that predicted it is not beside it; put it there, or name a --backbone "
-            "to train"
+            f"{given.path}: the g.safetensors that predicted it is not beside it; put it there, or leave out --init g"
         )
     return read_g(path)[1], {"g": given.header.inputs["g"]}
 

@@ -1,7 +1,6 @@
 """train-g: from a labelled set A to the similarity network G (L2C, section 4.1)."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +70,10 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         log.info("train-g: batches of %d classes, all there are to train on", sampler.classes)
     turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED
 
-    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        for number, (index, x) in enumerate(batches_of(items, sampler, generator, device)):
-            # The characters of one alphabet are turned together: upright, they are the hardest to tell apart.
-            runs = 1 if sampler.within(number) else sampler.classes
-            yield index, quarter_turns(x, runs, generator, share(len(index))) if turned else x
-
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
         own = share(len(index))
+        x = quarter_turns(x, sampler.classes, generator, own) if turned else x
         target = known[index]
         similar = (target[own.rows, None] == target[None]).to(x)
         logits = network(augment(x, data.kind, generator, own))
@@ -100,7 +94,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         context.resume,
         config.precision,
     )
-    history = fit(network, batches, step, plan)
+    history = fit(network, lambda generator: batches_of(items, sampler, generator, device), step, plan)
 
     scores = held_out_scores(network, everything, labels, held, device)
     extra = {

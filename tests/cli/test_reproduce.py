@@ -13,8 +13,7 @@ LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     g = TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, epochs=1)
     monkeypatch.setattr(omniglot, "G", g)
-    monkeypatch.setattr(omniglot, "QUICK", 2)
-    cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", epochs=1)
+    cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
 
@@ -45,13 +44,13 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     assert again.err.count("$ clusterkit cluster") == 1
 
     g = folder / "g.safetensors"
-    other = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --g {g} --workdir other")
+    other = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --quick --g {g} --workdir other")
     assert other.code == 0, other.err
     assert "train-g" not in other.err
     assert "| CCN, KCL | 30 | " in other.out
+    assert "--init g" in other.err
     assert (tmp_path / "other" / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()
-    other = cli("reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 8 --quick --resume --workdir other")
-    assert "train-g: epoch 2/2" in other.err
+    other = cli("reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 8 --resume --workdir other")
     assert other.err.count("$ clusterkit train-g") == 1, "its G is of another seed"
 
 
@@ -62,7 +61,6 @@ def test_bad_words(cli, tmp_path):
         ("--loss hinge", 2, "--loss hinge"),
         ("--k 1 --seeds 1", 2, "--k 1"),
         ("--seeds 0", 2, "--seeds"),
-        ("--g nowhere.safetensors --quick", 2, "--quick"),
         ("--g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
     ):
         done = cli(f"reproduce omniglot {line}")

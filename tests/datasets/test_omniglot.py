@@ -21,7 +21,7 @@ def test_alphabets_are_subsets_and_ink_is_bright(tmp_path):
     assert found.union().images.max() == 0
     tengwar = load_dataset("omniglot_eval/Tengwar", tmp_path, offline=True, channels=3)
     assert tengwar.union().ids.tolist() == [2, 3, 4, 5]
-    assert (tengwar.shape, tengwar.kind) == ((3, 64, 64), Kind.CHARACTERS)
+    assert (tengwar.shape, tengwar.kind) == ((3, 32, 32), Kind.CHARACTERS)
 
 
 def test_an_empty_tree_is_refused(tmp_path):

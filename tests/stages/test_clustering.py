@@ -155,7 +155,7 @@ def test_no_true_label_is_in_the_files(points, cli):
 
 
 def test_ccn_starts_from_the_backbone_of_g(points, cli):
-    done = cli("cluster --k 10")
+    done = cli("cluster --k 10 --init g")
     assert done.code == 0, done.err
     assert scores(cli)["acc"] > 0.99
     made = header_of(points / "assignments.h5")
@@ -174,11 +174,11 @@ def test_ccn_wants_the_g_of_its_pairs(points, cli, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
     (points / "pairs.h5").rename(alone / "pairs.h5")
-    for line in ("cluster --k 10 --pairs alone/pairs.h5", "cluster --k 10 --workdir alone"):
+    for line in ("cluster --k 10 --init g --pairs alone/pairs.h5", "cluster --k 10 --init g --workdir alone"):
         done = cli(line)
         assert (done.code, done.out) == (3, "")
         assert "pairs.h5: the g.safetensors that predicted it is not beside it" in done.err
     assert cli("cluster --k 10 --pairs alone/pairs.h5 --backbone mlp --epochs 1").code == 0
     # In a folder of its own, with G beside its pairs and another work folder for what comes out.
     (points / "g.safetensors").rename(alone / "g.safetensors")
-    assert cli("cluster --k 10 --pairs alone/pairs.h5 --epochs 1 --workdir elsewhere").code == 0
+    assert cli("cluster --k 10 --init g --pairs alone/pairs.h5 --epochs 1 --workdir elsewhere").code == 0

@@ -47,7 +47,8 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     if config.k == "auto":
         inputs["k"] = context.path(stage.ESTIMATES)
     if not kept(path, config, context, **inputs):
-        announce(f"cluster {config.dataset} --k {config.k} --loss {config.loss} --pairs {config.pairs}", context)
+        asked = f"--k {config.k} --loss {config.loss} --pairs {config.pairs} --init {config.init}"
+        announce(f"cluster {config.dataset} {asked}", context)
         stage.run(config, context)
     return path
 
