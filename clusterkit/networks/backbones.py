@@ -57,8 +57,8 @@ def four_convolutions(shape: tuple[int, ...], *widths: int) -> Features:
 def fine_convolutions(shape: tuple[int, ...]) -> Features:
     """Four convolutions of 32, 32, 64 and 128, the first of 5x5, each with 2x2 pooling.
 
-    From 64 pixels a side on, the first has stride 2: as many values as of images of 32, of drawings twice as fine. On
-    Omniglot it learns as much in a step as conv4 does, in less than half the time.
+    From 64 pixels a side on, the first has stride 2: as many values as of images of 32, of drawings twice as fine.
+    Early in a training on Omniglot it learns as much in a step as conv4 does, in less than half the time.
     """
     stride = 2 if min(shape[1:]) >= 64 else 1
     stem = [nn.Conv2d(shape[0], 32, 5, stride, 2, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(32)]

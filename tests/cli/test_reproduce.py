@@ -49,6 +49,8 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     assert "train-g" not in other.err
     assert "| CCN, KCL | 30 | " in other.out
     assert "--init g" in other.err
+    assert "head on the features of G (`--quick`)" in other.out
+    assert "--quick" not in tables
     assert (tmp_path / "other" / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()
     other = cli("reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 8 --resume --workdir other")
     assert other.err.count("$ clusterkit train-g") == 1, "its G is of another seed"

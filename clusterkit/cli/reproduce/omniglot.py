@@ -75,7 +75,7 @@ def omniglot(
 def run(config: ClusterConfig, context: Context, seed: int) -> dict[str, Any]:
     """Cluster all alphabets in a folder of their own; return the scores and, where K is not known, the estimates."""
     inner = runs.inside(context, f"{config.loss}-k{config.k}-seed{seed}", seed)
-    found: dict[str, Any] = {"method": f"CCN, {config.loss.upper()}", "k": config.k, "seed": seed}
+    found: dict[str, Any] = {"method": f"CCN, {config.loss.upper()}", "k": config.k, "seed": seed, "init": config.init}
     if config.k == "auto":
         counted = runs.inside(context, f"{config.loss}-k{CLUSTER.k}-seed{seed}", seed)
         found["estimates"] = runs.estimate_k(replace(config, k=CLUSTER.k), counted, inner)
