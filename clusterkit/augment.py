@@ -15,6 +15,8 @@ SCALE = 0.15
 SHEAR = 0.15
 SHIFT = 0.1
 PHOTO_SHIFT = 0.125
+TURNED_FROM = 100
+"""From how many classes on a batch's characters are turned: among few, a turned 6 is a 9."""
 
 
 def to_float(items: Tensor) -> Tensor:

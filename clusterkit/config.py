@@ -117,6 +117,10 @@ class Context:
         return inside if bare and (inside.exists() or not given.exists()) else given
 
 
+G_FILE = "g.safetensors"
+"""The G that is used where no other is named."""
+
+
 @dataclass(frozen=True)
 class TrainGConfig:
     dataset: str
@@ -132,8 +136,18 @@ class TrainGConfig:
 
 
 @dataclass(frozen=True)
+class SelfTrainConfig:
+    dataset: str | None = None
+    g: str = G_FILE
+    rounds: int = 7
+    learning_rate: float = 2e-3
+    precision: Precision = Precision.FP32
+
+
+@dataclass(frozen=True)
 class PredictPairsConfig:
     dataset: str | None = None
+    g: str = G_FILE
     bn: BatchNorm = BatchNorm.TARGET
     form: Form = Form.AUTO
     automatic: bool = False

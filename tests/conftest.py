@@ -61,7 +61,7 @@ def points_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder with every artifact, of points in the plane."""
     return run_all(
         tmp_path_factory.mktemp("made") / "points",
-        "train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 4",
+        "train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 30 --learning-rate 0.01",
         "predict-pairs synthetic:blobs",
         "cluster --k 10 --epochs 8 --backbone mlp",
         "estimate-k",

@@ -9,6 +9,7 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical, maker
+from clusterkit.config import G_FILE
 from clusterkit.errors import InputError
 
 
@@ -24,6 +25,11 @@ def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
         raise InputError(f"{made}: was made from another {path.name} than {path}; run: {again(header)}")
 
 
+def g_of(header: Header, made: Path) -> Path:
+    """Return where the G is that an artifact was made from: beside it, under the name by which it was given."""
+    return made.with_name(header.config.get("g", G_FILE))
+
+
 def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> None:
     """Raise InputError where an artifact was made from other data than the set that was read."""
     if header.dataset.get("fingerprint") == fingerprint:
@@ -37,6 +43,8 @@ def again(header: Header, dataset: str | None = None) -> str:
     """Return the command that makes an artifact again, or makes it of another data set."""
     if header.stage == "adapt":
         return maker("adapted")
+    if header.stage == "self-train":
+        dataset = header.config["dataset"]
     return f"clusterkit {header.stage} {shlex.quote(dataset or header.dataset.get('name', 'DATASET'))}"
 
 

@@ -14,6 +14,7 @@ from clusterkit.cli import (
     inspect,
     predict_pairs,
     reproduce,
+    self_train,
     train_g,
 )
 
@@ -44,6 +45,7 @@ def root(
 
 COMMANDS = (
     train_g,
+    self_train,
     predict_pairs,
     cluster,
     estimate_k,

@@ -20,6 +20,7 @@ def predict_pairs(
     dataset: Annotated[
         str | None, typer.Argument(help="The unlabelled set T [default: the target of G's set].")
     ] = None,
+    g: Annotated[str, typer.Option(help="The G to ask: that of train-g, or of self-train.")] = PredictPairsConfig.g,
     bn: Annotated[
         BatchNorm, typer.Option(help="Whose statistics G's batch normalisation uses.")
     ] = PredictPairsConfig.bn,
@@ -31,6 +32,6 @@ def predict_pairs(
     """Let G say of every pair of a set whether it is similar; write pairs.h5."""
     from clusterkit.stages import predict_pairs as stage
 
-    done = stage.run(PredictPairsConfig(dataset, bn, form), common.context)
+    done = stage.run(PredictPairsConfig(dataset, g, bn, form), common.context)
     fields = {"artifact": str(done.artifact), "dataset": done.dataset, "health": done.health}
     console.result([str(done.artifact)], fields, common.as_json)

@@ -30,11 +30,24 @@ def linkage_count(probability: Matrix, smallest: float = 2) -> int:
     `probability` (N, N). Groups of fewer than `smallest` items, single drawings that G takes to be like nothing else,
     do not count.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
+    groups = cut(linkage_tree(probability), 0.5)
+    return max(1, int((np.bincount(groups) >= smallest).sum()))
+
+
+def linkage_tree(probability: Matrix) -> Matrix:
+    """Return SciPy's tree (N - 1, 4) of average linkage of `probability` (N, N). Cost: N^2 time and memory."""
+    from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
     distance = 1 - (probability + probability.T) / 2
     np.fill_diagonal(distance, 0)
-    groups = fcluster(linkage(squareform(distance, checks=False), "average"), 0.5, "distance")
-    sizes = np.bincount(groups)
-    return max(1, int((sizes >= smallest).sum()))
+    tree: Matrix = linkage(squareform(distance, checks=False), "average")
+    return tree
+
+
+def cut(tree: Matrix, level: float) -> NDArray[np.int64]:
+    """Return the group of each item (N,), from 0, when no groups of a mean probability of at least `level` are left."""
+    from scipy.cluster.hierarchy import fcluster
+
+    groups: NDArray[np.int64] = fcluster(tree, 1 - level, "distance").astype(np.int64) - 1
+    return groups

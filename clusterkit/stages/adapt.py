@@ -14,7 +14,7 @@ from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
+from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
 from clusterkit.augment import augment
 from clusterkit.config import AdaptConfig, AdaptMethod, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
@@ -169,7 +169,7 @@ def read_target_pairs(
     path = context.find(config.pairs)
     header, groups = read_hdf5(path, "pairs")
     if path.parent == context.workdir:
-        check_made_from(header, path, "g", context.path("g.safetensors"))
+        check_made_from(header, path, "g", g_of(header, path))
     [subset] = target.subsets
     group = groups.get(subset.name)
     if group is None or group["id"].tolist() != subset.ids.tolist():

@@ -10,7 +10,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
-from clusterkit.artifacts.lineage import check_dataset, check_made_from, run_key
+from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
 from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
@@ -168,7 +168,7 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     path = context.find(config.pairs)
     header, groups = read_hdf5(path, "pairs")
     if path.parent == context.workdir:
-        check_made_from(header, path, "g", context.path("g.safetensors"))
+        check_made_from(header, path, "g", g_of(header, path))
     inputs["pairs"] = sha256(path)
     return Given(header, path, groups, inputs)
 
@@ -181,10 +181,10 @@ def read_start(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | Non
     if config.init is not Init.G or given.header is None:
         return None, {}
     assert given.path is not None
-    path = given.path.with_name("g.safetensors")
+    path = g_of(given.header, given.path)
     if not (path.exists() and sha256(path) == given.header.inputs.get("g")):
         raise InputError(
-            f"{given.path}: the g.safetensors that predicted it is not beside it; put it there, or leave out --init g"
+            f"{given.path}: the {path.name} that predicted it is not beside it; put it there, or leave out --init g"
         )
     return read_g(path)[1], {"g": given.header.inputs["g"]}
 

@@ -11,7 +11,7 @@ import torch
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import run_key
+from clusterkit.artifacts.lineage import check_made_from, g_of, run_key
 from clusterkit.config import Context, PredictPairsConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
@@ -45,8 +45,10 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     Without a data set in the configuration it is the target of the one that G was trained on.
     """
     device = choose_device(context.device)
-    g_path = context.path("g.safetensors")
+    g_path = context.find(config.g)
     g_header, network = read_g(g_path)
+    if g_path.parent == context.workdir:
+        check_made_from(g_header, g_path, "g", g_of(g_header, g_path))
     name = config.dataset or g_header.extra.get("target")
     if name is None:
         raise UsageError(f"name the data set: {g_header.dataset['name']}, which G was trained on, has no target")

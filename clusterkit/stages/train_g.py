@@ -11,7 +11,7 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import run_key
-from clusterkit.augment import augment, quarter_turns
+from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
@@ -31,8 +31,6 @@ log = logging.getLogger("clusterkit")
 OUTPUT = "g.safetensors"
 HELD_OUT = 0.05
 """The share of A's classes kept out of the training to measure G on."""
-TURNED = 100
-"""From how many classes on a batch's characters are turned: among few, a turned 6 is a 9."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     sampler = ClassBalanced(training, groups, config.classes_per_batch, config.images_per_class, steps)
     if sampler.classes < config.classes_per_batch:
         log.info("train-g: batches of %d classes, all there are to train on", sampler.classes)
-    turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED
+    turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED_FROM
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch

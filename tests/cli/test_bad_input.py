@@ -138,6 +138,7 @@ def test_very_small_targets(count, cli, tmp_path):
 
 # Every command that reads an artifact, with the artifacts it reads.
 READERS = [
+    ("self-train synthetic:blobs --rounds 1", "g.safetensors"),
     ("predict-pairs synthetic:blobs", "g.safetensors"),
     ("cluster --k 10 --epochs 1 --backbone mlp", "pairs.h5"),
     ("cluster synthetic:blobs --k 10 --epochs 1 --backbone mlp", "pairs.h5"),
@@ -250,6 +251,7 @@ def test_a_network_of_other_items(points, cli):
 
 WRITERS = [
     "train-g synthetic:blobs --backbone mlp --epochs 1",
+    "self-train synthetic:blobs --rounds 1",
     "predict-pairs synthetic:blobs",
     "cluster --k 10 --epochs 1 --backbone mlp",
     "cluster synthetic:blobs --k 10 --method kmeans",

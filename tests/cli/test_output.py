@@ -5,6 +5,7 @@ import pytest
 
 LINES = {
     "train-g synthetic:blobs --backbone mlp --hidden 8 --epochs 1": "g.safetensors",
+    "self-train synthetic:blobs --rounds 1": "self-trained.safetensors",
     "predict-pairs synthetic:blobs": "pairs.h5",
     "cluster --k 10 --epochs 1 --backbone mlp": "assignments.h5",
     "cluster --k 5 --method spectral": "assignments.h5",
@@ -13,6 +14,7 @@ LINES = {
 }
 FIELDS = {
     "train-g": {"artifact", "held_out"},
+    "self-train": {"artifact", "dataset"},
     "predict-pairs": {"artifact", "dataset", "health"},
     "cluster": {"artifact", "network", "dataset", "clusters"},
     "adapt": {"artifact", "network", "dataset"},

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from clusterkit.cli.reproduce import omniglot
-from clusterkit.config import Backbone, ClusterConfig, TrainGConfig
+from clusterkit.config import Backbone, ClusterConfig, SelfTrainConfig, TrainGConfig
+from clusterkit.stages import self_train
 
 LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed 5"
 
@@ -15,6 +16,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(omniglot, "G", g)
     cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
+    monkeypatch.setattr(omniglot, "SELF_TRAIN", SelfTrainConfig(cluster.dataset, rounds=1))
+    monkeypatch.setattr(self_train, "LESS", -20)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
 
 
@@ -35,24 +38,32 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     assert (folder / "confusions.png").read_bytes().startswith(b"\x89PNG")
     for name in ("Morwen", "Nastric", "Ostrava"):
         assert tables.count(f"| {name} | 8 |") == 3
-    assert json.loads((folder / "omniglot.json").read_text()) == {"g": result["g"], "runs": result["runs"]}
+    assert json.loads((folder / "omniglot.json").read_text()) == {
+        name: result[name] for name in ("g", "self-trained g", "runs")
+    }
+    assert (folder / "self-trained.safetensors").exists()
+    assert "| score | G | self-trained | published |" in tables
 
     (folder / "ccl-k30-seed6" / "assignments.h5").unlink()
     again = cli(f"{LINE} --json --resume")
     assert json.loads(again.out) == result
-    assert again.err.count("kept, an earlier run of this command made it") == 7
+    assert again.err.count("kept, an earlier run of this command made it") == 8
     assert again.err.count("$ clusterkit cluster") == 1
 
     g = folder / "g.safetensors"
-    other = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --quick --g {g} --workdir other")
+    other = cli(
+        f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --quick --no-self-train --g {g} --workdir other"
+    )
     assert other.code == 0, other.err
     assert "train-g" not in other.err
     assert "| CCN, KCL | 30 | " in other.out
     assert "--init g" in other.err
     assert "head on the features of G (`--quick`)" in other.out
     assert "--quick" not in tables
+    assert "| score | G | published |" in other.out
+    assert not (tmp_path / "other" / "omniglot" / "self-trained.safetensors").exists()
     assert (tmp_path / "other" / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()
-    other = cli("reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 8 --resume --workdir other")
+    other = cli("reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 8 --no-self-train --resume --workdir other")
     assert other.err.count("$ clusterkit train-g") == 1, "its G is of another seed"
 
 

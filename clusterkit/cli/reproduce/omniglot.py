@@ -10,12 +10,23 @@ import typer
 from clusterkit import console
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.reproduce import runs
-from clusterkit.config import ClusterConfig, Context, EvaluateConfig, Init, Loss, PredictPairsConfig, TrainGConfig
+from clusterkit.config import (
+    Backbone,
+    ClusterConfig,
+    Context,
+    EvaluateConfig,
+    Init,
+    Loss,
+    PredictPairsConfig,
+    SelfTrainConfig,
+    TrainGConfig,
+)
 from clusterkit.errors import InputError, UsageError
 
 EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
-G, CLUSTER = TrainGConfig("omniglot_bg"), ClusterConfig("omniglot_eval")
+G = TrainGConfig("omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=40, learning_rate=3e-3)
+SELF_TRAIN, CLUSTER = SelfTrainConfig("omniglot_eval"), ClusterConfig("omniglot_eval")
 DIGITS = "mnist_test"
 LOSSES, KS = ["ccl", "kcl"], [CLUSTER.k, "auto", "known"]
 SEEDS = 3
@@ -34,17 +45,21 @@ def omniglot(
     quick: Annotated[
         bool, typer.Option("--quick", help="Train only heads on G's features (cluster --init g).")
     ] = False,
+    self_train: Annotated[
+        bool, typer.Option(help="Let G go on learning on the unlabelled alphabets before it predicts their pairs.")
+    ] = True,
     resume: Resume = False,
 ) -> None:
     """The characters of twenty unseen alphabets: L2C, tables 1 and 5 to 7, and CCL, table 4.
 
-    Trains G on omniglot_bg, predicts the pairs of omniglot_eval once, clusters them with each loss, K and seed, and
-    writes omniglot.md and omniglot.json. All artifacts are in the folder omniglot of --workdir, one folder a run.
+    Trains G on omniglot_bg and, without labels, on omniglot_eval, predicts the pairs of omniglot_eval once, clusters
+    them with each loss, K and seed, and writes omniglot.md and omniglot.json. All artifacts are in the folder omniglot
+    of --workdir, one folder a run.
     """
     from clusterkit.artifacts.files import write_text
     from clusterkit.report import omniglot as report
     from clusterkit.report.confusions import write_confusions
-    from clusterkit.stages import cluster
+    from clusterkit.stages import cluster, train_g
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
     base = replace(CLUSTER, init=Init.G, backbone=ClusterConfig.backbone) if quick else CLUSTER
@@ -56,8 +71,13 @@ def omniglot(
         runs.train_g(G, context)
     else:
         take(g, context)
-    pairs = runs.predict_pairs(PredictPairsConfig(CLUSTER.dataset), context)
-    results: dict[str, Any] = {"g": g_scores(context), "runs": []}
+    results: dict[str, Any] = {"g": g_scores(context.path(train_g.OUTPUT), context), "runs": []}
+    asked = PredictPairsConfig(CLUSTER.dataset)
+    if self_train:
+        trained = runs.self_train(SELF_TRAIN, context)
+        results["self-trained g"] = g_scores(trained, context)
+        asked = replace(asked, g=trained.name)
+    pairs = runs.predict_pairs(asked, context)
     for config in configs:
         for seed in range(context.seed, context.seed + seeds):
             results["runs"].append(run(replace(config, pairs=str(pairs)), context, seed))
@@ -95,14 +115,14 @@ def take(g: Path, context: Context) -> None:
         shutil.copyfile(g, staged)
 
 
-def g_scores(context: Context) -> dict[str, Any]:
-    """Return G's scores on the target, by subset and in the mean, and its 10-way test on MNIST's digits if at hand."""
+def g_scores(g: Path, context: Context) -> dict[str, Any]:
+    """Return a G's scores on the target, by subset and in the mean, and its 10-way test on MNIST if at hand."""
     from clusterkit.stages import evaluate
 
-    scored = evaluate.run(EvaluateConfig(g="g.safetensors", dataset=CLUSTER.dataset), context)
+    scored = evaluate.run(EvaluateConfig(g=g.name, dataset=CLUSTER.dataset), context)
     found: dict[str, Any] = {"subsets": scored.scores, "mean": dict(scored.mean)}
     try:
-        digits = evaluate.run(EvaluateConfig(g="g.safetensors", dataset=DIGITS, ways=(10,)), context).mean
+        digits = evaluate.run(EvaluateConfig(g=g.name, dataset=DIGITS, ways=(10,)), context).mean
         found["mean"]["mnist 10_way"] = digits["10_way"]
     except (InputError, UsageError) as error:
         console.log.warning("no test on digits: %s", error)

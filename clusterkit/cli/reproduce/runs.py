@@ -6,7 +6,15 @@ from typing import Any
 
 from clusterkit import console
 from clusterkit.cli.chain import fits
-from clusterkit.config import ClusterConfig, Context, EstimateKConfig, EvaluateConfig, PredictPairsConfig, TrainGConfig
+from clusterkit.config import (
+    ClusterConfig,
+    Context,
+    EstimateKConfig,
+    EvaluateConfig,
+    PredictPairsConfig,
+    SelfTrainConfig,
+    TrainGConfig,
+)
 
 
 def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
@@ -23,7 +31,20 @@ def train_g(config: TrainGConfig, context: Context) -> Path:
 
     path = context.path(stage.OUTPUT)
     if not kept(path, config, context):
-        announce(f"train-g {config.dataset}", context)
+        asked = f"--backbone {config.backbone} --epochs {config.epochs} --learning-rate {config.learning_rate:g}"
+        asked += f" --size {config.size}" if config.size else ""
+        announce(f"train-g {config.dataset} {asked}", context)
+        stage.run(config, context)
+    return path
+
+
+def self_train(config: SelfTrainConfig, context: Context) -> Path:
+    """Return `self-trained.safetensors` of a work folder, trained unless it can be kept."""
+    from clusterkit.stages import self_train as stage
+
+    path = context.path(stage.OUTPUT)
+    if not kept(path, config, context, g=context.path(config.g)):
+        announce(f"self-train {config.dataset}", context)
         stage.run(config, context)
     return path
 
@@ -33,8 +54,8 @@ def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
     from clusterkit.stages import predict_pairs as stage
 
     path = context.path(stage.OUTPUT)
-    if not kept(path, config, context, g=context.path("g.safetensors")):
-        announce(f"predict-pairs {config.dataset}", context)
+    if not kept(path, config, context, g=context.path(config.g)):
+        announce(f"predict-pairs {config.dataset} --g {config.g}", context)
         stage.run(config, context)
     return path
 

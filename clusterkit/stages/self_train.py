@@ -1,0 +1,199 @@
+"""self-train: G goes on learning on the unlabelled set itself, from the groups that its own pairs make there."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import check_dataset, run_key
+from clusterkit.augment import TURNED_FROM, augment, quarter_turns
+from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.catalogue import load_like
+from clusterkit.device import check_precision, choose_device, describe
+from clusterkit.distributed import first_alone, is_first, share
+from clusterkit.errors import InputError, UsageError
+from clusterkit.metrics.k_estimates import cut, linkage_tree
+from clusterkit.networks.build import SimilarityNet
+from clusterkit.networks.stored import read_g
+from clusterkit.pairs.g import g_pairs
+from clusterkit.sampling import ClassBalanced
+from clusterkit.training import Plan, StateFolder, batches_of, fit
+
+log = logging.getLogger("clusterkit")
+
+OUTPUT = "self-trained.safetensors"
+CLASSES, IMAGES = 20, 5
+"""Groups or classes in a batch, and images of each."""
+LABELLED = 0.3
+"""The share of batches from A, whose labels are right, so that G does not only confirm what it believes."""
+PASSES = 3
+"""How many times as many images of T as there are a round sees."""
+LESS = 1.0
+"""By how much G's logits are lowered to group: similar pairs are rarer in a large subset than in G's batches."""
+ALIKE, UNLIKE = 0.6, 0.4
+"""From what mean probability on two groups are one, and below which they are two. What lies between is left out: of two
+characters taken for one G would learn that they are one, and of one taken for two that they are two."""
+SMALLEST = 3
+"""Images in a group that is learned from: fewer are drawings that are like nothing else."""
+LARGEST = 4000
+"""Images of a subset that are grouped in a round, others each time: linkage needs the matrix of all their pairs."""
+
+
+@dataclass(frozen=True)
+class SelfTrainResult:
+    artifact: Path
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where batches come from: items and what is taken for their classes (N,), -1 for none.
+
+    Items of two classes that have the same number in `families` (N,) may be alike all the same. Each class of a batch
+    is turned by itself where `turned` says so.
+    """
+
+    items: Subset
+    classes: Tensor
+    families: Tensor
+    alphabets: Sequence[Tensor]
+    kind: Kind
+    turned: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return int((self.classes.unique() >= 0).sum())
+
+
+Batch = tuple[Part, Tensor, Tensor]
+"""The part, the positions (B,) of all items of the batch, and this process's share of the items."""
+
+
+def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
+    """Train G further, on T and on A, and write `self-trained.safetensors`, a G like any other.
+
+    In each round the images of every subset of T are grouped by average linkage of G's pairs, and the groups taken for
+    classes. No label of T is read. Raises InputError where A, which G's header names, has changed since, and where G
+    finds nothing alike in T.
+    """
+    device = choose_device(context.device)
+    check_precision(config.precision, device)
+    path = context.find(config.g)
+    if path == context.path(OUTPUT):
+        raise UsageError(f"--g {config.g}: self-train writes that file; name another G, or give more --rounds")
+    header, network = read_g(path)
+    name = config.dataset or header.extra.get("target")
+    if name is None:
+        raise UsageError(f"name the data set: {header.dataset['name']}, which G was trained on, has no target")
+    shape = network.architecture.shape
+    with first_alone():
+        target = load_like(name, shape, context.data, offline=context.offline)
+        source = load_like(header.dataset["name"], shape, context.data, offline=context.offline)
+    check_dataset(header, path, source.name, source.fingerprint)
+    config = replace(config, dataset=target.name)
+    network.to(device)
+    labelled = labelled_part(source, device)
+    steps = max(1, round(PASSES * len(target) / ((1 - LABELLED) * CLASSES * IMAGES)))
+
+    def batches(generator: torch.Generator) -> Iterator[Batch]:
+        parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
+        tell(target, parts)
+        return mixed([labelled, *parts], steps, generator, device)
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        part, index, x = batch
+        own = share(len(index))
+        if part.turned:
+            x = quarter_turns(x, len(index) // IMAGES, generator, own)
+        logits = network(augment(x, part.kind, generator, own))
+        return {"loss": pair_loss(logits, part, index[own.rows], index) * own.weight}
+
+    output, inputs = context.path(OUTPUT), {"g": sha256(path)}
+    states = StateFolder(output, context.resume)
+    key = run_key("self-train", resolved(config), context.seed, target.to_header(), inputs, describe(device))
+    plan = Plan(
+        "self-train", config.rounds, steps, config.learning_rate, context.seed,
+        states.file("g"), key, context.resume, config.precision,
+    )  # fmt: skip
+    history = fit(network, batches, step, plan)
+    extra = {
+        "network": network.architecture.to_header(),
+        "target": header.extra.get("target"),
+        "self_trained_on": target.to_header(),
+        "history": history,
+    }
+    written = Header("g", "self-train", resolved(config), context.seed, describe(device), header.dataset, inputs, extra)
+    if is_first():
+        write_checkpoint(output, written, network.state_dict())
+    states.remove()
+    return SelfTrainResult(output, target.name)
+
+
+def labelled_part(source: Dataset, device: torch.device) -> Part:
+    """Return A with its labels. Raises InputError where it has none any more."""
+    labels = source.labels
+    if labels is None:
+        raise InputError(f"data set {source.name} has no labels; self-train learns from them too")
+    alphabets = [subset.labels.unique() for subset in source.subsets if subset.labels is not None]
+    turned = source.kind is Kind.CHARACTERS and len(labels.unique()) >= TURNED_FROM
+    known = labels.to(device)
+    return Part(source.union().to(device), known, known, alphabets, source.kind, turned)
+
+
+def grouped(
+    network: SimilarityNet, subset: Subset, kind: Kind, generator: torch.Generator, device: torch.device
+) -> Part:
+    """Return a subset with the groups that average linkage of G's pairs makes of it, as G is now."""
+    pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
+    some = torch.randperm(len(subset), generator=generator)[:LARGEST].sort().values
+    logits = torch.cat([pairs.logits(rows, some) for rows in some.split(512)])
+    tree = linkage_tree((logits - LESS).sigmoid().double().numpy())
+    classes, families = (torch.full((len(subset),), -1) for _ in range(2))
+    classes[some], families[some] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
+    _, group, sizes = classes.unique(return_inverse=True, return_counts=True)
+    classes[sizes[group] < SMALLEST] = -1
+    return Part(subset, classes.to(device), families.to(device), [], kind)
+
+
+def pair_loss(logits: Tensor, part: Part, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the mean cross-entropy of `logits` (R, B) of the items at positions `rows` with those at `columns`.
+
+    Pairs that may be alike or not count as pairs without a loss.
+    """
+    similar, related = (each[rows, None] == each[columns] for each in (part.classes, part.families))
+    known = (similar | ~related).to(logits)
+    return F.binary_cross_entropy_with_logits(logits, similar.to(logits), known)
+
+
+def tell(target: Dataset, parts: Sequence[Part]) -> None:
+    """Say what a round learns from. Raises InputError where that is nothing."""
+    counts = [part.count for part in parts]
+    if max(counts) < 2:
+        raise InputError(
+            f"{target.name}: G is sure of no two groups of its images; train G for longer, or use it as it is"
+        )
+    found = sum(int((part.classes >= 0).sum()) for part in parts) / len(target)
+    log.info("self-train: %d groups of %.0f %% of the images", sum(counts), 100 * found)
+
+
+def mixed(parts: Sequence[Part], steps: int, generator: torch.Generator, device: torch.device) -> Iterator[Batch]:
+    """Yield a round's batches, each from a part at random: the first, which is labelled, or another by its size."""
+    # One class alone says nothing of what is dissimilar.
+    sizes = torch.tensor([float(len(part.items) * (part.count > 1)) for part in parts[1:]])
+    weights = torch.cat([torch.tensor([LABELLED]), (1 - LABELLED) * sizes / sizes.sum()])
+    order = torch.multinomial(weights, steps, replacement=True, generator=generator).tolist()
+    each = []
+    for number, part in enumerate(parts):
+        sampler = ClassBalanced(part.classes.cpu(), part.alphabets, CLASSES, IMAGES, order.count(number))
+        each.append(batches_of(part.items, sampler, generator, device))
+    for number in order:
+        yield parts[number], *next(each[number])
