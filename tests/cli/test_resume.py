@@ -22,8 +22,16 @@ COMMANDS = {
     f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 200 --backbone mlp --target-batch 8": (
         ".adapted.h5.state"
     ),
+    "self-train synthetic:blobs --g sure.safetensors --rounds 8": ".self-trained.safetensors.state",
 }
-OUTPUTS = ("g.safetensors", "assignments.h5", "ccn.safetensors", "adapted.h5", "adapted.safetensors")
+OUTPUTS = (
+    "g.safetensors",
+    "assignments.h5",
+    "ccn.safetensors",
+    "adapted.h5",
+    "adapted.safetensors",
+    "self-trained.safetensors",
+)
 
 
 class Fuse(io.StringIO):
@@ -63,12 +71,13 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def start_folder(letters_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """G and pairs only."""
+def start_folder(letters_made: Path, points_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """G and pairs only, and a G that is sure of its pairs."""
     folder = tmp_path_factory.mktemp("start") / "w"
     shutil.copytree(letters_made, folder)
     for name in ("assignments.h5", "ccn.safetensors"):
         (folder / name).unlink()
+    shutil.copy(points_made / "g.safetensors", folder / "sure.safetensors")
     assert main(f"predict-pairs glyphs_eval{SOME} --quiet --workdir {folder}".split()) == 0
     return folder
 
@@ -93,7 +102,9 @@ def work(start_folder: Path, tmp_path: Path) -> Path:
 def test_equal_runs_give_equal_bytes(line, work, whole, cli):
     assert cli(line).code == 0
     assert hashes(work) == whole[line]
-    assert sorted(path.name for path in work.iterdir()) == sorted({*whole[line], "g.safetensors", "pairs.h5"})
+    assert sorted(path.name for path in work.iterdir()) == sorted(
+        {*whole[line], "g.safetensors", "pairs.h5", "sure.safetensors"}
+    )
 
 
 @pytest.mark.parametrize("seed", [1, 2])
