@@ -24,9 +24,10 @@ log = logging.getLogger("clusterkit")
 HIDDEN = 512
 DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
 """Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
-SURE = {Loss.CCL: 2.0, Loss.KCL: 0.0}
-"""From which logit of G on a pair is similar for a network on its features. With CCL a wrong similar pair merges two
-clusters, while one that is left out is made up for by the others of its cluster; KCL rather splits them."""
+UNSURE = {Loss.CCL: (1.0, 3.0), Loss.KCL: (0.0, 0.0)}
+"""Between which logits of G a pair is left out for a network on its features; it is dissimilar up to the first and
+similar above the second. Similar pairs are rarer in a large set than in G's batches, and with CCL a wrong one merges
+two clusters, while one that is left out is made up for by the others of its cluster. KCL rather splits clusters."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
 BATCHES = 200
@@ -53,7 +54,7 @@ def ccn(problem: Problem) -> Clustering:
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
     if problem.g is None:
         return _from_random_weights(problem)
-    dropout, sure = DROPOUT[problem.config.loss], SURE[problem.config.loss]
+    dropout, unsure = DROPOUT[problem.config.loss], UNSURE[problem.config.loss]
     g = on_target(problem.g, problem.subset, problem.bn, problem.device)
     network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k))
     network.backbone.load_state_dict(g.backbone.state_dict())
@@ -70,7 +71,7 @@ def ccn(problem: Problem) -> Clustering:
         # Drawn for the whole batch, of which each of several processes has a part.
         kept = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
         seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - dropout)
-        return {"loss": _loss(problem, outputs(seen), index, sure)}
+        return {"loss": _loss(problem, outputs(seen), index, unsure)}
 
     fit(network.head, batches, step, _plan(problem, sampler, max(1, round(BATCHES / sampler.steps))))
     return _assigned(problem, network)
@@ -86,7 +87,7 @@ def _from_random_weights(problem: Problem) -> Clustering:
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
         logits = network(augment(items, problem.kind, generator, share(len(index))))
-        return {"loss": _loss(problem, logits, index, 0)}
+        return {"loss": _loss(problem, logits, index, (0, 0))}
 
     plan = _plan(problem, sampler, default_epochs(sampler))
     fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
@@ -105,14 +106,15 @@ def _sampler(problem: Problem, usual: int) -> Shuffled:
     return Shuffled(count, min(wanted, count))
 
 
-def _loss(problem: Problem, logits: Tensor, index: Tensor, sure: float) -> Tensor:
+def _loss(problem: Problem, logits: Tensor, index: Tensor, unsure: tuple[float, float]) -> Tensor:
     """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all.
 
-    Pairs are similar above a logit of `sure` and dissimilar up to 0; those in between are left out.
+    Pairs whose logits are between the two of `unsure` are left out.
     """
     assert problem.pairs is not None
     pairs = problem.pairs.logits(index[share(len(index)).rows], index).to(logits)
-    similar = (pairs > 0).to(logits).masked_fill_((pairs > 0) & (pairs <= sure), torch.nan)
+    low, high = unsure
+    similar = (pairs > high).to(logits).masked_fill_((pairs > low) & (pairs <= high), torch.nan)
     return LOSSES[problem.config.loss](logits, similar, problem.config.sigma)
 
 

@@ -16,11 +16,11 @@ def markdown(results: dict[str, Any], picture: str) -> str:
     """Return all tables of what `reproduce omniglot` found; `picture` is the file of what is confused."""
     found = results["runs"]
     after = SELF_TRAINED in results
-    quick = any(run.get("init") == "g" for run in found)
+    heads = any(run.get("init") == "g" for run in found)
     parts = [
         "# Omniglot",
         "Mean ± standard deviation over the seeds of the clustering; published figures in brackets.",
-        *(["Each CCN is a head on the features of G (`--quick`), not a whole network as published."] if quick else []),
+        *(["Each CCN is a head on the features of G (`--init g`), not a whole network as published."] if heads else []),
         "## Mean over the alphabets (L2C, table 1; CCL, table 4)",
         table(["method", "K", "ACC", "NMI", "ARI", "ADif of NDC", "seeds"], means(found)),
         "## G (L2C, table 7)",

@@ -7,7 +7,7 @@ from clusterkit.cli.reproduce import omniglot
 from clusterkit.config import Backbone, ClusterConfig, SelfTrainConfig, TrainGConfig
 from clusterkit.stages import self_train
 
-LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed 5"
+LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed 5 --init random"
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +16,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(omniglot, "G", g)
     cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
+    monkeypatch.setattr(omniglot, "BACKBONE", Backbone.MLP)
     monkeypatch.setattr(omniglot, "SELF_TRAIN", SelfTrainConfig(cluster.dataset, rounds=1))
     monkeypatch.setattr(self_train, "LESS", -20)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
@@ -51,15 +52,13 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     assert again.err.count("$ clusterkit cluster") == 1
 
     g = folder / "g.safetensors"
-    other = cli(
-        f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --quick --no-self-train --g {g} --workdir other"
-    )
+    other = cli(f"reproduce omniglot --loss kcl --k 30 --seeds 1 --seed 9 --no-self-train --g {g} --workdir other")
     assert other.code == 0, other.err
     assert "train-g" not in other.err
     assert "| CCN, KCL | 30 | " in other.out
     assert "--init g" in other.err
-    assert "head on the features of G (`--quick`)" in other.out
-    assert "--quick" not in tables
+    assert "head on the features of G (`--init g`)" in other.out
+    assert "--init g" not in tables
     assert "| score | G | published |" in other.out
     assert not (tmp_path / "other" / "omniglot" / "self-trained.safetensors").exists()
     assert (tmp_path / "other" / "omniglot" / "g.safetensors").read_bytes() == g.read_bytes()

@@ -27,6 +27,8 @@ EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = TrainGConfig("omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=40, learning_rate=3e-3)
 SELF_TRAIN, CLUSTER = SelfTrainConfig("omniglot_eval"), ClusterConfig("omniglot_eval")
+BACKBONE = G.backbone
+"""Of whole clustering networks."""
 DIGITS = "mnist_test"
 LOSSES, KS = ["ccl", "kcl"], [CLUSTER.k, "auto", "known"]
 SEEDS = 3
@@ -42,9 +44,10 @@ def omniglot(
     loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
     k: Annotated[list[str], typer.Option(help="Outputs, auto, or known (an oracle); may be repeated.")] = KS,
     seeds: Annotated[int, typer.Option(min=1, help="How often each clustering is repeated.")] = SEEDS,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Train only heads on G's features (cluster --init g).")
-    ] = False,
+    init: Annotated[
+        Init,
+        typer.Option(help="CCN starts from G's backbone, or is a whole network from random weights, as published."),
+    ] = Init.G,
     self_train: Annotated[
         bool, typer.Option(help="Let G go on learning on the unlabelled alphabets before it predicts their pairs.")
     ] = True,
@@ -62,7 +65,7 @@ def omniglot(
     from clusterkit.stages import cluster, train_g
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
-    base = replace(CLUSTER, init=Init.G, backbone=ClusterConfig.backbone) if quick else CLUSTER
+    base = replace(CLUSTER, init=init, backbone=BACKBONE if init is Init.RANDOM else ClusterConfig.backbone)
     configs = [replace(base, k=number, loss=name) for number in dict.fromkeys(k) for name in losses]
     for config in configs:
         cluster.check_flags(config, common.context)
