@@ -24,13 +24,13 @@ log = logging.getLogger("clusterkit")
 HIDDEN = 512
 DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
 """Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
-UNSURE = {Loss.CCL: (1.0, 3.0), Loss.KCL: (0.0, 0.0)}
+UNSURE = {Loss.CCL: (1.0, 4.0), Loss.KCL: (1.0, 1.0)}
 """Between which logits of G a pair is left out for a network on its features; it is dissimilar up to the first and
 similar above the second. Similar pairs are rarer in a large set than in G's batches, and with CCL a wrong one merges
 two clusters, while one that is left out is made up for by the others of its cluster. KCL rather splits clusters."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
-BATCHES = 200
+BATCHES = {Loss.CCL: 200, Loss.KCL: 400}
 """On how many batches the head on G's features is trained."""
 MEETINGS = 7.5
 """How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
@@ -73,7 +73,8 @@ def ccn(problem: Problem) -> Clustering:
         seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - dropout)
         return {"loss": _loss(problem, outputs(seen), index, unsure)}
 
-    fit(network.head, batches, step, _plan(problem, sampler, max(1, round(BATCHES / sampler.steps))))
+    epochs = max(1, round(BATCHES[problem.config.loss] / sampler.steps))
+    fit(network.head, batches, step, _plan(problem, sampler, epochs))
     return _assigned(problem, network)
 
 
