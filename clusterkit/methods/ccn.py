@@ -30,7 +30,7 @@ similar above the second. Similar pairs are rarer in a large set than in G's bat
 two clusters, while one that is left out is made up for by the others of its cluster. KCL rather splits clusters."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
-BATCHES = {Loss.CCL: 200, Loss.KCL: 400}
+BATCHES = {Loss.CCL: 200, Loss.KCL: 800}
 """On how many batches the head on G's features is trained."""
 MEETINGS = 7.5
 """How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
