@@ -1,5 +1,6 @@
 """self-train: what it learns from, and that no label of the target is among it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -139,3 +140,22 @@ def test_a_labelled_set_that_has_changed(cli, tmp_path: Path) -> None:
     one_line(cli("self-train arrays:a.npz"), 3, "a.npz", "other content", "run: clusterkit train-g")
     (tmp_path / "a.npz").unlink()
     one_line(cli("self-train arrays:a.npz"), 3, "a.npz")
+
+
+def test_large_subsets_are_grouped_in_part(points: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(self_train, "LARGEST", 100)
+    done = cli(LINE)
+    assert done.code == 0
+    assert "self-train: 5 groups of 17 % of the images" in done.err
+
+
+def test_pairs_of_real_digits_get_better(real_data: Path, cli, tmp_path: Path) -> None:
+    scores = []
+    line = "train-g usps_test --size 16 --backbone lenet --epochs 8 --learning-rate 0.003"
+    assert cli(f"{line} --data {real_data}").code == 0
+    assert cli(f"self-train mnist_test@0-2 --rounds 1 --data {real_data}").code == 0
+    for name in ("g", "self-trained"):
+        done = cli(f"evaluate mnist_test@0-2 --g {name}.safetensors --ways 3 --episodes 9 --data {real_data}")
+        assert done.code == 0
+        scores.append(json.loads((tmp_path / "clusterkit-out" / "evaluation.json").read_text())["mean"]["similar_f1"])
+    assert scores[1] > scores[0] + 0.05
