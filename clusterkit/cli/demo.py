@@ -15,12 +15,14 @@ from clusterkit.config import (
     EvaluateConfig,
     Init,
     PredictPairsConfig,
+    SelfTrainConfig,
     TrainGConfig,
 )
 
 EXAMPLE = "Example: clusterkit demo"
 
 TRAIN_G = TrainGConfig("glyphs_bg", Backbone.CONV4_FINE, epochs=20, learning_rate=3e-3)
+SELF_TRAIN = SelfTrainConfig("glyphs_eval", rounds=3)
 CLUSTER = ClusterConfig(init=Init.G)
 
 
@@ -34,7 +36,7 @@ def demo(common: Common) -> None:
     Takes a few minutes on two cores, needs no data, and ends with a table and a picture of discovered clusters.
     """
     from clusterkit.report.montage import write_montage
-    from clusterkit.stages import cluster, estimate_k, evaluate, predict_pairs, train_g
+    from clusterkit.stages import cluster, estimate_k, evaluate, predict_pairs, self_train, train_g
 
     start = time.monotonic()
     context = replace(common.context, workdir=common.context.workdir / "demo")
@@ -51,16 +53,21 @@ def demo(common: Common) -> None:
         f"--learning-rate {TRAIN_G.learning_rate}",
     )
     learned = train_g.run(TRAIN_G, context)
-    narrate("2. Ask it about every pair of drawings from three other alphabets.", "predict-pairs glyphs_eval")
-    predict_pairs.run(PredictPairsConfig("glyphs_eval"), context)
     narrate(
-        "3. Sort each alphabet into at most 100 clusters that agree with those answers.",
+        "2. Let it go on learning on three other alphabets, of which it is told nothing.",
+        f"self-train {SELF_TRAIN.dataset} --rounds {SELF_TRAIN.rounds}",
+    )
+    self_train.run(SELF_TRAIN, context)
+    narrate("3. Ask it about every pair of their drawings.", f"predict-pairs glyphs_eval --g {self_train.OUTPUT}")
+    predict_pairs.run(PredictPairsConfig("glyphs_eval", self_train.OUTPUT), context)
+    narrate(
+        "4. Sort each alphabet into at most 100 clusters that agree with those answers.",
         f"cluster --k {CLUSTER.k} --loss {CLUSTER.loss} --init {CLUSTER.init}",
     )
     cluster.run(CLUSTER, context)
-    narrate("4. How many characters are there? Nobody has said.", "estimate-k")
+    narrate("5. How many characters are there? Nobody has said.", "estimate-k")
     counted = estimate_k.run(EstimateKConfig(), context)
-    narrate("5. Compare with the truth, which only this last stage may read.", "evaluate")
+    narrate("6. Compare with the truth, which only this last stage may read.", "evaluate")
     scored = evaluate.run(EvaluateConfig(), context)
     picture = write_montage(context, context.path("assignments.h5"), context.path("clusters.png"))
 

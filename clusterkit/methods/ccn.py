@@ -24,10 +24,10 @@ log = logging.getLogger("clusterkit")
 HIDDEN = 512
 DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
 """Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
-UNSURE = {Loss.CCL: (1.0, 4.0), Loss.KCL: (1.0, 1.0)}
-"""Between which logits of G a pair is left out for a network on its features; it is dissimilar up to the first and
-similar above the second. Similar pairs are rarer in a large set than in G's batches, and with CCL a wrong one merges
-two clusters, while one that is left out is made up for by the others of its cluster. KCL rather splits clusters."""
+LEAST = 1.0
+"""From which logit on a pair may be similar: in a large set similar pairs are rarer than in G's batches."""
+LOOKED_AT = 2000
+"""Items from whose pairs it is read how sure G is of those it calls similar."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
 BATCHES = {Loss.CCL: 200, Loss.KCL: 800}
@@ -46,7 +46,7 @@ def ccn(problem: Problem) -> Clustering:
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
     several augmented views; without a G it is of the backbone configured and trained from random weights. Pairs were
     predicted once, on clean images, and are binarised at probability one half; on G's features CCL leaves out those
-    that G is not sure are similar. Cost: some 16 N images through G's backbone, or epochs times N through a network and
+    of which G is not sure. Cost: some 16 N images through G's backbone, or epochs times N through a network and
     back.
     """
     assert problem.pairs is not None
@@ -54,7 +54,7 @@ def ccn(problem: Problem) -> Clustering:
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
     if problem.g is None:
         return _from_random_weights(problem)
-    dropout, unsure = DROPOUT[problem.config.loss], UNSURE[problem.config.loss]
+    dropout, unsure = DROPOUT[problem.config.loss], unsure_of(problem)
     g = on_target(problem.g, problem.subset, problem.bn, problem.device)
     network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k))
     network.backbone.load_state_dict(g.backbone.state_dict())
@@ -137,6 +137,23 @@ def _plan(problem: Problem, sampler: Shuffled, epochs: int) -> Plan:
 def _assigned(problem: Problem, network: ClusterNet) -> Clustering:
     prob = predict(network, problem.subset, problem.device)
     return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network)
+
+
+def unsure_of(problem: Problem) -> tuple[float, float]:
+    """Return between which logits a pair is left out for a network on G's features: up to the first it is dissimilar.
+
+    With CCL a wrong similar pair merges two clusters, while one that is left out is made up for by the others of its
+    cluster: only the surer half of the pairs that may be similar count as such, whatever the scale of G's logits.
+    KCL rather splits clusters.
+    """
+    if problem.config.loss is Loss.KCL:
+        return 0.0, 0.0
+    assert problem.pairs is not None
+    generator = seeded(problem.seed, "unsure", problem.subset.name)
+    some = send(torch.randperm(len(problem.subset), generator=generator)[:LOOKED_AT], problem.device)
+    logits = problem.pairs.logits(some, some)
+    similar = logits[(logits > LEAST) & ~torch.eye(len(some), dtype=torch.bool, device=logits.device)]
+    return LEAST, float(similar.median()) if len(similar) else LEAST
 
 
 def default_epochs(sampler: Shuffled) -> int:
