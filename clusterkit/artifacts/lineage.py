@@ -10,7 +10,7 @@ from clusterkit import __version__
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical, maker
 from clusterkit.config import G_FILE
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, UsageError
 
 
 def made_from(header: Header, name: str, path: Path) -> bool:
@@ -28,6 +28,14 @@ def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
 def g_of(header: Header, made: Path) -> Path:
     """Return where the G is that an artifact was made from: beside it, under the name by which it was given."""
     return made.with_name(header.config.get("g", G_FILE))
+
+
+def target_of(g: Header, dataset: str | None) -> str:
+    """Return the data set asked for, or the target of the one G was trained on. Raises UsageError for neither."""
+    name = dataset or g.extra.get("target")
+    if name is None:
+        raise UsageError(f"name the data set: {g.dataset['name']}, which G was trained on, has no target")
+    return str(name)
 
 
 def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> None:

@@ -12,7 +12,7 @@ from clusterkit.artifacts.assignments import Assignment, read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.artifacts.lineage import check_dataset
+from clusterkit.artifacts.lineage import check_dataset, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset, load_like
@@ -126,9 +126,7 @@ def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
     assert config.g is not None
     path = context.find(config.g)
     header, network = read_g(path)
-    name = config.dataset or header.extra.get("target")
-    if name is None:
-        raise UsageError(f"name the data set: {header.dataset['name']}, which G was trained on, has no target")
+    name = target_of(header, config.dataset)
     data = load_like(name, network.architecture.shape, context.data, offline=context.offline)
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against")

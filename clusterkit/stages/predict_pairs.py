@@ -11,7 +11,7 @@ import torch
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_made_from, g_of, run_key
+from clusterkit.artifacts.lineage import check_made_from, g_of, run_key, target_of
 from clusterkit.config import Context, PredictPairsConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
@@ -49,9 +49,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     g_header, network = read_g(g_path)
     if g_path.parent == context.workdir:
         check_made_from(g_header, g_path, "g", g_of(g_header, g_path))
-    name = config.dataset or g_header.extra.get("target")
-    if name is None:
-        raise UsageError(f"name the data set: {g_header.dataset['name']}, which G was trained on, has no target")
+    name = target_of(g_header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
         data = load_like(name, shape, context.data, offline=context.offline)

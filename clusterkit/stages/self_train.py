@@ -12,7 +12,7 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_dataset, run_key
+from clusterkit.artifacts.lineage import check_dataset, run_key, target_of
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig
 from clusterkit.datasets.base import Dataset, Subset
@@ -91,9 +91,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     if path == context.path(OUTPUT):
         raise UsageError(f"--g {config.g}: self-train writes that file; name another G, or give more --rounds")
     header, network = read_g(path)
-    name = config.dataset or header.extra.get("target")
-    if name is None:
-        raise UsageError(f"name the data set: {header.dataset['name']}, which G was trained on, has no target")
+    name = target_of(header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
         target = load_like(name, shape, context.data, offline=context.offline)
