@@ -1,19 +1,35 @@
 """Augmentation of whole batches on their device."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clusterkit.config import Kind
+from clusterkit.config import Kind, Variation
 from clusterkit.device import send
 from clusterkit.distributed import Share
 
-ROTATION = 12.0
-SCALE = 0.15
-SHEAR = 0.15
-SHIFT = 0.1
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a character is varied: degrees, shares of its size, and of half an image, where 1 is its border."""
+
+    rotation: float
+    scale: float
+    aspect: float
+    shear: float
+    shift: float
+    bending: float
+    """Standard deviation of the shifts at a square of BENDS x BENDS points."""
+
+
+LIMITS = {
+    Variation.MILD: Limits(12.0, 0.15, 0.075, 0.15, 0.1, 0),
+    Variation.STRONG: Limits(15.0, 0.2, 0.12, 0.25, 0.12, 0.06),
+}
+BENDS = 5
 PHOTO_SHIFT = 0.125
 TURNED_FROM = 100
 """From how many classes on a batch's characters are turned: among few, a turned 6 is a 9."""
@@ -24,15 +40,22 @@ def to_float(items: Tensor) -> Tensor:
     return items.float() / 255 if items.dtype == torch.uint8 else items
 
 
-def augment(items: Tensor, kind: Kind, generator: torch.Generator, share: Share | None = None) -> Tensor:
+def augment(
+    items: Tensor,
+    kind: Kind,
+    generator: torch.Generator,
+    share: Share | None = None,
+    variation: Variation = Variation.MILD,
+) -> Tensor:
     """Return a random variation of each item: float (B, C, H, W) in 0..1, or vectors (B, D), which stay as they are.
 
-    Characters are rotated, scaled, sheared and shifted a little; photos are shifted and mirrored. Items that are a
-    share of a batch are varied as they would be in the whole of it.
+    Characters are rotated, scaled, sheared and shifted a little, or more and bent; photos are shifted and mirrored.
+    Items that are a share of a batch are varied as they would be in the whole of it.
     """
     if kind is Kind.VECTORS:
         return items
     share = share or Share(0, len(items), len(items))
+    limits = LIMITS[variation]
 
     def uniform(limit: float) -> Tensor:
         return torch.empty(share.total).uniform_(-limit, limit, generator=generator)[share.rows]
@@ -44,14 +67,30 @@ def augment(items: Tensor, kind: Kind, generator: torch.Generator, share: Share 
             [0 * flip, 0 * flip + 1, uniform(2 * PHOTO_SHIFT)],
         ]
     else:
-        angle = uniform(ROTATION) * math.pi / 180
-        scale, aspect = 1 + uniform(SCALE), 1 + uniform(SCALE / 2)
+        angle = uniform(limits.rotation) * math.pi / 180
+        scale, aspect = 1 + uniform(limits.scale), 1 + uniform(limits.aspect)
         cos, sin = angle.cos() * scale, angle.sin() * scale
-        rows = [[cos * aspect, uniform(SHEAR) - sin, uniform(SHIFT)], [sin, cos / aspect, uniform(SHIFT)]]
+        rows = [
+            [cos * aspect, uniform(limits.shear) - sin, uniform(limits.shift)],
+            [sin, cos / aspect, uniform(limits.shift)],
+        ]
     matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = F.affine_grid(send(matrix, items.device), list(items.shape), align_corners=False)
+    if kind is Kind.CHARACTERS and limits.bending:
+        points = torch.randn(share.total, 2, BENDS**2, generator=generator)[share.rows] * limits.bending
+        grid = grid + bent(send(points, items.device), *items.shape[2:])
     padding = "reflection" if kind is Kind.PHOTOS else "zeros"
     return F.grid_sample(items, grid, padding_mode=padding, align_corners=False)
+
+
+def bent(points: Tensor, height: int, width: int) -> Tensor:
+    """Return shifts (B, H, W, 2) that are smooth, as a hand is, between those at a square of points (B, 2, P^2)."""
+    side = math.isqrt(points.shape[2])
+    each = torch.eye(side**2, device=points.device).view(-1, 1, side, side)
+    # Interpolation is linear in the values, so one product stands for interpolating every image.
+    weights = F.interpolate(each, size=(height, width), mode="bicubic", align_corners=True).flatten(1)
+    shifts: Tensor = (points @ weights).view(-1, 2, height, width)
+    return shifts.permute(0, 2, 3, 1)
 
 
 def quarter_turns(items: Tensor, groups: int, generator: torch.Generator, share: Share | None = None) -> Tensor:

@@ -50,6 +50,13 @@ class Form(StrEnum):
     FACTORED = "factored"
 
 
+class Variation(StrEnum):
+    """How much characters are varied in training."""
+
+    MILD = "mild"
+    STRONG = "strong"
+
+
 class Precision(StrEnum):
     """How exactly a network is trained: in full float32, or faster."""
 
@@ -126,11 +133,13 @@ class TrainGConfig:
     dataset: str
     backbone: Backbone = Backbone.CONV4
     hidden: int = 512
+    members: int = 1
     size: int | None = None
     epochs: int = 16
     classes_per_batch: int = 20
     images_per_class: int = 5
     learning_rate: float = 1e-3
+    variation: Variation = Variation.MILD
     pretrained: bool = False
     precision: Precision = Precision.FP32
 

@@ -65,10 +65,14 @@ class ClassBalanced:
         self.groups = [group for group in inside if len(group) >= classes]
         self.classes, self.images, self.steps = min(classes, len(present)), images, steps
 
+    def within(self, step: int) -> bool:
+        """Return whether a step's batch is drawn from one group."""
+        return step % 2 == 1 and len(self.groups) > 1
+
     def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
         for step in range(self.steps):
             pool = self.all
-            if step % 2 and len(self.groups) > 1:
+            if self.within(step):
                 pool = self.groups[int(torch.randint(len(self.groups), (), generator=generator))]
             chosen = pool[torch.randperm(len(pool), generator=generator)[: self.classes]]
             yield torch.cat([self._some(self.members[int(c)], generator) for c in chosen])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from clusterkit.augment import augment, quarter_turns, to_float
-from clusterkit.config import Kind
+from clusterkit.augment import augment, bent, quarter_turns, to_float
+from clusterkit.config import Kind, Variation
 from clusterkit.distributed import Share
 
 
@@ -87,7 +87,30 @@ def test_shares_of_a_batch_are_varied_as_the_whole_is(kind: Kind) -> None:
     shares = [Share(start, stop, 15) for start, stop in ((0, 4), (4, 5), (5, 15))]
     for vary in (
         lambda items, share: augment(items, kind, generator(), share),
+        lambda items, share: augment(items, kind, generator(), share, Variation.STRONG),
         lambda items, share: quarter_turns(items, 5, generator(), share),
     ):
         parts = [vary(before[share.rows], share) for share in shares]
-        assert torch.equal(torch.cat(parts), vary(before, None))
+        torch.testing.assert_close(torch.cat(parts), vary(before, None), atol=1e-5, rtol=0)
+
+
+def test_strong_variations_are_bent_and_larger() -> None:
+    lines = torch.zeros(200, 1, 32, 32)
+    lines[:, :, 15:17, 4:28] = 1
+
+    # A line of which no two columns are at heights that a straight one has.
+    def unevenness(variation: Variation) -> torch.Tensor:
+        moved = augment(lines, Kind.CHARACTERS, generator(), None, variation)[:, 0]
+        heights = (moved * torch.arange(32.0)[:, None]).sum(1) / moved.sum(1).clamp_min(1e-3)
+        return (heights[:, 12] - 2 * heights[:, 16] + heights[:, 20]).abs().mean()
+
+    assert unevenness(Variation.STRONG) > 5 * unevenness(Variation.MILD)
+    assert augment(lines, Kind.CHARACTERS, generator(), None, Variation.STRONG).max() <= 1 + 1e-6
+
+
+def test_bends_are_the_bicubic_interpolation_of_each_images_points() -> None:
+    points = torch.randn(3, 2, 25, generator=generator())
+    expected = torch.nn.functional.interpolate(
+        points.view(3, 2, 5, 5), size=(20, 31), mode="bicubic", align_corners=True
+    )
+    torch.testing.assert_close(bent(points, 20, 31), expected.permute(0, 2, 3, 1), atol=1e-5, rtol=1e-4)

@@ -58,7 +58,7 @@ def finish(*processes: subprocess.Popen[str]) -> list[tuple[int, str, str]]:
 
 
 SOME = "@12-27,40-47"
-TRAIN_G = "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 2"
+TRAIN_G = "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 2 --members 2 --variation strong"
 LINES = [
     TRAIN_G,
     f"cluster glyphs_eval/Morwen{SOME} --k 25 --epochs 1 --loss ccl --backbone lenet --batch-size 25",

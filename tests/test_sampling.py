@@ -48,6 +48,8 @@ def test_every_other_batch_comes_from_one_group() -> None:
     assert all(len(groups) == 1 for groups in drawn[1::2])
     assert set().union(*drawn[1::2]) == {0, 1}, "a group of two classes is too small for four"
     assert any(len(groups) > 1 for groups in drawn[::2])
+    assert [sampler.within(step) for step in range(4)] == [False, True, False, True]
+    assert not ClassBalanced(LABELS, groups[:1], classes=4, images=2, steps=60).within(1)
 
 
 def test_held_out_classes_are_in_no_group() -> None:

@@ -6,7 +6,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, Precise, Resume, with_common
-from clusterkit.config import Backbone, TrainGConfig
+from clusterkit.config import Backbone, TrainGConfig, Variation
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
@@ -20,6 +20,9 @@ def train_g(
     dataset: Annotated[str, typer.Argument(help="The labelled set A: NAME[/SUBSET][@CLASSES].")],
     backbone: Annotated[Backbone, typer.Option(help="The network under the pair head.")] = TrainGConfig.backbone,
     hidden: Annotated[int, typer.Option(min=1, help="Hidden units of the pair head.")] = TrainGConfig.hidden,
+    members: Annotated[
+        int, typer.Option(min=1, help="Networks in G, trained apart; their logits are averaged.")
+    ] = TrainGConfig.members,
     size: Annotated[int | None, typer.Option(min=8, help="Side of the images in pixels [default: the set's].")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = TrainGConfig.epochs,
     classes_per_batch: Annotated[int, typer.Option(min=2, help="Classes in a batch.")] = TrainGConfig.classes_per_batch,
@@ -27,6 +30,13 @@ def train_g(
         int, typer.Option(min=2, help="Images of each class in a batch.")
     ] = TrainGConfig.images_per_class,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = TrainGConfig.learning_rate,
+    variation: Annotated[
+        Variation,
+        typer.Option(
+            help="How much characters are varied; strong also bends them, and turns those of one alphabet together: "
+            "for 40 epochs and more."
+        ),
+    ] = TrainGConfig.variation,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start a ResNet from ImageNet weights.")] = False,
     precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
@@ -38,11 +48,13 @@ def train_g(
         dataset,
         backbone,
         hidden,
+        members,
         size,
         epochs,
         classes_per_batch,
         images_per_class,
         learning_rate,
+        variation,
         pretrained,
         precision,
     )

@@ -19,6 +19,21 @@ class Features(nn.Sequential):
         self.features = features
 
 
+class Ensemble(Features):
+    """Several backbones that see the same images; their features side by side."""
+
+    def __init__(self, members: list[Features]) -> None:
+        super().__init__(sum(member.features for member in members), *members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([member(x) for member in self], 1)
+
+
+def members_of(backbone: Features) -> list[Features]:
+    """Return the backbones of an ensemble, or the one that stands alone."""
+    return [cast(Features, member) for member in backbone] if isinstance(backbone, Ensemble) else [backbone]
+
+
 def _conv(inputs: int, outputs: int, *, pool: bool) -> list[nn.Module]:
     """Convolution, pooling, batch normalisation, ReLU.
 

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.config import Backbone
-from clusterkit.networks.backbones import Features, build_backbone
+from clusterkit.networks.backbones import Ensemble, Features, build_backbone
 from clusterkit.networks.pair_head import PairHead
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to build a network: backbone, item shape (C, H, W) or (D,), widths, standardisation.
+    """All that is needed to build a network: backbone, item shape (C, H, W) or (D,), widths, standardisation, members.
 
-    `mean` and `std` are those of the data the network was trained on, images scaled to 0..1.
+    `members` is how many backbones an ensemble has, and G as many pair heads, each of `hidden` units. `mean` and
+    `std` are those of the data the network was trained on, images scaled to 0..1.
     """
 
     backbone: Backbone
@@ -24,6 +25,7 @@ class Architecture:
     std: float
     hidden: int
     outputs: int = 1
+    members: int = 1
 
     def to_header(self) -> dict[str, Any]:
         return {**asdict(self), "shape": list(self.shape), "backbone": str(self.backbone)}
@@ -54,7 +56,8 @@ class BackboneNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.standardise = Standardise(architecture.mean, architecture.std)
-        self.backbone: Features = build_backbone(architecture.backbone, architecture.shape)
+        members = [build_backbone(architecture.backbone, architecture.shape) for _ in range(architecture.members)]
+        self.backbone: Features = members[0] if len(members) == 1 else Ensemble(members)
         self.bf16 = False
 
     def features(self, x: Tensor) -> Tensor:
@@ -71,12 +74,16 @@ class SimilarityNet(BackboneNet):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        self.head = PairHead(self.backbone.features, architecture.hidden)
+        self.head = PairHead(self.backbone.features, architecture.hidden, architecture.members)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.features(x))
         return out
+
+    def by_member(self, x: Tensor) -> Tensor:
+        """Return the logits (M, B, B) of each member of the ensemble alone, which are trained apart."""
+        return self.head.by_member(self.features(x))
 
 
 class ClusterNet(BackboneNet):

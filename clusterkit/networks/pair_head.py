@@ -20,25 +20,45 @@ class PairHead(nn.Module):
     batch statistics are exactly mean(u) + mean(v) and var(u) + var(v).
 
     The two-class softmax of the paper is one logit here: the difference of its two outputs. Positive is similar.
+
+    The head of an ensemble is the heads of its members side by side: each sees its own part of the features (D in all)
+    and has its own hidden units. The mean of their logits is one head's with all hidden units, so nothing but training
+    sees a difference.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, features: int, hidden: int) -> None:
+    def __init__(self, features: int, hidden: int, members: int = 1) -> None:
         super().__init__()
-        joint = nn.Linear(2 * features, hidden, bias=False)
-        self.left = nn.Parameter(joint.weight[:, :features].detach().clone())
-        self.right = nn.Parameter(joint.weight[:, features:].detach().clone())
-        self.scale = nn.Parameter(torch.ones(hidden))
-        self.shift = nn.Parameter(torch.zeros(hidden))
-        self.out = nn.Linear(hidden, 1)
-        self.register_buffer("running_mean", torch.zeros(hidden))
-        self.register_buffer("running_var", torch.ones(hidden))
+        self.members = members
+        own, total = features // members, members * hidden
+        joint = torch.cat([nn.Linear(2 * own, hidden, bias=False).weight.detach() for _ in range(members)])
+        self.left = nn.Parameter(joint[:, :own].clone())
+        self.right = nn.Parameter(joint[:, own:].clone())
+        self.scale = nn.Parameter(torch.ones(total))
+        self.shift = nn.Parameter(torch.zeros(total))
+        self.out = nn.Linear(total, 1)
+        self.register_buffer("running_mean", torch.zeros(total))
+        self.register_buffer("running_var", torch.ones(total))
+
+    @property
+    def weight(self) -> Tensor:
+        """Of each hidden unit (H,) in the mean logit of all members."""
+        return self.out.weight[0] / self.members
+
+    @property
+    def bias(self) -> Tensor:
+        return self.out.bias[0]
 
     def project(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return both halves of the linear layer, (N, H) each, from features (N, D)."""
-        return F.linear(features, self.left), F.linear(features, self.right)
+        own = features.chunk(self.members, 1)
+        left, right = (
+            torch.cat([F.linear(x, part) for x, part in zip(own, weight.chunk(self.members), strict=True)], 1)
+            for weight in (self.left, self.right)
+        )
+        return left, right
 
     def factors(self, features: Tensor, *, batch_statistics: bool) -> tuple[Tensor, Tensor]:
         """Return u and v, both (N, H), such that relu(u_i + v_j) is the hidden layer of the pair (i, j).
@@ -68,7 +88,13 @@ class PairHead(nn.Module):
         In training on several processes: (b, B) of this one's features (b, D) with those of all.
         """
         u, v = self.factors(features, batch_statistics=self.training)
-        return pair_logits(u, v, self.out.weight[0], self.out.bias)
+        return pair_logits(u, v, self.weight, self.bias)
+
+    def by_member(self, features: Tensor) -> Tensor:
+        """Return the logits (M, B, B) of each member alone, whose mean `forward` gives."""
+        every = self.factors(features, batch_statistics=self.training), (self.out.weight[0],)
+        units = zip(*(factor.chunk(self.members, -1) for factors in every for factor in factors), strict=True)
+        return torch.stack([pair_logits(u, v, weight, self.bias) for u, v, weight in units])
 
     def _update_running(self, mean: Tensor, variance: Tensor, pairs: int) -> None:
         with torch.no_grad():

@@ -54,7 +54,7 @@ def g_pairs(
         for one, other in zip(u.split(BLOCK), v.split(BLOCK), strict=True):
             for raw, folded in zip((one, other), head.fold(one, other, mean, variance), strict=True):
                 raw.copy_(folded)
-    return FactoredPairs(u, v, head.out.weight[0].detach(), head.out.bias[0].detach())
+    return FactoredPairs(u, v, head.weight.detach(), head.bias.detach())
 
 
 def _room(count: int, hidden: int, file: Path | None) -> Tensor:

@@ -14,7 +14,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import check_dataset, run_key, target_of
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
-from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig
+from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like
 from clusterkit.device import check_precision, choose_device, describe
@@ -34,7 +34,7 @@ CLASSES, IMAGES = 20, 5
 """Groups or classes in a batch, and images of each."""
 LABELLED = 0.3
 """The share of batches from A, whose labels are right, so that G does not only confirm what it believes."""
-PASSES = 3
+PASSES = 2
 """How many times as many images of T as there are a round sees."""
 LESS = 1.0
 """By how much G's logits are lowered to group: similar pairs are rarer in a large subset than in G's batches."""
@@ -99,6 +99,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     check_dataset(header, path, source.name, source.fingerprint)
     config = replace(config, dataset=target.name)
     network.to(device)
+    variation = Variation(header.config.get("variation", Variation.MILD))
     labelled = labelled_part(source, device)
     steps = max(1, round(PASSES * len(target) / ((1 - LABELLED) * CLASSES * IMAGES)))
 
@@ -112,7 +113,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         own = share(len(index))
         if part.turned:
             x = quarter_turns(x, len(index) // IMAGES, generator, own)
-        logits = network(augment(x, part.kind, generator, own))
+        logits = network.by_member(augment(x, part.kind, generator, own, variation))
         return {"loss": pair_loss(logits, part, index[own.rows], index) * own.weight}
 
     output, inputs = context.path(OUTPUT), {"g": sha256(path)}
@@ -163,13 +164,13 @@ def grouped(
 
 
 def pair_loss(logits: Tensor, part: Part, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the mean cross-entropy of `logits` (R, B) of the items at positions `rows` with those at `columns`.
+    """Return the mean cross-entropy of each member's `logits` (M, R, B) of the items at `rows` with those at `columns`.
 
     Pairs that may be alike or not count as pairs without a loss.
     """
     similar, related = (each[rows, None] == each[columns] for each in (part.classes, part.families))
     known = (similar | ~related).to(logits)
-    return F.binary_cross_entropy_with_logits(logits, similar.to(logits), known)
+    return F.binary_cross_entropy_with_logits(logits, similar.to(logits).expand_as(logits), known)
 
 
 def tell(target: Dataset, parts: Sequence[Part]) -> None:

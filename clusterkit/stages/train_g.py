@@ -1,6 +1,7 @@
 """train-g: from a labelled set A to the similarity network G (L2C, section 4.1)."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import run_key
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
-from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig
+from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import pair_scores
-from clusterkit.networks.backbones import load_pretrained
+from clusterkit.networks.backbones import load_pretrained, members_of
 from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.networks.predict import mean_and_std
 from clusterkit.pairs.g import g_pairs
@@ -52,6 +53,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
+    if config.variation is Variation.STRONG and data.kind is not Kind.CHARACTERS:
+        raise UsageError(f"--variation strong: {data.name} holds {data.kind}, not characters; leave it out")
     everything = data.union()
     labels = checked_labels(data)
     present = labels.unique()
@@ -68,14 +71,21 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         log.info("train-g: batches of %d classes, all there are to train on", sampler.classes)
     turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED_FROM
 
+    strong = config.variation is Variation.STRONG
+
+    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, (index, x) in enumerate(batches_of(items, sampler, generator, device)):
+            # Characters of one alphabet that are all upright are the hardest to tell apart.
+            runs = 1 if strong and sampler.within(number) else sampler.classes
+            yield index, quarter_turns(x, runs, generator, share(len(index))) if turned else x
+
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
         own = share(len(index))
-        x = quarter_turns(x, sampler.classes, generator, own) if turned else x
         target = known[index]
         similar = (target[own.rows, None] == target[None]).to(x)
-        logits = network(augment(x, data.kind, generator, own))
-        return {"loss": F.binary_cross_entropy_with_logits(logits, similar) * own.weight}
+        logits = network.by_member(augment(x, data.kind, generator, own, config.variation))
+        return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * own.weight}
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
@@ -92,7 +102,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         context.resume,
         config.precision,
     )
-    history = fit(network, lambda generator: batches_of(items, sampler, generator, device), step, plan)
+    history = fit(network, batches, step, plan)
 
     scores = held_out_scores(network, everything, labels, held, device)
     extra = {
@@ -112,9 +122,10 @@ def new_network(config: TrainGConfig, context: Context, shape: tuple[int, ...], 
     """Return an untrained G for items of a shape, which standardises by the numbers of all of A."""
     mean, std = mean_and_std(everything)
     torch.manual_seed(derive_seed(context.seed, "train-g"))
-    network = SimilarityNet(Architecture(config.backbone, shape, mean, std, config.hidden))
+    network = SimilarityNet(Architecture(config.backbone, shape, mean, std, config.hidden, members=config.members))
     if config.pretrained:
-        load_pretrained(network.backbone, config.backbone, offline=context.offline)
+        for member in members_of(network.backbone):
+            load_pretrained(member, config.backbone, offline=context.offline)
     return network
 
 

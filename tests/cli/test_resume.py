@@ -16,7 +16,9 @@ from clusterkit.stages import predict_pairs
 
 SOME = "@12-27,40-47"
 COMMANDS = {
-    "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 8": ".g.safetensors.state",
+    "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 8 --members 2 --variation strong": (
+        ".g.safetensors.state"
+    ),
     f"cluster glyphs_eval{SOME} --k 25 --epochs 6 --backbone mlp": ".assignments.h5.state",
     f"cluster glyphs_eval{SOME} --k 25 --init g --epochs 8 --batch-size 40": ".assignments.h5.state",
     f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 200 --backbone mlp --target-batch 8": (

@@ -6,7 +6,7 @@ import torchvision
 
 from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
-from clusterkit.networks.backbones import build_backbone, load_pretrained
+from clusterkit.networks.backbones import build_backbone, load_pretrained, members_of
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
 
 
@@ -95,3 +95,18 @@ def test_in_bfloat16_a_network_is_trained_and_not_used() -> None:
     coarse.sum().backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in network.backbone.parameters())
     assert {name: value.dtype for name, value in network.state_dict().items()} == types
+
+
+def test_members_of_an_ensemble_start_apart_and_learn_from_their_own_logits_only() -> None:
+    torch.manual_seed(0)
+    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), 0.1, 0.3, 8, members=2))
+    first, second = members_of(network.backbone)
+    assert network.backbone.features == 2 * first.features
+    assert not torch.equal(next(first.parameters()), next(second.parameters()))
+    logits = network.by_member(torch.rand(5, 1, 16, 16))
+    assert logits.shape == (2, 5, 5)
+    logits[0].sum().backward()
+    assert all(p.grad is not None for p in first.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in second.parameters())
+    assert not network.head.left.grad[8:].any()
+    assert members_of(first) == [first]

@@ -97,3 +97,25 @@ def test_the_first_layer_starts_as_one_linear_layer_on_both_features() -> None:
     torch.manual_seed(0)
     joint = nn.Linear(2 * D, H, bias=False).weight
     assert torch.equal(torch.cat([head.left, head.right], 1), joint)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_an_ensemble_is_its_members_heads_side_by_side(training: bool) -> None:
+    torch.manual_seed(3)
+    head = PairHead(3 * D, H, members=3).double().train(training)
+    with torch.no_grad():
+        for tensor in (head.scale, head.shift, head.running_mean):
+            tensor.normal_()
+    features = torch.randn(7, 3 * D, dtype=torch.float64)
+    every = []
+    for number, part in enumerate(features.chunk(3, 1)):
+        one = PairHead(D, H).double().train(training)
+        units = slice(number * H, (number + 1) * H)
+        with torch.no_grad():
+            for name in ("left", "right", "scale", "shift", "running_mean", "running_var"):
+                getattr(one, name).copy_(getattr(head, name)[units])
+            one.out.weight.copy_(head.out.weight[:, units])
+            one.out.bias.copy_(head.out.bias)
+        every.append(one(part))
+    torch.testing.assert_close(head.by_member(features), torch.stack(every))
+    torch.testing.assert_close(head(features), torch.stack(every).mean(0))

@@ -31,9 +31,10 @@ def train_g(config: TrainGConfig, context: Context) -> Path:
 
     path = context.path(stage.OUTPUT)
     if not kept(path, config, context):
-        asked = f"--backbone {config.backbone} --epochs {config.epochs} --learning-rate {config.learning_rate:g}"
-        asked += f" --size {config.size}" if config.size else ""
-        announce(f"train-g {config.dataset} {asked}", context)
+        asked = [f"--backbone {config.backbone}", f"--members {config.members}"]
+        asked += [f"--size {config.size}"] if config.size else []
+        asked += [f"--epochs {config.epochs}", f"--learning-rate {config.learning_rate:g}"]
+        announce(f"train-g {config.dataset} {' '.join(asked)} --variation {config.variation}", context)
         stage.run(config, context)
     return path
 
