@@ -46,7 +46,7 @@ def ccn(problem: Problem) -> Clustering:
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
     several augmented views; without a G it is of the backbone configured and trained from random weights. Pairs were
     predicted once, on clean images, and are binarised at probability one half; on G's features CCL leaves out those
-    of which G is not sure. Cost: some 16 N images through G's backbone, or epochs times N through a network and
+    of which G is not sure. Cost: 5 N images through G's backbone, or epochs times N through a network and
     back.
     """
     assert problem.pairs is not None

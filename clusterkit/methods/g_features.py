@@ -12,7 +12,7 @@ from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.target_statistics import set_target_statistics
 
-VIEWS = 16
+VIEWS = 4
 """Augmented views of each item that are kept."""
 ROOM = 2**30
 """Bytes that the features of all views may take; of a larger set fewer views are kept."""
