@@ -10,7 +10,6 @@ from clusterkit.augment import augment, to_float
 from clusterkit.config import BatchNorm, Kind
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
-from clusterkit.networks.target_statistics import set_target_statistics
 
 VIEWS = 4
 """Augmented views of each item that are kept."""
@@ -28,7 +27,7 @@ def on_target(g: SimilarityNet, subset: Subset, bn: BatchNorm, device: torch.dev
         def blocks() -> Iterator[Tensor]:
             return (to_float(items) for items in subset.blocks(device))
 
-        set_target_statistics(g.backbone, g.features, blocks)
+        g.take_statistics(blocks)
     return g
 
 

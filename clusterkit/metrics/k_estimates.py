@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.floating]
 
+LESS = 1.0
+"""By how much G's logits are lowered to group: similar pairs are rarer in a large set than in G's batches."""
+
 
 def eigengap(probability: Matrix) -> int:
     """Return where the eigenvalues of the normalised similarity fall furthest, counted from the largest.

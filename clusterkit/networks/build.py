@@ -1,5 +1,6 @@
 """The networks of the program, each rebuilt from what its checkpoint's header says of it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -7,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.config import Backbone
-from clusterkit.networks.backbones import Ensemble, Features, build_backbone
+from clusterkit.networks.backbones import Ensemble, Features, build_backbone, members_of
 from clusterkit.networks.pair_head import PairHead
+from clusterkit.networks.target_statistics import set_target_statistics
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ class BackboneNet(nn.Module):
             return self.backbone(x)  # type: ignore[no-any-return]
         with torch.autocast(x.device.type, torch.bfloat16):
             return self.backbone(x).float()  # type: ignore[no-any-return]
+
+    def take_statistics(self, blocks: Callable[[], Iterator[Tensor]]) -> None:
+        """Normalise in the backbone by the statistics of the items that `blocks` yields."""
+        for member in members_of(self.backbone):
+            # A member at a time, as none sees what another makes of an item.
+            set_target_statistics(member, nn.Sequential(self.standardise, member), blocks)
 
 
 class SimilarityNet(BackboneNet):

@@ -28,5 +28,9 @@ class FactoredPairs:
         """Return the mean of the logits of (i, j) and (j, i)."""
         return (self.ordered_logits(rows, columns) + self.ordered_logits(columns, rows).T) / 2
 
+    def of(self, some: Tensor) -> "FactoredPairs":
+        """Return those of some of the items, at positions (M,)."""
+        return FactoredPairs(self.u[some], self.v[some], self.weight, self.bias)
+
     def to(self, device: torch.device) -> "FactoredPairs":
         return FactoredPairs(*(part.to(device) for part in (self.u, self.v, self.weight, self.bias)))

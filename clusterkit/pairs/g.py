@@ -11,7 +11,7 @@ from clusterkit.augment import to_float
 from clusterkit.config import BatchNorm
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
-from clusterkit.networks.target_statistics import Sums, mean_and_variance, set_target_statistics, sums
+from clusterkit.networks.target_statistics import Sums, mean_and_variance, sums
 from clusterkit.pairs.factored import FactoredPairs
 
 MAPPED_FROM = 200_000
@@ -35,7 +35,7 @@ def g_pairs(
         return (to_float(items) for items in subset.blocks(device))
 
     if bn is BatchNorm.TARGET:
-        set_target_statistics(network.backbone, network.features, blocks)
+        network.take_statistics(blocks)
     u, v = (_room(len(subset), len(head.scale), folder and folder / f"{subset.name}.{name}") for name in "uv")
     parts: tuple[list[Sums], list[Sums]] = ([], [])
     with torch.no_grad():

@@ -60,6 +60,15 @@ def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
             yield from _ahead(eager, pairs, wanted, threads)
 
 
+def matrix(pairs: FactoredPairs) -> Tensor:
+    """Return the symmetric logits (N, N) of all pairs, for sets small enough."""
+    logits = torch.empty(len(pairs), len(pairs))
+    for (rows, columns), tile in tiles(pairs, list(places(len(pairs)))):
+        logits[rows, columns] = tile
+        logits[columns, rows] = tile.T
+    return logits
+
+
 def _tile(kernel: Kernel, pairs: FactoredPairs, place: Place) -> Tile:
     left, right = ((pairs.u[part], pairs.v[part]) for part in place)
     return place, (kernel(left, right, pairs.weight) + pairs.bias).cpu()

@@ -15,7 +15,7 @@ from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.metrics.clustering import ndc
-from clusterkit.metrics.k_estimates import eigengap, linkage_count
+from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
 from clusterkit.pairs.source import PairSource
 from clusterkit.pairs.stored import from_group
 
@@ -24,7 +24,7 @@ log = logging.getLogger("clusterkit")
 OUTPUT = "k.json"
 LARGEST = 4000
 """Eigenvalues and linkage look at no more items than this."""
-RECOMMENDED = "ndc"
+RECOMMENDED = "linkage"
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ def estimate(assignment: Assignment, pairs: PairSource, title: str, seed: int) -
     if len(some) > LARGEST:
         generator = torch.Generator().manual_seed(derive_seed(seed, "estimate-k", title))
         some = torch.randperm(len(pairs), generator=generator)[:LARGEST]
-    probability = torch.cat([pairs.logits(rows, some).sigmoid() for rows in some.split(512)]).double().numpy()
+    logits = torch.cat([pairs.logits(rows, some) for rows in some.split(512)]).double()
     found = {
         "ndc": ndc(assignment.cluster, assignment.k),
-        "eigengap": eigengap(probability),
-        "linkage": linkage_count(probability, max(2, len(some) / assignment.k)),
+        "eigengap": eigengap(logits.sigmoid().numpy()),
+        "linkage": linkage_count((logits - LESS).sigmoid().numpy(), max(2, len(some) / assignment.k)),
     }
     return {**found, "spread": max(found.values()) - min(found.values())}

@@ -20,10 +20,11 @@ from clusterkit.datasets.catalogue import load_like
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
-from clusterkit.metrics.k_estimates import cut, linkage_tree
+from clusterkit.metrics.k_estimates import LESS, cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.stored import read_g
 from clusterkit.pairs.g import g_pairs
+from clusterkit.pairs.tiles import matrix
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import Plan, StateFolder, batches_of, fit
 
@@ -36,8 +37,6 @@ LABELLED = 0.3
 """The share of batches from A, whose labels are right, so that G does not only confirm what it believes."""
 PASSES = 2
 """How many times as many images of T as there are a round sees."""
-LESS = 1.0
-"""By how much G's logits are lowered to group: similar pairs are rarer in a large subset than in G's batches."""
 ALIKE, UNLIKE = 0.6, 0.4
 """From what mean probability on two groups are one, and below which they are two. What lies between is left out: of two
 characters taken for one G would learn that they are one, and of one taken for two that they are two."""
@@ -154,8 +153,7 @@ def grouped(
     """Return a subset with the groups that average linkage of G's pairs makes of it, as G is now."""
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
     some = torch.randperm(len(subset), generator=generator)[:LARGEST].sort().values
-    logits = torch.cat([pairs.logits(rows, some) for rows in some.split(512)])
-    tree = linkage_tree((logits - LESS).sigmoid().double().numpy())
+    tree = linkage_tree((matrix(pairs.of(some)) - LESS).sigmoid().double().numpy())
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))
     classes[some], families[some] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
     _, group, sizes = classes.unique(return_inverse=True, return_counts=True)
