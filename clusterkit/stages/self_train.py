@@ -35,7 +35,7 @@ CLASSES, IMAGES = 20, 5
 """Groups or classes in a batch, and images of each."""
 LABELLED = 0.3
 """The share of batches from A, whose labels are right, so that G does not only confirm what it believes."""
-PASSES = 2
+PASSES = 3
 """How many times as many images of T as there are a round sees."""
 ALIKE, UNLIKE = 0.6, 0.4
 """From what mean probability on two groups are one, and below which they are two. What lies between is left out: of two

@@ -27,7 +27,7 @@ from clusterkit.errors import InputError, UsageError
 EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = TrainGConfig(
-    "omniglot_bg", Backbone.CONV4_FINE, members=4, size=64, epochs=20, learning_rate=3e-3, variation=Variation.STRONG
+    "omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=100, learning_rate=3e-3, variation=Variation.STRONG
 )
 SELF_TRAIN, CLUSTER = SelfTrainConfig("omniglot_eval"), ClusterConfig("omniglot_eval")
 BACKBONE = G.backbone
@@ -44,7 +44,7 @@ def register(group: typer.Typer) -> None:
 def omniglot(
     common: Common,
     g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
-    members: Annotated[int, typer.Option(min=1, help="Networks in G; one takes a third of the time.")] = G.members,
+    epochs: Annotated[int, typer.Option(min=1, help="How long G is trained; 40 for those in a hurry.")] = G.epochs,
     loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
     k: Annotated[list[str], typer.Option(help="Outputs, auto, or known (an oracle); may be repeated.")] = KS,
     seeds: Annotated[int, typer.Option(min=1, help="How often each clustering is repeated.")] = SEEDS,
@@ -75,7 +75,7 @@ def omniglot(
         cluster.check_flags(config, common.context)
     context = runs.inside(common.context, "omniglot")
     if g is None:
-        runs.train_g(replace(G, members=members), context)
+        runs.train_g(replace(G, epochs=epochs), context)
     else:
         take(g, context)
     results: dict[str, Any] = {"g": g_scores(context.path(train_g.OUTPUT), context), "runs": []}
