@@ -92,9 +92,9 @@ class PairHead(nn.Module):
 
     def by_member(self, features: Tensor) -> Tensor:
         """Return the logits (M, B, B) of each member alone, whose mean `forward` gives."""
-        every = self.factors(features, batch_statistics=self.training), (self.out.weight[0],)
-        units = zip(*(factor.chunk(self.members, -1) for factors in every for factor in factors), strict=True)
-        return torch.stack([pair_logits(u, v, weight, self.bias) for u, v, weight in units])
+        u, v = self.factors(features, batch_statistics=self.training)
+        members = zip(*(part.chunk(self.members, -1) for part in (u, v, self.out.weight[0])), strict=True)
+        return torch.stack([pair_logits(*member, self.bias) for member in members])
 
     def _update_running(self, mean: Tensor, variance: Tensor, pairs: int) -> None:
         with torch.no_grad():
