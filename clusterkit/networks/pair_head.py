@@ -93,7 +93,8 @@ class PairHead(nn.Module):
     def by_member(self, features: Tensor) -> Tensor:
         """Return the logits (M, B, B) of each member alone, whose mean `forward` gives."""
         u, v = self.factors(features, batch_statistics=self.training)
-        members = zip(*(part.chunk(self.members, -1) for part in (u, v, self.out.weight[0])), strict=True)
+        left, right, weight = (part.chunk(self.members, -1) for part in (u, v, self.out.weight[0]))
+        members = zip(left, right, weight, strict=True)
         return torch.stack([pair_logits(*member, self.bias) for member in members])
 
     def _update_running(self, mean: Tensor, variance: Tensor, pairs: int) -> None:
