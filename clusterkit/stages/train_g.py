@@ -47,14 +47,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
-    # Published weights are for colour images.
-    channels = 3 if config.pretrained else None
-    with first_alone():
-        data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
-    if config.size is not None and len(data.shape) != 3:
-        raise UsageError(f"--size: {data.name} holds vectors; leave it out")
-    if config.variation is Variation.STRONG and data.kind is not Kind.CHARACTERS:
-        raise UsageError(f"--variation strong: {data.name} holds {data.kind}, not characters; leave it out")
+    data = read_source(config, context)
     everything = data.union()
     labels = checked_labels(data)
     present = labels.unique()
@@ -70,7 +63,6 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     if sampler.classes < config.classes_per_batch:
         log.info("train-g: batches of %d classes, all there are to train on", sampler.classes)
     turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED_FROM
-
     strong = config.variation is Variation.STRONG
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -116,6 +108,19 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         write_checkpoint(output, header, network.state_dict())
     states.remove()
     return TrainGResult(output, scores)
+
+
+def read_source(config: TrainGConfig, context: Context) -> Dataset:
+    """Return A. Raises UsageError for a flag that is not for what it holds."""
+    # Published weights are for colour images.
+    channels = 3 if config.pretrained else None
+    with first_alone():
+        data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
+    if config.size is not None and len(data.shape) != 3:
+        raise UsageError(f"--size: {data.name} holds vectors; leave it out")
+    if config.variation is Variation.STRONG and data.kind is not Kind.CHARACTERS:
+        raise UsageError(f"--variation strong: {data.name} holds {data.kind}, not characters; leave it out")
+    return data
 
 
 def new_network(config: TrainGConfig, context: Context, shape: tuple[int, ...], everything: Subset) -> SimilarityNet:
