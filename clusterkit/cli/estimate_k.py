@@ -24,8 +24,8 @@ def estimate_k(
 ) -> None:
     """Say how many categories there are; write k.json.
 
-    Three estimators that use no label: dominant clusters, eigengap, average linkage. stdout has the recommended one,
-    stderr and k.json all of them and their spread.
+    Four estimators that use no label: dominant clusters, eigengap, average linkage, and linkage of the pairs'
+    consensus. stdout has the recommended one, stderr and k.json all of them and their spread.
     """
     from clusterkit.stages import estimate_k as stage
 

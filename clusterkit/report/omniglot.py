@@ -45,7 +45,7 @@ def markdown(results: dict[str, Any], picture: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-ESTIMATES = ["ndc", "eigengap", "linkage", "spread"]
+ESTIMATES = ["ndc", "eigengap", "linkage", "consensus", "spread"]
 
 
 def to_json(results: dict[str, Any]) -> str:

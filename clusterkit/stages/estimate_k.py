@@ -14,6 +14,7 @@ from clusterkit.artifacts.json_file import write_json
 from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
+from clusterkit.methods.consensus import LARGEST, consensus
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
 from clusterkit.pairs.source import PairSource
@@ -22,9 +23,7 @@ from clusterkit.pairs.stored import from_group
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "k.json"
-LARGEST = 4000
-"""Eigenvalues and linkage look at no more items than this."""
-RECOMMENDED = "linkage"
+RECOMMENDED = "consensus"
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class EstimateKResult:
 
 
 def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
-    """Count dominant clusters, the eigengap and average-linkage groups of each subset; write `k.json`.
+    """Count dominant clusters, the eigengap and the groups of two linkages of each subset; write `k.json`.
 
     Raises InputError for assignments made at a known K, which would give it back, or from other pairs.
     """
@@ -82,14 +81,16 @@ def check_over_clustered(header: Header, path: Path) -> None:
 
 def estimate(assignment: Assignment, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
     """Return K by each estimator and `spread`, the largest less the smallest."""
+    own = derive_seed(seed, "estimate-k", title)
     some = torch.arange(len(pairs))
     if len(some) > LARGEST:
-        generator = torch.Generator().manual_seed(derive_seed(seed, "estimate-k", title))
-        some = torch.randperm(len(pairs), generator=generator)[:LARGEST]
+        some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
     logits = torch.cat([pairs.logits(rows, some) for rows in some.split(512)]).double()
+    smallest = max(2, len(some) / assignment.k)
     found = {
         "ndc": ndc(assignment.cluster, assignment.k),
         "eigengap": eigengap(logits.sigmoid().numpy()),
-        "linkage": linkage_count((logits - LESS).sigmoid().numpy(), max(2, len(some) / assignment.k)),
+        "linkage": linkage_count((logits - LESS).sigmoid().numpy(), smallest),
+        "consensus": linkage_count(consensus(logits.numpy(), own), smallest),
     }
     return {**found, "spread": max(found.values()) - min(found.values())}

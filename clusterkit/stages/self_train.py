@@ -20,7 +20,8 @@ from clusterkit.datasets.catalogue import load_like
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
-from clusterkit.metrics.k_estimates import LESS, cut, linkage_tree
+from clusterkit.methods.consensus import LARGEST, consensus
+from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.stored import read_g
 from clusterkit.pairs.g import g_pairs
@@ -38,12 +39,10 @@ LABELLED = 0.3
 PASSES = 3
 """How many times as many images of T as there are a round sees."""
 ALIKE, UNLIKE = 0.6, 0.4
-"""From what mean probability on two groups are one, and below which they are two. What lies between is left out: of two
-characters taken for one G would learn that they are one, and of one taken for two that they are two."""
+"""From what mean share of consensus on two groups are one, and below which they are two. What lies between is left out:
+of two characters taken for one G would learn that they are one, and of one taken for two that they are two."""
 SMALLEST = 3
 """Images in a group that is learned from: fewer are drawings that are like nothing else."""
-LARGEST = 4000
-"""Images of a subset that are grouped in a round, others each time: linkage needs the matrix of all their pairs."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ Batch = tuple[Part, Tensor, Tensor]
 def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     """Train G further, on T and on A, and write `self-trained.safetensors`, a G like any other.
 
-    In each round the images of every subset of T are grouped by average linkage of G's pairs, and the groups taken for
+    In each round the images of every subset of T are grouped by the consensus of G's pairs, and the groups taken for
     classes. No label of T is read. Raises InputError where A, which G's header names, has changed since, and where G
     finds nothing alike in T.
     """
@@ -150,10 +149,11 @@ def labelled_part(source: Dataset, device: torch.device) -> Part:
 def grouped(
     network: SimilarityNet, subset: Subset, kind: Kind, generator: torch.Generator, device: torch.device
 ) -> Part:
-    """Return a subset with the groups that average linkage of G's pairs makes of it, as G is now."""
+    """Return a subset with the groups that its pairs agree on, as G is now; of a large one, of some items."""
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
     some = torch.randperm(len(subset), generator=generator)[:LARGEST].sort().values
-    tree = linkage_tree((matrix(pairs.of(some)) - LESS).sigmoid().double().numpy())
+    seed = int(torch.randint(2**31, (), generator=generator))
+    tree = linkage_tree(consensus(matrix(pairs.of(some)).double().numpy(), seed))
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))
     classes[some], families[some] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
     _, group, sizes = classes.unique(return_inverse=True, return_counts=True)

@@ -37,7 +37,7 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     assert "| CCN, CCL | 30 | " in tables
     assert "| CCN, CCL | known | " in tables
     assert "0.897)" in tables
-    assert "| linkage | " in tables
+    assert "| consensus | " in tables
     assert (folder / "confusions.png").read_bytes().startswith(b"\x89PNG")
     for name in ("Morwen", "Nastric", "Ostrava"):
         assert tables.count(f"| {name} | 8 |") == 3

@@ -1,6 +1,5 @@
 """Every method is perfect on well separated data with perfect pairs, and gives the same result twice."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from clusterkit.config import Backbone, ClusterConfig, Kind, Loss, Method
 from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS
-from clusterkit.methods.ccn import LEAST, LONGEST, SHORTEST, default_epochs, unsure_of
+from clusterkit.methods.ccn import LONGEST, SHORTEST, default_epochs
 from clusterkit.methods.problem import Problem
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.labels import LabelPairs
@@ -64,29 +63,3 @@ def test_default_length_is_neither_too_short_nor_too_long(count: int) -> None:
     steps = default_epochs(sampler) * sampler.steps
     assert SHORTEST - sampler.steps <= steps <= LONGEST + sampler.steps
     assert count > 400 or steps <= SHORTEST + sampler.steps
-
-
-class Told:
-    """Pairs of given logits (N, N)."""
-
-    def __init__(self, logits: torch.Tensor) -> None:
-        self.all = logits
-
-    def __len__(self) -> int:
-        return len(self.all)
-
-    def logits(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        return self.all[rows][:, columns]
-
-    def to(self, device: torch.device) -> "Told":
-        return self
-
-
-def test_the_surer_half_of_similar_pairs_count(tmp_path: Path) -> None:
-    logits = torch.full((5, 5), -3.0).fill_diagonal_(9.0)
-    for number, (i, j) in enumerate([(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]):
-        logits[i, j] = logits[j, i] = number + 2.0
-    problem = replace(separated(tmp_path), pairs=Told(logits), subset=Subset("all", logits, torch.arange(5), None))
-    assert unsure_of(problem) == (LEAST, 4.0)
-    assert unsure_of(replace(problem, config=ClusterConfig(loss=Loss.KCL))) == (0.0, 0.0)
-    assert unsure_of(replace(problem, pairs=Told(-logits.abs()))) == (LEAST, LEAST)

@@ -1,0 +1,92 @@
+"""What the whole matrix of G's answers says of each pair: how often spectral clusterings put the two items together."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterkit.metrics.k_estimates import LESS, Matrix, linkage_count
+
+LARGEST = 4000
+"""Items up to which it is worked out: it takes eigenvectors of N x N."""
+SOFT = 3.0
+"""What logits are divided by: G is surer of itself than it is right."""
+RANGES = ((0.5, 2.0), (0.7, 1.4))
+"""The numbers of groups of each round, as shares of the number that the round before has found."""
+CLUSTERINGS = 12
+"""Spectral clusterings of a round."""
+ITERATIONS = 20
+"""Of k-means in a clustering."""
+
+
+def consensus(logits: Matrix, seed: int) -> Matrix:
+    """Return for each pair the share (N, N) of spectral clusterings in which its two items are in one group.
+
+    `logits` (N, N) are G's, symmetric. G errs on single pairs; most errors do not outlive the comparison with what it
+    says of all other pairs of the two items. The clusterings are of several numbers of groups, so that what is together
+    in most of them does not hang on the right number: around the one that average linkage finds, first by the pairs,
+    how alike what G says of both items is, and how alike that is, then by the first round's shares. Where linkage finds
+    no two groups, the pairs' probabilities are returned as they are. Cost: N^3 / 3 multiplications for the
+    eigenvectors, and N K^2 for each clustering into K groups.
+    """
+    probability = sigmoid(logits - LESS)
+    if len(logits) < 3:
+        return probability
+    smallest = max(2.0, len(logits) / 100)
+    alike = likeness(probability)
+    count = linkage_count((probability + alike + likeness(alike)) / 3, smallest)
+    if count < 2:
+        return probability
+    rng = np.random.default_rng(seed)
+    vectors = eigenvectors(sigmoid((logits - LESS) / SOFT), int(3 * count))
+    shares = probability
+    for low, high in RANGES:
+        # Three items a group are the fewest that say more than their pairs do.
+        most = max(2, min(vectors.shape[1], len(logits) // 3))
+        counts = np.geomspace(low * count, high * count, CLUSTERINGS).round().clip(2, most).astype(int)
+        shares = np.zeros(logits.shape)
+        for number in np.unique(counts):
+            group = spectral_groups(vectors, int(number), rng)
+            shares += (counts == number).sum() * (group[:, None] == group)
+        shares /= len(counts)
+        count = linkage_count(shares, smallest)
+    return shares
+
+
+def likeness(probability: Matrix) -> Matrix:
+    """Return the cosines (N, N) of the rows of `probability` (N, N), where items that are like many count for less."""
+    scaled = probability / np.sqrt(probability.sum(1).clip(np.finfo(np.float64).tiny))
+    rows = scaled / np.linalg.norm(scaled, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    cosines: Matrix = (rows @ rows.T).clip(0, 1)
+    return cosines
+
+
+def eigenvectors(affinity: Matrix, most: int) -> Matrix:
+    """Return at most `most` (N, M) of D^-1/2 S D^-1/2, S symmetric affinities (N, N), largest eigenvalue first."""
+    from scipy.linalg import eigh
+
+    affinity = affinity.copy()
+    np.fill_diagonal(affinity, 1)
+    root = np.sqrt(affinity.sum(1))
+    first = max(0, len(affinity) - most)
+    vectors: Matrix = eigh(affinity / np.outer(root, root), subset_by_index=[first, len(affinity) - 1])[1]
+    return vectors[:, ::-1]
+
+
+def spectral_groups(vectors: Matrix, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return groups (N,) of k-means on the rows, scaled to length one, of K eigenvectors (Ng, Jordan, Weiss 2001)."""
+    from scipy.cluster.vq import kmeans2
+
+    rows = vectors[:, :k]
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty")
+        groups: NDArray[np.int64] = kmeans2(rows, k, ITERATIONS, minit="++", seed=rng)[1].astype(np.int64)
+    return groups
+
+
+def sigmoid(logits: Matrix) -> Matrix:
+    from scipy.special import expit
+
+    probability: Matrix = expit(logits)
+    return probability
