@@ -14,9 +14,10 @@ def kcl(logits: Tensor, similar: Tensor, sigma: float = 2.0) -> Tensor:
     """Return KCL, also called LCO, averaged over all ordered pairs (Hsu et al. 2018, L2C, equations 1 to 6).
 
     `logits` (B, K) are a network's outputs before the softmax, of any floating type; `similar` (B, B) is 1 for a
-    similar pair, 0 for a dissimilar one, or a probability in between. `sigma` is the margin that dissimilar pairs are
-    pushed to. In each divergence D(P*||Q) the left side is a constant, as the star says: no gradient flows through it.
-    Equation 6 sums both directions of an unordered pair; here each direction is one ordered pair.
+    similar pair, 0 for a dissimilar one, or a probability in between; pairs that are NaN add nothing to the loss, whose
+    mean is over all pairs all the same. `sigma` is the margin that dissimilar pairs are pushed to. In each divergence
+    D(P*||Q) the left side is a constant, as the star says: no gradient flows through it. Equation 6 sums both
+    directions of an unordered pair; here each direction is one ordered pair.
 
     D(P_i||P_j) = sum_k P_ik log P_ik - P_i . log P_j, so all of them are one B x K x B matrix product, of which a
     block of columns is held at a time.
@@ -39,10 +40,11 @@ def _value_and_gradient(log_q: Tensor, log_p: Tensor, similar: Tensor, sigma: fl
     for right in row_blocks(len(log_q), len(p), p.device):
         # Row j of a block holds the pairs (i, j) of all i.
         s = transposed(similar, right).to(p.dtype)
+        unknown = s.isnan()
         divergence = torch.addmm(negative_entropy, log_q[right], p.T, alpha=-1)
         not_s = 1 - s
         hinge = (sigma - divergence).clamp_min_(0)
         inside = (hinge > 0).to(p.dtype)
-        total += divergence.mul_(s).addcmul_(not_s, hinge).sum()
-        gradient[right] = inside.mul_(not_s).sub_(s) @ p
+        total += divergence.mul_(s).addcmul_(not_s, hinge).masked_fill_(unknown, 0).sum()
+        gradient[right] = inside.mul_(not_s).sub_(s).masked_fill_(unknown, 0) @ p
     return total / pairs, gradient.div_(pairs)

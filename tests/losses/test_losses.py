@@ -71,6 +71,18 @@ def test_value_and_gradient_are_those_of_all_ordered_pairs(
     torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("soft", [False, True])
+def test_unknown_pairs_add_nothing(name: Loss, soft: bool) -> None:
+    logits, similar = random_case(7, 4, 1.0, soft, seed=1)
+    unknown = torch.rand(7, 7, generator=torch.Generator().manual_seed(2)) < 0.2
+    similar = similar.masked_fill(unknown | unknown.T, torch.nan)
+    expected, gradient = value_and_gradient(REFERENCES[name], logits, similar, 2.0)
+    value, found = value_and_gradient(LOSSES[name], logits.float(), similar.float(), 2.0)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("sigma", [0.0, 0.5, 4.0])
 def test_the_margin_of_kcl(sigma: float) -> None:
     logits, similar = random_case(6, 4, 1.5, True, seed=3)
