@@ -11,15 +11,18 @@ LARGEST = 4000
 """Items up to which it is worked out: it takes eigenvectors of N x N."""
 SOFT = 3.0
 """What logits are divided by: G is surer of itself than it is right."""
-RANGES = ((0.5, 2.0), (0.7, 1.4))
-"""The numbers of groups of each round, as shares of the number that the round before has found."""
+Range = tuple[float, float]
+FIRST: Range = (0.5, 2.0)
+"""The numbers of groups of the first round, as shares of the number that linkage finds."""
+SECOND: Range = (0.7, 1.4)
+"""The numbers of groups of the second round, as shares of the number that the first has found."""
 CLUSTERINGS = 12
 """Spectral clusterings of a round."""
 ITERATIONS = 20
 """Of k-means in a clustering."""
 
 
-def consensus(logits: Matrix, seed: int) -> Matrix:
+def consensus(logits: Matrix, seed: int, second: Range = SECOND) -> Matrix:
     """Return for each pair the share (N, N) of spectral clusterings in which its two items are in one group.
 
     `logits` (N, N) are G's, symmetric. G errs on single pairs; most errors do not outlive the comparison with what it
@@ -38,16 +41,16 @@ def consensus(logits: Matrix, seed: int) -> Matrix:
     if count < 2:
         return probability
     rng = np.random.default_rng(seed)
-    vectors = eigenvectors(sigmoid((logits - LESS) / SOFT), int(3 * count))
+    vectors = eigenvectors(sigmoid((logits - LESS) / SOFT), 3 * count)
     shares = probability
-    for low, high in RANGES:
+    for low, high in (FIRST, second):
         # Three items a group are the fewest that say more than their pairs do.
         most = max(2, min(vectors.shape[1], len(logits) // 3))
         counts = np.geomspace(low * count, high * count, CLUSTERINGS).round().clip(2, most).astype(int)
         shares = np.zeros(logits.shape)
-        for number in np.unique(counts):
+        for number, times in zip(*np.unique(counts, return_counts=True), strict=True):
             group = spectral_groups(vectors, int(number), rng)
-            shares += (counts == number).sum() * (group[:, None] == group)
+            shares += times * (group[:, None] == group)
         shares /= len(counts)
         count = linkage_count(shares, smallest)
     return shares

@@ -41,6 +41,9 @@ PASSES = 3
 ALIKE, UNLIKE = 0.6, 0.4
 """From what mean share of consensus on two groups are one, and below which they are two. What lies between is left out:
 of two characters taken for one G would learn that they are one, and of one taken for two that they are two."""
+RANGE = (0.8, 1.6)
+"""The numbers of groups of consensus, as shares of the likely one: rather too many, as two characters taken for one are
+learned as one, and never come apart again."""
 SMALLEST = 3
 """Images in a group that is learned from: fewer are drawings that are like nothing else."""
 
@@ -153,7 +156,7 @@ def grouped(
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
     some = torch.randperm(len(subset), generator=generator)[:LARGEST].sort().values
     seed = int(torch.randint(2**31, (), generator=generator))
-    tree = linkage_tree(consensus(matrix(pairs.of(some)).double().numpy(), seed))
+    tree = linkage_tree(consensus(matrix(pairs.of(some)).double().numpy(), seed, RANGE))
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))
     classes[some], families[some] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
     _, group, sizes = classes.unique(return_inverse=True, return_counts=True)
