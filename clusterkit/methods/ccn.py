@@ -18,7 +18,7 @@ from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.pairs.dense import DensePairs
-from clusterkit.pairs.source import CERTAIN, PairSource
+from clusterkit.pairs.source import CERTAIN, PairSource, matrix
 from clusterkit.sampling import Shuffled
 from clusterkit.training import Plan, batches_of, fit
 
@@ -141,8 +141,7 @@ def agreed(problem: Problem) -> PairSource:
     assert pairs is not None
     if len(pairs) > LARGEST:
         return pairs
-    every = torch.arange(len(pairs))
-    logits = torch.cat([pairs.logits(rows, every) for rows in every.split(512)]).double()
+    logits = matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), derive_seed(problem.seed, "consensus", problem.subset.name))
     return DensePairs(torch.where(logits.abs() == CERTAIN, logits, torch.from_numpy(shares).logit(EPSILON)).float())
 

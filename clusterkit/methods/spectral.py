@@ -5,6 +5,7 @@ import torch
 from clusterkit.device import derive_seed
 from clusterkit.errors import UsageError
 from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.pairs.source import matrix
 
 LARGEST = 20_000
 
@@ -21,8 +22,7 @@ def spectral(problem: Problem) -> Clustering:
     count = len(pairs)
     if count > LARGEST:
         raise UsageError(f"--method spectral: {count} items are too many (at most {LARGEST}); use --method ccn")
-    every = torch.arange(count)
-    affinity = torch.cat([pairs.logits(rows, every).sigmoid() for rows in every.split(512)]).numpy()
+    affinity = matrix(pairs, torch.arange(count)).sigmoid_().numpy()
     seed = derive_seed(problem.seed, "spectral", problem.subset.name) % 2**32
     method = SpectralClustering(problem.k, affinity="precomputed", random_state=seed)
     return hard(method.fit_predict(affinity), problem.k)

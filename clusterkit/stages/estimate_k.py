@@ -17,7 +17,7 @@ from clusterkit.errors import InputError
 from clusterkit.methods.consensus import LARGEST, consensus
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
-from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.source import PairSource, matrix
 from clusterkit.pairs.stored import from_group
 
 log = logging.getLogger("clusterkit")
@@ -85,7 +85,7 @@ def estimate(assignment: Assignment, pairs: PairSource, title: str, seed: int) -
     some = torch.arange(len(pairs))
     if len(some) > LARGEST:
         some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
-    logits = torch.cat([pairs.logits(rows, some) for rows in some.split(512)]).double()
+    logits = matrix(pairs, some).double()
     smallest = max(2, len(some) / assignment.k)
     found = {
         "ndc": ndc(assignment.cluster, assignment.k),
