@@ -29,6 +29,8 @@ from clusterkit.sampling import Sampler
 log = logging.getLogger("clusterkit")
 
 WARM_UP = 0.05
+SAVING = 0.05
+"""The share of a training's time that keeping its state may take; short epochs are not each worth it."""
 Batch = TypeVar("Batch")
 History = list[dict[str, float]]
 
@@ -85,6 +87,7 @@ def fit(
     history = _restore(network, optimizer, plan) if plan.resume else []
     # Before every process has read the state, the first must not remove it.
     wait_for_all()
+    saved, cost = -math.inf, 0.0
     for epoch in range(len(history), plan.epochs):
         start = time.monotonic()
         generator = seeded(plan.seed, plan.title, epoch)
@@ -108,8 +111,11 @@ def fit(
                 f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
             )
         history.append(means)
-        if is_first():
+        ended = time.monotonic()
+        if is_first() and (epoch + 1 == plan.epochs or ended - saved >= cost / SAVING):
             _save(network, optimizer, plan, history)
+            saved = time.monotonic()
+            cost = saved - ended
         shown = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
         log.info(
             "%s: epoch %d/%d, %s (%.0f s)",
