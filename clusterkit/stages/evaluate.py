@@ -21,6 +21,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
 from clusterkit.metrics.n_way import n_way
 from clusterkit.metrics.pairs import pair_scores
+from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.stored import read_g
 from clusterkit.pairs.g import g_pairs
 
@@ -123,6 +124,24 @@ def warn_degenerate(assignment: Assignment, name: str) -> None:
 def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Score G's pairs within each subset, and its N-way one-shot tests over all classes."""
     device = choose_device(context.device)
+    path, network, data = read_labelled(config, context)
+    scores = {
+        subset.name: pair_scores(g_pairs(network, subset.to(device), config.bn, device), subset.labels)
+        for subset in data.subsets
+        if subset.labels is not None
+    }
+    mean = mean_scores(scores) | n_way_scores(network, data, config, context)
+    return finish(config, context, data, {"g": sha256(path)}, scores, describe(device), mean)
+
+
+def one_shot(config: EvaluateConfig, context: Context) -> dict[str, float]:
+    """Return the N-way one-shot tests alone: of a large set they take little beside the scores of all N^2 pairs."""
+    _, network, data = read_labelled(config, context)
+    return n_way_scores(network, data, config, context)
+
+
+def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, SimilarityNet, Dataset]:
+    """Return where G is, G, and the set it is evaluated on. Raises InputError for a set without labels."""
     assert config.g is not None
     path = context.find(config.g)
     header, network = read_g(path)
@@ -130,22 +149,23 @@ def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
     data = load_like(name, network.architecture.shape, context.data, offline=context.offline)
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against")
-    scores = {
-        subset.name: pair_scores(g_pairs(network, subset.to(device), config.bn, device), subset.labels)
-        for subset in data.subsets
-        if subset.labels is not None
-    }
-    result_mean = mean_scores(scores)
-    everything = data.union()
-    pairs = g_pairs(network, everything.to(device), config.bn, device)
-    classes = len(data.labels.unique())
+    return path, network, data
+
+
+def n_way_scores(network: SimilarityNet, data: Dataset, config: EvaluateConfig, context: Context) -> dict[str, float]:
+    """Return G's N-way one-shot tests over all classes of a labelled set, `ways` by name."""
+    device, labels = choose_device(context.device), data.labels
+    assert labels is not None
+    pairs = g_pairs(network, data.union().to(device), config.bn, device)
+    classes = len(labels.unique())
+    scores = {}
     for ways in config.ways:
         if ways > classes:
-            log.warning("--ways %d is left out: %s has %d classes", ways, name, classes)
+            log.warning("--ways %d is left out: %s has %d classes", ways, data.name, classes)
             continue
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "n-way", ways))
-        result_mean[f"{ways}_way"] = n_way(pairs, data.labels, ways, config.episodes, generator)
-    return finish(config, context, data, {"g": sha256(path)}, scores, describe(device), result_mean)
+        scores[f"{ways}_way"] = n_way(pairs, labels, ways, config.episodes, generator)
+    return scores
 
 
 def mean_scores(scores: dict[str, dict[str, float]]) -> dict[str, float]:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.config import Context, EvaluateConfig
+from clusterkit.stages.evaluate import one_shot
 
 SOME = "@12-27,40-47"
 
@@ -82,6 +84,10 @@ def test_evaluate_g(points, cli):
     fields = json.loads(cli("evaluate --g g.safetensors synthetic:blobs --ways 2 --ways 5 --episodes 50 --json").out)
     assert set(fields["mean"]) >= {"similar_precision", "similar_recall", "similar_f1", "2_way", "5_way"}
     assert fields["mean"]["2_way"] > 0.9
+    alone = one_shot(
+        EvaluateConfig(g="g.safetensors", dataset="synthetic:blobs", ways=(2, 5), episodes=50), Context(points)
+    )
+    assert alone == {name: fields["mean"][name] for name in ("2_way", "5_way")}
     done = cli("evaluate --g g.safetensors synthetic:moons --ways 2 --ways 5 --episodes 5")
     assert done.code == 0
     assert "--ways 5 is left out" in done.err

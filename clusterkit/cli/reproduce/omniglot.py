@@ -129,7 +129,7 @@ def g_scores(g: Path, context: Context) -> dict[str, Any]:
     scored = evaluate.run(EvaluateConfig(g=g.name, dataset=CLUSTER.dataset), context)
     found: dict[str, Any] = {"subsets": scored.scores, "mean": dict(scored.mean)}
     try:
-        digits = evaluate.run(EvaluateConfig(g=g.name, dataset=DIGITS, ways=(10,)), context).mean
+        digits = evaluate.one_shot(EvaluateConfig(g=g.name, dataset=DIGITS, ways=(10,)), context)
         found["mean"]["mnist 10_way"] = digits["10_way"]
     except (InputError, UsageError) as error:
         console.log.warning("no test on digits: %s", error)
