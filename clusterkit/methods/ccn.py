@@ -13,9 +13,9 @@ from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share
 from clusterkit.losses import LOSSES
 from clusterkit.methods.consensus import LARGEST, consensus
-from clusterkit.methods.g_features import augmented_features, on_target
+from clusterkit.methods.g_features import Draw, augmented_features, on_target
 from clusterkit.methods.problem import Clustering, Problem
-from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.source import CERTAIN, PairSource, matrix
@@ -33,6 +33,8 @@ BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and where only the head on G's features is trained."""
 BATCHES = {Loss.CCL: 400, Loss.KCL: 800}
 """On how many batches the head on G's features is trained."""
+RESTARTS = {Loss.CCL: 3, Loss.KCL: 1}
+"""How many such heads are trained, to keep the one of least loss: others merge clusters that the pairs hold apart."""
 MEETINGS = 7.5
 """How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
 SHORTEST = 250
@@ -45,23 +47,32 @@ def ccn(problem: Problem) -> Clustering:
     """Train a network of K outputs with a pair loss on random batches, and assign each item its largest output.
 
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
-    several augmented views, and its pairs are what all of G's say together; without a G it is of the backbone
-    configured and trained from random weights. Pairs were predicted once, on clean images, and are binarised at
-    probability one half. Cost: `consensus` and 5 N images through G's backbone, or epochs times N through a network
-    and back.
+    several augmented views, and its pairs are what all of G's say together; with CCL the best by the loss of several
+    starts. Without a G it is of the backbone configured and trained from random weights. Pairs were predicted once, on
+    clean images, and are binarised at probability one half. Cost: `consensus` and 5 N images through G's backbone, or
+    epochs times N through a network and back.
     """
     assert problem.pairs is not None
     pairs = (problem.pairs if problem.g is None else agreed(problem)).to(problem.device)
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
     if problem.g is None:
         return _from_random_weights(problem)
-    dropout = DROPOUT[problem.config.loss]
     g = on_target(problem.g, problem.subset, problem.bn, problem.device)
-    network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k))
-    network.backbone.load_state_dict(g.backbone.state_dict())
     views = seeded(problem.seed, "views", problem.subset.name)
     draw = augmented_features(g, problem.subset, problem.kind, views, problem.device)
     sampler = _sampler(problem, ON_FEATURES)
+    tries = [_on_features(problem, g, draw, sampler, number) for number in range(RESTARTS[problem.config.loss])]
+    return _assigned(problem, min(tries, key=lambda found: found[0])[1])
+
+
+def _on_features(
+    problem: Problem, g: SimilarityNet, draw: Draw, sampler: Shuffled, number: int
+) -> tuple[float, ClusterNet]:
+    """Train a head on G's features; return its mean loss in the last tenth of the epochs, and the whole network."""
+    title = f", restart {number}" if number else ""
+    dropout = DROPOUT[problem.config.loss]
+    network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k), title)
+    network.backbone.load_state_dict(g.backbone.state_dict())
 
     def batches(generator: torch.Generator) -> Iterator[Tensor]:
         return (send(index, problem.device) for index in sampler.epoch(generator))
@@ -75,8 +86,9 @@ def ccn(problem: Problem) -> Clustering:
         return {"loss": _loss(problem, outputs(seen), index)}
 
     epochs = max(1, round(BATCHES[problem.config.loss] / sampler.steps))
-    fit(network.head, batches, step, _plan(problem, sampler, epochs))
-    return _assigned(problem, network)
+    history = fit(network.head, batches, step, _plan(problem, sampler, epochs, title))
+    last = history[-max(1, len(history) // 10) :]
+    return sum(means["loss"] for means in last) / len(last), network
 
 
 def _from_random_weights(problem: Problem) -> Clustering:
@@ -96,8 +108,8 @@ def _from_random_weights(problem: Problem) -> Clustering:
     return _assigned(problem, network)
 
 
-def _network(problem: Problem, architecture: Architecture) -> ClusterNet:
-    torch.manual_seed(derive_seed(problem.seed, "ccn", problem.subset.name))
+def _network(problem: Problem, architecture: Architecture, title: str = "") -> ClusterNet:
+    torch.manual_seed(derive_seed(problem.seed, "ccn", problem.subset.name + title))
     return ClusterNet(architecture).to(problem.device)
 
 
@@ -115,15 +127,15 @@ def _loss(problem: Problem, logits: Tensor, index: Tensor) -> Tensor:
     return LOSSES[problem.config.loss](logits, (pairs > 0).to(logits), problem.config.sigma)
 
 
-def _plan(problem: Problem, sampler: Shuffled, epochs: int) -> Plan:
+def _plan(problem: Problem, sampler: Shuffled, epochs: int, title: str = "") -> Plan:
     config = problem.config
     return Plan(
-        f"cluster {problem.subset.name}",
+        f"cluster {problem.subset.name}{title}",
         config.epochs or epochs,
         sampler.steps,
         config.learning_rate,
         problem.seed,
-        problem.state,
+        problem.state.with_stem(problem.state.stem + title),
         problem.key,
         problem.resume,
         config.precision,

@@ -1,10 +1,14 @@
 """Every method is perfect on well separated data with perfect pairs, and gives the same result twice."""
 
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from clusterkit.config import Backbone, ClusterConfig, Kind, Loss, Method
 from clusterkit.datasets.base import Subset
@@ -12,8 +16,10 @@ from clusterkit.methods import METHODS
 from clusterkit.methods.ccn import LONGEST, SHORTEST, default_epochs
 from clusterkit.methods.problem import Problem
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.sampling import Shuffled
+from clusterkit.training import History, fit
 
 
 def separated(folder: Path, loss: Loss = Loss.CCL) -> Problem:
@@ -63,3 +69,27 @@ def test_default_length_is_neither_too_short_nor_too_long(count: int) -> None:
     steps = default_epochs(sampler) * sampler.steps
     assert SHORTEST - sampler.steps <= steps <= LONGEST + sampler.steps
     assert count > 400 or steps <= SHORTEST + sampler.steps
+
+
+def test_of_several_heads_on_g_that_of_least_loss_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = separated(tmp_path)
+    torch.manual_seed(0)
+    g = SimilarityNet(Architecture(Backbone.MLP, (2,), 0.0, 1.0, 16))
+    problem = replace(problem, g=g, config=replace(problem.config, epochs=3))
+    losses: list[tuple[float, list[torch.Tensor]]] = []
+
+    def remembered(network: nn.Module, *rest: Any) -> History:
+        history = fit(network, *rest)
+        losses.append((history[-1]["loss"], [value.clone() for value in network.parameters()]))
+        return history
+
+    ccn = import_module("clusterkit.methods.ccn")
+    monkeypatch.setattr(ccn, "fit", remembered)
+    monkeypatch.setattr(ccn, "RESTARTS", {Loss.CCL: 5})
+    network = METHODS[Method.CCN](problem).network
+    assert network is not None
+    assert len({loss for loss, _ in losses}) == 5
+    assert losses[0][0] > min(losses)[0], "or the test tells nothing"
+    for value, best in zip(network.head.parameters(), min(losses)[1], strict=True):
+        assert torch.equal(value, best)
+    assert len(list(tmp_path.iterdir())) == 5
