@@ -44,7 +44,7 @@ def register(group: typer.Typer) -> None:
 def omniglot(
     common: Common,
     g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="How long G is trained; 40 for those in a hurry.")] = G.epochs,
+    epochs: Annotated[int, typer.Option(min=1, help="How long G is trained; 30 for those in a hurry.")] = G.epochs,
     loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
     k: Annotated[list[str], typer.Option(help="Outputs, auto, or known (an oracle); may be repeated.")] = KS,
     seeds: Annotated[int, typer.Option(min=1, help="How often each clustering is repeated.")] = SEEDS,
