@@ -29,6 +29,7 @@ class Backbone(StrEnum):
     VGG11 = "vgg11"
     VGG16 = "vgg16"
     PREACTRESNET18 = "preactresnet18"
+    PREACTRESNET101 = "preactresnet101"
     RESNET18 = "resnet18"
     RESNET34 = "resnet34"
     RESNET50 = "resnet50"
@@ -65,6 +66,13 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Optimizer(StrEnum):
+    """By what rule the weights follow the gradient: Adam, or gradient descent with a momentum of 0.9."""
+
+    ADAM = "adam"
+    SGD = "sgd"
+
+
 class Loss(StrEnum):
     KCL = "kcl"
     CCL = "ccl"
@@ -79,7 +87,10 @@ class Loss(StrEnum):
 
 
 class Init(StrEnum):
-    """What a clustering network starts from: random weights, or G's backbone, which stays as it is."""
+    """What a clustering network starts from: random weights, or G's backbone, which stays as it is.
+
+    Where neither is named, a file is, whose backbone is where the whole network starts.
+    """
 
     RANDOM = "random"
     G = "g"
@@ -124,6 +135,19 @@ class Context:
         return inside if bare and (inside.exists() or not given.exists()) else given
 
 
+@dataclass(frozen=True)
+class PretrainConfig:
+    dataset: str
+    backbone: Backbone = Backbone.CONV4
+    size: int | None = None
+    epochs: int = 30
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    optimizer: Optimizer = Optimizer.ADAM
+    drop_every: int | None = None
+    precision: Precision = Precision.FP32
+
+
 G_FILE = "g.safetensors"
 """The G that is used where no other is named."""
 
@@ -141,6 +165,7 @@ class TrainGConfig:
     learning_rate: float = 1e-3
     variation: Variation = Variation.MILD
     pretrained: bool = False
+    init: Path | None = None
     precision: Precision = Precision.FP32
 
 
@@ -171,11 +196,14 @@ class ClusterConfig:
     sigma: float = 2.0
     pairs: str = "pairs.h5"
     constraints: Path | None = None
-    init: Init = Init.RANDOM
+    features: Path | None = None
+    init: str = Init.RANDOM
     backbone: Backbone = Backbone.CONV4
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 1e-3
+    optimizer: Optimizer = Optimizer.ADAM
+    drop_every: int | None = None
     precision: Precision = Precision.FP32
 
 

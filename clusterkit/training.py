@@ -16,7 +16,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import make_folder, write_text
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.augment import to_float
-from clusterkit.config import Precision
+from clusterkit.config import Optimizer, Precision
 from clusterkit.console import progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import multiplying, seeded, send
@@ -29,6 +29,7 @@ from clusterkit.sampling import Sampler
 log = logging.getLogger("clusterkit")
 
 WARM_UP = 0.05
+MOMENTUM = 0.9
 SAVING = 0.05
 """The share of a training's time that keeping its state may take; short epochs are not each worth it."""
 Batch = TypeVar("Batch")
@@ -39,7 +40,9 @@ History = list[dict[str, float]]
 class Plan:
     """How long and how fast to train, and where the state is kept.
 
-    `key` names everything that the run depends on, so that a state is never carried into another run.
+    `key` names everything that the run depends on, so that a state is never carried into another run. The learning
+    rate rises shortly and falls to zero along a cosine; with `drop_every` it starts at its height and is divided by ten
+    after each so many epochs.
     """
 
     title: str
@@ -51,6 +54,8 @@ class Plan:
     key: str
     resume: bool = False
     precision: Precision = Precision.FP32
+    optimizer: Optimizer = Optimizer.ADAM
+    drop_every: int | None = None
 
 
 def batches_of(
@@ -71,9 +76,9 @@ def fit(
 ) -> History:
     """Train a network in place; return the mean of each loss in each epoch.
 
-    `batches` yields `plan.steps` batches an epoch; `step` turns one into losses by name, which are added up. Adam,
-    with a short linear warm-up and a cosine to zero. All randomness of an epoch follows from the seed and the
-    epoch's number, so a run that goes on from a saved state ends in the same bytes.
+    `batches` yields `plan.steps` batches an epoch; `step` turns one into losses by name, which are added up. All
+    randomness of an epoch follows from the seed and the epoch's number, so a run that goes on from a saved state ends
+    in the same bytes.
 
     On several processes the losses are each one's part of those of the batch. All take the same steps, to within
     rounding those of one process; the first keeps the state.
@@ -82,8 +87,7 @@ def fit(
     if isinstance(network, BackboneNet):
         network.bf16 = plan.precision is Precision.BF16
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    optimizer = torch.optim.Adam(parameters, lr=plan.learning_rate, fused=fused)
+    optimizer = _optimizer(parameters, plan)
     history = _restore(network, optimizer, plan) if plan.resume else []
     # Before every process has read the state, the first must not remove it.
     wait_for_all()
@@ -129,14 +133,26 @@ def fit(
     return history
 
 
+def _optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    if plan.optimizer is Optimizer.SGD:
+        return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=MOMENTUM, fused=fused)
+    return torch.optim.Adam(parameters, lr=plan.learning_rate, fused=fused)
+
+
 def _set_rate(optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = plan.learning_rate * _share_of_rate(plan, step)
+
+
+def _share_of_rate(plan: Plan, step: int) -> float:
+    if plan.drop_every is not None:
+        return 0.1 ** (step // plan.steps // plan.drop_every)
     total = plan.epochs * plan.steps
     warm = max(1, round(WARM_UP * total))
-    rise = (step + 1) / warm
-    fall = (1 + math.cos(math.pi * (step - warm) / max(1, total - warm))) / 2
-    factor = rise if step < warm else fall
-    for group in optimizer.param_groups:
-        group["lr"] = plan.learning_rate * factor
+    if step < warm:
+        return (step + 1) / warm
+    return (1 + math.cos(math.pi * (step - warm) / max(1, total - warm))) / 2
 
 
 def _save(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, history: History) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.header import Header
+from clusterkit.config import Optimizer
 from clusterkit.console import set_up
 from clusterkit.errors import ClusterkitError, InputError
 from clusterkit.training import Plan, StateFolder, fit
@@ -59,13 +60,28 @@ def test_training_lowers_the_loss_and_reports_each_part(tmp_path: Path) -> None:
     assert sum(history[-1].values()) < sum(history[0].values())
 
 
+@pytest.mark.parametrize("optimizer", list(Optimizer))
 @pytest.mark.parametrize("stop", [0, 2, 3, 4, 7, 11])
-def test_a_resumed_run_ends_in_the_same_bytes(stop: int, tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
+def test_a_resumed_run_ends_in_the_same_bytes(stop: int, optimizer: Optimizer, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", optimizer=optimizer)
     with pytest.raises(StopError):
-        train(tmp_path / "cut", stop)
+        train(tmp_path / "cut", stop, optimizer=optimizer)
     torch.manual_seed(123)
-    assert train(tmp_path / "cut", resume=True) == whole
+    assert train(tmp_path / "cut", resume=True, optimizer=optimizer) == whole
+
+
+def test_gradient_descent_with_momentum_and_a_rate_that_drops(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1, bias=False)
+    weight = network.weight.detach().double().item()
+    velocity = 0.0
+    for rate in [0.1] * 2 * STEPS + [0.01] * 2 * STEPS:
+        velocity = 0.9 * velocity + 2 * weight
+        weight -= rate * velocity
+    fit(
+        network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x, g: {"loss": network(x).square().sum()},
+        plan_in(tmp_path, learning_rate=0.1, optimizer=Optimizer.SGD, drop_every=2),
+    )  # fmt: skip
+    assert network.weight.item() == pytest.approx(weight, rel=1e-5)
 
 
 def test_a_run_cut_twice_and_one_that_is_done(tmp_path: Path) -> None:

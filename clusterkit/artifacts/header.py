@@ -61,7 +61,7 @@ def resolved(config: object) -> dict[str, Any]:
     return {name: _plain(value, name in FILES) for name, value in asdict(config).items()}
 
 
-FILES = ("assignments", "constraints", "g", "model", "pairs")
+FILES = ("assignments", "constraints", "features", "g", "init", "model", "pairs")
 """Settings that name a file."""
 
 
@@ -131,6 +131,7 @@ def damaged(path: Path, format: str) -> InputError:
 
 MAKERS = {
     "g": "clusterkit train-g DATASET",
+    "pretrained": "clusterkit pretrain DATASET",
     "pairs": "clusterkit predict-pairs",
     "assignments": "clusterkit cluster",
     "ccn": "clusterkit cluster",

@@ -13,6 +13,7 @@ from clusterkit.cli import (
     evaluate,
     inspect,
     predict_pairs,
+    pretrain,
     reproduce,
     self_train,
     train_g,
@@ -44,6 +45,7 @@ def root(
 
 
 COMMANDS = (
+    pretrain,
     train_g,
     self_train,
     predict_pairs,

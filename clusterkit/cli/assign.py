@@ -19,7 +19,11 @@ def assign(
     common: Common,
     dataset: Annotated[str, typer.Argument(help="The images to assign: NAME[/SUBSET][@CLASSES].")],
     model: Annotated[
-        str, typer.Option(help="The networks of cluster (ccn.safetensors) or adapt (adapted.safetensors).")
+        str,
+        typer.Option(
+            help="The networks of cluster (ccn.safetensors), adapt (adapted.safetensors) or pretrain "
+            "(pretrained.safetensors)."
+        ),
     ] = AssignConfig.model,
     subset: Annotated[str | None, typer.Option(help="Which of several networks takes all images.")] = None,
 ) -> None:

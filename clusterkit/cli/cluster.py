@@ -7,8 +7,8 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import ensure_k, ensure_pairs
-from clusterkit.cli.common import Common, Precise, Resume, with_common
-from clusterkit.config import Backbone, ClusterConfig, Init, Loss, Method
+from clusterkit.cli.common import Common, DropEvery, Precise, Resume, with_common
+from clusterkit.config import Backbone, ClusterConfig, Loss, Method, Optimizer
 
 EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
 
@@ -38,10 +38,16 @@ def cluster(
         str, typer.Option(help="A pairs file, or labels: the true pairs, for supervised studies.")
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="A pretrained network or G on whose features kmeans works [default: the items themselves]."),
+    ] = None,
     init: Annotated[
-        Init,
+        str,
         typer.Option(
-            help="Train a whole network from random weights, or a head on the features of G, which is quicker."
+            metavar="[random|g|FILE]",
+            help="Train a whole network from random weights or from those of a file (of pretrain or train-g), or a "
+            "head on the features of G, which is quicker.",
         ),
     ] = ClusterConfig.init,
     backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
@@ -54,7 +60,9 @@ def cluster(
     batch_size: Annotated[
         int | None, typer.Option(min=2, help="Images in a batch [default: 100, and 200 with --init g].")
     ] = ClusterConfig.batch_size,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = ClusterConfig.learning_rate,
+    learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = ClusterConfig.learning_rate,
+    optimizer: Annotated[Optimizer, typer.Option(help="Adam, or sgd with momentum.")] = ClusterConfig.optimizer,
+    drop_every: DropEvery = None,
     precision: Precise = ClusterConfig.precision,
     resume: Resume = False,
 ) -> None:
@@ -73,11 +81,14 @@ def cluster(
         sigma,
         pairs,
         constraints,
+        features,
         init,
         backbone,
         epochs,
         batch_size,
         learning_rate,
+        optimizer,
+        drop_every,
         precision,
     )
     stage.check_flags(config, common.context)

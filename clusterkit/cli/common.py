@@ -28,6 +28,12 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failur
 Precise = Annotated[
     Precision, typer.Option("--precision", help="Of the training: fp32, or faster tf32 (on CUDA) or bf16.")
 ]
+DropEvery = Annotated[
+    int | None,
+    typer.Option(
+        "--drop-every", min=1, help="Epochs after which the rate is divided by ten [default: it follows a cosine]."
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this command stopped.")]
 
 

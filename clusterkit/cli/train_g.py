@@ -1,5 +1,6 @@
 """clusterkit train-g"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,9 @@ def train_g(
         ),
     ] = TrainGConfig.variation,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start a ResNet from ImageNet weights.")] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="A file of pretrain or train-g whose backbone G starts from.")
+    ] = None,
     precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
 ) -> None:
@@ -56,6 +60,7 @@ def train_g(
         learning_rate,
         variation,
         pretrained,
+        init,
         precision,
     )
     done = stage.run(config, common.context)

@@ -11,6 +11,7 @@ from torch import Tensor
 from clusterkit.config import Kind
 from clusterkit.datasets.stream import Stream
 from clusterkit.device import send
+from clusterkit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,21 @@ class Dataset:
         parts = [subset.labels for subset in self.subsets]
         known = [part for part in parts if part is not None]
         return torch.cat(known) if len(known) == len(parts) else None
+
+    def labels_for(self, stage: str) -> Tensor:
+        """Return all labels (N,) for a stage that learns them. Raises InputError for none, or one class only."""
+        labels = self.labels
+        if labels is None:
+            raise InputError(f"data set {self.name} has no labels; {stage} learns from a labelled one")
+        if len(labels.unique()) < 2:
+            raise InputError(f"data set {self.name} has one class only; {stage} needs at least two")
+        return labels
+
+    def numbered(self, stage: str) -> tuple[Tensor, tuple[str, ...]]:
+        """Return the labels for a stage, counted among the classes that are present, and those classes' names."""
+        labels = self.labels_for(stage)
+        present = labels.unique()
+        return torch.searchsorted(present, labels), tuple(self.classes[int(c)] for c in present)
 
     def union(self) -> Subset:
         """Return all subsets as one problem, in the order of the subsets."""

@@ -15,7 +15,7 @@ from clusterkit.losses import LOSSES
 from clusterkit.methods.consensus import LARGEST, consensus
 from clusterkit.methods.g_features import Draw, augmented_features, on_target
 from clusterkit.methods.problem import Clustering, Problem
-from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.source import CERTAIN, PairSource, matrix
@@ -24,7 +24,6 @@ from clusterkit.training import Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")
 
-HIDDEN = 512
 DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
 """Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
 EPSILON = 1e-6
@@ -48,15 +47,15 @@ def ccn(problem: Problem) -> Clustering:
 
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
     several augmented views, and its pairs are what all of G's say together; with CCL the best by the loss of several
-    starts. Without a G it is of the backbone configured and trained from random weights. Pairs were predicted once, on
-    clean images, and are binarised at probability one half. Cost: `consensus` and 5 N images through G's backbone, or
-    epochs times N through a network and back.
+    starts. Without a G it is trained whole, from random weights of the backbone configured or from the backbone of the
+    network to start from. Pairs were predicted once, on clean images, and are binarised at probability one half. Cost:
+    `consensus` and 5 N images through G's backbone, or epochs times N through a network and back.
     """
     assert problem.pairs is not None
     pairs = (problem.pairs if problem.g is None else agreed(problem)).to(problem.device)
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
     if problem.g is None:
-        return _from_random_weights(problem)
+        return _whole(problem)
     g = on_target(problem.g, problem.subset, problem.bn, problem.device)
     views = seeded(problem.seed, "views", problem.subset.name)
     draw = augmented_features(g, problem.subset, problem.kind, views, problem.device)
@@ -91,11 +90,14 @@ def _on_features(
     return sum(means["loss"] for means in last) / len(last), network
 
 
-def _from_random_weights(problem: Problem) -> Clustering:
-    subset = problem.subset
-    mean, std = mean_and_std(subset)
-    architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
-    network = _network(problem, architecture)
+def _whole(problem: Problem) -> Clustering:
+    subset, start = problem.subset, problem.start
+    if start is None:
+        mean, std = mean_and_std(subset)
+        network = _network(problem, Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k))
+    else:
+        network = _network(problem, replace(start.architecture, hidden=HIDDEN, outputs=problem.k))
+        network.backbone.load_state_dict(start.backbone.state_dict())
     sampler = _sampler(problem, BATCH)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -139,6 +141,8 @@ def _plan(problem: Problem, sampler: Shuffled, epochs: int, title: str = "") -> 
         problem.key,
         problem.resume,
         config.precision,
+        config.optimizer,
+        config.drop_every,
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clusterkit.config import BatchNorm, ClusterConfig, Kind
 from clusterkit.datasets.base import Subset
-from clusterkit.networks.build import ClusterNet, SimilarityNet
+from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
 from clusterkit.pairs.source import PairSource
 
 
@@ -19,7 +19,8 @@ class Problem:
     """One subset to sort into `k` clusters by what is believed of its pairs.
 
     `pairs` is None for a method that consumes none. `g` is the network that predicted them, where the method starts
-    from it, and `bn` says whose statistics it normalises by. `state` is where a training keeps its state, `key` names
+    from it, and `bn` says whose statistics it normalises by. `start` is another network whose backbone a whole network
+    starts from, or gives the features to work on. `state` is where a training keeps its state, `key` names
     everything that the result depends on.
     """
 
@@ -36,6 +37,7 @@ class Problem:
     resume: bool = False
     g: SimilarityNet | None = None
     bn: BatchNorm = BatchNorm.TARGET
+    start: BackboneNet | None = None
 
 
 @dataclass(frozen=True)

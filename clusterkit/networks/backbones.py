@@ -112,6 +112,8 @@ def _vgg(shape: tuple[int, ...], plan: str) -> Features:
 class _PreActBlock(nn.Module):
     """Normalise and rectify before each of two convolutions; identity or 1x1 shortcut (He et al. 2016)."""
 
+    WIDER = 1
+
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(inputs)
@@ -127,14 +129,41 @@ class _PreActBlock(nn.Module):
         return cast(Tensor, self.conv2(self.norm2(self.conv1(active)).relu()) + straight)
 
 
-def preactresnet18(shape: tuple[int, ...]) -> Features:
-    """The pre-activation ResNet-18 for small images: a 3x3 stem, four stages of two blocks."""
+class _PreActBottleneck(nn.Module):
+    """Normalise and rectify before each of a 1x1, a 3x3 and a 1x1 convolution to four times the width (He et al.)."""
+
+    WIDER = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = self.WIDER * width
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = self.norm1(x).relu()
+        straight = x if self.shortcut is None else self.shortcut(active)
+        narrow = self.conv2(self.norm2(self.conv1(active)).relu())
+        return cast(Tensor, self.conv3(self.norm3(narrow).relu()) + straight)
+
+
+def _preactresnet(
+    shape: tuple[int, ...], block: type[_PreActBlock] | type[_PreActBottleneck], depths: tuple[int, ...]
+) -> Features:
+    """Build the pre-activation ResNet for small images: a 3x3 stem and four stages of so many blocks."""
     layers: list[nn.Module] = [nn.Conv2d(shape[0], 64, 3, 1, 1, bias=False)]
     inputs = 64
-    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers += [_PreActBlock(inputs, outputs, stride), _PreActBlock(outputs, outputs, 1)]
-        inputs = outputs
-    layers += [nn.BatchNorm2d(512), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1)]
+    for width, stride, depth in zip((64, 128, 256, 512), (1, 2, 2, 2), depths, strict=True):
+        for number in range(depth):
+            layers.append(block(inputs, width, 1 if number else stride))
+            inputs = block.WIDER * width
+    layers += [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1)]
     return _flat(shape, layers)
 
 
@@ -164,7 +193,8 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], Features]] = {
     Backbone.VGG8: lambda shape: _vgg(shape, "1 M 2 M 4 M 8 M 8 M"),
     Backbone.VGG11: lambda shape: _vgg(shape, "1 M 2 M 4 4 M 8 8 M 8 8 M"),
     Backbone.VGG16: lambda shape: _vgg(shape, "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8 M"),
-    Backbone.PREACTRESNET18: lambda shape: preactresnet18(shape),
+    Backbone.PREACTRESNET18: lambda shape: _preactresnet(shape, _PreActBlock, (2, 2, 2, 2)),
+    Backbone.PREACTRESNET101: lambda shape: _preactresnet(shape, _PreActBottleneck, (3, 4, 23, 3)),
     Backbone.RESNET18: lambda shape: _resnet(shape, "resnet18"),
     Backbone.RESNET34: lambda shape: _resnet(shape, "resnet34"),
     Backbone.RESNET50: lambda shape: _resnet(shape, "resnet50"),

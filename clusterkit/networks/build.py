@@ -12,6 +12,9 @@ from clusterkit.networks.backbones import Ensemble, Features, build_backbone, me
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.networks.target_statistics import set_target_statistics
 
+HIDDEN = 512
+"""Units of the hidden layer of a clustering network or a classifier."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -97,7 +100,7 @@ class SimilarityNet(BackboneNet):
 class ClusterNet(BackboneNet):
     """CCN: a backbone, one hidden layer and the K outputs of the cluster assignment (L2C, figure 4).
 
-    The classifier of `adapt` is the same network; its outputs are classes.
+    The classifier of `adapt` or `pretrain` is the same network; its outputs are classes.
     """
 
     def __init__(self, architecture: Architecture) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.header import Header, damaged
-from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, SimilarityNet
 
 
 def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -27,9 +27,17 @@ def read_g(path: Path) -> tuple[Header, SimilarityNet]:
     return header, network.eval()
 
 
+def read_start(path: Path) -> BackboneNet:
+    """Read the network of `pretrain` or a G, for its backbone. Raises InputError for a file that is neither."""
+    if read_checkpoint(path, "pretrained|g")[0].format == "g":
+        return read_g(path)[1]
+    [network] = read_cluster_nets(path)[1].values()
+    return network
+
+
 def read_cluster_nets(path: Path) -> tuple[Header, dict[str, ClusterNet]]:
-    """Read the networks of `cluster` or of `adapt`, by subset. Raises InputError for a file that holds none."""
-    header, state = read_checkpoint(path, "ccn|adapted")
+    """Read the networks of `cluster`, `adapt` or `pretrain`, by subset. Raises InputError where a file holds none."""
+    header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
         return header, {title: _cluster_net(fields, title, state) for title, fields in header.extra["networks"].items()}
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -23,7 +23,7 @@ from clusterkit.device import check_precision, choose_device, derive_seed, descr
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.losses import LOSSES
-from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.networks.stored import state_of
 from clusterkit.pairs.source import PairSource
@@ -35,7 +35,6 @@ log = logging.getLogger("clusterkit")
 
 OUTPUT = "adapted.h5"
 NETWORK = "adapted.safetensors"
-HIDDEN = 512
 EPOCH = 100
 """Steps after which the state is kept and a line is shown: with two sets there is no natural epoch."""
 
@@ -65,7 +64,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         name, at, part = config.target.partition("@")
         names = ", ".join(f"{name}/{subset.name}{at}{part}" for subset in target.subsets)
         raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
-    labels, classes = class_numbers(source)
+    labels, classes = source.numbered("adapt")
     pairs, inputs = read_target_pairs(config, context, target)
     states = StateFolder(context.path(OUTPUT), context.resume)
     fields = {"source": source.to_header(), "target": target.to_header()}
@@ -147,17 +146,6 @@ def endless(subset: Subset, batch_size: int) -> Endless:
     if batch_size > len(subset):
         log.info("adapt: batches of %d instead of %d, all there are", len(subset), batch_size)
     return Endless(len(subset), min(batch_size, len(subset)), EPOCH)
-
-
-def class_numbers(source: Dataset) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the labels of the source counted among its present classes, and those classes' names."""
-    labels = source.labels
-    if labels is None:
-        raise InputError(f"data set {source.name} has no labels; adapt learns its classes from the source")
-    present = labels.unique()
-    if len(present) < 2:
-        raise InputError(f"data set {source.name} has one class only; adapt needs at least two")
-    return torch.searchsorted(present, labels), tuple(source.classes[int(c)] for c in present)
 
 
 def read_target_pairs(

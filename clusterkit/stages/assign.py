@@ -25,7 +25,7 @@ class AssignResult:
 
 
 def run(config: AssignConfig, context: Context) -> AssignResult:
-    """Assign the images of a data set by the networks of `cluster` or `adapt`; write an assignments file.
+    """Assign the images of a data set by the networks of `cluster`, `adapt` or `pretrain`; write an assignments file.
 
     A single network takes every subset; of several, each takes the subset it was trained on, or `config.subset`
     names one for all.

@@ -19,8 +19,8 @@ from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.problem import Clustering, Problem
-from clusterkit.networks.build import SimilarityNet
-from clusterkit.networks.stored import read_g, state_of
+from clusterkit.networks.build import BackboneNet, SimilarityNet
+from clusterkit.networks.stored import read_g, read_start, state_of
 from clusterkit.pairs.constraints import constrain, read_constraints
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.source import PairSource
@@ -49,17 +49,18 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     check_flags(config, context)
     device = choose_device(context.device)
     given = read_pairs(config, context)
+    start, started = read_network(config, context)
     with first_alone():
-        data = load_for(config, context, given)
+        data = load_for(config, context, given, start)
     config = replace(config, dataset=data.name)
     constraints = [] if config.constraints is None else read_constraints(config.constraints)
     check_constraints(constraints, data, config)
     fields = data.to_header()
     if config.k == "known":
         log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
-    g, start = read_start(config, given)
+    g, of_g = read_g_of(config, given)
     estimates, counted = read_estimates(config, context, given)
-    inputs = {**given.inputs, **start, **counted}
+    inputs = {**given.inputs, **started, **of_g, **counted}
     ks = {subset.name: number_of_clusters(config.k, subset, data.name, estimates) for subset in data.subsets}
     sources = {subset.name: given.source(subset, config) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
@@ -70,7 +71,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         pairs = None if source is None else constrain(source, subset.ids, constraints)
         problem = Problem(
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
-            states.file(subset.name), key, context.resume, g, given.bn,
+            states.file(subset.name), key, context.resume, g, given.bn, start,
         )  # fmt: skip
         results[subset.name] = METHODS[config.method](problem)
         found = len(set(results[subset.name].cluster.tolist()))
@@ -96,7 +97,10 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     return ClusterResult(path, data.name, counts, ccn_path if networks else None)
 
 
-CCN_ONLY = ("loss", "sigma", "init", "backbone", "epochs", "batch_size", "learning_rate", "precision")
+CCN_ONLY = (
+    "loss", "sigma", "init", "backbone", "epochs", "batch_size", "learning_rate", "optimizer", "drop_every",
+    "precision",
+)  # fmt: skip
 
 
 def check_flags(config: ClusterConfig, context: Context) -> None:
@@ -108,14 +112,17 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
         )
     if config.k == "auto" and config.pairs == "labels":
         raise UsageError("--k auto: --pairs labels are no estimate of anything; give a number, or known")
+    if config.features is not None and config.method is not Method.KMEANS:
+        raise UsageError("--features: they are what --method kmeans works on; leave it out, or --init FILE for ccn")
     if config.method is Method.CCN:
         if config.loss is not Loss.KCL and config.sigma != ClusterConfig.sigma:
             raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
-        if config.init is Init.G and config.backbone != ClusterConfig.backbone:
-            raise UsageError("--backbone: --init g takes G's; leave one of them out")
-        if config.init is Init.G and config.precision is Precision.BF16:
+        if config.init != Init.RANDOM and config.backbone != ClusterConfig.backbone:
+            whose = "G's" if config.init == Init.G else "that of the file"
+            raise UsageError(f"--backbone: --init {config.init} takes {whose}; leave one of them out")
+        if config.init == Init.G and config.precision is Precision.BF16:
             raise UsageError("--precision bf16: --init g trains no backbone; leave it out")
-        if config.init is Init.G and config.pairs == "labels":
+        if config.init == Init.G and config.pairs == "labels":
             raise UsageError("--init g: no G predicted --pairs labels; leave it out")
         return
     for name in CCN_ONLY:
@@ -173,12 +180,21 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     return Given(header, path, groups, inputs)
 
 
-def read_start(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | None, dict[str, str]]:
+def read_network(config: ClusterConfig, context: Context) -> tuple[BackboneNet | None, dict[str, str]]:
+    """Return the network of the file that `--init` or `--features` names, and the file's hash as an input."""
+    name, file = ("features", config.features) if config.features is not None else ("init", config.init)
+    if file in list(Init):
+        return None, {}
+    path = context.find(str(file))
+    return read_start(path), {name: sha256(path)}
+
+
+def read_g_of(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | None, dict[str, str]]:
     """Return the G that predicted the pairs, where the network is to start from it, and its hash as an input.
 
     Raises InputError where it is not beside them.
     """
-    if config.init is not Init.G or given.header is None:
+    if config.init != Init.G or given.header is None:
         return None, {}
     assert given.path is not None
     path = g_of(given.header, given.path)
@@ -189,18 +205,24 @@ def read_start(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | Non
     return read_g(path)[1], {"g": given.header.inputs["g"]}
 
 
-def load_for(config: ClusterConfig, context: Context, given: Given) -> Dataset:
-    """Load the data set that is asked for, or the one that the pairs are of, in the form G saw it."""
+def load_for(config: ClusterConfig, context: Context, given: Given, start: BackboneNet | None) -> Dataset:
+    """Load the data set that is asked for, or the one that the pairs are of, in the form that its network takes.
+
+    That is the form G saw it in, unless another network is where the clustering starts.
+    """
     header = given.header
+    shape = None if start is None else start.architecture.shape
     if header is None:
         if config.dataset is None:
             raise UsageError("--pairs labels: name the data set too, as in: cluster mnist_train --pairs labels")
-        return load_dataset(config.dataset, context.data, offline=context.offline)
-    name = config.dataset or header.dataset["name"]
-    data = load_like(name, header.extra["shape"], context.data, offline=context.offline)
+        if shape is None:
+            return load_dataset(config.dataset, context.data, offline=context.offline)
+        return load_like(config.dataset, shape, context.data, offline=context.offline)
+    name, seen = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
+    data = load_like(name, seen, context.data, offline=context.offline)
     assert given.path is not None
     check_dataset(header, given.path, name, data.fingerprint)
-    return data
+    return data if shape in (None, seen) else load_like(name, shape, context.data, offline=context.offline)
 
 
 def read_estimates(config: ClusterConfig, context: Context, given: Given) -> tuple[dict[str, int], dict[str, str]]:

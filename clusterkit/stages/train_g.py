@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,19 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import run_key
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import UsageError
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of
-from clusterkit.networks.build import Architecture, SimilarityNet
+from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
 from clusterkit.networks.predict import mean_and_std
+from clusterkit.networks.stored import read_start
 from clusterkit.pairs.g import g_pairs
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import Plan, StateFolder, batches_of, fit
@@ -47,14 +49,15 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
-    data = read_source(config, context)
+    start, inputs = read_init(config, context)
+    data = read_source(config, context, start)
     everything = data.union()
-    labels = checked_labels(data)
+    labels = data.labels_for("train-g")
     present = labels.unique()
     held = held_out_classes(present, context.seed)
     training = labels.masked_fill(torch.isin(labels, held), -1)
 
-    network = new_network(config, context, data.shape, everything).to(device)
+    network = new_network(config, context, data.shape, everything, start).to(device)
     items, known = everything.to(device), labels.to(device)
     batch = config.classes_per_batch * config.images_per_class
     steps = max(1, int((training >= 0).sum()) // batch)
@@ -82,7 +85,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
     fields = data.to_header()
-    key = run_key("train-g", resolved(config), context.seed, fields, describe(device))
+    key = run_key("train-g", resolved(config), context.seed, fields, inputs, describe(device))
     plan = Plan(
         "train-g",
         config.epochs,
@@ -103,19 +106,38 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "held_out": scores,
         "history": history,
     }
-    header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, extra=extra)
+    header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, inputs, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
     states.remove()
     return TrainGResult(output, scores)
 
 
-def read_source(config: TrainGConfig, context: Context) -> Dataset:
-    """Return A. Raises UsageError for a flag that is not for what it holds."""
+def read_init(config: TrainGConfig, context: Context) -> tuple[BackboneNet | None, dict[str, str]]:
+    """Return the network that G's backbone is to start from, and its file's hash as an input.
+
+    Raises UsageError for flags that would say otherwise.
+    """
+    if config.init is None:
+        return None, {}
+    for name in ("backbone", "members", "size", "pretrained"):
+        if getattr(config, name) != getattr(TrainGConfig, name):
+            raise UsageError(f"--{name}: --init takes that of the file; leave one of them out")
+    path = context.find(str(config.init))
+    return read_start(path), {"init": sha256(path)}
+
+
+def read_source(config: TrainGConfig, context: Context, start: BackboneNet | None = None) -> Dataset:
+    """Return A, in the form that G starts from. Raises UsageError for a flag that is not for what it holds."""
     # Published weights are for colour images.
     channels = 3 if config.pretrained else None
     with first_alone():
-        data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size, channels=channels)
+        if start is None:
+            data = load_dataset(
+                config.dataset, context.data, offline=context.offline, size=config.size, channels=channels
+            )
+        else:
+            data = load_like(config.dataset, start.architecture.shape, context.data, offline=context.offline)
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     if config.variation is Variation.STRONG and data.kind is not Kind.CHARACTERS:
@@ -123,25 +145,24 @@ def read_source(config: TrainGConfig, context: Context) -> Dataset:
     return data
 
 
-def new_network(config: TrainGConfig, context: Context, shape: tuple[int, ...], everything: Subset) -> SimilarityNet:
-    """Return an untrained G for items of a shape, which standardises by the numbers of all of A."""
-    mean, std = mean_and_std(everything)
+def new_network(
+    config: TrainGConfig, context: Context, shape: tuple[int, ...], everything: Subset, start: BackboneNet | None
+) -> SimilarityNet:
+    """Return an untrained G for items of a shape, which standardises by the numbers of all of A.
+
+    One that starts from another network has its backbone and its standardisation.
+    """
     torch.manual_seed(derive_seed(context.seed, "train-g"))
+    if start is not None:
+        network = SimilarityNet(replace(start.architecture, hidden=config.hidden, outputs=1))
+        network.backbone.load_state_dict(start.backbone.state_dict())
+        return network
+    mean, std = mean_and_std(everything)
     network = SimilarityNet(Architecture(config.backbone, shape, mean, std, config.hidden, members=config.members))
     if config.pretrained:
         for member in members_of(network.backbone):
             load_pretrained(member, config.backbone, offline=context.offline)
     return network
-
-
-def checked_labels(data: Dataset) -> Tensor:
-    """Return all labels. Raises InputError where there are none, or one class only."""
-    labels = data.labels
-    if labels is None:
-        raise InputError(f"data set {data.name} has no labels; train-g learns from a labelled one")
-    if len(labels.unique()) < 2:
-        raise InputError(f"data set {data.name} has one class only; train-g needs at least two")
-    return labels
 
 
 def held_out_classes(present: Tensor, seed: int) -> Tensor:

@@ -1,0 +1,84 @@
+"""pretrain: a classifier of a labelled set, for its backbone (L2C, section 5.1.2, and CCL, appendix A)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import run_key
+from clusterkit.augment import augment
+from clusterkit.config import Context, PretrainConfig
+from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.device import check_precision, choose_device, derive_seed, describe
+from clusterkit.distributed import first_alone, is_first, share
+from clusterkit.errors import UsageError
+from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
+from clusterkit.networks.predict import mean_and_std
+from clusterkit.networks.stored import state_of
+from clusterkit.sampling import Shuffled
+from clusterkit.training import Plan, StateFolder, batches_of, fit
+
+OUTPUT = "pretrained.safetensors"
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    artifact: Path
+    classes: int
+
+
+def run(config: PretrainConfig, context: Context) -> PretrainResult:
+    """Train a classifier by cross entropy on random batches and write `pretrained.safetensors`.
+
+    Raises InputError for a set without labels or with one class only.
+    """
+    device = choose_device(context.device)
+    check_precision(config.precision, device)
+    with first_alone():
+        data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size)
+    if config.size is not None and len(data.shape) != 3:
+        raise UsageError(f"--size: {data.name} holds vectors; leave it out")
+    labels, classes = data.numbered("pretrain")
+    everything = data.union()
+    mean, std = mean_and_std(everything)
+    torch.manual_seed(derive_seed(context.seed, "pretrain"))
+    architecture = Architecture(config.backbone, data.shape, mean, std, HIDDEN, len(classes))
+    network = ClusterNet(architecture).to(device)
+    items, known = everything.to(device), labels.to(device)
+    sampler = Shuffled(len(items), min(config.batch_size, len(items)))
+
+    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        return batches_of(items, sampler, generator, device)
+
+    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        index, x = batch
+        own = share(len(index))
+        logits = network(augment(x, data.kind, generator, own))
+        return {"loss": F.cross_entropy(logits, known[index[own.rows]]) * own.weight}
+
+    output = context.path(OUTPUT)
+    states = StateFolder(output, context.resume)
+    fields = data.to_header()
+    key = run_key("pretrain", resolved(config), context.seed, fields, describe(device))
+    plan = Plan(
+        "pretrain", config.epochs, sampler.steps, config.learning_rate, context.seed, states.file("pretrained"), key,
+        context.resume, config.precision, config.optimizer, config.drop_every,
+    )  # fmt: skip
+    history = fit(network, batches, step, plan)
+
+    extra: dict[str, Any] = {
+        "networks": {"all": architecture.to_header()},
+        "classes": list(classes),
+        "history": history,
+    }
+    header = Header("pretrained", "pretrain", resolved(config), context.seed, describe(device), fields, extra=extra)
+    if is_first():
+        write_checkpoint(output, header, state_of({"all": network}))
+    states.remove()
+    return PretrainResult(output, len(classes))
