@@ -1,12 +1,11 @@
 """The papers' Omniglot tables in Markdown, ours beside the published figures."""
 
-import json
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from clusterkit.report.published import N_WAY, OMNIGLOT_ACC, OMNIGLOT_K, OMNIGLOT_MEAN
+from clusterkit.report.tables import spread, table
 
 Run = dict[str, Any]
 SELF_TRAINED = "self-trained g"
@@ -48,28 +47,12 @@ def markdown(results: dict[str, Any], picture: str) -> str:
 ESTIMATES = ["ndc", "eigengap", "linkage", "consensus", "spread"]
 
 
-def to_json(results: dict[str, Any]) -> str:
-    return json.dumps(results, sort_keys=True, indent=1, allow_nan=False) + "\n"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def groups(found: list[Run]) -> dict[tuple[str, str], list[Run]]:
     """Return the runs by method and K, in the order in which they were made."""
     result: dict[tuple[str, str], list[Run]] = {}
     for run in found:
         result.setdefault((run["method"], run["k"]), []).append(run)
     return result
-
-
-def spread(values: Sequence[float], published: float | None = None, digits: int = 3) -> str:
-    """Return mean ± standard deviation over seeds, and what was published."""
-    text = f"{np.mean(values):.{digits}f}"
-    text += f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return text if published is None else f"{text} ({published:.{digits}f})"
 
 
 def means(found: list[Run]) -> list[list[str]]:

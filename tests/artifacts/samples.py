@@ -109,6 +109,7 @@ SAMPLES = {
     sample.name: sample
     for sample in (
         _safetensors("g.safetensors", "g", "train-g", target="glyphs_eval", history=[{"loss": 0.25}]),
+        _safetensors("pretrained.safetensors", "pretrained", "pretrain", classes=["a", "b"], networks={}, history=[]),
         _safetensors("ccn.safetensors", "ccn", "cluster", uses_target_labels="no", classes=None, networks={}),
         _safetensors("adapted.safetensors", "adapted", "adapt", classes=["a", "b"], networks={}),
         _hdf5("pairs.h5", "pairs", "predict-pairs", pairs(), shape=[1, 32, 32]),

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterkit.cli.reproduce import omniglot
-from clusterkit.config import Backbone, ClusterConfig, SelfTrainConfig, TrainGConfig
+from clusterkit.cli.reproduce import omniglot, omniglot_mnist, supervised
+from clusterkit.config import Backbone, ClusterConfig, Optimizer, SelfTrainConfig, TrainGConfig
 from clusterkit.stages import self_train
 
 LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed 5 --init random"
@@ -81,3 +81,79 @@ def test_bad_words(cli, tmp_path):
         assert (done.code, done.out) == (code, "")
         assert word in done.err.splitlines()[-1]
     assert not (tmp_path / "clusterkit-out").exists()
+
+
+def test_supervised_clustering_beside_classification(cli, tmp_path, monkeypatch):
+    setting = supervised.Setting(10, (Backbone.MLP,), 40, 20, 100, 0.1, Optimizer.SGD)
+    monkeypatch.setattr(supervised, "SETTINGS", {"digits": setting})
+    monkeypatch.setattr(supervised, "parts", lambda name: (name, name))
+    line = "reproduce supervised --set digits --budget 0.1 --json"
+    done = cli(line)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert [(run["loss"], run["epochs"], run["drop_every"]) for run in result["runs"]] == [
+        (loss, 4, 2) for loss in ("ce", "kcl", "ccl")
+    ]
+    assert result["runs"][0]["accuracy"] > 0.9
+    tables = (tmp_path / "clusterkit-out" / "supervised" / "supervised.md").read_text()
+    assert "| digits | mlp | 10 | 0.9" in tables
+    assert "| digits | 4 | 100 | sgd | 0.1 | 2 |" in tables
+    again = cli(f"{line} --resume")
+    assert again.out == done.out
+    assert again.err.count("kept, an earlier run of this command made it") == 6
+    assert "clusterkit cluster" not in again.err
+    assert "$ clusterkit cluster digits --k 10 --loss kcl --pairs labels --backbone mlp --epochs 4" in done.err
+
+
+def test_supervised_sets_that_are_not_there(cli, tmp_path):
+    for line, word in (
+        ("--set letters", "--set letters: choose of mnist, cifar10, cifar100"),
+        ("--loss hinge", "--loss hinge: choose of ce, kcl, ccl"),
+        ("--budget 0", "--budget"),
+        ("", "none of mnist, cifar10, cifar100 is there; name one with --set"),
+    ):
+        done = cli(f"reproduce supervised {line} --data {tmp_path}")
+        assert (done.code, done.out) == (2, "")
+        assert word in done.err.splitlines()[-1]
+    done = cli(f"reproduce supervised --set mnist --data {tmp_path} --offline")
+    assert (done.code, done.out) == (3, "")
+    assert "mnist_train is not in" in done.err.splitlines()[-1]
+
+
+def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(omniglot_mnist, "G", TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16))
+    monkeypatch.setattr(omniglot_mnist, "CHARACTERS", "glyphs_eval")
+    monkeypatch.setattr(omniglot_mnist, "ROUNDS", 1)
+    monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k="10", backbone=Backbone.MLP))
+    targets = {"mnist": ("digits", "digits"), "digits": ("digits", None)}
+    monkeypatch.setattr(omniglot_mnist, "TARGETS", targets)
+    line = "reproduce omniglot-mnist --g-epochs 1 --epochs 1 --target mnist --target digits"
+    done = cli(f"{line} --loss mcl --json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["targets"]["mnist"]["runs"][0].keys() == {"loss", "epochs", "train", "test"}
+    assert result["targets"]["digits"]["runs"][0].keys() == {"loss", "epochs", "train"}
+    tables = (tmp_path / "clusterkit-out" / "omniglot-mnist" / "omniglot-mnist.md").read_text()
+    assert "(0.988)" in tables
+    assert "| omniglot_eval | 20 | " in tables
+    assert "| digits | similar recall | " in tables
+    again = cli(f"{line} --loss ccl --json --resume")
+    assert again.out == done.out
+    assert "$ clusterkit" not in again.err
+
+    g = tmp_path / "clusterkit-out" / "omniglot-mnist" / "g.safetensors"
+    other = cli(f"reproduce omniglot-mnist --g {g} --epochs 1 --loss kcl --no-self-train --workdir other")
+    assert other.code == 0, other.err
+    assert "self-train " not in other.err
+    assert "| mnist | KCL | 1 | " in other.out
+
+
+def test_omniglot_to_nothing(cli):
+    for line, code, word in (
+        ("--target letters", 2, "--target letters: choose of mnist, fashion_mnist, usps, digits"),
+        ("--loss hinge", 2, "--loss hinge"),
+        ("--g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
+    ):
+        done = cli(f"reproduce omniglot-mnist {line}")
+        assert (done.code, done.out) == (code, "")
+        assert word in done.err.splitlines()[-1]

@@ -2,7 +2,7 @@
 
 import typer
 
-from clusterkit.cli.reproduce import omniglot
+from clusterkit.cli.reproduce import omniglot, omniglot_mnist, supervised
 
 EXAMPLE = "Example: clusterkit reproduce omniglot"
 
@@ -14,7 +14,6 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
         no_args_is_help=True,
     )
-    # A group of one command would be that command.
-    group.callback()(lambda: None)
-    omniglot.register(group)
+    for study in (omniglot, omniglot_mnist, supervised):
+        study.register(group)
     app.add_typer(group, name="reproduce")

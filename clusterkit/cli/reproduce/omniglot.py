@@ -1,6 +1,5 @@
 """clusterkit reproduce omniglot"""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,6 @@ from clusterkit import console
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.reproduce import runs
 from clusterkit.config import (
-    Backbone,
     ClusterConfig,
     Context,
     EvaluateConfig,
@@ -19,16 +17,12 @@ from clusterkit.config import (
     Loss,
     PredictPairsConfig,
     SelfTrainConfig,
-    TrainGConfig,
-    Variation,
 )
 from clusterkit.errors import InputError, UsageError
 
 EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
-G = TrainGConfig(
-    "omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=100, learning_rate=3e-3, variation=Variation.STRONG
-)
+G = runs.OMNIGLOT_G
 SELF_TRAIN, CLUSTER = SelfTrainConfig("omniglot_eval"), ClusterConfig("omniglot_eval")
 BACKBONE = G.backbone
 """Of whole clustering networks."""
@@ -66,7 +60,8 @@ def omniglot(
     from clusterkit.artifacts.files import write_text
     from clusterkit.report import omniglot as report
     from clusterkit.report.confusions import write_confusions
-    from clusterkit.stages import cluster, train_g
+    from clusterkit.report.tables import to_json
+    from clusterkit.stages import cluster
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
     base = replace(CLUSTER, init=init, backbone=BACKBONE if init is Init.RANDOM else ClusterConfig.backbone)
@@ -74,11 +69,8 @@ def omniglot(
     for config in configs:
         cluster.check_flags(config, common.context)
     context = runs.inside(common.context, "omniglot")
-    if g is None:
-        runs.train_g(replace(G, epochs=epochs), context)
-    else:
-        take(g, context)
-    results: dict[str, Any] = {"g": g_scores(context.path(train_g.OUTPUT), context), "runs": []}
+    given = runs.g_for(g, replace(G, epochs=epochs), context)
+    results: dict[str, Any] = {"g": g_scores(given, context), "runs": []}
     asked = PredictPairsConfig(CLUSTER.dataset)
     if self_train:
         trained = runs.self_train(SELF_TRAIN, context)
@@ -95,7 +87,7 @@ def omniglot(
     text = report.markdown(results, where.name)
     written = context.path("omniglot.md")
     write_text(written, text)
-    write_text(context.path("omniglot.json"), report.to_json(results))
+    write_text(context.path("omniglot.json"), to_json(results))
     console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
 
 
@@ -110,16 +102,6 @@ def run(config: ClusterConfig, context: Context, seed: int) -> dict[str, Any]:
     if config.k not in ("auto", "known"):
         found["estimates"] = runs.estimate_k(config, inner, inner)
     return {**found, **runs.scores(inner)}
-
-
-def take(g: Path, context: Context) -> None:
-    """Copy a G into the work folder, whole or not at all. Raises InputError where it is none."""
-    from clusterkit.artifacts.files import atomic
-    from clusterkit.networks.stored import read_g
-
-    read_g(g)
-    with atomic(context.path("g.safetensors")) as staged:
-        shutil.copyfile(g, staged)
 
 
 def g_scores(g: Path, context: Context) -> dict[str, Any]:

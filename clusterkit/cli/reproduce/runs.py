@@ -1,78 +1,124 @@
 """The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
 
-from dataclasses import replace
+import shlex
+import shutil
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from clusterkit import console
 from clusterkit.cli.chain import fits
 from clusterkit.config import (
+    G_FILE,
+    AssignConfig,
+    Backbone,
     ClusterConfig,
     Context,
     EstimateKConfig,
     EvaluateConfig,
     PredictPairsConfig,
+    PretrainConfig,
     SelfTrainConfig,
     TrainGConfig,
+    Variation,
 )
+from clusterkit.errors import UsageError
+
+OMNIGLOT_G = TrainGConfig(
+    "omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=100, learning_rate=3e-3, variation=Variation.STRONG
+)
+"""The G of the studies that start from Omniglot."""
 
 
-def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
-    """Return whether `--resume` is given and an earlier run has made the artifact; say so."""
-    found = context.resume and fits(path, config, context, **inputs)
-    if found:
-        console.log.info("%s: kept, an earlier run of this command made it", path)
-    return found
+class Stage(Protocol):
+    """A module of `clusterkit.stages` that writes one artifact."""
+
+    OUTPUT: str
+
+    def run(self, config: Any, context: Context) -> Any: ...
 
 
-def train_g(config: TrainGConfig, context: Context) -> Path:
-    """Return `g.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import train_g as stage
-
+def made(stage: Stage, command: str, config: object, context: Context, **inputs: Path) -> Path:
+    """Return the artifact that a stage writes in a work folder; it is run unless `--resume` can keep an earlier one."""
     path = context.path(stage.OUTPUT)
-    if not kept(path, config, context):
-        asked = [f"--backbone {config.backbone}", f"--members {config.members}"]
-        asked += [f"--size {config.size}"] if config.size else []
-        asked += [f"--epochs {config.epochs}", f"--learning-rate {config.learning_rate:g}"]
-        announce(f"train-g {config.dataset} {' '.join(asked)} --variation {config.variation}", context)
+    if context.resume and fits(path, config, context, **inputs):
+        console.log.info("%s: kept, an earlier run of this command made it", path)
+    else:
+        announce(asked(command, config), context)
         stage.run(config, context)
     return path
+
+
+def asked(command: str, config: object) -> str:
+    """Return the command that a configuration stands for, with the flags that are not at their defaults."""
+    words = [command]
+    for field in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if field.name == "dataset":
+            words.append(str(value))
+        elif field.default is MISSING or value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
+    """Return `g.safetensors` of a work folder: a copy of the one given, or trained unless it can be kept."""
+    if g is not None:
+        return taken(g, context)
+    from clusterkit.stages import train_g as stage
+
+    return made(stage, "train-g", config, context)
+
+
+def taken(g: Path, context: Context) -> Path:
+    """Copy a G into the work folder, whole or not at all. Raises InputError where it is none."""
+    from clusterkit.artifacts.files import atomic
+    from clusterkit.networks.stored import read_g
+
+    read_g(g)
+    path = context.path(G_FILE)
+    if not (path.exists() and path.samefile(g)):
+        with atomic(path) as staged:
+            shutil.copyfile(g, staged)
+    return path
+
+
+def pretrain(config: PretrainConfig, context: Context) -> Path:
+    """Return `pretrained.safetensors` of a work folder, trained unless it can be kept."""
+    from clusterkit.stages import pretrain as stage
+
+    return made(stage, "pretrain", config, context)
 
 
 def self_train(config: SelfTrainConfig, context: Context) -> Path:
     """Return `self-trained.safetensors` of a work folder, trained unless it can be kept."""
     from clusterkit.stages import self_train as stage
 
-    path = context.path(stage.OUTPUT)
-    if not kept(path, config, context, g=context.path(config.g)):
-        announce(f"self-train {config.dataset}", context)
-        stage.run(config, context)
-    return path
+    return made(stage, "self-train", config, context, g=context.find(config.g))
 
 
 def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
     """Return `pairs.h5` of a work folder, predicted unless it can be kept."""
     from clusterkit.stages import predict_pairs as stage
 
-    path = context.path(stage.OUTPUT)
-    if not kept(path, config, context, g=context.path(config.g)):
-        announce(f"predict-pairs {config.dataset} --g {config.g}", context)
-        stage.run(config, context)
-    return path
+    return made(stage, "predict-pairs", config, context, g=context.find(config.g))
 
 
 def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
-    path, inputs = context.path(stage.OUTPUT), {"pairs": Path(config.pairs)}
+    inputs = {} if config.pairs == "labels" else {"pairs": Path(config.pairs)}
     if config.k == "auto":
         inputs["k"] = context.path(stage.ESTIMATES)
-    if not kept(path, config, context, **inputs):
-        asked = f"--k {config.k} --loss {config.loss} --pairs {config.pairs} --init {config.init}"
-        announce(f"cluster {config.dataset} {asked}", context)
-        stage.run(config, context)
-    return path
+    return made(stage, "cluster", config, context, **inputs)
+
+
+def assign(config: AssignConfig, context: Context) -> Path:
+    """Return `assigned.h5` of a work folder."""
+    from clusterkit.stages import assign as stage
+
+    return made(stage, "assign", config, context, model=context.find(config.model))
 
 
 def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dict[str, dict[str, int]]:
@@ -90,12 +136,33 @@ def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dic
     return stage.run(EstimateKConfig(str(assignments), config.pairs), context).estimates
 
 
-def scores(context: Context) -> dict[str, Any]:
-    """Return the scores of a work folder's assignments, by subset and in the mean."""
+def scores(context: Context, assignments: str = EvaluateConfig.assignments) -> dict[str, Any]:
+    """Return the scores of assignments in a work folder, by subset and in the mean."""
     from clusterkit.stages import evaluate
 
-    found = evaluate.run(EvaluateConfig(), context)
+    found = evaluate.run(EvaluateConfig(assignments), context)
     return {"subsets": found.scores, "mean": found.mean}
+
+
+def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context) -> dict[str, float]:
+    """Return the N-way one-shot tests of a G alone."""
+    from clusterkit.stages import evaluate
+
+    return evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+
+
+def unknown(flag: str, asked: list[str], known: list[str]) -> None:
+    """Raise UsageError for a value of a repeated flag that is none."""
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"--{flag} {name}: choose of {', '.join(known)}")
+
+
+def present(name: str, context: Context) -> bool:
+    """Return whether a data set is at hand without a download."""
+    from clusterkit.datasets.catalogue import parse
+
+    return all(path.exists() for path in parse(name).entry.files(context.data))
 
 
 def inside(context: Context, name: str, seed: int | None = None) -> Context:

@@ -1,0 +1,105 @@
+"""clusterkit reproduce omniglot-mnist"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.reproduce import runs
+from clusterkit.config import (
+    AssignConfig,
+    Backbone,
+    ClusterConfig,
+    Context,
+    EvaluateConfig,
+    Loss,
+    PredictPairsConfig,
+    SelfTrainConfig,
+)
+
+EXAMPLE = "Example: clusterkit reproduce omniglot-mnist --loss kcl"
+
+G = runs.OMNIGLOT_G
+CHARACTERS = "omniglot_eval"
+TARGETS: dict[str, tuple[str, str | None]] = {
+    "mnist": ("mnist_train", "mnist_test"),
+    "fashion_mnist": ("fashion_mnist_train", "fashion_mnist_test"),
+    "usps": ("usps_train", "usps_test"),
+    "digits": ("digits", None),
+}
+"""The set that is clustered and the one that the trained network is applied to, where there is one."""
+CLUSTER = ClusterConfig(k="10", backbone=Backbone.CONV4_FINE)
+EPOCHS = 10
+ROUNDS = SelfTrainConfig.rounds
+FIRST, LOSSES = ["mnist"], ["kcl", "ccl"]
+
+
+def register(group: typer.Typer) -> None:
+    group.command("omniglot-mnist", epilog=EXAMPLE)(with_common(omniglot_mnist))
+
+
+def omniglot_mnist(
+    common: Common,
+    g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
+    g_epochs: Annotated[int, typer.Option(min=1, help="How long G is trained.")] = G.epochs,
+    target: Annotated[
+        list[str], typer.Option(metavar="[mnist|fashion_mnist|usps|digits]", help="May be repeated.")
+    ] = FIRST,
+    loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
+    epochs: Annotated[int, typer.Option(min=1, help="How long each clustering network is trained.")] = EPOCHS,
+    self_train: Annotated[
+        bool, typer.Option(help="Let G go on learning on the unlabelled target before it predicts its pairs.")
+    ] = True,
+    resume: Resume = False,
+) -> None:
+    """Digits clustered by a similarity that was learned on characters: SPN, tables 1 and 2; L2C, table 13.
+
+    Trains G on omniglot_bg and, without labels, on the target; predicts the target's pairs once, clusters it into ten
+    by each loss, applies the trained network to the target's test set, and writes omniglot-mnist.md and
+    omniglot-mnist.json. All artifacts are in the folder omniglot-mnist of --workdir, one folder a target and run.
+    """
+    from clusterkit.artifacts.files import write_text
+    from clusterkit.report import omniglot_mnist as report
+    from clusterkit.report.tables import to_json
+
+    runs.unknown("target", target, list(TARGETS))
+    losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
+    context = runs.inside(common.context, "omniglot-mnist")
+    given = runs.g_for(g, replace(G, epochs=g_epochs), context)
+    results: dict[str, Any] = {"characters": runs.one_shot(given, CHARACTERS, (5, 20), context), "targets": {}}
+    for name in dict.fromkeys(target):
+        results["targets"][name] = run(name, given, losses, epochs, self_train, runs.inside(context, name))
+    text = report.markdown(results)
+    written = context.path("omniglot-mnist.md")
+    write_text(written, text)
+    write_text(context.path("omniglot-mnist.json"), to_json(results))
+    console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+
+
+def run(name: str, g: Path, losses: list[Loss], epochs: int, self_train: bool, context: Context) -> dict[str, Any]:
+    """Cluster a target by each loss; return G's scores on it, before and after it learned there, and those of each."""
+    train, test = TARGETS[name]
+    found: dict[str, Any] = {"g": g_scores(g, test or train, context), "runs": []}
+    if self_train:
+        g = runs.self_train(SelfTrainConfig(train, str(g), ROUNDS), context)
+        found["self-trained g"] = g_scores(g, test or train, context)
+    pairs = runs.predict_pairs(PredictPairsConfig(train, g=str(g)), context)
+    for loss in losses:
+        inner = runs.inside(context, loss)
+        runs.cluster(replace(CLUSTER, dataset=train, loss=loss, epochs=epochs, pairs=str(pairs)), inner)
+        scores = {"train": runs.scores(inner)["mean"]}
+        if test is not None:
+            assigned = runs.assign(AssignConfig(test), inner)
+            scores["test"] = runs.scores(inner, assigned.name)["mean"]
+        found["runs"].append({"loss": loss, "epochs": epochs, **scores})
+    return found
+
+
+def g_scores(g: Path, dataset: str, context: Context) -> dict[str, float]:
+    """Return what G makes of a set: its pairs and a 10-way one-shot test."""
+    from clusterkit.stages import evaluate
+
+    return evaluate.run(EvaluateConfig(g=str(g), dataset=dataset, ways=(10,)), context).mean
