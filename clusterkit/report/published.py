@@ -55,3 +55,25 @@ MNIST_PAIRS = {
     "dissimilar_recall": 0.984,
 }
 """What G, trained on Omniglot, says of the pairs of MNIST (L2C, table 13)."""
+
+NATURAL = {
+    ("cifar10", "k-means", "5"): {"acc": 0.655},
+    ("cifar10", "CCN, KCL", "5"): {"acc": 0.665},
+    ("cifar10", "CCN, CCL", "5"): {"acc": 0.642},
+    ("imagenet", "k-means", "30"): {"acc": 0.719, "nmi": 0.713},
+    ("imagenet", "k-means", "100"): {"acc": 0.345, "nmi": 0.671},
+    ("imagenet", "CCN, KCL", "30"): {"acc": 0.738, "nmi": 0.750},
+    ("imagenet", "CCN, KCL", "100"): {"acc": 0.652, "nmi": 0.715},
+    ("imagenet", "CCN, CCL", "30"): {"acc": 0.744, "nmi": 0.762},
+    ("imagenet", "CCN, CCL", "100"): {"acc": 0.715, "nmi": 0.765},
+}
+"""Unseen categories of photos: thirty classes of ImageNet (L2C, table 8; CCL, table 3), and the last five classes of
+CIFAR-10 from the first five (Huang and Gong 2020, SUPREME, table 1, with a ResNet)."""
+
+IMAGENET_PAIRS = {
+    "similar_precision": 0.812,
+    "similar_recall": 0.655,
+    "dissimilar_precision": 0.982,
+    "dissimilar_recall": 0.992,
+}
+"""What G says of the pairs of thirty unseen classes of ImageNet (L2C, table 9)."""

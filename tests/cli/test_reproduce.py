@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterkit.cli.reproduce import omniglot, omniglot_mnist, supervised
+from clusterkit.cli.reproduce import natural, omniglot, omniglot_mnist, supervised
 from clusterkit.config import Backbone, ClusterConfig, Optimizer, SelfTrainConfig, TrainGConfig
 from clusterkit.stages import self_train
 
@@ -157,3 +157,25 @@ def test_omniglot_to_nothing(cli):
         done = cli(f"reproduce omniglot-mnist {line}")
         assert (done.code, done.out) == (code, "")
         assert word in done.err.splitlines()[-1]
+
+
+def test_unseen_photos(cli, tmp_path, monkeypatch):
+    study = natural.Study("digits@0-4", "digits@5-9", "digits@5-9", ("5", "8"), Backbone.MLP, 5, 10, 20, 10, 10)
+    monkeypatch.setattr(natural, "STUDIES", {"cifar10": study})
+    line = "reproduce natural --set cifar10 --budget 0.1 --seeds 2 --json"
+    done = cli(line)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    found = result["sets"]["cifar10"]
+    assert found["trained"] == {"backbone": "mlp", "pretrain_epochs": 2, "g_epochs": 1, "cluster_epochs": 1}
+    methods = [(run["method"], run["k"], run["seed"]) for run in found["runs"]]
+    assert methods == [
+        (method, k, seed) for k in ("5", "8") for method in ("k-means", "CCN, KCL", "CCN, CCL") for seed in (0, 1)
+    ]
+    tables = (tmp_path / "clusterkit-out" / "natural" / "natural.md").read_text()
+    assert "(0.665) |" in tables
+    assert "| cifar10 | similar precision | 0." in tables
+    assert "--init clusterkit-out/natural/cifar10/pretrained.safetensors" in done.err
+    again = cli(f"{line} --resume")
+    assert again.out == done.out
+    assert "$ clusterkit" not in again.err

@@ -34,7 +34,7 @@ TARGETS: dict[str, tuple[str, str | None]] = {
 CLUSTER = ClusterConfig(k="10", backbone=Backbone.CONV4_FINE)
 EPOCHS = 10
 ROUNDS = SelfTrainConfig.rounds
-FIRST, LOSSES = ["mnist"], ["kcl", "ccl"]
+FIRST = ["mnist"]
 
 
 def register(group: typer.Typer) -> None:
@@ -48,7 +48,9 @@ def omniglot_mnist(
     target: Annotated[
         list[str], typer.Option(metavar="[mnist|fashion_mnist|usps|digits]", help="May be repeated.")
     ] = FIRST,
-    loss: Annotated[list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")] = LOSSES,
+    loss: Annotated[
+        list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")
+    ] = runs.PAIR_LOSSES,
     epochs: Annotated[int, typer.Option(min=1, help="How long each clustering network is trained.")] = EPOCHS,
     self_train: Annotated[
         bool, typer.Option(help="Let G go on learning on the unlabelled target before it predicts its pairs.")

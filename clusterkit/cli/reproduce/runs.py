@@ -16,6 +16,8 @@ from clusterkit.config import (
     Context,
     EstimateKConfig,
     EvaluateConfig,
+    Init,
+    Method,
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
@@ -28,6 +30,7 @@ OMNIGLOT_G = TrainGConfig(
     "omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=100, learning_rate=3e-3, variation=Variation.STRONG
 )
 """The G of the studies that start from Omniglot."""
+PAIR_LOSSES = ["kcl", "ccl"]
 
 
 class Stage(Protocol):
@@ -61,13 +64,16 @@ def asked(command: str, config: object) -> str:
     return shlex.join(words)
 
 
-def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
-    """Return `g.safetensors` of a work folder: a copy of the one given, or trained unless it can be kept."""
-    if g is not None:
-        return taken(g, context)
+def train_g(config: TrainGConfig, context: Context) -> Path:
+    """Return `g.safetensors` of a work folder, trained unless it can be kept."""
     from clusterkit.stages import train_g as stage
 
-    return made(stage, "train-g", config, context)
+    return made(stage, "train-g", config, context, **started(config.init, "init", context))
+
+
+def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
+    """Return `g.safetensors` of a work folder: a copy of the one given, or trained unless it can be kept."""
+    return train_g(config, context) if g is None else taken(g, context)
 
 
 def taken(g: Path, context: Context) -> Path:
@@ -97,6 +103,11 @@ def self_train(config: SelfTrainConfig, context: Context) -> Path:
     return made(stage, "self-train", config, context, g=context.find(config.g))
 
 
+def started(file: Path | None, name: str, context: Context) -> dict[str, Path]:
+    """Return the file that a network starts from as an input, if there is one."""
+    return {} if file is None else {name: context.find(str(file))}
+
+
 def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
     """Return `pairs.h5` of a work folder, predicted unless it can be kept."""
     from clusterkit.stages import predict_pairs as stage
@@ -108,7 +119,11 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
-    inputs = {} if config.pairs == "labels" else {"pairs": Path(config.pairs)}
+    inputs = started(config.features, "features", context)
+    if config.init not in list(Init):
+        inputs |= started(Path(config.init), "init", context)
+    if config.pairs != "labels" and config.method is not Method.KMEANS:
+        inputs["pairs"] = Path(config.pairs)
     if config.k == "auto":
         inputs["k"] = context.path(stage.ESTIMATES)
     return made(stage, "cluster", config, context, **inputs)
@@ -158,11 +173,29 @@ def unknown(flag: str, asked: list[str], known: list[str]) -> None:
             raise UsageError(f"--{flag} {name}: choose of {', '.join(known)}")
 
 
-def present(name: str, context: Context) -> bool:
-    """Return whether a data set is at hand without a download."""
+def wanted_sets(asked: list[str] | None, known: dict[str, str], context: Context) -> list[str]:
+    """Return which studies are asked for, or all whose data set is at hand without a download.
+
+    `known` has a data set for each. Raises UsageError for a study that is none, or where nothing is at hand.
+    """
     from clusterkit.datasets.catalogue import parse
 
-    return all(path.exists() for path in parse(name).entry.files(context.data))
+    if asked is not None:
+        unknown("set", asked, list(known))
+        return list(dict.fromkeys(asked))
+    here = [
+        name for name, data in known.items() if all(path.exists() for path in parse(data).entry.files(context.data))
+    ]
+    if not here:
+        raise UsageError(f"--data {context.data}: none of {', '.join(known)} is there; name one with --set to get it")
+    for name in known:
+        if name not in here:
+            console.log.info("%s is not in %s and is left out; --set %s asks for it", name, context.data, name)
+    return here
+
+
+def share_of(epochs: int, budget: float) -> int:
+    return max(1, round(budget * epochs))
 
 
 def inside(context: Context, name: str, seed: int | None = None) -> Context:

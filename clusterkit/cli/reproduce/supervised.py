@@ -18,7 +18,6 @@ from clusterkit.config import (
     Precision,
     PretrainConfig,
 )
-from clusterkit.errors import UsageError
 
 EXAMPLE = "Example: clusterkit reproduce supervised --set mnist"
 
@@ -80,7 +79,7 @@ def supervised(
     from clusterkit.report.tables import to_json
 
     runs.unknown("loss", loss, LOSSES)
-    names = wanted_sets(sets, common.context)
+    names = runs.wanted_sets(sets, {name: parts(name)[0] for name in SETTINGS}, common.context)
     losses = list(dict.fromkeys(loss))
     plan = [
         (name, network)
@@ -102,22 +101,6 @@ def supervised(
     console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
 
 
-def wanted_sets(asked: list[str] | None, context: Context) -> list[str]:
-    """Return the sets asked for, or all whose files are at hand. Raises UsageError where that is none."""
-    if asked is not None:
-        runs.unknown("set", asked, list(SETTINGS))
-        return list(dict.fromkeys(asked))
-    here = [name for name in SETTINGS if runs.present(parts(name)[0], context)]
-    if not here:
-        raise UsageError(
-            f"--data {context.data}: none of {', '.join(SETTINGS)} is there; name one with --set to get it"
-        )
-    for name in SETTINGS:
-        if name not in here:
-            console.log.info("%s is not in %s and is left out; --set %s would download it", name, context.data, name)
-    return here
-
-
 def parts(name: str) -> tuple[str, str]:
     """Return the data sets to train and to test on."""
     return f"{name}_train", f"{name}_test"
@@ -125,8 +108,8 @@ def parts(name: str) -> tuple[str, str]:
 
 def scaled(setting: Setting, budget: float) -> Setting:
     """Return a setting with a share of its epochs, at least one, and of those between drops of the learning rate."""
-    epochs, drop = (max(1, round(budget * count)) for count in (setting.epochs, setting.drop_every))
-    return replace(setting, epochs=epochs, drop_every=drop)
+    epochs, drop_every = (runs.share_of(count, budget) for count in (setting.epochs, setting.drop_every))
+    return replace(setting, epochs=epochs, drop_every=drop_every)
 
 
 def run(
