@@ -107,8 +107,8 @@ class AdaptMethod(StrEnum):
     CCN_PLUS = "ccn+"
 
 
-def default_data() -> Path:
-    """Return the root of the data sets when neither `--data` nor CLUSTERKIT_DATA names one."""
+def cache_folder() -> Path:
+    """Return the folder for what can be had again: data sets where no other root is named, and decoded images."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "clusterkit"
 
@@ -118,7 +118,7 @@ class Context:
     """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header."""
 
     workdir: Path = Path("clusterkit-out")
-    data: Path = field(default_factory=default_data)
+    data: Path = field(default_factory=cache_folder)
     device: str = "auto"
     seed: int = 0
     offline: bool = False

@@ -54,9 +54,9 @@ class Request:
 class Source:
     """One entry of the catalogue.
 
-    `files(root)` names the paths that must exist for the set to be present (none for embedded sets) and
-    `fetch(root)` downloads them; `subsets` are the names known before reading; `target` is the data set that
-    an omitted one stands for downstream.
+    `files(root)` names the paths that must exist for the set to be present (none for embedded sets), `layout` what is
+    expected in each that is a folder, and `fetch(root)` downloads them; `subsets` are the names known before reading;
+    `target` is the data set that an omitted one stands for downstream.
     """
 
     load: Callable[[Request], Raw]
@@ -64,6 +64,7 @@ class Source:
     about: str
     size: int = 32
     files: Callable[[Path], Sequence[Path]] = lambda root: ()
+    layout: str = ""
     fetch: Callable[[Path], None] | None = None
     subsets: tuple[str, ...] = ()
     target: str | None = None

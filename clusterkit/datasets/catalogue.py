@@ -20,6 +20,7 @@ from clusterkit.datasets import (
     digits,
     folder,
     glyphs,
+    imagenet,
     mnist,
     office31,
     omniglot,
@@ -39,6 +40,7 @@ SOURCES: dict[str, Source] = {
     **svhn.SOURCES,
     **cifar.SOURCES,
     **office31.SOURCES,
+    **imagenet.SOURCES,
 }
 
 PREFIXES: dict[str, Source] = {
@@ -161,7 +163,7 @@ def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) ->
             return
         except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-    expected = ", ".join(str(path) for path in missing)
+    expected = ", ".join(str(path / name.entry.layout) for path in missing)
     raise InputError(
         f"data set {name.source} is not in {root} and {reason}; "
         f"expected: {expected}. Put it there or name another folder with --data"

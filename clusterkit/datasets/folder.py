@@ -10,12 +10,17 @@ from torch import Tensor
 
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import SUFFIXES, class_files, image_files, is_light, read_images
-from clusterkit.datasets.stream import UNREADABLE, Stream, unreadable
+from clusterkit.datasets.images import (
+    MEMORY,
+    SUFFIXES,
+    class_files,
+    image_files,
+    is_light,
+    read_images,
+    read_or_stream,
+)
+from clusterkit.datasets.stream import UNREADABLE, unreadable
 from clusterkit.errors import InputError
-
-MEMORY = 2**30
-"""Bytes of decoded images above which a folder is read while it is used."""
 
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
@@ -27,8 +32,7 @@ def load(request: Request) -> Raw:
     place = Path(request.argument).expanduser()
     classes, paths, labels = find(place)
     check_not_empty(paths)
-    pixels = len(paths) * request.size**2
-    modes, sizes = headers(paths if pixels <= MEMORY else spread(paths, 1000))
+    modes, sizes = headers(paths if len(paths) * request.size**2 <= MEMORY else spread(paths, 1000))
     grey = modes <= GREY
     channels = request.channels or (1 if grey else 3)
     if len(modes) > 1 or len(sizes) > 1:
@@ -39,14 +43,8 @@ def load(request: Request) -> Raw:
     invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
     if invert:
         log.info(f"{place}: the borders are light, so the images are inverted: bright ink on dark")
-    images: Tensor | Stream
-    if pixels * channels > MEMORY:
-        images = Stream(tuple(paths), request.size, channels, invert)
-    else:
-        images = read_images(paths, request.size, channels)
-        images = images.bitwise_not_() if invert else images
     return Raw(
-        images,
+        read_or_stream(paths, request.size, channels, invert=invert),
         labels,
         classes,
         paths=tuple(path.relative_to(place).as_posix() for path in paths),

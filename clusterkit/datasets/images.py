@@ -1,7 +1,7 @@
 """Images brought to one form, square and of the channels asked for; image files found and read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,12 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clusterkit.datasets.stream import decode
+from clusterkit.datasets.decoded import Decoded
+from clusterkit.datasets.stream import Stream, decode
 from clusterkit.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 BLOCK = 1000
 LUMA = (0.299, 0.587, 0.114)
+
+MEMORY = 2**30
+"""Bytes of decoded images above which files are read while they are used."""
 
 
 def fit(images: Tensor, size: int, channels: int | None) -> Tensor:
@@ -56,16 +60,16 @@ def image_files(place: Path) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
 
 
-def class_files(place: Path) -> dict[str, list[Path]]:
+def class_files(place: Path, without: Collection[str] = ()) -> dict[str, list[Path]]:
     """Return the image files of each class, sorted: a class is a folder in `place` with images below it.
 
-    Raises InputError for a place that cannot be listed.
+    Folders named in `without` are left out, unread. Raises InputError for a place that cannot be listed.
     """
     try:
         folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise InputError(f"{place}: not a folder that can be read ({error.strerror}); name another") from error
-    files = {folder.name: image_files(folder) for folder in folders}
+    files = {folder.name: image_files(folder) for folder in folders if folder.name not in without}
     return {name: paths for name, paths in files.items() if paths}
 
 
@@ -80,6 +84,19 @@ def read_images(paths: Sequence[Path], size: int, channels: int) -> Tensor:
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         list(pool.map(read, range(0, len(paths), 64)))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def read_or_stream(paths: Sequence[Path], size: int, channels: int, *, invert: bool = False) -> Tensor | Stream:
+    """Read image files as uint8 (N, C, size, size), or leave them to a `Stream` where they are too large for memory.
+
+    `invert` turns dark ink on light into bright on dark. Raises InputError naming an unreadable file; of a stream,
+    once it is read.
+    """
+    if len(paths) * size**2 * channels > MEMORY:
+        kept = Decoded(tuple(paths), size, channels)
+        return Stream(kept.paths, size, channels, invert, kept)
+    images = read_images(paths, size, channels)
+    return images.bitwise_not_() if invert else images
 
 
 def damaged(path: Path, error: Exception | str) -> InputError:

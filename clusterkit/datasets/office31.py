@@ -52,6 +52,7 @@ SOURCES = {
         "4,110 photos of 31 kinds of office things in three domains",
         size=64,
         files=files,
+        layout="CLASS/*",
         subsets=DOMAINS,
     )
 }

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from clusterkit.datasets.decoded import Decoded
 from clusterkit.errors import InputError
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
@@ -55,20 +56,34 @@ def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
 
 def read_image(path: Path, size: int, channels: int) -> Tensor:
     """Read one image file as uint8 (C, size, size); see `decode`."""
-    return torch.from_numpy(decode(path, size, channels).copy()).permute(2, 0, 1)
+    return to_tensor(decode(path, size, channels))
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """Return pixels (H, W, C) as (C, H, W)."""
+    return torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
 
 
 class _Files(Dataset[Tensor | InputError]):
-    def __init__(self, stream: "Stream") -> None:
+    """The images of a stream; `kept` is where to look for them first, and to put them if it has room."""
+
+    def __init__(self, stream: "Stream", kept: Decoded | None) -> None:
         self.stream = stream
+        self.kept = kept
+        self.rows = stream.in_kept()
+        self.room = kept is not None and kept.has_room(self.rows)
 
     def __getitem__(self, position: int) -> Tensor | InputError:
-        stream = self.stream
-        try:
-            image = read_image(stream.paths[position], stream.size, stream.channels)
-        except InputError as error:
-            return error  # raised in a worker, it would arrive as a page of traceback
-        return 255 - image if stream.invert else image
+        stream, row = self.stream, self.rows[position]
+        pixels = self.kept.get(row) if self.kept else None
+        if pixels is None:
+            try:
+                pixels = decode(stream.paths[position], stream.size, stream.channels)
+            except InputError as error:
+                return error  # raised in a worker, it would arrive as a page of traceback
+            if self.kept and self.room:
+                self.kept.put(row, pixels)
+        return to_tensor(~pixels if stream.invert else pixels)
 
 
 def _batch(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
@@ -90,12 +105,18 @@ def _plain_signals(worker: int) -> None:
 
 @dataclass(frozen=True)
 class Stream:
-    """N image files; `invert` turns dark ink on light into bright on dark."""
+    """N image files; `invert` turns dark ink on light into bright on dark.
+
+    `kept` is where their images are kept once decoded, before any inversion. `rows` are the numbers (N,) of the files
+    in it, where the stream is a part of what it is for.
+    """
 
     paths: tuple[Path, ...]
     size: int
     channels: int
     invert: bool = False
+    kept: Decoded | None = None
+    rows: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -103,9 +124,12 @@ class Stream:
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield, for each tensor of positions, the images there as uint8 (B, C, H, W)."""
         wanted = [index.tolist() for index in indices]
-        workers = min(os.cpu_count() or 1, 8) if len(wanted) > 1 else 0
+        many = len(wanted) > 1
+        workers = min(os.cpu_count() or 1, 8) if many else 0
+        # For a few images, the look at every file that finding the kept ones takes would not pay.
+        kept = self.kept if many and self.kept and self.kept.file else None
         for batch in DataLoader(
-            _Files(self),
+            _Files(self, kept),
             batch_sampler=wanted,
             num_workers=workers,
             worker_init_fn=_plain_signals,
@@ -117,11 +141,19 @@ class Stream:
                 raise batch
             yield batch
 
+    def in_kept(self) -> Sequence[int]:
+        """Return the numbers (N,) of the files in `kept`."""
+        return range(len(self)) if self.rows is None else self.rows
+
     def take(self, positions: Tensor) -> "Stream":
         """Return the images at these positions only."""
-        return replace(self, paths=tuple(self.paths[int(i)] for i in positions))
+        chosen, rows = positions.tolist(), self.in_kept()
+        return replace(self, paths=tuple(self.paths[i] for i in chosen), rows=tuple(rows[i] for i in chosen))
 
     @staticmethod
     def joined(streams: Sequence["Stream"]) -> "Stream":
-        """Return several streams of one form as one."""
-        return replace(streams[0], paths=tuple(path for stream in streams for path in stream.paths))
+        """Return several streams, all taken from one, as one."""
+        first = streams[0]
+        assert all(stream.kept is first.kept for stream in streams)
+        paths = tuple(path for stream in streams for path in stream.paths)
+        return replace(first, paths=paths, rows=tuple(row for stream in streams for row in stream.in_kept()))

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from clusterkit.config import Kind
-from clusterkit.datasets import folder
+from clusterkit.datasets import images
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
@@ -76,9 +76,10 @@ def test_mixed_sizes_and_modes_are_converted_and_said_once(place, caplog):
     assert "3 sizes and modes 1, L, P, RGB" in record.message
 
 
-def test_a_large_folder_is_streamed_as_the_same_images(place, monkeypatch):
+def test_a_large_folder_is_streamed_as_the_same_images(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     held = read(place, size=16)
-    monkeypatch.setattr(folder, "MEMORY", 6 * 16 * 16 - 1)
+    monkeypatch.setattr(images, "MEMORY", 6 * 16 * 16 - 1)
     streamed = read(place, size=16)
     assert isinstance(streamed.union().images, Stream)
     assert torch.equal(torch.cat(list(streamed.union().blocks())), held.union().images)

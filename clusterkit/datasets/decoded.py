@@ -1,0 +1,132 @@
+"""Decoded images kept on disk: a large folder is decoded once, not in every epoch and by every command."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import features
+
+from clusterkit.artifacts.files import write_text
+from clusterkit.config import cache_folder
+from clusterkit.errors import InputError
+
+FORM = 1
+"""Counts up with every change of what `decode` makes of a file, so that nothing decoded before is taken for it."""
+
+MARGIN = 4 * 2**30
+"""Bytes of the disk that are left to everything else."""
+
+log = logging.getLogger("clusterkit")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Room on disk for the images of N files, each uint8 (size, size, C): N checksums of 4 bytes, then N images.
+
+    The images come in any order and from any number of processes, which write the same bytes to the same place. What
+    does not match its checksum, not written yet, half written or damaged since, counts as not there. Plain reads and
+    no memory map: a file cut off meanwhile would end a process that has it mapped.
+    """
+
+    paths: tuple[Path, ...]
+    size: int
+    channels: int
+
+    @property
+    def bytes_each(self) -> int:
+        return self.size**2 * self.channels
+
+    @cached_property
+    def file(self) -> Path | None:
+        """The file, made with holes where it is not there yet, or None where it cannot be made, which is said."""
+        folder = cache_folder() / "decoded"
+        length = len(self.paths) * (4 + self.bytes_each)
+        try:
+            sources = {source: source.resolve() for source in {path.parent for path in self.paths}}
+            place = os.path.commonpath(sources.values())
+            path = folder / f"{self.key(sources)}.raw"
+            folder.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                found = file.tell()
+                if found != length:
+                    file.truncate(length)
+            about = {"folder": place, "images": len(self.paths), "size": self.size, "channels": self.channels}
+            write_text(path.with_suffix(".json"), json.dumps(about) + "\n")
+        except (OSError, ValueError, InputError) as error:
+            log.info(f"{folder}: decoded images cannot be kept there ({error}); every epoch decodes them")
+            return None
+        if not found:
+            log.info(f"{place}: the decoded images are kept in {path}, up to {length / 1e9:.3g} GB")
+        return path
+
+    def key(self, sources: Mapping[Path, Path]) -> str:
+        """Return the hash of all that the pixels depend on; `sources` are the files' folders and where they truly lie.
+
+        Raises OSError for a file that cannot be looked at.
+        """
+        jpeg = features.version("libjpeg_turbo")
+        digest = hashlib.sha256(f"{FORM} {PIL.__version__} {jpeg} {self.size} {self.channels}\n".encode())
+        for path in self.paths:
+            found = path.stat()
+            digest.update(os.fsencode(sources[path.parent] / path.name))
+            digest.update(f"\0{found.st_size} {found.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:32]
+
+    def has_room(self, rows: Sequence[int]) -> bool:
+        """Return whether the disk has room for those of the rows that are not there yet; say so where it has not."""
+        assert self.file is not None
+        try:
+            sums = np.fromfile(self.file, "<u4", len(self.paths))
+            missing = int((sums[np.unique(np.asarray(rows))] == 0).sum())
+            free = shutil.disk_usage(self.file.parent).free
+        except (OSError, IndexError):
+            return False
+        if missing and missing * self.bytes_each > free - MARGIN:
+            log.info(f"{self.file.parent}: not enough free disk space to keep decoded images; every epoch decodes them")
+            return False
+        return True
+
+    def get(self, row: int) -> NDArray[np.uint8] | None:
+        """Return the image of file number `row`, uint8 (size, size, C), or None where it is not there."""
+        assert self.file is not None
+        image = np.empty((self.size, self.size, self.channels), dtype=np.uint8)
+        try:
+            with self.file.open("rb", buffering=0) as file:
+                file.seek(4 * row)
+                checksum = file.read(4)
+                if not any(checksum):
+                    return None
+                file.seek(self._start(row))
+                file.readinto(image.data)
+        except OSError:
+            return None
+        return image if _checksum(image) == checksum else None
+
+    def put(self, row: int, image: NDArray[np.uint8]) -> None:
+        """Keep the image of file number `row`. Where it cannot be written it will be decoded again, no more."""
+        assert self.file is not None
+        with suppress(OSError), self.file.open("rb+", buffering=0) as file:
+            if shutil.disk_usage(self.file.parent).free < MARGIN:
+                return
+            file.seek(self._start(row))
+            file.write(np.ascontiguousarray(image).data)
+            file.seek(4 * row)
+            file.write(_checksum(image))
+
+    def _start(self, row: int) -> int:
+        return 4 * len(self.paths) + row * self.bytes_each
+
+
+def _checksum(image: NDArray[np.uint8]) -> bytes:
+    return zlib.crc32(np.ascontiguousarray(image).data).to_bytes(4, "little")

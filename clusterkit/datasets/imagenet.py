@@ -1,0 +1,170 @@
+"""ImageNet (Russakovsky et al., 2015), its 1,000 classes split into 882 to learn from and 118 to discover.
+
+The 118 classes and the ten of them are the lists of Hsu et al. (2016), appendix A. Every set is of the training images.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from clusterkit.config import Kind
+from clusterkit.datasets.base import Raw, Request, Source
+from clusterkit.datasets.images import class_files, image_files, read_or_stream
+from clusterkit.datasets.stream import Stream
+from clusterkit.errors import InputError
+
+HELD_OUT = (
+    "n01443537", "n01484850", "n01514859", "n01530575", "n01558993", "n01560419", "n01614925", "n01694178", "n01728572",
+    "n01737021", "n01751748", "n01843065", "n01943899", "n01978455", "n01980166", "n01983481", "n01984695", "n02009912",
+    "n02058221", "n02086646", "n02087394", "n02089973", "n02091032", "n02092002", "n02093428", "n02093859", "n02095889",
+    "n02096585", "n02098286", "n02099429", "n02102040", "n02105162", "n02106382", "n02107142", "n02108089", "n02108551",
+    "n02108915", "n02112018", "n02113186", "n02113978", "n02127052", "n02128925", "n02129165", "n02165456", "n02231487",
+    "n02396427", "n02412080", "n02423022", "n02483362", "n02486410", "n02487347", "n02492660", "n02493509", "n02669723",
+    "n02730930", "n02793495", "n02795169", "n02804414", "n02807133", "n02870880", "n02916936", "n02951585", "n03100240",
+    "n03124170", "n03131574", "n03187595", "n03188531", "n03216828", "n03255030", "n03272562", "n03379051", "n03400231",
+    "n03447447", "n03457902", "n03496892", "n03534580", "n03594945", "n03658185", "n03662601", "n03666591", "n03691459",
+    "n03697007", "n03782006", "n03786901", "n03794056", "n03857828", "n03874599", "n03944341", "n03991062", "n04026417",
+    "n04033995", "n04065272", "n04069434", "n04070727", "n04131690", "n04162706", "n04201297", "n04311174", "n04325704",
+    "n04344873", "n04371430", "n04372370", "n04380533", "n04487081", "n04501370", "n04505470", "n04522168", "n04540053",
+    "n04579432", "n07579787", "n07717410", "n07734744", "n07760859", "n07802026", "n07873807", "n13037406", "n13044778",
+    "n13052670",
+)  # fmt: skip
+
+TEN = (
+    "n01514859", "n01558993", "n02009912", "n02669723", "n03991062", "n04069434", "n04487081", "n04505470", "n07717410",
+    "n13044778",
+)  # fmt: skip
+
+OTHERS = 882
+SUBSETS = ("1", "2", "3")
+
+log = logging.getLogger("clusterkit")
+
+
+def drawn(subset: str) -> list[str]:
+    """Return the 30 of the 118 classes that make a subset, sorted.
+
+    The paper averages over three random subsets (Hsu et al., 2018, table 8) and does not say of which classes. These
+    are the 30 classes for which the sha256 of "SUBSET CLASS" comes first. Subsets may have classes in common.
+    """
+    order = sorted(HELD_OUT, key=lambda name: hashlib.sha256(f"{subset} {name}".encode()).digest())
+    return sorted(order[:30])
+
+
+def folder(root: Path) -> Path:
+    return root / "imagenet" / "train"
+
+
+def files(root: Path) -> list[Path]:
+    return [folder(root)]
+
+
+def listed(place: Path, names: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the image files of the named classes. Raises InputError where one has none."""
+    found = {name: image_files(place / name) for name in names}
+    missing = [name for name in names if not found[name]]
+    if missing:
+        raise InputError(
+            f"{place / missing[0]}: no images of this class ({len(missing)} of the {len(names)} classes have none); "
+            f"expected {place}/CLASS/*.JPEG. Put them there or name another folder with --data"
+        )
+    return found
+
+
+def load_others(request: Request) -> Raw:
+    """Read the classes of the folder that are not among the 118: 882, where the folder is whole."""
+    place = folder(request.root)
+    found = class_files(place, without=HELD_OUT)
+    if len(found) < 2:
+        raise InputError(
+            f"{place}: {len(found)} classes with images besides the {len(HELD_OUT)} held out, at least two are needed; "
+            f"expected {place}/CLASS/*.JPEG. Put them there or name another folder with --data"
+        )
+    if len(found) != OTHERS:
+        log.info(f"{place}: {len(found)} classes besides the {len(HELD_OUT)} held out, not {OTHERS}")
+    return read(request, found)
+
+
+def load_all(request: Request) -> Raw:
+    """Read the 118 classes."""
+    return read(request, listed(folder(request.root), HELD_OUT))
+
+
+def load_ten(request: Request) -> Raw:
+    """Read ten of the 118 classes, ImageNet-10R2."""
+    return read(request, listed(folder(request.root), TEN))
+
+
+def load_subsets(request: Request) -> Raw:
+    """Read three subsets of 30 classes, one after the other: an image in two of them is there twice, with two ids."""
+    drawings = [drawn(subset) for subset in SUBSETS]
+    raw = read(request, listed(folder(request.root), sorted({name for names in drawings for name in names})))
+    assert raw.labels is not None
+    assert raw.paths is not None
+    each = []
+    for names in drawings:
+        numbers = torch.tensor([raw.classes.index(name) for name in names])
+        each.append(torch.isin(raw.labels, numbers).nonzero()[:, 0])
+    where = torch.cat(each)
+    return Raw(
+        raw.images.take(where) if isinstance(raw.images, Stream) else raw.images[where],
+        raw.labels[where],
+        raw.classes,
+        torch.arange(len(each)).repeat_interleave(torch.tensor([len(part) for part in each])),
+        SUBSETS,
+        paths=tuple(raw.paths[int(i)] for i in where),
+    )
+
+
+def read(request: Request, found: dict[str, list[Path]]) -> Raw:
+    """Read image files by class, the classes in the order of their names."""
+    paths = [path for name in sorted(found) for path in found[name]]
+    counts = torch.tensor([len(found[name]) for name in sorted(found)])
+    place = folder(request.root)
+    return Raw(
+        read_or_stream(paths, request.size, request.channels or 3),
+        torch.arange(len(counts)).repeat_interleave(counts),
+        tuple(sorted(found)),
+        paths=tuple(path.relative_to(place).as_posix() for path in paths),
+    )
+
+
+SOURCES = {
+    "imagenet882": Source(
+        load_others,
+        Kind.PHOTOS,
+        "about 1.1 million photos, the classes of ImageNet other than the 118",
+        size=224,
+        files=files,
+        layout="CLASS/*.JPEG",
+        target="imagenet118",
+    ),
+    "imagenet118": Source(
+        load_all,
+        Kind.PHOTOS,
+        "about 150,000 photos of 118 classes of ImageNet",
+        size=224,
+        files=files,
+        layout="CLASS/*.JPEG",
+    ),
+    "imagenet118_30": Source(
+        load_subsets,
+        Kind.PHOTOS,
+        "three subsets of 30 of the 118 classes, about 39,000 photos each",
+        size=224,
+        files=files,
+        layout="CLASS/*.JPEG",
+        subsets=SUBSETS,
+    ),
+    "imagenet10r2": Source(
+        load_ten,
+        Kind.PHOTOS,
+        "13,000 photos of ten of the 118 classes",
+        size=224,
+        files=files,
+        layout="CLASS/*.JPEG",
+    ),
+}
