@@ -68,8 +68,11 @@ LINES = [
     f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --init g --batch-size 25 --workdir kcl",
     "train-g digits@0-4 --size 8 --backbone mlp --hidden 32 --epochs 30 --learning-rate 0.01 --workdir digits",
     "self-train digits@0-4 --rounds 2 --workdir digits",
+    "pretrain digits@0-4 --size 8 --backbone mlp --epochs 2 --batch-size 33 --optimizer sgd --workdir digits",
+    "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --workdir digits",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way."""
+TRAINED = ("digits/self-trained", "digits/pretrained", "digits/ccn")
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     alone, first, second = finish(start(words, one), *start_two(words, two))
     assert (alone[0], first[0], second) == (0, 0, (0, "", "")), (alone, first, second)
     assert first[1] == alone[1]
-    for name in ("clusterkit-out/g", "clusterkit-out/ccn", "clusterkit-out/adapted", "kcl/ccn", "digits/self-trained"):
+    for name in ("clusterkit-out/g", "clusterkit-out/ccn", "clusterkit-out/adapted", "kcl/ccn", *TRAINED):
         compare_networks(one / f"{name}.safetensors", two / f"{name}.safetensors")
     for name in ("clusterkit-out/assignments", "clusterkit-out/adapted", "kcl/assignments"):
         (_, a), (_, b) = read_assignments(one / f"{name}.h5"), read_assignments(two / f"{name}.h5")

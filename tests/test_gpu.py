@@ -29,6 +29,7 @@ CUDA = torch.device("cuda")
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_every_training_stage_runs_on_cuda(precision: str, tmp_path: Path) -> None:
     for line in (
+        f"pretrain digits --epochs 1 --optimizer sgd --precision {precision}",
         f"train-g glyphs_bg@0-19 --epochs 1 --precision {precision}",
         "predict-pairs glyphs_eval/Morwen",
         f"cluster --k 30 --epochs 2 --precision {precision}",
