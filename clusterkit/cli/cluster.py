@@ -35,7 +35,12 @@ def cluster(
     loss: Annotated[str, typer.Option(metavar="[kcl|ccl]", help="Pair loss of ccn (mcl is ccl).")] = ClusterConfig.loss,
     sigma: Annotated[float, typer.Option(min=0, help="Margin of kcl.")] = ClusterConfig.sigma,
     pairs: Annotated[
-        str, typer.Option(help="A pairs file, or labels: the true pairs, for supervised studies.")
+        str,
+        typer.Option(
+            help="A pairs file, or labels: the true pairs, for supervised studies; or "
+            "simulated:SIMILAR,DISSIMILAR[,DENSITY]: true pairs of which only these shares (the recalls) are right, "
+            "and only the share DENSITY of all is used."
+        ),
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
     features: Annotated[

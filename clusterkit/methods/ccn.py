@@ -126,7 +126,8 @@ def _loss(problem: Problem, logits: Tensor, index: Tensor) -> Tensor:
     """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all."""
     assert problem.pairs is not None
     pairs = problem.pairs.logits(index[share(len(index)).rows], index)
-    return LOSSES[problem.config.loss](logits, (pairs > 0).to(logits), problem.config.sigma)
+    # 1 above zero and 0 elsewhere; what is not known is NaN, and stays so.
+    return LOSSES[problem.config.loss](logits, pairs.clamp(0, 1).ceil().to(logits), problem.config.sigma)
 
 
 def _plan(problem: Problem, sampler: Shuffled, epochs: int, title: str = "") -> Plan:

@@ -14,7 +14,7 @@ from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, r
 from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
-from clusterkit.device import check_precision, choose_device, describe
+from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
@@ -23,6 +23,7 @@ from clusterkit.networks.build import BackboneNet, SimilarityNet
 from clusterkit.networks.stored import read_g, read_start, state_of
 from clusterkit.pairs.constraints import constrain, read_constraints
 from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.simulated import PREFIX, SimulatedPairs, parse_simulated
 from clusterkit.pairs.source import PairSource
 from clusterkit.pairs.stored import from_group
 from clusterkit.training import StateFolder
@@ -62,7 +63,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     estimates, counted = read_estimates(config, context, given)
     inputs = {**given.inputs, **started, **of_g, **counted}
     ks = {subset.name: number_of_clusters(config.k, subset, data.name, estimates) for subset in data.subsets}
-    sources = {subset.name: given.source(subset, config) for subset in data.subsets}
+    sources = {subset.name: given.source(subset, config, context.seed) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
     key = run_key("cluster", resolved(config), context.seed, fields, inputs, describe(device))
     results: dict[str, Clustering] = {}
@@ -110,8 +111,10 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
         raise UsageError(
             f"--k {config.k}: give a number from 2, auto, or known (an oracle: it counts the target's classes)"
         )
-    if config.k == "auto" and config.pairs == "labels":
-        raise UsageError("--k auto: --pairs labels are no estimate of anything; give a number, or known")
+    if config.pairs.startswith(PREFIX):
+        parse_simulated(config.pairs)
+    if config.k == "auto" and from_labels(config):
+        raise UsageError(f"--k auto: --pairs {config.pairs} are no estimate of anything; give a number, or known")
     if config.features is not None and config.method is not Method.KMEANS:
         raise UsageError("--features: they are what --method kmeans works on; leave it out, or --init FILE for ccn")
     if config.method is Method.CCN:
@@ -122,8 +125,8 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
             raise UsageError(f"--backbone: --init {config.init} takes {whose}; leave one of them out")
         if config.init == Init.G and config.precision is Precision.BF16:
             raise UsageError("--precision bf16: --init g trains no backbone; leave it out")
-        if config.init == Init.G and config.pairs == "labels":
-            raise UsageError("--init g: no G predicted --pairs labels; leave it out")
+        if config.init == Init.G and from_labels(config):
+            raise UsageError(f"--init g: no G predicted --pairs {config.pairs}; leave it out")
         return
     for name in CCN_ONLY:
         if getattr(config, name) != getattr(ClusterConfig, name):
@@ -135,6 +138,10 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
         raise UsageError("--constraints: k-means uses no pairs; use --method ccn or spectral")
     if config.method is Method.KMEANS and config.dataset is not None and config.pairs != ClusterConfig.pairs:
         raise UsageError("--pairs: k-means uses no pairs; leave it out or use --method ccn or spectral")
+    if config.method is Method.SPECTRAL and config.pairs.startswith(PREFIX) and parse_simulated(config.pairs)[2] < 1:
+        raise UsageError(
+            f"--pairs {config.pairs}: --method spectral needs all pairs; give density 1 or use --method ccn"
+        )
 
 
 @dataclass(frozen=True)
@@ -150,12 +157,16 @@ class Given:
     def bn(self) -> BatchNorm:
         return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
 
-    def source(self, subset: Subset, config: ClusterConfig) -> PairSource | None:
+    def source(self, subset: Subset, config: ClusterConfig, seed: int) -> PairSource | None:
         if config.method is Method.KMEANS:
             return None
         if self.groups is None:
             if subset.labels is None:
-                raise InputError(f"--pairs labels: {config.dataset} has no labels")
+                raise InputError(f"--pairs {config.pairs}: {config.dataset} has no labels")
+            if config.pairs.startswith(PREFIX):
+                return SimulatedPairs(
+                    subset.labels, *parse_simulated(config.pairs), derive_seed(seed, "pairs", subset.name)
+                )
             return LabelPairs(subset.labels)
         group = self.groups.get(subset.name)
         if group is None or group["id"].tolist() != subset.ids.tolist():
@@ -170,7 +181,7 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     inputs = {}
     if config.constraints is not None:
         inputs["constraints"] = sha256(config.constraints) if config.constraints.is_file() else ""
-    if config.pairs == "labels" or (config.method is Method.KMEANS and config.dataset is not None):
+    if from_labels(config) or (config.method is Method.KMEANS and config.dataset is not None):
         return Given(None, None, None, inputs)
     path = context.find(config.pairs)
     header, groups = read_hdf5(path, "pairs")
@@ -214,7 +225,9 @@ def load_for(config: ClusterConfig, context: Context, given: Given, start: Backb
     shape = None if start is None else start.architecture.shape
     if header is None:
         if config.dataset is None:
-            raise UsageError("--pairs labels: name the data set too, as in: cluster mnist_train --pairs labels")
+            raise UsageError(
+                f"--pairs {config.pairs}: name the data set too, as in: cluster mnist_train --pairs labels"
+            )
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline)
         return load_like(config.dataset, shape, context.data, offline=context.offline)
@@ -258,10 +271,15 @@ def number_of_clusters(k: str, subset: Subset, name: str, estimates: dict[str, i
     return int(k)
 
 
+def from_labels(config: ClusterConfig) -> bool:
+    """Return whether the pairs come from the target's labels, with or without simulated errors."""
+    return config.pairs == "labels" or config.pairs.startswith(PREFIX)
+
+
 def uses_labels(config: ClusterConfig) -> str:
     """Return what a run takes from the target's labels, in words for the header."""
-    if config.pairs == "labels":
-        return "pairs"
+    if from_labels(config):
+        return "pairs" if config.pairs == "labels" else "pairs with simulated errors"
     return "number of classes" if config.k == "known" else "no"
 
 

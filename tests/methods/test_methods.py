@@ -12,11 +12,13 @@ from torch import nn
 
 from clusterkit.config import Backbone, ClusterConfig, Kind, Loss, Method
 from clusterkit.datasets.base import Subset
+from clusterkit.losses.kcl import kcl
 from clusterkit.methods import METHODS
-from clusterkit.methods.ccn import LONGEST, SHORTEST, default_epochs
+from clusterkit.methods.ccn import LONGEST, SHORTEST, _loss, default_epochs
 from clusterkit.methods.problem import Problem
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, SimilarityNet
+from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.sampling import Shuffled
 from clusterkit.training import History, fit
@@ -53,6 +55,14 @@ def test_kcl_finds_them_too(tmp_path: Path) -> None:
     problem = separated(tmp_path, Loss.KCL)
     assert problem.subset.labels is not None
     assert accuracy(METHODS[Method.CCN](problem).cluster, problem.subset.labels.numpy()) == 1.0
+
+
+def test_pairs_of_which_nothing_is_known_stay_out_of_the_loss(tmp_path: Path) -> None:
+    problem = separated(tmp_path, Loss.KCL)
+    pairs = torch.tensor([[16.0, torch.nan, -0.1], [torch.nan, 16.0, 0.0], [-0.1, 0.0, 0.3]])
+    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    found = _loss(replace(problem, pairs=DensePairs(pairs)), logits, torch.arange(3))
+    assert found == kcl(logits, torch.tensor([[1, torch.nan, 0], [torch.nan, 1, 0], [0, 0, 1]]))
 
 
 def test_default_length_lets_pairs_meet_equally_often() -> None:

@@ -39,6 +39,22 @@ def test_true_pairs_give_the_true_clusters(loss, cli):
     assert done.code == 3
 
 
+def test_simulated_errors_are_borne_until_dissimilar_pairs_are_mostly_wrong(cli, tmp_path):
+    line = "cluster synthetic:blobs --k 5 --epochs 20 --backbone mlp --pairs simulated:"
+    (tmp_path / "known.csv").write_text("0,1,cannot\n")
+    assert cli(f"{line}0.6,0.9,0.3 --constraints known.csv").code == 0
+    assert scores(cli)["acc"] > 0.95
+    made = header_of(Path("clusterkit-out/assignments.h5"))
+    assert made.config["pairs"] == "simulated:0.6,0.9,0.3"
+    assert made.extra["uses_target_labels"] == "pairs with simulated errors"
+    assert "the clustering used the target's labels: pairs with simulated errors" in cli("evaluate").err
+    assert cli("estimate-k").code == 3
+    assert cli(f"{line}1,0.1").code == 0
+    assert scores(cli)["nmi"] < 0.5
+    assert cli("cluster synthetic:blobs --k 5 --method spectral --pairs simulated:0.8,0.95").code == 0
+    assert scores(cli)["acc"] > 0.95
+
+
 @pytest.mark.parametrize("method", ["kmeans", "spectral"])
 def test_the_methods_without_a_network(method, points, cli):
     done = cli(f"cluster synthetic:blobs --k 5 --method {method} --json")

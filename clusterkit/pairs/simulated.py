@@ -1,0 +1,86 @@
+"""Pairs known from labels and made wrong on purpose, for the study of what a clustering bears (L2C, appendix D)."""
+
+import re
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from clusterkit.errors import UsageError
+from clusterkit.pairs.source import CERTAIN
+
+PREFIX = "simulated:"
+RANGE = 2**62
+"""Draws are whole numbers from 0 to below it, so that a limit of RANGE itself still fits 64 bits."""
+STEP, FIRST, SECOND = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+"""What neighbouring positions differ by before mixing, and the factors of the mixing, as signed integers."""
+
+
+@dataclass(frozen=True)
+class SimulatedPairs:
+    """`labels` (N,): similar where they are equal, but for errors that are a fixed function of the pair and the seed.
+
+    A similar pair is taken for a dissimilar one with probability 1 - `similar_recall`, a dissimilar one for a similar
+    one with 1 - `dissimilar_recall`. Only the share `density` of all pairs is used; the others are NaN, which the
+    losses leave out. An item's pair with itself is always used and similar. With one seed, the pairs that are wrong at
+    one recall are wrong at every lower one.
+    """
+
+    labels: Tensor
+    similar_recall: float
+    dissimilar_recall: float
+    density: float
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
+        same = self.labels[rows][:, None] == self.labels[columns][None]
+        draws = self.draws(rows, columns)
+        # One draw decides both: below the share of errors among the pairs used, below the share used, or above it.
+        missed, invented = (draws < self._limit(1 - recall) for recall in (self.similar_recall, self.dissimilar_recall))
+        wrong = torch.where(same, missed, invented)
+        logits = (same ^ wrong).float().mul_(2 * CERTAIN).sub_(CERTAIN)
+        if self.density < 1:
+            logits.masked_fill_(draws >= self._limit(1), torch.nan)
+        return logits.masked_fill_(rows[:, None] == columns[None], CERTAIN)
+
+    def to(self, device: torch.device) -> "SimulatedPairs":
+        return replace(self, labels=self.labels.to(device))
+
+    def draws(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return whole numbers (R, C) from 0 to below RANGE, evenly spread, the same for both orders of a pair."""
+        first, second = (mixed(positions * STEP + self.seed) for positions in (rows, columns))
+        # A sum of mixed numbers is that of no other pair, and does not know the order.
+        return mixed(first[:, None] + second[None]).bitwise_and_(RANGE - 1)
+
+    def _limit(self, share: float) -> int:
+        return round(self.density * share * RANGE)
+
+
+def mixed(x: Tensor) -> Tensor:
+    """Return 64-bit integers in each bit of which every bit of `x` has its part (the finaliser of splitmix64).
+
+    Products wrap around. Shifts to the right copy the sign, so that two numbers share each result, of 2^64.
+    """
+    x = (x ^ (x >> 30)).mul_(FIRST)
+    x = (x ^ (x >> 27)).mul_(SECOND)
+    return x ^ (x >> 31)
+
+
+def parse_simulated(text: str) -> tuple[float, float, float]:
+    """Return both recalls and the density that `simulated:SIMILAR,DISSIMILAR[,DENSITY]` says.
+
+    Raises UsageError for one that is of another form, or not in 0..1.
+    """
+    numbers = text.removeprefix(PREFIX).split(",")
+    if len(numbers) not in (2, 3) or not all(re.fullmatch(r"\d*\.?\d+", number) for number in numbers):
+        raise UsageError(f"--pairs {text}: write {PREFIX}SIMILAR,DISSIMILAR[,DENSITY], each from 0 to 1")
+    similar, dissimilar, density = (*map(float, numbers), 1.0)[:3]
+    for name, value in (("SIMILAR", similar), ("DISSIMILAR", dissimilar), ("DENSITY", density)):
+        if not 0 <= value <= 1:
+            raise UsageError(f"--pairs {text}: {name} is {value:g}; give a number from 0 to 1")
+    if density == 0:
+        raise UsageError(f"--pairs {text}: DENSITY is 0, which leaves no pairs; give a number above 0")
+    return similar, dissimilar, density
