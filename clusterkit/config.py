@@ -245,3 +245,20 @@ class AdaptConfig:
     target_batch: int = 96
     learning_rate: float = 1e-3
     precision: Precision = Precision.FP32
+
+
+@dataclass(frozen=True)
+class RobustnessConfig:
+    dataset: str = "mnist_train"
+    size: int = 28
+    images: int | None = 10_000
+    steps: int = 6
+    losses: tuple[Loss, ...] = (Loss.KCL, Loss.CCL)
+    ks: tuple[int, ...] = (10, 100)
+    densities: tuple[float, ...] = (1.0, 0.1)
+    restarts: int = 1
+    backbone: Backbone = Backbone.LENET
+    epochs: int = 5
+    batch_size: int = 256
+    learning_rate: float = 0.1
+    optimizer: Optimizer = Optimizer.SGD

@@ -19,6 +19,10 @@ class InputError(ClusterkitError):
     exit_code = 3
 
 
+class DivergedError(ClusterkitError):
+    """A training whose loss is no longer a number."""
+
+
 class GateError(ClusterkitError):
     """The run is fine and its result is below what `--fail-under` asks for."""
 

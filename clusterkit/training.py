@@ -21,7 +21,7 @@ from clusterkit.console import progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
-from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.errors import DivergedError, InputError
 from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
 from clusterkit.sampling import Sampler
@@ -111,7 +111,7 @@ def fit(
         means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
         finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
         if not (finite and all(math.isfinite(mean) for mean in means.values())):
-            raise ClusterkitError(
+            raise DivergedError(
                 f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
             )
         history.append(means)

@@ -1,19 +1,19 @@
-"""clusterkit reproduce: the papers' tables, one study a file, ours beside the published figures."""
+"""clusterkit reproduce: the papers' studies, one a file."""
 
 import typer
 
-from clusterkit.cli.reproduce import natural, omniglot, omniglot_mnist, supervised
+from clusterkit.cli.reproduce import natural, omniglot, omniglot_mnist, robustness, supervised
 
 EXAMPLE = "Example: clusterkit reproduce omniglot"
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Run a study of the papers and write its tables, the published figures beside ours.",
+        help="Run a study of the papers and write its tables or pictures.",
         epilog=EXAMPLE,
         rich_markup_mode=None,
         no_args_is_help=True,
     )
-    for study in (omniglot, omniglot_mnist, supervised, natural):
+    for study in (omniglot, omniglot_mnist, robustness, supervised, natural):
         study.register(group)
     app.add_typer(group, name="reproduce")

@@ -1,0 +1,145 @@
+"""reproduce robustness, through the command line, on the embedded digits."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clusterkit.cli.reproduce import robustness as command
+from clusterkit.config import Backbone, Loss, RobustnessConfig
+from clusterkit.errors import DivergedError
+from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.stages import robustness
+
+LINE = "reproduce robustness --steps 2"
+FOLDER = Path("clusterkit-out/robustness")
+SMALL = RobustnessConfig(
+    "digits", size=8, images=60, losses=(Loss.KCL, Loss.CCL), ks=(10, 12), densities=(1.0, 0.5), backbone=Backbone.MLP,
+    epochs=2, batch_size=32,
+)  # fmt: skip
+CELLS = 2 * 2 * 2 * 2 * 2
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "SHORT", SMALL)
+    monkeypatch.setattr(command, "FULL", replace(SMALL, losses=(Loss.KCL,), ks=(10,), densities=(1.0,), restarts=2))
+
+
+def outputs() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+
+
+def rows() -> list[dict[str, str]]:
+    return list(csv.DictReader((FOLDER / "robustness.csv").read_text().splitlines()))
+
+
+def test_it_writes_a_line_a_cell_and_a_picture(cli):
+    done = cli(f"{LINE} --json --seed 3")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["artifact"] == str(FOLDER / "robustness.csv")
+    assert result["uses_target_labels"] == "pairs with simulated errors, choice of restarts"
+    assert len(result["maps"]) == 8
+    found = rows()
+    assert len(found) == CELLS
+    assert list(found[0]) == [
+        "loss", "k", "density", "similar_recall", "dissimilar_recall", "seed", "nmi", "acc", "failed",
+    ]  # fmt: skip
+    assert list(found[1].values())[:6] == ["kcl", "10", "1.0", "0.0", "1.0", "3"]
+    assert [float(one["nmi"]) for one in found] == [one["nmi"] for one in result["runs"]]
+    with Image.open(FOLDER / "robustness.png") as picture:
+        picture.verify()
+        assert picture.width > picture.height > 300
+    assert sorted(outputs()) == ["robustness.csv", "robustness.png"], "no state is left"
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(cli, monkeypatch):
+    plain = cli(LINE)
+    assert plain.code == 0, plain.err
+    whole = outputs()
+    ccn, calls = robustness.ccn, 0
+
+    def interrupted(problem: Problem) -> Clustering:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+        return ccn(problem)
+
+    monkeypatch.setattr(robustness, "ccn", interrupted)
+    assert cli(LINE).code == 130
+    assert outputs_whole() == whole, "what was there before is still there"
+    other = cli(f"{LINE} --resume --seed 1")
+    assert (other.code, other.out) == (3, "")
+    assert "other settings, inputs or seed" in other.err
+    done = cli(f"{LINE} --resume")
+    assert done.code == 0, done.err
+    assert "resumed after cell 4 of 32" in done.err
+    assert done.out == plain.out
+    assert outputs() == whole
+    assert calls == 5 + CELLS - 4
+
+    calls = 0
+    assert cli(LINE).code == 130
+    partial = FOLDER / ".robustness.csv.state" / "robustness.csv"
+    partial.write_text(partial.read_text().replace("kcl,10", "kcl,11"))
+    broken = cli(f"{LINE} --resume")
+    assert (broken.code, broken.out) == (3, "")
+    assert "robustness.csv: damaged; start again without --resume" in broken.err
+
+
+def outputs_whole() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.is_file()}
+
+
+def test_the_best_of_the_restarts_is_shown_and_failures_are_counted(cli, monkeypatch):
+    def made(problem: Problem) -> Clustering:
+        assert problem.subset.labels is not None
+        if problem.seed == 0 and problem.subset.name.endswith("similar0-dissimilar0-seed0"):
+            raise DivergedError("the loss is no longer a number")
+        labels = problem.subset.labels if problem.seed == 1 else torch.arange(len(problem.subset)) % 10
+        return Clustering(labels.int().numpy(), np.zeros((0, 0), np.float32))
+
+    monkeypatch.setattr(robustness, "ccn", made)
+    done = cli(f"{LINE} --full")
+    assert done.code == 0, done.err
+    assert "| KCL | 10 | 1 | 1.000 | 100% |" in done.out
+    assert "best of 2 restarts by the labels" in done.out
+    assert "count as one cluster, NMI 0: 1." in done.out
+    assert "counted as one cluster" in done.err
+    found = rows()
+    assert [one["seed"] for one in found] == ["0", "1"] * 4
+    assert (found[0]["nmi"], found[0]["failed"]) == ("0.0", "1")
+    assert 0 < float(found[0]["acc"]) < 0.3
+    assert float(found[2]["nmi"]) < 1
+    assert (found[1]["nmi"], found[1]["failed"]) == ("1.0", "0")
+
+
+def test_right_pairs_give_the_classes_and_wrong_ones_do_not(cli, monkeypatch):
+    config = replace(SMALL, images=600, losses=(Loss.KCL, Loss.CCL), ks=(10,), densities=(1.0,), epochs=10)
+    monkeypatch.setattr(command, "SHORT", config)
+    assert cli(LINE).code == 0
+    for loss in Loss:
+        corners = [float(one["nmi"]) for one in rows() if one["loss"] == loss]
+        assert corners[3] > 0.9
+        assert max(corners[:3]) < 0.5
+
+
+def test_bad_values(cli, monkeypatch, tmp_path):
+    for line, code, word in (("--steps 1", 2, "--steps"), ("--steps few", 2, "--steps")):
+        done = cli(f"reproduce robustness {line}")
+        assert (done.code, done.out) == (code, "")
+        assert word in done.err.splitlines()[-1]
+    monkeypatch.setattr(command, "SHORT", replace(SMALL, ks=(61,)))
+    assert cli(LINE).code == 2
+    monkeypatch.setattr(command, "SHORT", RobustnessConfig())
+    done = cli(f"{LINE} --data nowhere --offline")
+    assert done.code == 3
+    assert "mnist_train" in done.err.splitlines()[-1]
+    assert not (tmp_path / "clusterkit-out").exists()
