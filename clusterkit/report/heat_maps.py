@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.artifacts.files import atomic
-from clusterkit.report.omniglot import table
+from clusterkit.report.tables import table
 
 Maps = Mapping[tuple[str, int, float], NDArray[np.float64]]
 """NMI by loss, K and density: (S, S), a row a recall of similar pairs and a column one of dissimilar pairs."""
