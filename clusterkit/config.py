@@ -258,7 +258,7 @@ class RobustnessConfig:
     densities: tuple[float, ...] = (1.0, 0.1)
     restarts: int = 1
     backbone: Backbone = Backbone.LENET
-    epochs: int = 5
+    epochs: int = 4
     batch_size: int = 256
     learning_rate: float = 0.1
     optimizer: Optimizer = Optimizer.SGD

@@ -136,7 +136,8 @@ def clustering(cell: Cell, config: RobustnessConfig) -> ClusterConfig:
         backbone=config.backbone,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        # The loss is a mean over all pairs, used or not; the study's is over those used.
+        learning_rate=config.learning_rate / cell.density,
         optimizer=config.optimizer,
         # Not before the end, so that the rate stays as it is.
         drop_every=config.epochs,
