@@ -37,7 +37,7 @@ CLASSES, IMAGES = 20, 5
 LABELLED = 0.3
 """The share of batches from A, whose labels are right, so that G does not only confirm what it believes."""
 PASSES = 3
-"""How many times as many images of T as there are a round sees."""
+"""How many times as many images of T as it groups a round sees."""
 ALIKE, UNLIKE = 0.6, 0.4
 """From what mean share of consensus on two groups are one, and below which they are two. What lies between is left out:
 of two characters taken for one G would learn that they are one, and of one taken for two that they are two."""
@@ -102,7 +102,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     network.to(device)
     variation = Variation(header.config.get("variation", Variation.MILD))
     labelled = labelled_part(source, device)
-    steps = max(1, round(PASSES * len(target) / ((1 - LABELLED) * CLASSES * IMAGES)))
+    in_groups = sum(min(len(subset), LARGEST) for subset in target.subsets)
+    steps = max(1, round(PASSES * in_groups / ((1 - LABELLED) * CLASSES * IMAGES)))
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]

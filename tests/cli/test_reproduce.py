@@ -179,3 +179,16 @@ def test_unseen_photos(cli, tmp_path, monkeypatch):
     again = cli(f"{line} --resume")
     assert again.out == done.out
     assert "$ clusterkit" not in again.err
+
+
+def test_unseen_photos_of_nothing(cli, tmp_path):
+    for line, code, word in (
+        ("--set letters", 2, "--set letters: choose of cifar10, imagenet"),
+        ("--loss hinge", 2, "--loss hinge"),
+        ("--budget 2", 2, "--budget"),
+        ("", 2, "none of cifar10, imagenet is there; name one with --set"),
+        ("--set imagenet --offline", 3, "imagenet/train/CLASS/*.JPEG"),
+    ):
+        done = cli(f"reproduce natural {line} --data {tmp_path}")
+        assert (done.code, done.out) == (code, "")
+        assert word in done.err.splitlines()[-1]
