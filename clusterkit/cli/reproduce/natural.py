@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from clusterkit import console
 from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.cli.reproduce import runs
 from clusterkit.config import (
@@ -75,9 +74,7 @@ def natural(
     and clusters them by each loss from the classifier's backbone, and by k-means on its features. Writes natural.md and
     natural.json. All artifacts are in the folder natural of --workdir, one folder a set and run.
     """
-    from clusterkit.artifacts.files import write_text
     from clusterkit.report import natural as report
-    from clusterkit.report.tables import to_json
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
     names = runs.wanted_sets(sets, {name: study.known for name, study in STUDIES.items()}, common.context)
@@ -87,11 +84,7 @@ def natural(
         study = scaled(STUDIES[name], budget)
         study = study if backbone is None else replace(study, backbone=backbone)
         results["sets"][name] = run(study, losses, seeds, precision, runs.inside(context, name))
-    text = report.markdown(results)
-    written = context.path("natural.md")
-    write_text(written, text)
-    write_text(context.path("natural.json"), to_json(results))
-    console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+    runs.write_tables("natural", report.markdown(results), results, context, common.as_json)
 
 
 def scaled(study: Study, budget: float) -> Study:

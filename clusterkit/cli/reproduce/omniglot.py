@@ -57,10 +57,8 @@ def omniglot(
     them with each loss, K and seed, and writes omniglot.md and omniglot.json. All artifacts are in the folder omniglot
     of --workdir, one folder a run.
     """
-    from clusterkit.artifacts.files import write_text
     from clusterkit.report import omniglot as report
     from clusterkit.report.confusions import write_confusions
-    from clusterkit.report.tables import to_json
     from clusterkit.stages import cluster
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
@@ -84,11 +82,7 @@ def omniglot(
     first = results["runs"][0]
     made = runs.inside(context, f"{losses[0]}-k{first['k']}-seed{first['seed']}").path(cluster.OUTPUT)
     write_confusions(context, made, worst, where)
-    text = report.markdown(results, where.name)
-    written = context.path("omniglot.md")
-    write_text(written, text)
-    write_text(context.path("omniglot.json"), to_json(results))
-    console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+    runs.write_tables("omniglot", report.markdown(results, where.name), results, context, common.as_json)
 
 
 def run(config: ClusterConfig, context: Context, seed: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from clusterkit import console
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.reproduce import runs
 from clusterkit.config import (
@@ -63,9 +62,7 @@ def omniglot_mnist(
     by each loss, applies the trained network to the target's test set, and writes omniglot-mnist.md and
     omniglot-mnist.json. All artifacts are in the folder omniglot-mnist of --workdir, one folder a target and run.
     """
-    from clusterkit.artifacts.files import write_text
     from clusterkit.report import omniglot_mnist as report
-    from clusterkit.report.tables import to_json
 
     runs.unknown("target", target, list(TARGETS))
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
@@ -74,11 +71,7 @@ def omniglot_mnist(
     results: dict[str, Any] = {"characters": runs.one_shot(given, CHARACTERS, (5, 20), context), "targets": {}}
     for name in dict.fromkeys(target):
         results["targets"][name] = run(name, given, losses, epochs, self_train, runs.inside(context, name))
-    text = report.markdown(results)
-    written = context.path("omniglot-mnist.md")
-    write_text(written, text)
-    write_text(context.path("omniglot-mnist.json"), to_json(results))
-    console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+    runs.write_tables("omniglot-mnist", report.markdown(results), results, context, common.as_json)
 
 
 def run(name: str, g: Path, losses: list[Loss], epochs: int, self_train: bool, context: Context) -> dict[str, Any]:

@@ -166,6 +166,17 @@ def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context) -> 
     return evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
 
 
+def write_tables(study: str, text: str, results: dict[str, Any], context: Context, as_json: bool) -> None:
+    """Write a study's tables and all its figures in its folder, and print them."""
+    from clusterkit.artifacts.files import write_text
+    from clusterkit.report.tables import to_json
+
+    written = context.path(f"{study}.md")
+    write_text(written, text)
+    write_text(context.path(f"{study}.json"), to_json(results))
+    console.result(text.splitlines(), {"artifact": str(written), **results}, as_json)
+
+
 def unknown(flag: str, asked: list[str], known: list[str]) -> None:
     """Raise UsageError for a value of a repeated flag that is none."""
     for name in asked:

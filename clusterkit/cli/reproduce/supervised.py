@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from clusterkit import console
 from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.cli.reproduce import runs
 from clusterkit.config import (
@@ -74,9 +73,7 @@ def supervised(
     every loss sees the labels of the training set. All artifacts are in the folder supervised of --workdir, one folder
     a run.
     """
-    from clusterkit.artifacts.files import write_text
     from clusterkit.report import supervised as report
-    from clusterkit.report.tables import to_json
 
     runs.unknown("loss", loss, LOSSES)
     names = runs.wanted_sets(sets, {name: parts(name)[0] for name in SETTINGS}, common.context)
@@ -94,11 +91,7 @@ def supervised(
         for seed in range(context.seed, context.seed + seeds)
     ]
     results = {"budget": budget, "precision": precision, "runs": found}
-    text = report.markdown(results)
-    written = context.path("supervised.md")
-    write_text(written, text)
-    write_text(context.path("supervised.json"), to_json(results))
-    console.result(text.splitlines(), {"artifact": str(written), **results}, common.as_json)
+    runs.write_tables("supervised", report.markdown(results), results, context, common.as_json)
 
 
 def parts(name: str) -> tuple[str, str]:
