@@ -136,8 +136,7 @@ def clustering(cell: Cell, config: RobustnessConfig) -> ClusterConfig:
         backbone=config.backbone,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        # The loss is a mean over all pairs, used or not; the study's is over those used.
-        learning_rate=config.learning_rate / cell.density,
+        learning_rate=config.learning_rate,
         optimizer=config.optimizer,
         # Not before the end, so that the rate stays as it is.
         drop_every=config.epochs,
