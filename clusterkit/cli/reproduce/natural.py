@@ -41,7 +41,7 @@ class Study:
 
 STUDIES = {
     "cifar10": Study(
-        "cifar10_train@0-4", "cifar10_train@5-9", "cifar10_test@5-9", ("5", "20"), Backbone.VGG8, 5, 20, 100, 50, 50
+        "cifar10_train@0-4", "cifar10_train@5-9", "cifar10_test@5-9", ("5", "20"), Backbone.VGG8, 5, 20, 100, 50, 20
     ),
     "imagenet": Study(
         "imagenet882", "imagenet118_30", "imagenet118_30", ("30", "100"), Backbone.RESNET18, 20, 5, 90, 30, 30
