@@ -107,7 +107,7 @@ def run(study: Study, losses: list[Loss], seeds: int, precision: Precision, cont
         study.known, epochs=study.g_epochs, classes_per_batch=study.classes_per_batch,
         images_per_class=study.images_per_class, init=pretrained, precision=precision,
     )  # fmt: skip
-    scored = evaluate.run(EvaluateConfig(g=str(runs.train_g(g, context)), dataset=study.judged), context)
+    scored = evaluate.run(EvaluateConfig(g=str(runs.train_g(g, context)), dataset=study.judged, ways=(5,)), context)
     pairs = runs.predict_pairs(PredictPairsConfig(study.unseen), context)
     ccn = ClusterConfig(
         study.unseen, pairs=str(pairs), init=str(pretrained), epochs=study.cluster_epochs, precision=precision
