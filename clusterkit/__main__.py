@@ -65,8 +65,9 @@ def usage(error: Exception) -> tuple[int, str] | None:
 def run() -> None:
     """The console script."""
     code = main()
-    if code and console.processes()[1] > 1:
-        # Threads of torch that spoke with a process that is gone can abort an orderly exit, and its code with it.
+    if console.processes()[1] > 1:
+        # Threads of torch that spoke with a process that is gone can abort an orderly exit, and its code with it, also
+        # where the work is done.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
