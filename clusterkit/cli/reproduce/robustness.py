@@ -36,7 +36,7 @@ def robustness(
     A supervised study: the pairs are the true ones of mnist_train with simulated errors, and of several restarts the
     best is chosen by the labels too. Clusters with KCL and CCL, 10 and 100 outputs and all or a tenth of the pairs, for
     each recall of similar and of dissimilar pairs, and writes robustness.csv and robustness.png in the folder
-    robustness of --workdir. Takes about an hour on two cores.
+    robustness of --workdir.
     """
     from clusterkit.report.heat_maps import markdown, summary
     from clusterkit.stages import robustness as stage
