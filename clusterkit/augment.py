@@ -10,6 +10,7 @@ from torch import Tensor
 from clusterkit.config import Kind, Variation
 from clusterkit.device import send
 from clusterkit.distributed import Share
+from clusterkit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,27 @@ class Limits:
     shift: float
     bending: float
     """Standard deviation of the shifts at a square of BENDS x BENDS points."""
+    erased: float = 0
+    """The share of characters of which a random rectangle is erased."""
 
 
 LIMITS = {
     Variation.MILD: Limits(12.0, 0.15, 0.075, 0.15, 0.1, 0),
     Variation.STRONG: Limits(15.0, 0.2, 0.12, 0.25, 0.12, 0.06),
+    Variation.ERASED: Limits(12.0, 0.15, 0.075, 0.15, 0.1, 0, erased=0.6),
 }
 BENDS = 5
+RECTANGLE = 0.15, 0.45
+"""The sides of what is erased, as shares of the image's: a stroke, and not the character."""
 PHOTO_SHIFT = 0.125
 TURNED_FROM = 100
 """From how many classes on a batch's characters are turned: among few, a turned 6 is a 9."""
+
+
+def check_variation(variation: Variation, kind: Kind, name: str) -> None:
+    """Raise UsageError for a variation that a set of this kind does not have."""
+    if variation is not Variation.MILD and kind is not Kind.CHARACTERS:
+        raise UsageError(f"--variation {variation}: {name} holds {kind}, not characters; leave it out")
 
 
 def to_float(items: Tensor) -> Tensor:
@@ -49,7 +61,8 @@ def augment(
 ) -> Tensor:
     """Return a random variation of each item: float (B, C, H, W) in 0..1, or vectors (B, D), which stay as they are.
 
-    Characters are rotated, scaled, sheared and shifted a little, or more and bent; photos are shifted and mirrored.
+    Characters are rotated, scaled, sheared and shifted a little, or more and bent, or a little and parts of them
+    erased; photos are shifted and mirrored.
     Items that are a share of a batch are varied as they would be in the whole of it.
     """
     if kind is Kind.VECTORS:
@@ -80,7 +93,27 @@ def augment(
         points = torch.randn(share.total, 2, BENDS**2, generator=generator)[share.rows] * limits.bending
         grid = grid + bent(send(points, items.device), *items.shape[2:])
     padding = "reflection" if kind is Kind.PHOTOS else "zeros"
-    return F.grid_sample(items, grid, padding_mode=padding, align_corners=False)
+    varied = F.grid_sample(items, grid, padding_mode=padding, align_corners=False)
+    if kind is Kind.CHARACTERS and limits.erased:
+        drawn = torch.rand(5, share.total, generator=generator)[:, share.rows]
+        varied = erase(varied, send(drawn[:4], items.device), send(drawn[4] < limits.erased, items.device))
+    return varied
+
+
+def erase(items: Tensor, drawn: Tensor, chosen: Tensor) -> Tensor:
+    """Blank a rectangle of each chosen (B,) image; `drawn` (4, B) in 0..1 are its height, width, top and left."""
+    low, high = RECTANGLE
+    size = torch.tensor(items.shape[2:], device=items.device).view(2, 1)
+    sides = (low + (high - low) * drawn[:2]) * size
+    first = drawn[2:] * (size - sides)
+    rows, columns = (
+        (place >= start[:, None]) & (place < (start + side)[:, None])
+        for place, start, side in zip(
+            (torch.arange(count, device=items.device) for count in items.shape[2:]), first, sides, strict=True
+        )
+    )
+    gone = rows[:, :, None] & columns[:, None] & chosen[:, None, None]
+    return items.masked_fill(gone[:, None], 0)
 
 
 def bent(points: Tensor, height: int, width: int) -> Tensor:

@@ -56,6 +56,7 @@ class Variation(StrEnum):
 
     MILD = "mild"
     STRONG = "strong"
+    ERASED = "erased"
 
 
 class Precision(StrEnum):
@@ -204,6 +205,7 @@ class ClusterConfig:
     learning_rate: float = 1e-3
     optimizer: Optimizer = Optimizer.ADAM
     drop_every: int | None = None
+    variation: Variation = Variation.MILD
     precision: Precision = Precision.FP32
 
 

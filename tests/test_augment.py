@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from clusterkit.augment import augment, bent, quarter_turns, to_float
+from clusterkit.augment import augment, bent, erase, quarter_turns, to_float
 from clusterkit.config import Kind, Variation
 from clusterkit.distributed import Share
 
@@ -88,6 +88,7 @@ def test_shares_of_a_batch_are_varied_as_the_whole_is(kind: Kind) -> None:
     for vary in (
         lambda items, share: augment(items, kind, generator(), share),
         lambda items, share: augment(items, kind, generator(), share, Variation.STRONG),
+        lambda items, share: augment(items, kind, generator(), share, Variation.ERASED),
         lambda items, share: quarter_turns(items, 5, generator(), share),
     ):
         parts = [vary(before[share.rows], share) for share in shares]
@@ -114,3 +115,27 @@ def test_bends_are_the_bicubic_interpolation_of_each_images_points() -> None:
         points.view(3, 2, 5, 5), size=(20, 31), mode="bicubic", align_corners=True
     )
     torch.testing.assert_close(bent(points, 20, 31), expected.permute(0, 2, 3, 1), atol=1e-5, rtol=1e-4)
+
+
+def test_a_rectangle_is_erased_from_the_chosen_images_only() -> None:
+    full = torch.ones(300, 2, 40, 60)
+    chosen = torch.rand(300, generator=generator()) < 0.6
+    blanked = erase(full, torch.rand(4, 300, generator=generator(1)), chosen)
+    assert torch.equal(blanked[~chosen], full[~chosen])
+    for image in blanked[chosen]:
+        gone = image[0] == 0
+        height, width = int(gone.any(1).sum()), int(gone.any(0).sum())
+        assert int(gone.sum()) == height * width
+        assert 5 <= height <= 18
+        assert 8 <= width <= 27
+        assert torch.equal(image[0], image[1])
+
+
+def test_erasing_is_all_that_differs_from_mild_variations() -> None:
+    before = images(200)
+    mild, erased = (
+        augment(before, Kind.CHARACTERS, generator(), None, way) for way in (Variation.MILD, Variation.ERASED)
+    )
+    kept = erased == mild
+    assert (erased[~kept] == 0).all()
+    assert 80 < int((~kept).flatten(1).any(1).sum()) < 160

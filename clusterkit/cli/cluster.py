@@ -8,7 +8,7 @@ import typer
 from clusterkit import console
 from clusterkit.cli.chain import ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, DropEvery, Precise, Resume, with_common
-from clusterkit.config import Backbone, ClusterConfig, Loss, Method, Optimizer
+from clusterkit.config import Backbone, ClusterConfig, Loss, Method, Optimizer, Variation
 
 EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
 
@@ -68,6 +68,10 @@ def cluster(
     learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = ClusterConfig.learning_rate,
     optimizer: Annotated[Optimizer, typer.Option(help="Adam, or sgd with momentum.")] = ClusterConfig.optimizer,
     drop_every: DropEvery = None,
+    variation: Annotated[
+        Variation,
+        typer.Option(help="How much characters are varied; strong also bends them, erased blanks parts of them."),
+    ] = ClusterConfig.variation,
     precision: Precise = ClusterConfig.precision,
     resume: Resume = False,
 ) -> None:
@@ -94,6 +98,7 @@ def cluster(
         learning_rate,
         optimizer,
         drop_every,
+        variation,
         precision,
     )
     stage.check_flags(config, common.context)

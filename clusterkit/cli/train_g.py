@@ -35,7 +35,7 @@ def train_g(
         Variation,
         typer.Option(
             help="How much characters are varied; strong also bends them, and turns those of one alphabet together: "
-            "for 40 epochs and more."
+            "for 40 epochs and more; erased blanks parts of them."
         ),
     ] = TrainGConfig.variation,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start a ResNet from ImageNet weights.")] = False,

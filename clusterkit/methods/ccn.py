@@ -58,7 +58,7 @@ def ccn(problem: Problem) -> Clustering:
         return _whole(problem)
     g = on_target(problem.g, problem.subset, problem.bn, problem.device)
     views = seeded(problem.seed, "views", problem.subset.name)
-    draw = augmented_features(g, problem.subset, problem.kind, views, problem.device)
+    draw = augmented_features(g, problem.subset, problem.kind, views, problem.device, problem.config.variation)
     sampler = _sampler(problem, ON_FEATURES)
     tries = [_on_features(problem, g, draw, sampler, number) for number in range(RESTARTS[problem.config.loss])]
     return _assigned(problem, min(tries, key=lambda found: found[0])[1])
@@ -102,7 +102,7 @@ def _whole(problem: Problem) -> Clustering:
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
-        logits = network(augment(items, problem.kind, generator, share(len(index))))
+        logits = network(augment(items, problem.kind, generator, share(len(index)), problem.config.variation))
         return {"loss": _loss(problem, logits, index)}
 
     plan = _plan(problem, sampler, default_epochs(sampler))

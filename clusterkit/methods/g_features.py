@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clusterkit.augment import augment, to_float
-from clusterkit.config import BatchNorm, Kind
+from clusterkit.config import BatchNorm, Kind, Variation
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
 
@@ -32,7 +32,12 @@ def on_target(g: SimilarityNet, subset: Subset, bn: BatchNorm, device: torch.dev
 
 
 def augmented_features(
-    g: SimilarityNet, subset: Subset, kind: Kind, generator: torch.Generator, device: torch.device
+    g: SimilarityNet,
+    subset: Subset,
+    kind: Kind,
+    generator: torch.Generator,
+    device: torch.device,
+    variation: Variation = Variation.MILD,
 ) -> Draw:
     """Return a function that draws, for items at positions (B,), the features (B, D) of a random view of each.
 
@@ -45,7 +50,7 @@ def augmented_features(
         for view in kept:
             done = 0
             for block in subset.blocks(device):
-                items = augment(to_float(block), kind, generator)
+                items = augment(to_float(block), kind, generator, variation=variation)
                 view[done : done + len(items)] = g.features(items)
                 done += len(items)
 

@@ -11,6 +11,7 @@ from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
+from clusterkit.augment import check_variation
 from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
@@ -53,6 +54,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     start, started = read_network(config, context)
     with first_alone():
         data = load_for(config, context, given, start)
+    check_variation(config.variation, data.kind, data.name)
     config = replace(config, dataset=data.name)
     constraints = [] if config.constraints is None else read_constraints(config.constraints)
     check_constraints(constraints, data, config)
@@ -100,7 +102,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
 
 CCN_ONLY = (
     "loss", "sigma", "init", "backbone", "epochs", "batch_size", "learning_rate", "optimizer", "drop_every",
-    "precision",
+    "variation", "precision",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import run_key
-from clusterkit.augment import TURNED_FROM, augment, quarter_turns
+from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
@@ -140,8 +140,7 @@ def read_source(config: TrainGConfig, context: Context, start: BackboneNet | Non
             data = load_like(config.dataset, start.architecture.shape, context.data, offline=context.offline)
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
-    if config.variation is Variation.STRONG and data.kind is not Kind.CHARACTERS:
-        raise UsageError(f"--variation strong: {data.name} holds {data.kind}, not characters; leave it out")
+    check_variation(config.variation, data.kind, data.name)
     return data
 
 
