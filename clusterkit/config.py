@@ -206,6 +206,7 @@ class ClusterConfig:
     optimizer: Optimizer = Optimizer.ADAM
     drop_every: int | None = None
     variation: Variation = Variation.MILD
+    rounds: int = 1
     precision: Precision = Precision.FP32
 
 

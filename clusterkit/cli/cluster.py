@@ -72,6 +72,14 @@ def cluster(
         Variation,
         typer.Option(help="How much characters are varied; strong also bends them, erased blanks parts of them."),
     ] = ClusterConfig.variation,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Trainings one after another: each but the first on the clusters of the one before, as far as the "
+            "nearest neighbours of each image agree.",
+        ),
+    ] = ClusterConfig.rounds,
     precision: Precise = ClusterConfig.precision,
     resume: Resume = False,
 ) -> None:
@@ -99,6 +107,7 @@ def cluster(
         optimizer,
         drop_every,
         variation,
+        rounds,
         precision,
     )
     stage.check_flags(config, common.context)

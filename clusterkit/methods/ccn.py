@@ -1,9 +1,10 @@
 """The constrained clustering network: clusters learned end to end from pairs (L2C, section 4.2)."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from clusterkit.methods.g_features import Draw, augmented_features, on_target
 from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import mean_and_std, predict
+from clusterkit.pairs.clusters import ClusterPairs, confirmed, nearest
+from clusterkit.pairs.constraints import ConstrainedPairs
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.source import CERTAIN, PairSource, matrix
 from clusterkit.sampling import Shuffled
@@ -48,27 +51,54 @@ def ccn(problem: Problem) -> Clustering:
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
     several augmented views, and its pairs are what all of G's say together; with CCL the best by the loss of several
     starts. Without a G it is trained whole, from random weights of the backbone configured or from the backbone of the
-    network to start from. Pairs were predicted once, on clean images, and are binarised at probability one half. Cost:
-    `consensus` and 5 N images through G's backbone, or epochs times N through a network and back.
+    network to start from. Pairs were predicted once, on clean images, and are binarised at probability one half. Each
+    further round trains such a network anew, on the pairs of the clustering before that the items' nearest neighbours
+    confirm. Cost: `consensus` and 5 N images through G's backbone, or epochs times N through a network and back.
     """
-    assert problem.pairs is not None
-    pairs = (problem.pairs if problem.g is None else agreed(problem)).to(problem.device)
+    given = problem.pairs
+    assert given is not None
+    pairs = (given if problem.g is None else agreed(problem)).to(problem.device)
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
-    if problem.g is None:
-        return _whole(problem)
-    g = on_target(problem.g, problem.subset, problem.bn, problem.device)
+    train = _whole if problem.g is None else _heads(problem, problem.g)
+    found = train(problem, "")
+    near = nearest(problem.subset) if problem.config.rounds > 1 else None
+    for number in range(2, problem.config.rounds + 1):
+        assert near is not None
+        title, cluster = f", round {number}", confirmed(found.prob, near)
+        log.info(
+            "cluster %s%s: %.1f %% of the items confirmed", problem.subset.name, title, 100 * (cluster >= 0).mean()
+        )
+        if len(np.unique(cluster[cluster >= 0])) < 2:
+            log.info(
+                "cluster %s: too few to go on; the clustering is that of round %d", problem.subset.name, number - 1
+            )
+            break
+        pairs = ClusterPairs(torch.from_numpy(cluster).to(problem.device))
+        # What a user knows stays as it is.
+        pairs = replace(given, base=pairs) if isinstance(given, ConstrainedPairs) else pairs
+        found = train(replace(problem, pairs=pairs), title)
+    return found
+
+
+def _heads(problem: Problem, g: SimilarityNet) -> Callable[[Problem, str], Clustering]:
+    """Return a function that trains heads on G's features and takes that of the least loss."""
+    g = on_target(g, problem.subset, problem.bn, problem.device)
     views = seeded(problem.seed, "views", problem.subset.name)
     draw = augmented_features(g, problem.subset, problem.kind, views, problem.device, problem.config.variation)
     sampler = _sampler(problem, ON_FEATURES)
-    tries = [_on_features(problem, g, draw, sampler, number) for number in range(RESTARTS[problem.config.loss])]
-    return _assigned(problem, min(tries, key=lambda found: found[0])[1])
+
+    def train(problem: Problem, title: str) -> Clustering:
+        titles = [title, *(f"{title}, restart {number}" for number in range(1, RESTARTS[problem.config.loss]))]
+        tries = [_on_features(problem, g, draw, sampler, each) for each in titles]
+        return _assigned(problem, min(tries, key=lambda found: found[0])[1])
+
+    return train
 
 
 def _on_features(
-    problem: Problem, g: SimilarityNet, draw: Draw, sampler: Shuffled, number: int
+    problem: Problem, g: SimilarityNet, draw: Draw, sampler: Shuffled, title: str
 ) -> tuple[float, ClusterNet]:
     """Train a head on G's features; return its mean loss in the last tenth of the epochs, and the whole network."""
-    title = f", restart {number}" if number else ""
     dropout = DROPOUT[problem.config.loss]
     network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k), title)
     network.backbone.load_state_dict(g.backbone.state_dict())
@@ -90,13 +120,14 @@ def _on_features(
     return sum(means["loss"] for means in last) / len(last), network
 
 
-def _whole(problem: Problem) -> Clustering:
+def _whole(problem: Problem, title: str) -> Clustering:
     subset, start = problem.subset, problem.start
     if start is None:
         mean, std = mean_and_std(subset)
-        network = _network(problem, Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k))
+        architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
+        network = _network(problem, architecture, title)
     else:
-        network = _network(problem, replace(start.architecture, hidden=HIDDEN, outputs=problem.k))
+        network = _network(problem, replace(start.architecture, hidden=HIDDEN, outputs=problem.k), title)
         network.backbone.load_state_dict(start.backbone.state_dict())
     sampler = _sampler(problem, BATCH)
 
@@ -105,12 +136,12 @@ def _whole(problem: Problem) -> Clustering:
         logits = network(augment(items, problem.kind, generator, share(len(index)), problem.config.variation))
         return {"loss": _loss(problem, logits, index)}
 
-    plan = _plan(problem, sampler, default_epochs(sampler))
+    plan = _plan(problem, sampler, default_epochs(sampler), title)
     fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
     return _assigned(problem, network)
 
 
-def _network(problem: Problem, architecture: Architecture, title: str = "") -> ClusterNet:
+def _network(problem: Problem, architecture: Architecture, title: str) -> ClusterNet:
     torch.manual_seed(derive_seed(problem.seed, "ccn", problem.subset.name + title))
     return ClusterNet(architecture).to(problem.device)
 
@@ -130,7 +161,7 @@ def _loss(problem: Problem, logits: Tensor, index: Tensor) -> Tensor:
     return LOSSES[problem.config.loss](logits, pairs.clamp(0, 1).ceil().to(logits), problem.config.sigma)
 
 
-def _plan(problem: Problem, sampler: Shuffled, epochs: int, title: str = "") -> Plan:
+def _plan(problem: Problem, sampler: Shuffled, epochs: int, title: str) -> Plan:
     config = problem.config
     return Plan(
         f"cluster {problem.subset.name}{title}",

@@ -17,9 +17,10 @@ def markdown(results: Found) -> str:
         "Published figures are of MNIST and stand in brackets or in a column of their own. NMI is over the geometric "
         "mean of the entropies.",
         "## Clusters (SPN, table 2)",
-        "Ten outputs. The test set is fed to the network that was trained on the pairs of the training set.",
+        "Ten outputs, by the pairs of G as it was transferred. The test set is fed to the network that was trained "
+        "on the pairs of the training set.",
         table(
-            ["target", "loss", "epochs", *(f"{score} {part}" for part in PARTS for score in ("ACC", "NMI"))],
+            ["target", "loss", "epochs", "rounds", *(f"{score} {part}" for part in PARTS for score in ("ACC", "NMI"))],
             [clusters(name, run) for name, found in targets.items() for run in found["runs"]],
         ),
         "## One-shot tests of G (SPN, table 1)",
@@ -35,7 +36,7 @@ def markdown(results: Found) -> str:
 
 
 def clusters(name: str, run: Found) -> list[str]:
-    cells = [name, run["loss"].upper(), str(run["epochs"])]
+    cells = [name, run["loss"].upper(), str(run["epochs"]), str(run["rounds"])]
     for part in PARTS:
         for score in ("acc", "nmi"):
             said = f" ({OMNIGLOT_MNIST[f'{score} {part}']:.3f})" if name == "mnist" else ""

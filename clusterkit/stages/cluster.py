@@ -102,7 +102,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
 
 CCN_ONLY = (
     "loss", "sigma", "init", "backbone", "epochs", "batch_size", "learning_rate", "optimizer", "drop_every",
-    "variation", "precision",
+    "variation", "rounds", "precision",
 )  # fmt: skip
 
 

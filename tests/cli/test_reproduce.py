@@ -123,16 +123,19 @@ def test_supervised_sets_that_are_not_there(cli, tmp_path):
 def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(omniglot_mnist, "G", TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16))
     monkeypatch.setattr(omniglot_mnist, "CHARACTERS", "glyphs_eval")
-    monkeypatch.setattr(omniglot_mnist, "ROUNDS", 1)
+    monkeypatch.setattr(omniglot_mnist, "SELF_TRAINING", 1)
     monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k="10", backbone=Backbone.MLP))
-    targets = {"mnist": ("digits", "digits"), "digits": ("digits", None)}
+    targets = {
+        "mnist": omniglot_mnist.Target("digits", "digits", 2),
+        "digits": omniglot_mnist.Target("digits", None, 2),
+    }
     monkeypatch.setattr(omniglot_mnist, "TARGETS", targets)
-    line = "reproduce omniglot-mnist --g-epochs 1 --epochs 1 --target mnist --target digits"
+    line = "reproduce omniglot-mnist --g-epochs 1 --epochs 1 --rounds 2 --target mnist --target digits"
     done = cli(f"{line} --loss mcl --json")
     assert done.code == 0, done.err
     result = json.loads(done.out)
-    assert result["targets"]["mnist"]["runs"][0].keys() == {"loss", "epochs", "train", "test"}
-    assert result["targets"]["digits"]["runs"][0].keys() == {"loss", "epochs", "train"}
+    assert result["targets"]["mnist"]["runs"][0].keys() == {"loss", "epochs", "rounds", "train", "test"}
+    assert result["targets"]["digits"]["runs"][0].keys() == {"loss", "epochs", "rounds", "train"}
     tables = (tmp_path / "clusterkit-out" / "omniglot-mnist" / "omniglot-mnist.md").read_text()
     assert "(0.988)" in tables
     assert "| omniglot_eval | 20 | " in tables
@@ -142,10 +145,10 @@ def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
     assert "$ clusterkit" not in again.err
 
     g = tmp_path / "clusterkit-out" / "omniglot-mnist" / "g.safetensors"
-    other = cli(f"reproduce omniglot-mnist --g {g} --epochs 1 --loss kcl --no-self-train --workdir other")
+    other = cli(f"reproduce omniglot-mnist --g {g} --rounds 1 --loss kcl --no-self-train --workdir other")
     assert other.code == 0, other.err
     assert "self-train " not in other.err
-    assert "| mnist | KCL | 1 | " in other.out
+    assert "| mnist | KCL | 2 | 1 | " in other.out
 
 
 def test_omniglot_to_nothing(cli):

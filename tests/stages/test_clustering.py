@@ -198,3 +198,43 @@ def test_ccn_wants_the_g_of_its_pairs(points, cli, tmp_path):
     # In a folder of its own, with G beside its pairs and another work folder for what comes out.
     (points / "g.safetensors").rename(alone / "g.safetensors")
     assert cli("cluster --k 10 --init g --pairs alone/pairs.h5 --epochs 1 --workdir elsewhere").code == 0
+
+
+def test_a_network_sees_characters_varied_as_asked(cli):
+    line = "cluster digits --k 10 --pairs labels --backbone lenet --epochs 1"
+    found = [assigned(cli, f"{line} {option}") for option in ("", "--variation mild", "--variation erased")]
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+    assert header_of(Path("clusterkit-out/assignments.h5")).config["variation"] == "erased"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--k 5 --backbone mlp", "--variation erased: synthetic:blobs holds vectors, not characters; leave it out"),
+        ("--k 5 --method spectral", "--variation: --method spectral does not use it"),
+        ("--k 5 --method spectral --variation mild --rounds 2", "--rounds: --method spectral does not use it"),
+    ],
+)
+def test_what_is_not_for_vectors_or_without_a_network(line, message, points, cli):
+    done = cli(f"cluster --variation erased {line}")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_rounds_go_on_from_what_neighbours_confirm(cli):
+    done = cli("cluster digits --k 10 --pairs simulated:0.5,0.9 --loss kcl --backbone mlp --epochs 30 --rounds 2")
+    assert done.code == 0, done.err
+    assert "clusterkit: cluster all, round 2: 9" in done.err
+    assert scores(cli)["acc"] > 0.98
+    assert header_of(Path("clusterkit-out/assignments.h5")).config["rounds"] == 2
+
+
+@pytest.mark.parametrize("start", ["--backbone mlp --epochs 8", "--init g"])
+def test_constraints_hold_in_every_round(start, points, cli):
+    before = assigned(cli, f"cluster --k 10 {start}")
+    first, second = before[0], before[before != before[0]][0]
+    lines = [f"{a},{b},must" for a in np.flatnonzero(before == first) for b in np.flatnonzero(before == second)]
+    Path("links.csv").write_text("\n".join(lines) + "\n")
+    after = assigned(cli, f"cluster --k 10 {start} --constraints links.csv --rounds 3")
+    assert len(np.unique(after[(before == first) | (before == second)])) == 1
