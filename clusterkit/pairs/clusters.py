@@ -18,6 +18,8 @@ SEARCHED, HEARD = 60, 10
 """Of how many nearest items the first so many that are sure of their cluster have a say."""
 SURE = 0.8
 """The share of each cluster that is sure of it: the rest would vote as it errs."""
+SPREADS = 3
+"""How often votes are cast: a group of items that are all unsure hears first of others, and then of itself."""
 CONFIRMED = 0.5
 """From what mean of its own probability and its neighbours' votes on an item counts."""
 
@@ -61,13 +63,22 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
 
 def confirmed(prob: NDArray[np.float32], near: NDArray[np.intp]) -> NDArray[np.int64]:
     """Return the cluster (N,) that `prob` (N, K) and the votes of the items `near` (N, M) say together, -1 for none."""
-    cluster, height = prob.argmax(1), prob.max(1)
-    lowest = np.zeros(prob.shape[1], prob.dtype)
+    belief = prob.astype(np.float64)
+    for _ in range(SPREADS):
+        belief = (prob + votes(belief, near)) / 2
+    return np.where(belief.max(1) >= CONFIRMED, belief.argmax(1), -1)
+
+
+def votes(belief: NDArray[np.float64], near: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the shares (N, K) of the clusters of the first HEARD items `near` (N, M) that are sure of theirs."""
+    count, k = belief.shape
+    cluster, height = belief.argmax(1), belief.max(1)
+    lowest = np.zeros(k)
     for number in np.unique(cluster):
         lowest[number] = np.quantile(height[cluster == number], 1 - SURE)
     heard = (height >= lowest[cluster])[near]
     heard &= heard.cumsum(1) <= HEARD
-    voters, of = np.nonzero(heard)[0], cluster[near][heard]
-    votes = np.bincount(voters * prob.shape[1] + of, minlength=prob.size).reshape(prob.shape)
-    belief = (prob + votes / heard.sum(1, keepdims=True).clip(1)) / 2
-    return np.where(belief.max(1) >= CONFIRMED, belief.argmax(1), -1)
+    places = np.nonzero(heard)[0] * k + cluster[near][heard]
+    found = np.bincount(places, minlength=count * k).reshape(count, k)
+    shares: NDArray[np.float64] = found / heard.sum(1, keepdims=True).clip(1)
+    return shares

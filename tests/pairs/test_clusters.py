@@ -4,26 +4,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterkit.datasets.base import Subset
-from clusterkit.pairs.clusters import CONFIRMED, HEARD, SEARCHED, SIDE, SURE, ClusterPairs, confirmed, nearest
+from clusterkit.pairs.clusters import CONFIRMED, HEARD, SEARCHED, SIDE, SPREADS, SURE, ClusterPairs, confirmed, nearest
 from clusterkit.pairs.constraints import ConstrainedPairs
 from clusterkit.pairs.source import CERTAIN
 
 
 def slowly(prob: np.ndarray, near: np.ndarray) -> list[int]:
-    cluster = prob.argmax(1)
-    sure = []
-    for item, number in enumerate(cluster):
-        heights = [prob[other, number] for other in range(len(prob)) if cluster[other] == number]
-        sure.append(prob[item, number] >= np.quantile(np.array(heights), 1 - SURE).astype(np.float32))
-    found = []
-    for item in range(len(prob)):
-        voters = [other for other in near[item] if sure[other]][:HEARD]
-        belief = []
-        for number in range(prob.shape[1]):
-            votes = sum(cluster[other] == number for other in voters) / max(1, len(voters))
-            belief.append((float(prob[item, number]) + votes) / 2)
-        found.append(int(np.argmax(belief)) if max(belief) >= CONFIRMED else -1)
-    return found
+    own = prob.astype(float)
+    belief = own
+    for _ in range(SPREADS):
+        cluster = belief.argmax(1)
+        sure = []
+        for item, number in enumerate(cluster):
+            heights = [belief[other, number] for other in range(len(prob)) if cluster[other] == number]
+            sure.append(belief[item, number] >= np.quantile(heights, 1 - SURE))
+        after = []
+        for item in range(len(prob)):
+            voters = [other for other in near[item] if sure[other]][:HEARD]
+            shares = [
+                sum(cluster[other] == number for other in voters) / max(1, len(voters))
+                for number in range(prob.shape[1])
+            ]
+            after.append([(own[item, number] + shares[number]) / 2 for number in range(prob.shape[1])])
+        belief = np.array(after)
+    return [int(np.argmax(each)) if max(each) >= CONFIRMED else -1 for each in belief]
 
 
 @given(st.integers(2, 90), st.integers(2, 6), st.integers(0, 2**32 - 1))
