@@ -69,7 +69,7 @@ LINES = [
     "train-g digits@0-4 --size 8 --backbone mlp --hidden 32 --epochs 30 --learning-rate 0.01 --workdir digits",
     "self-train digits@0-4 --rounds 2 --workdir digits",
     "pretrain digits@0-4 --size 8 --backbone mlp --epochs 2 --batch-size 33 --optimizer sgd --workdir digits",
-    "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --workdir digits",
+    "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --rounds 2 --workdir digits",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way."""
 TRAINED = ("digits/self-trained", "digits/pretrained", "digits/ccn")
