@@ -61,20 +61,22 @@ def ccn(problem: Problem) -> Clustering:
     problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
     train = _whole if problem.g is None else _heads(problem, problem.g)
     found = train(problem, "")
-    near = nearest(problem.subset) if problem.config.rounds > 1 else None
+    return found if problem.config.rounds == 1 else _rounds(problem, given, train, found)
+
+
+def _rounds(
+    problem: Problem, given: PairSource, train: Callable[[Problem, str], Clustering], found: Clustering
+) -> Clustering:
+    """Return what the last round makes of a first clustering; in each, what a user knows stays as it was given."""
+    name, near = problem.subset.name, nearest(problem.subset)
     for number in range(2, problem.config.rounds + 1):
-        assert near is not None
-        title, cluster = f", round {number}", confirmed(found.prob, near)
-        log.info(
-            "cluster %s%s: %.1f %% of the items confirmed", problem.subset.name, title, 100 * (cluster >= 0).mean()
-        )
+        cluster = confirmed(found.prob, near)
+        title, share_known = f", round {number}", 100 * (cluster >= 0).mean()
+        log.info("cluster %s%s: %.1f %% of the items confirmed", name, title, share_known)
         if len(np.unique(cluster[cluster >= 0])) < 2:
-            log.info(
-                "cluster %s: too few to go on; the clustering is that of round %d", problem.subset.name, number - 1
-            )
+            log.info("cluster %s: too few to go on; the clustering is that of round %d", name, number - 1)
             break
-        pairs = ClusterPairs(torch.from_numpy(cluster).to(problem.device))
-        # What a user knows stays as it is.
+        pairs: PairSource = ClusterPairs(torch.from_numpy(cluster).to(problem.device))
         pairs = replace(given, base=pairs) if isinstance(given, ConstrainedPairs) else pairs
         found = train(replace(problem, pairs=pairs), title)
     return found

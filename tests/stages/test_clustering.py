@@ -236,5 +236,5 @@ def test_constraints_hold_in_every_round(start, points, cli):
     first, second = before[0], before[before != before[0]][0]
     lines = [f"{a},{b},must" for a in np.flatnonzero(before == first) for b in np.flatnonzero(before == second)]
     Path("links.csv").write_text("\n".join(lines) + "\n")
-    after = assigned(cli, f"cluster --k 10 {start} --constraints links.csv --rounds 3")
+    after = assigned(cli, f"cluster --k 10 {start} --constraints links.csv --rounds 2")
     assert len(np.unique(after[(before == first) | (before == second)])) == 1
