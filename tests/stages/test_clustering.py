@@ -230,7 +230,7 @@ def test_rounds_go_on_from_what_neighbours_confirm(cli):
     assert header_of(Path("clusterkit-out/assignments.h5")).config["rounds"] == 2
 
 
-@pytest.mark.parametrize("start", ["--backbone mlp --epochs 8", "--init g"])
+@pytest.mark.parametrize("start", ["--backbone mlp --epochs 8", "--init g --epochs 8"])
 def test_constraints_hold_in_every_round(start, points, cli):
     before = assigned(cli, f"cluster --k 10 {start}")
     first, second = before[0], before[before != before[0]][0]
