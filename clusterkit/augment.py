@@ -43,7 +43,7 @@ TURNED_FROM = 100
 
 def check_variation(variation: Variation, kind: Kind, name: str) -> None:
     """Raise UsageError for a variation that a set of this kind does not have."""
-    if variation is not Variation.MILD and kind is not Kind.CHARACTERS:
+    if variation not in (Variation.MILD, Variation.NONE) and kind is not Kind.CHARACTERS:
         raise UsageError(f"--variation {variation}: {name} holds {kind}, not characters; leave it out")
 
 
@@ -62,10 +62,10 @@ def augment(
     """Return a random variation of each item: float (B, C, H, W) in 0..1, or vectors (B, D), which stay as they are.
 
     Characters are rotated, scaled, sheared and shifted a little, or more and bent, or a little and parts of them
-    erased; photos are shifted and mirrored.
+    erased; photos are shifted and mirrored. With `none` all stay as they are.
     Items that are a share of a batch are varied as they would be in the whole of it.
     """
-    if kind is Kind.VECTORS:
+    if kind is Kind.VECTORS or variation is Variation.NONE:
         return items
     share = share or Share(0, len(items), len(items))
     limits = LIMITS[variation]

@@ -25,6 +25,7 @@ class Backbone(StrEnum):
     VGGS = "vggs"
     SPN = "spn"
     LENET = "lenet"
+    DTN = "dtn"
     VGG8 = "vgg8"
     VGG11 = "vgg11"
     VGG16 = "vgg16"
@@ -52,8 +53,9 @@ class Form(StrEnum):
 
 
 class Variation(StrEnum):
-    """How much characters are varied in training."""
+    """How much images are varied in training: not at all, or characters mildly, strongly, or with parts erased."""
 
+    NONE = "none"
     MILD = "mild"
     STRONG = "strong"
     ERASED = "erased"
@@ -104,8 +106,14 @@ class Method(StrEnum):
 
 
 class AdaptMethod(StrEnum):
+    """How a classifier is carried to another domain; `ccn++` is ccn+ with DANN."""
+
     SOURCE_ONLY = "source-only"
     CCN_PLUS = "ccn+"
+    DANN = "dann"
+    CCN_PLUS_PLUS = "ccn++"
+    JAN = "jan"
+    JAN_CCN = "jan+ccn"
 
 
 def cache_folder() -> Path:
@@ -241,13 +249,18 @@ class AdaptConfig:
     method: AdaptMethod = AdaptMethod.CCN_PLUS
     loss: Loss = Loss.KCL
     sigma: float = 2.0
-    pairs: str = "pairs.h5"
-    backbone: Backbone = Backbone.CONV4
+    pairs: str | None = None
+    backbone: Backbone = Backbone.DTN
+    size: int | None = None
+    pretrained: bool = True
     steps: int = 1000
     source_batch: int = 32
     target_batch: int = 96
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.01
+    optimizer: Optimizer = Optimizer.SGD
+    variation: Variation = Variation.MILD
     precision: Precision = Precision.FP32
+    snapshots: bool = False
 
 
 @dataclass(frozen=True)

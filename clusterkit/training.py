@@ -22,6 +22,7 @@ from clusterkit.datasets.base import Subset
 from clusterkit.device import multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
 from clusterkit.errors import DivergedError, InputError
+from clusterkit.networks.backbones import Features
 from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
 from clusterkit.sampling import Sampler
@@ -42,7 +43,8 @@ class Plan:
 
     `key` names everything that the run depends on, so that a state is never carried into another run. The learning
     rate rises shortly and falls to zero along a cosine; with `drop_every` it starts at its height and is divided by ten
-    after each so many epochs.
+    after each so many epochs; with `annealed` it starts there and falls as (1 + 10 p)^-3/4 with p, the share of the
+    training that is done (Ganin et al. 2016). That of the backbone is `backbone_rate` times the rate.
     """
 
     title: str
@@ -56,6 +58,9 @@ class Plan:
     precision: Precision = Precision.FP32
     optimizer: Optimizer = Optimizer.ADAM
     drop_every: int | None = None
+    annealed: bool = False
+    weight_decay: float = 0.0
+    backbone_rate: float = 1.0
 
 
 def batches_of(
@@ -73,21 +78,23 @@ def fit(
     batches: Callable[[torch.Generator], Iterator[Batch]],
     step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
     plan: Plan,
+    after: Callable[[int], None] | None = None,
 ) -> History:
     """Train a network in place; return the mean of each loss in each epoch.
 
     `batches` yields `plan.steps` batches an epoch; `step` turns one into losses by name, which are added up. All
     randomness of an epoch follows from the seed and the epoch's number, so a run that goes on from a saved state ends
-    in the same bytes.
+    in the same bytes. `after` is called with the number of epochs done, after each.
 
     On several processes the losses are each one's part of those of the batch. All take the same steps, to within
     rounding those of one process; the first keeps the state.
     """
     globalise(network)
-    if isinstance(network, BackboneNet):
-        network.bf16 = plan.precision is Precision.BF16
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(parameters, plan)
+    inner = [module for module in network.modules() if isinstance(module, BackboneNet)]
+    for module in inner:
+        module.bf16 = plan.precision is Precision.BF16
+    optimizer = _optimizer(network, [module.backbone for module in inner], plan)
+    parameters = _parameters(optimizer)
     history = _restore(network, optimizer, plan) if plan.resume else []
     # Before every process has read the state, the first must not remove it.
     wait_for_all()
@@ -115,6 +122,8 @@ def fit(
                 f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
             )
         history.append(means)
+        if after is not None:
+            after(epoch + 1)
         ended = time.monotonic()
         if is_first() and (epoch + 1 == plan.epochs or ended - saved >= cost / SAVING):
             _save(network, optimizer, plan, history)
@@ -133,22 +142,38 @@ def fit(
     return history
 
 
-def _optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, backbones: list[Features], plan: Plan) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    slow = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
+    if plan.backbone_rate == 1:
+        slow = set()
+    groups = [
+        {"params": [one for one in parameters if (id(one) in slow) is of_backbone], "times": times}
+        for of_backbone, times in ((False, 1.0), (True, plan.backbone_rate))
+    ]
+    groups = [group for group in groups if group["params"]]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    common = {"lr": plan.learning_rate, "weight_decay": plan.weight_decay, "fused": fused}
     if plan.optimizer is Optimizer.SGD:
-        return torch.optim.SGD(parameters, lr=plan.learning_rate, momentum=MOMENTUM, fused=fused)
-    return torch.optim.Adam(parameters, lr=plan.learning_rate, fused=fused)
+        return torch.optim.SGD(groups, momentum=MOMENTUM, **common)  # type: ignore[arg-type]
+    return torch.optim.Adam(groups, **common)  # type: ignore[arg-type]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = plan.learning_rate * _share_of_rate(plan, step)
+        group["lr"] = plan.learning_rate * group["times"] * _share_of_rate(plan, step)
 
 
 def _share_of_rate(plan: Plan, step: int) -> float:
     if plan.drop_every is not None:
         return 0.1 ** (step // plan.steps // plan.drop_every)
     total = plan.epochs * plan.steps
+    if plan.annealed:
+        return float((1 + 10 * step / total) ** -0.75)
     warm = max(1, round(WARM_UP * total))
     if step < warm:
         return (step + 1) / warm
@@ -177,7 +202,7 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
         )
     except RuntimeError as error:
         raise damaged(plan.state, "state") from error
-    parameters = optimizer.param_groups[0]["params"]
+    parameters = _parameters(optimizer)
     states: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):

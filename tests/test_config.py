@@ -3,14 +3,17 @@ from enum import StrEnum
 
 import pytest
 
-from clusterkit.config import Backbone, Context, Loss, Method
+from clusterkit.config import AdaptMethod, Backbone, Context, Loss, Method
 from clusterkit.errors import UsageError
 from clusterkit.losses import LOSSES
 from clusterkit.methods import METHODS
+from clusterkit.methods.adaptation import TERMS
 from clusterkit.networks.backbones import BACKBONES
 
+TABLES = [(LOSSES, Loss), (METHODS, Method), (BACKBONES, Backbone), (TERMS, AdaptMethod)]
 
-@pytest.mark.parametrize(("table", "names"), [(LOSSES, Loss), (METHODS, Method), (BACKBONES, Backbone)])
+
+@pytest.mark.parametrize(("table", "names"), TABLES)
 def test_every_name_has_its_entry(table: Mapping[StrEnum, object], names: type[StrEnum]) -> None:
     assert list(table) == list(names)
 

@@ -62,7 +62,8 @@ TRAIN_G = "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epoch
 LINES = [
     TRAIN_G,
     f"cluster glyphs_eval/Morwen{SOME} --k 25 --epochs 1 --loss ccl --backbone lenet --batch-size 25",
-    f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 1 --backbone mlp --target-batch 9",
+    "adapt digits@0-4 digits@0-4 --steps 1 --size 8 --method ccn++ --backbone mlp --target-batch 9",
+    "adapt digits@0-4 digits@0-4 --steps 1 --size 8 --method jan --backbone mlp --target-batch 9 --workdir jan",
     f"{TRAIN_G} --workdir kcl",
     f"predict-pairs glyphs_eval{SOME} --workdir kcl",
     f"cluster glyphs_eval{SOME} --k 25 --epochs 1 --loss kcl --init g --batch-size 25 --workdir kcl",
@@ -83,9 +84,16 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     alone, first, second = finish(start(words, one), *start_two(words, two))
     assert (alone[0], first[0], second) == (0, 0, (0, "", "")), (alone, first, second)
     assert first[1] == alone[1]
-    for name in ("clusterkit-out/g", "clusterkit-out/ccn", "clusterkit-out/adapted", "kcl/ccn", *TRAINED):
+    for name in (
+        "clusterkit-out/g",
+        "clusterkit-out/ccn",
+        "clusterkit-out/adapted",
+        "jan/adapted",
+        "kcl/ccn",
+        *TRAINED,
+    ):
         compare_networks(one / f"{name}.safetensors", two / f"{name}.safetensors")
-    for name in ("clusterkit-out/assignments", "clusterkit-out/adapted", "kcl/assignments"):
+    for name in ("clusterkit-out/assignments", "clusterkit-out/adapted", "jan/adapted", "kcl/assignments"):
         (_, a), (_, b) = read_assignments(one / f"{name}.h5"), read_assignments(two / f"{name}.h5")
         assert a.keys() == b.keys()
         for title in a:

@@ -7,7 +7,7 @@ import typer
 from clusterkit import console
 from clusterkit.cli.chain import ensure_pairs
 from clusterkit.cli.common import Common, Precise, Resume, with_common
-from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, Loss
+from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, ClusterConfig, Loss, Optimizer, Variation
 
 EXAMPLE = "Example: clusterkit adapt usps_train mnist_train --method ccn+"
 
@@ -21,19 +21,41 @@ def adapt(
     source: Annotated[str, typer.Argument(help="The labelled set S'.")],
     target: Annotated[str, typer.Argument(help="The unlabelled set T of the same classes.")],
     method: Annotated[
-        AdaptMethod, typer.Option(help="source-only, or ccn+: also the target's pairs.")
+        AdaptMethod,
+        typer.Option(
+            help="Beside the source's labels: nothing, the target's pairs (ccn+), or what aligns the domains."
+        ),
     ] = AdaptConfig.method,
     loss: Annotated[
         str, typer.Option(metavar="[kcl|ccl]", help="Pair loss on the target (mcl is ccl).")
     ] = AdaptConfig.loss,
     sigma: Annotated[float, typer.Option(min=0, help="Margin of kcl.")] = AdaptConfig.sigma,
-    pairs: Annotated[str, typer.Option(help="The pairs of the target.")] = AdaptConfig.pairs,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="The pairs of the target [default: pairs.h5 where they are learned from]; "
+            "the other methods only say how well they agree with them."
+        ),
+    ] = AdaptConfig.pairs,
     backbone: Annotated[Backbone, typer.Option(help="The network under the classifier.")] = AdaptConfig.backbone,
-    steps: Annotated[int, typer.Option(min=1, help="Batches to train on, counted in hundreds.")] = AdaptConfig.steps,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Image size of both sets [default: that of the source].")
+    ] = AdaptConfig.size,
+    pretrained: Annotated[
+        bool, typer.Option(help="Start a colour ResNet from ImageNet weights, where they can be had.")
+    ] = AdaptConfig.pretrained,
+    steps: Annotated[int, typer.Option(min=1, help="Batches to train on.")] = AdaptConfig.steps,
     source_batch: Annotated[int, typer.Option(min=2, help="Source images in a batch.")] = AdaptConfig.source_batch,
     target_batch: Annotated[int, typer.Option(min=2, help="Target images in a batch.")] = AdaptConfig.target_batch,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = AdaptConfig.learning_rate,
+    learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = AdaptConfig.learning_rate,
+    optimizer: Annotated[Optimizer, typer.Option(help="How the weights follow the gradient.")] = AdaptConfig.optimizer,
+    variation: Annotated[
+        Variation, typer.Option(help="How much images are varied in training.")
+    ] = AdaptConfig.variation,
     precision: Precise = AdaptConfig.precision,
+    snapshots: Annotated[
+        bool, typer.Option("--snapshots", help="Also keep the network after every epoch of a hundred steps.")
+    ] = AdaptConfig.snapshots,
     resume: Resume = False,
 ) -> None:
     """Carry a classifier from a labelled set to an unlabelled one; write adapted.safetensors and adapted.h5.
@@ -50,14 +72,19 @@ def adapt(
         sigma,
         pairs,
         backbone,
+        size,
+        pretrained,
         steps,
         source_batch,
         target_batch,
         learning_rate,
+        optimizer,
+        variation,
         precision,
+        snapshots,
     )
     stage.check_flags(config, common.context)
-    ensure_pairs(pairs, target, common.context, needed=method is not AdaptMethod.SOURCE_ONLY)
+    ensure_pairs(pairs or ClusterConfig.pairs, target, common.context, needed=stage.uses_pairs(method))
     done = stage.run(config, common.context)
-    fields = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}
-    console.result([str(done.artifact)], fields, common.as_json)
+    files = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}
+    console.result([str(done.artifact)], {**files, "diagnostics": done.diagnostics}, common.as_json)

@@ -1,7 +1,7 @@
 """clusterkit evaluate"""
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from clusterkit import console
 from clusterkit.cli.common import Common, with_common
 from clusterkit.config import BatchNorm, EvaluateConfig
 from clusterkit.errors import GateError, UsageError
+
+if TYPE_CHECKING:
+    from clusterkit.stages.evaluate import EvaluateResult
 
 EXAMPLE = "Example: clusterkit evaluate --fail-under acc=0.8"
 
@@ -38,7 +41,8 @@ def evaluate(
 ) -> None:
     """Compare clusters, or a G, with the true labels; write evaluation.json.
 
-    ACC matches clusters to classes one to one; NMI is over the geometric mean of the entropies.
+    ACC matches clusters to classes one to one; NMI is over the geometric mean of the entropies. Where the outputs are
+    classes, as those of adapt, also the accuracy without matching, that of each class, and what was confused.
     """
     from clusterkit.stages import evaluate as stage
 
@@ -48,12 +52,26 @@ def evaluate(
     lines = [f"{name}/{title}\t{value:.4f}" for title, part in done.scores.items() for name, value in part.items()]
     means = [f"{name}\t{value:.4f}" for name, value in done.mean.items()]
     fields = {"artifact": str(done.artifact), "dataset": done.dataset, "subsets": done.scores, "mean": done.mean}
-    console.result([*(lines if several else []), *means], fields, common.as_json)
+    if done.confusion:
+        fields |= {"per_class": done.per_class, "confusion": done.confusion}
+    console.result([*(lines if several else []), *means, *by_class(done, several)], fields, common.as_json)
     for name, least in gates:
         if name not in done.mean:
             raise UsageError(f"--fail-under {name}: no such score here; there are {', '.join(done.mean)}")
         if done.mean[name] < least:
             raise GateError(f"--fail-under: {name} is {done.mean[name]:.4f}, below {least}")
+
+
+def by_class(done: "EvaluateResult", several: bool) -> list[str]:
+    """Return the lines of each class: the share of it that is right, and what it was given, by count."""
+    lines = []
+    for title, rows in done.confusion.items():
+        inside = f"{title}/" if several else ""
+        lines += [f"accuracy/{inside}{true}\t{share:.4f}" for true, share in done.per_class[title].items()]
+        lines += [
+            f"confusion/{inside}{true}/{given}\t{count}" for true, row in rows.items() for given, count in row.items()
+        ]
+    return lines
 
 
 def parse_gate(text: str) -> tuple[str, float]:

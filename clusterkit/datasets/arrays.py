@@ -109,4 +109,8 @@ def name_classes(y: NDArray[Any], count: int, path: Path) -> tuple[Tensor, tuple
     return torch.from_numpy(labels.astype(np.int64)), tuple(str(value) for value in values.tolist())
 
 
-PREFIXES = {"arrays": Source(load, Kind.PHOTOS, "FILE.npz: your own arrays, x of images or vectors, and y where known")}
+PREFIXES = {
+    "arrays": Source(
+        load, Kind.PHOTOS, "FILE.npz: your own arrays, x of images or vectors, and y where known", channels=None
+    )
+}

@@ -54,6 +54,7 @@ class Request:
 class Source:
     """One entry of the catalogue.
 
+    `channels` are those that its images have, None where their content says so or there are no images.
     `files(root)` names the paths that must exist for the set to be present (none for embedded sets), `layout` what is
     expected in each that is a folder, and `fetch(root)` downloads them; `subsets` are the names known before reading;
     `target` is the data set that an omitted one stands for downstream.
@@ -63,6 +64,7 @@ class Source:
     kind: Kind
     about: str
     size: int = 32
+    channels: int | None = 1
     files: Callable[[Path], Sequence[Path]] = lambda root: ()
     layout: str = ""
     fetch: Callable[[Path], None] | None = None
@@ -154,8 +156,12 @@ class Dataset:
     def numbered(self, stage: str) -> tuple[Tensor, tuple[str, ...]]:
         """Return the labels for a stage, counted among the classes that are present, and those classes' names."""
         labels = self.labels_for(stage)
-        present = labels.unique()
-        return torch.searchsorted(present, labels), tuple(self.classes[int(c)] for c in present)
+        return torch.searchsorted(labels.unique(), labels), self.present_classes()
+
+    def present_classes(self) -> tuple[str, ...]:
+        """Return the names of the classes that occur among the labels, in their order; none without labels."""
+        labels = self.labels
+        return () if labels is None else tuple(self.classes[int(c)] for c in labels.unique())
 
     def union(self) -> Subset:
         """Return all subsets as one problem, in the order of the subsets."""

@@ -1,6 +1,7 @@
 """The catalogue: from a name, `NAME[/SUBSET][@CLASSES]`, to a data set."""
 
 import hashlib
+import logging
 import os
 import re
 import sys
@@ -30,6 +31,8 @@ from clusterkit.datasets import (
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset
 from clusterkit.errors import InputError, UsageError
+
+log = logging.getLogger("clusterkit")
 
 SOURCES: dict[str, Source] = {
     **glyphs.SOURCES,
@@ -141,6 +144,8 @@ def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = Fa
     Raises InputError where that cannot be, vectors for a network of images say.
     """
     if len(shape) == 3:
+        if parse(text).entry.channels not in (None, shape[0]):
+            log.info("%s is converted to %s, which the network takes", text, "grey" if shape[0] == 1 else "colour")
         data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0])
     else:
         data = load_dataset(text, root, offline=offline)

@@ -72,6 +72,7 @@ SOURCES = {
         partial(load, name=name, part=part),
         Kind.PHOTOS,
         f"{count} small colour photos of {classes} kinds of things",
+        channels=3,
         files=partial(files, name=name, part=part),
         fetch=partial(fetch, name=name, part=part),
     )

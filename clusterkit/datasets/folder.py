@@ -110,5 +110,6 @@ PREFIXES = {
         Kind.PHOTOS,
         "PATH: your own images, one folder a class, or a flat folder without labels",
         size=64,
+        channels=3,
     )
 }

@@ -50,6 +50,7 @@ SOURCES = {
         load,
         Kind.PHOTOS,
         "4,110 photos of 31 kinds of office things in three domains",
+        channels=3,
         size=64,
         files=files,
         layout="CLASS/*",

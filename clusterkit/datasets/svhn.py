@@ -40,6 +40,7 @@ SOURCES = {
         partial(load, part=part),
         Kind.CHARACTERS,  # a photo may be mirrored, a digit may not
         f"{count} digits of house numbers, in colour",
+        channels=3,
         files=partial(files, part=part),
         fetch=partial(fetch, part=part),
     )

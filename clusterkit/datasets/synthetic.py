@@ -66,6 +66,7 @@ PREFIXES = {
         load,
         Kind.VECTORS,
         f"{POINTS} points in the plane: {', '.join(SHAPES)}; embedded",
+        channels=None,
         subsets=tuple(SHAPES),
     ),
 }

@@ -1,6 +1,8 @@
 """Backbones: from images (B, C, H, W) or vectors (B, D) to features (B, D'), with D' as `.features`."""
 
 from collections.abc import Callable
+from http.client import HTTPException
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -97,6 +99,18 @@ def lenet(shape: tuple[int, ...]) -> Features:
     return Features(500, *body, *_linear(body.features, 500))
 
 
+def dtn(shape: tuple[int, ...]) -> Features:
+    """Three 5x5 convolutions of 64, 128 and 256 channels with stride 2, batch-normalised: for digits of 32 x 32.
+
+    The small network of the literature on SVHN to MNIST, without its dropout.
+    """
+    inputs = (shape[0], 64, 128, 256)
+    layers: list[nn.Module] = []
+    for a, b in pairwise(inputs):
+        layers += [nn.Conv2d(a, b, 5, 2, 2, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
+    return _flat(shape, layers)
+
+
 def _vgg(shape: tuple[int, ...], plan: str) -> Features:
     """Build the VGG of a plan: widths in units of 64 channels, M for 2x2 pooling after the layer before."""
     steps = plan.split()
@@ -190,6 +204,7 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], Features]] = {
     Backbone.VGGS: lambda shape: four_convolutions(shape, 64, 128, 256, 256),
     Backbone.SPN: lambda shape: spn(shape),
     Backbone.LENET: lambda shape: lenet(shape),
+    Backbone.DTN: dtn,
     Backbone.VGG8: lambda shape: _vgg(shape, "1 M 2 M 4 M 8 M 8 M"),
     Backbone.VGG11: lambda shape: _vgg(shape, "1 M 2 M 4 4 M 8 8 M 8 8 M"),
     Backbone.VGG16: lambda shape: _vgg(shape, "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8 M"),
@@ -212,8 +227,13 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> Features:
         raise UsageError(f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
 
 
-def load_pretrained(backbone: Features, name: Backbone, *, offline: bool) -> None:
-    """Fill a colour ResNet with torchvision's ImageNet weights, from torch's own cache or by a download.
+def has_weights(name: Backbone, shape: tuple[int, ...]) -> bool:
+    """Return whether there are ImageNet weights for a backbone of items of this shape: colour ResNets have some."""
+    return name.startswith("resnet") and len(shape) == 3 and shape[0] == 3
+
+
+def weights_file(name: Backbone, *, offline: bool) -> Path:
+    """Return torchvision's ImageNet weights of a ResNet, in torch's own cache; downloaded where they are not there.
 
     Raises UsageError for a backbone that has none, InputError where they cannot be had.
     """
@@ -222,13 +242,30 @@ def load_pretrained(backbone: Features, name: Backbone, *, offline: bool) -> Non
     if not name.startswith("resnet"):
         raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
     url = models.get_model_weights(name).DEFAULT.url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / str(url).rsplit("/", 1)[-1]
     reason = "--offline is set"
-    if file.exists() or not offline:
+    if not (file.exists() or offline):
         try:
-            state = torch.hub.load_state_dict_from_url(url, weights_only=True, progress=False)
-            backbone[0].load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
-            return
-        except (OSError, RuntimeError) as error:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), file.stem.rsplit("-", 1)[-1], progress=False)
+        except (OSError, RuntimeError, HTTPException) as error:
             reason = str(error)
-    raise InputError(f"{file}: no usable weights there ({reason}); put them there or leave out --pretrained")
+    if not file.exists():
+        raise InputError(f"{file}: no weights there ({reason}); put them there or leave out --pretrained")
+    return file
+
+
+def load_pretrained(backbone: Features, name: Backbone, *, offline: bool) -> Path:
+    """Fill a colour ResNet with ImageNet weights and return their file, which `weights_file` finds.
+
+    Raises InputError also where the file holds no weights of this network.
+    """
+    file = weights_file(name, offline=offline)
+    try:
+        state = torch.hub.load_state_dict_from_url(file.as_uri(), weights_only=True, progress=False)
+        backbone[0].load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
+    except Exception as error:
+        # What reading a file that is none can raise is not documented.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file}: no weights of {name} ({reason}); remove it or leave out --pretrained") from error
+    return file

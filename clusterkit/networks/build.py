@@ -14,6 +14,8 @@ from clusterkit.networks.target_statistics import set_target_statistics
 
 HIDDEN = 512
 """Units of the hidden layer of a clustering network or a classifier."""
+BOTTLENECK = 256
+"""Units of the hidden layer of a classifier that is carried to another domain (L2C, section 5.2.1)."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,16 @@ class ClusterNet(BackboneNet):
         )
         self.to(memory_format=torch.channels_last)
 
+    def bottleneck(self, x: Tensor) -> Tensor:
+        """Return the values (B, hidden) of the hidden layer."""
+        out: Tensor = self.head[:-1](self.features(x))
+        return out
+
+    def outputs(self, hidden: Tensor) -> Tensor:
+        """Return the logits (B, K) that follow from the hidden layer."""
+        out: Tensor = self.head[-1](hidden)
+        return out
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
-        out: Tensor = self.head(self.features(x))
-        return out
+        return self.outputs(self.bottleneck(x))

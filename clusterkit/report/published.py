@@ -77,3 +77,52 @@ IMAGENET_PAIRS = {
     "dissimilar_recall": 0.992,
 }
 """What G says of the pairs of thirty unseen classes of ImageNet (L2C, table 9)."""
+
+DIGITS = {("svhn-mnist", "source-only"): 0.520, ("svhn-mnist", "ccn+"): 0.891}
+"""Accuracy on the target's test set (L2C, table 12); the paper has no other pair of digit sets."""
+
+SVHN_MNIST = (
+    ("Ganin et al. (2016)", "DANN", 0.549, 0.739),
+    ("Sener et al. (2016)", "LTR", 0.549, 0.788),
+    ("Saito et al. (2017)", "ATDA", 0.701, 0.862),
+    ("Tzeng et al. (2017)", "ADDA", 0.601, 0.760),
+    ("Hsu et al. (2018)", "CCN+", 0.520, 0.891),
+)
+"""Paper, method, accuracy of its own source-only and of the method (L2C, table 12)."""
+
+DIRECTIONS = ("A to W", "D to W", "W to D", "A to D", "D to A", "W to A", "mean")
+
+
+def _by_direction(*percent: float) -> dict[str, float]:
+    return {name: value / 100 for name, value in zip(DIRECTIONS, percent, strict=True)}
+
+
+OFFICE31 = {
+    "source-only": _by_direction(66.8, 92.8, 96.8, 67.1, 51.4, 53.0, 71.3),
+    "dann": _by_direction(73.2, 97.0, 99.0, 69.3, 58.0, 57.8, 75.7),
+    "jan": _by_direction(74.5, 94.1, 99.6, 75.9, 58.7, 59.0, 76.9),
+    "ccn+": _by_direction(76.7, 97.3, 98.2, 71.2, 61.0, 60.5, 77.5),
+    "ccn++": _by_direction(78.2, 97.4, 98.6, 73.5, 62.8, 60.6, 78.5),
+}
+"""Accuracy on Office-31 with a ResNet-18 (L2C, table 2)."""
+
+SOURCE_ONLY = {
+    "AlexNet": _by_direction(61.6, 95.4, 99.0, 63.8, 51.1, 49.8, 70.1),
+    "AlexNet, JAN": _by_direction(75.2, 96.6, 99.6, 72.8, 57.5, 56.3, 76.3),
+    "ResNet-18": _by_direction(66.8, 92.8, 96.8, 67.1, 51.4, 53.0, 71.3),
+    "ResNet-34": _by_direction(73.1, 96.4, 98.8, 73.8, 63.2, 62.1, 77.9),
+    "ResNet-50": _by_direction(74.3, 96.8, 98.8, 79.5, 61.2, 60.6, 78.5),
+}
+"""Source-only by network, and JAN on the smallest (L2C, table 10)."""
+
+
+def _pairs(*shares: float) -> dict[str, float]:
+    return dict(zip(MNIST_PAIRS, shares, strict=True))
+
+
+OFFICE31_PAIRS = {
+    "office31/amazon": _pairs(0.194, 0.696, 0.988, 0.894),
+    "office31/dslr": _pairs(0.196, 0.882, 0.995, 0.858),
+    "office31/webcam": _pairs(0.213, 0.865, 0.994, 0.876),
+}
+"""What G, trained on ImageNet, says of the pairs of Office-31 (L2C, table 11)."""

@@ -1,163 +1,226 @@
 """adapt: a classifier learned on one domain, carried to another (L2C, sections 4.3 and 5.2)."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from clusterkit.artifacts.assignments import Assignment, write_with_network
+from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
-from clusterkit.augment import augment
-from clusterkit.config import AdaptConfig, AdaptMethod, Context, Loss
+from clusterkit.augment import check_variation
+from clusterkit.config import AdaptConfig, AdaptMethod, BatchNorm, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
-from clusterkit.distributed import first_alone, is_first, share
+from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
-from clusterkit.losses import LOSSES
-from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
+from clusterkit.methods.adaptation import TERMS, Domains, Term, adapt
+from clusterkit.metrics.adaptation import confidence, pair_agreement
+from clusterkit.metrics.pairs import pair_scores
+from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file
+from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
-from clusterkit.networks.stored import state_of
+from clusterkit.networks.stored import read_g, state_of
+from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.pairs.stored import from_group
-from clusterkit.sampling import Endless
-from clusterkit.training import Plan, StateFolder, batches_of, fit
+from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "adapted.h5"
 NETWORK = "adapted.safetensors"
+PAIRS = "pairs.h5"
+"""The pairs that are learned from where no others are named."""
 EPOCH = 100
-"""Steps after which the state is kept and a line is shown: with two sets there is no natural epoch."""
-
-Batch = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Steps, at most, after which the state is kept and a line is shown: with two sets there is no natural epoch."""
+WEIGHT_DECAY = 5e-4
+PRETRAINED_RATE = 0.1
+"""The learning rate of a backbone with ImageNet's weights, as a share of that of what is new."""
+SAMPLE = 1000
+"""How many images of the source G is tried on."""
+CHANCE = 0.05
+"""How far the recalls of similar and of dissimilar pairs must add up to more than one for G to know anything."""
 
 
 @dataclass(frozen=True)
 class AdaptResult:
+    """`diagnostics` are signs of success that need no label of the target."""
+
     artifact: Path
     network: Path
     dataset: str
+    diagnostics: dict[str, float]
 
 
 def run(config: AdaptConfig, context: Context) -> AdaptResult:
     """Train a classifier on labelled source and unlabelled target images; write it and its view of the target.
 
-    `source-only` minimises equation 8 on source batches alone; `ccn+` equation 7, the sum of equation 8 on the
-    source part and equation 9, the pair loss, on the target part of one mixed batch. The target's labels are never
-    read.
+    The target's labels are never read; where it has some, the names of their classes must be those of the source.
     """
     check_flags(config, context)
     device = choose_device(context.device)
-    with first_alone():
-        source = load_dataset(config.source, context.data, offline=context.offline)
-        target = load_like(config.target, source.shape, context.data, offline=context.offline)
-    if len(target.subsets) > 1:
-        name, at, part = config.target.partition("@")
-        names = ", ".join(f"{name}/{subset.name}{at}{part}" for subset in target.subsets)
-        raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
+    source, target = read_domains(config, context)
     labels, classes = source.numbered("adapt")
-    pairs, inputs = read_target_pairs(config, context, target)
-    states = StateFolder(context.path(OUTPUT), context.resume)
-    fields = {"source": source.to_header(), "target": target.to_header()}
-    key = run_key("adapt", resolved(config), context.seed, fields, inputs, describe(device))
-    plan = Plan(
-        "adapt", -(-config.steps // EPOCH), EPOCH, config.learning_rate, context.seed, states.file("adapted"), key,
-        context.resume, config.precision,
-    )  # fmt: skip
-    network = train(config, plan, source, target, labels, pairs, device)
-
-    extra: dict[str, Any] = {"uses_target_labels": "no", "classes": list(classes), "source": source.to_header()}
+    check_classes(source, target, classes)
+    pairs, g_path, inputs = read_target_pairs(config, context, target)
+    if uses_pairs(config.method) and is_first():
+        warn_of_chance(g_path, config, context, device)
+    network, weights = new_network(config, context, source, len(classes))
+    inputs |= weights
+    extra: dict[str, Any] = {
+        "uses_target_labels": "no", "classes": list(classes), "source": source.to_header(),
+        "weights": "imagenet" if weights else "random",
+    }  # fmt: skip
     header = Header(
         "assignments", "adapt", resolved(config), context.seed, describe(device), target.to_header(), inputs, extra
     )
-    [subset] = target.subsets
-    prob = predict(network, subset.to(device), device)
-    assignments = {subset.name: Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())}
-    networks = {"networks": {"all": network.architecture.to_header()}}
-    network_header = replace(header, format="adapted", extra={**extra, **networks})
+    states = StateFolder(context.path(OUTPUT), context.resume)
+    epochs = -(-config.steps // EPOCH)
+    plan = Plan(
+        "adapt", epochs, -(-config.steps // epochs), config.learning_rate, context.seed, states.file("adapted"),
+        key_of(header), context.resume, config.precision, config.optimizer, annealed=True, weight_decay=WEIGHT_DECAY,
+        backbone_rate=PRETRAINED_RATE if weights else 1.0,
+    )  # fmt: skip
+    there = None if pairs is None else pairs.to(device)
+    domains = Domains(
+        at_hand(source, "source", config.source_batch, device), source.kind, labels.to(device),
+        at_hand(target, "target", config.target_batch, device), target.kind, there,
+    )  # fmt: skip
+
+    def keep(epoch: int) -> None:
+        path = context.path(NETWORK).with_stem(f"{Path(NETWORK).stem}-{epoch * plan.steps}")
+        write_checkpoint(path, of_network(header, network, steps=epoch * plan.steps), state_of({"all": network}))
+
+    history = adapt(network, domains, config, plan, keep if config.snapshots and is_first() else None)
+
+    prob = predict(network, domains.target, device)
+    diagnostics = confidence(prob)
+    if pairs is not None:
+        diagnostics["agreement"] = pair_agreement(pairs, prob.argmax(1), derive_seed(context.seed, "agreement"))
+    log.info("adapt: %s", " ".join(f"{name} {value:.4f}" for name, value in diagnostics.items()))
+    header = replace(header, extra={**extra, "diagnostics": diagnostics})
+    assignment = Assignment(domains.target.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
     path, network_path = context.path(OUTPUT), context.path(NETWORK)
     if is_first():
-        write_with_network(path, header, assignments, network_path, network_header, state_of({"all": network}))
+        write_with_network(
+            path, header, {target.subsets[0].name: assignment},
+            network_path, of_network(header, network, history=history), state_of({"all": network}),
+        )  # fmt: skip
     states.remove()
-    return AdaptResult(path, network_path, target.name)
+    return AdaptResult(path, network_path, target.name, diagnostics)
 
 
-def train(
-    config: AdaptConfig, plan: Plan, source: Dataset, target: Dataset, labels: Tensor, pairs: PairSource | None,
-    device: torch.device,
-) -> ClusterNet:  # fmt: skip
-    """Return a classifier of the source's class numbers `labels` (N,), trained by `pairs` of the target too, if any."""
-    s, t = source.union().to(device), target.subsets[0].to(device)
-    mean, std = mean_and_std(s)
-    torch.manual_seed(derive_seed(plan.seed, "adapt"))
-    outputs = int(labels.max()) + 1
-    network = ClusterNet(Architecture(config.backbone, source.shape, mean, std, HIDDEN, outputs)).to(device)
-    known = labels.to(device)
-    pairs = None if pairs is None else pairs.to(device)
-    sampler_s, sampler_t = endless(s, config.source_batch), endless(t, config.target_batch)
-    loss = LOSSES[config.loss]
+def key_of(header: Header) -> str:
+    """Return the hash of all that the run depends on."""
+    fields = {"source": header.extra["source"], "target": header.dataset}
+    return run_key("adapt", header.config, header.seed, fields, header.inputs, header.device)
 
-    def batches(generator: torch.Generator) -> Iterator[Batch]:
-        return zip(
-            batches_of(s, sampler_s, generator, device), batches_of(t, sampler_t, generator, device), strict=True
-        )
 
-    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        (index_s, x_s), (index_t, x_t) = batch
-        own_s, own_t = share(len(index_s)), share(len(index_t))
-        truth = known[index_s[own_s.rows]]
-        x_s = augment(x_s, source.kind, generator, own_s)
-        x_t = augment(x_t, target.kind, generator, own_t)
-        if pairs is None:
-            return {"classification": F.cross_entropy(network(x_s), truth) * own_s.weight}
-        logits = network(torch.cat([x_s, x_t]))
-        similar = (pairs.logits(index_t[own_t.rows], index_t) > 0).to(x_t)
-        return {
-            "classification": F.cross_entropy(logits[: len(x_s)], truth) * own_s.weight,
-            "cluster": loss(logits[len(x_s) :], similar, config.sigma),
-        }
-
-    fit(network, batches, step, plan)
-    return network
+def of_network(header: Header, network: ClusterNet, **more: Any) -> Header:
+    """Return the header of the network's own file."""
+    networks = {"all": network.architecture.to_header()}
+    return replace(header, format="adapted", extra={**header.extra, "networks": networks, **more})
 
 
 def check_flags(config: AdaptConfig, context: Context) -> None:
     """Raise UsageError for values that cannot be, or that the method would not use."""
     check_precision(config.precision, choose_device(context.device))
-    if config.method is AdaptMethod.SOURCE_ONLY:
-        for name in ("loss", "sigma", "pairs"):
+    if not uses_pairs(config.method):
+        for name in ("loss", "sigma"):
             if getattr(config, name) != getattr(AdaptConfig, name):
-                raise UsageError(f"--{name}: --method source-only does not use it; leave it out or use --method ccn+")
+                raise UsageError(f"--{name}: --method {config.method} does not use it; leave it out or use ccn+")
     if config.loss is not Loss.KCL and config.sigma != AdaptConfig.sigma:
         raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
 
 
-def endless(subset: Subset, batch_size: int) -> Endless:
-    """Return a sampler of batches no larger than the set."""
-    if batch_size > len(subset):
-        log.info("adapt: batches of %d instead of %d, all there are", len(subset), batch_size)
-    return Endless(len(subset), min(batch_size, len(subset)), EPOCH)
+def uses_pairs(method: AdaptMethod) -> bool:
+    """Return whether a method learns from the target's pairs."""
+    return Term.CLUSTER in TERMS[method]
+
+
+def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
+    """Return source and target, the target in the size and channels of the source."""
+    with first_alone():
+        source = load_dataset(config.source, context.data, offline=context.offline, size=config.size)
+        target = load_like(config.target, source.shape, context.data, offline=context.offline)
+    if config.size is not None and len(source.shape) != 3:
+        raise UsageError(f"--size: {source.name} holds vectors; leave it out")
+    for data in (source, target):
+        check_variation(config.variation, data.kind, data.name)
+    if len(target.subsets) > 1:
+        name, at, part = config.target.partition("@")
+        names = ", ".join(f"{name}/{subset.name}{at}{part}" for subset in target.subsets)
+        raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
+    return source, target
+
+
+def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) -> None:
+    """Raise InputError where the target has labels and their classes are not those of the source, by name."""
+    if target.labels is None:
+        return
+    others = target.present_classes()
+    only_s, only_t = sorted(set(classes) - set(others)), sorted(set(others) - set(classes))
+    if only_s or only_t:
+        raise InputError(
+            f"{source.name} and {target.name} have different classes ({some(only_s)} only in the first, {some(only_t)} "
+            "only in the second); adapt needs one set of classes: choose some with @, or discover others with cluster"
+        )
+
+
+def some(names: list[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"
+
+
+def new_network(
+    config: AdaptConfig, context: Context, source: Dataset, outputs: int
+) -> tuple[ClusterNet, dict[str, str]]:
+    """Return an untrained classifier and, where its backbone has ImageNet's weights, the hash of their file."""
+    torch.manual_seed(derive_seed(context.seed, "adapt"))
+    mean, std = mean_and_std(source.union())
+    network = ClusterNet(Architecture(config.backbone, source.shape, mean, std, BOTTLENECK, outputs))
+    if not (config.pretrained and has_weights(config.backbone, source.shape)):
+        return network, {}
+    reason = None
+    with first_alone():
+        try:
+            weights_file(config.backbone, offline=context.offline)
+        except InputError as error:
+            reason = str(error).partition(";")[0]
+    if reason is not None:
+        log.warning("adapt: %s starts from random weights: %s", config.backbone, reason)
+        return network, {}
+    return network, {"weights": sha256(load_pretrained(network.backbone, config.backbone, offline=context.offline))}
+
+
+def at_hand(data: Dataset, part: str, batch_size: int, device: torch.device) -> Subset:
+    """Return a data set as one problem on the device; say where it is smaller than a batch."""
+    if batch_size > len(data):
+        log.info("adapt: %s batches of %d instead of %d, all there are", part, len(data), batch_size)
+    return data.union().to(device)
 
 
 def read_target_pairs(
     config: AdaptConfig, context: Context, target: Dataset
-) -> tuple[PairSource | None, dict[str, str]]:
-    """Return the target's pairs, None where the method uses none, and the hash of their file."""
-    if config.method is AdaptMethod.SOURCE_ONLY:
-        return None, {}
-    path = context.find(config.pairs)
+) -> tuple[PairSource | None, Path | None, dict[str, str]]:
+    """Return the target's pairs, None where none are asked for, where their G should be, and the hash of their file."""
+    name = config.pairs
+    if name is None:
+        if not uses_pairs(config.method):
+            return None, None, {}
+        name = PAIRS
+    path = context.find(name)
     header, groups = read_hdf5(path, "pairs")
+    g_path = g_of(header, path)
     if path.parent == context.workdir:
-        check_made_from(header, path, "g", g_of(header, path))
+        check_made_from(header, path, "g", g_path)
     [subset] = target.subsets
     group = groups.get(subset.name)
     if group is None or group["id"].tolist() != subset.ids.tolist():
@@ -167,4 +230,29 @@ def read_target_pairs(
         # G saw the target in another form than the classifier does; the content must be compared in that one.
         target = load_like(config.target, seen, context.data, offline=context.offline)
     check_dataset(header, path, target.name, target.fingerprint)
-    return from_group(group), {"pairs": sha256(path)}
+    mine = g_path.exists() and sha256(g_path) == header.inputs.get("g")
+    return from_group(group), g_path if mine else None, {"pairs": sha256(path)}
+
+
+def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, device: torch.device) -> None:
+    """Warn of a G that cannot tell the source's pairs apart: its pairs of the target will hardly be better."""
+    if g_path is None:
+        return
+    _, network = read_g(g_path)
+    source = load_like(config.source, network.architecture.shape, context.data, offline=context.offline)
+    items = source.union()
+    chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]
+    labels = source.labels_for("adapt")[chosen]
+    images = items.images[chosen] if isinstance(items.images, torch.Tensor) else items.images.take(chosen)
+    pairs = g_pairs(network, Subset("source", images, items.ids[chosen], labels), BatchNorm.TARGET, device)
+    scores = pair_scores(pairs, labels)
+    log.info(
+        "adapt: on %d images of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",
+        len(labels), source.name, scores["similar_recall"], scores["dissimilar_recall"],
+    )  # fmt: skip
+    if scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE:
+        log.warning(
+            "%s is no better than chance on %s, so what it says of %s will hardly help; "
+            "train G on a set that is more like them",
+            g_path, source.name, config.target,
+        )  # fmt: skip

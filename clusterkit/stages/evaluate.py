@@ -1,7 +1,7 @@
 """evaluate: assignments or G against the truth, where there is one."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,29 @@ NOTES = {
 }
 
 
+Confusion = dict[str, dict[str, int]]
+
+
 @dataclass(frozen=True)
 class EvaluateResult:
-    """`scores` by subset and name, `mean` over the subsets."""
+    """`scores` by subset and name, `mean` over the subsets.
+
+    Where the outputs are classes, `confusion` counts by subset, true class and given class, without zeros.
+    """
 
     artifact: Path
     dataset: str
     scores: dict[str, dict[str, float]]
     mean: dict[str, float]
+    confusion: dict[str, Confusion] = field(default_factory=dict)
+
+    @property
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Return by subset and true class the share of its items given that class."""
+        return {
+            title: {true: given.get(true, 0) / sum(given.values()) for true, given in rows.items()}
+            for title, rows in self.confusion.items()
+        }
 
 
 def run(config: EvaluateConfig, context: Context) -> EvaluateResult:
@@ -77,17 +92,19 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     )  # fmt: skip
     check_dataset(header, path, name, data.fingerprint)
     classes = header.extra.get("classes")
-    scores = {}
+    scores, confusion = {}, {}
     for subset in data.subsets:
         if subset.labels is None:
             raise InputError(f"data set {name} has no labels to evaluate against; its clusters are in {path}")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: does not hold the items of {name}; run: clusterkit cluster {name}")
         scores[subset.name] = cluster_scores(assignments[subset.name], subset.labels.numpy(), data, classes)
+        if classes is not None:
+            confusion[subset.name] = confused(assignments[subset.name], subset.labels.numpy(), data, classes)
         warn_degenerate(assignments[subset.name], subset.name)
     if header.extra.get("uses_target_labels") not in (None, "no"):
         log.warning("the clustering used the target's labels: %s", header.extra["uses_target_labels"])
-    return finish(config, context, data, {"assignments": sha256(path)}, scores, "cpu")
+    return finish(config, context, data, {"assignments": sha256(path)}, scores, "cpu", confusion=confusion)
 
 
 def cluster_scores(
@@ -109,6 +126,17 @@ def cluster_scores(
         named = np.array([*classes, None])[assignment.cluster]
         scores["accuracy"] = float((named == np.array(data.classes)[labels]).mean())
     return scores
+
+
+def confused(assignment: Assignment, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str]) -> Confusion:
+    """Return how many items of each true class were given each class; one that was given none is under "none"."""
+    names = [*classes, "none"]
+    result = {}
+    for true in np.unique(labels):
+        # The position -1, of an item in no class, is that of the last name.
+        given = np.bincount(assignment.cluster[labels == true] % len(names), minlength=len(names))
+        result[data.classes[true]] = {name: int(count) for name, count in zip(names, given, strict=True) if count}
+    return result
 
 
 def warn_degenerate(assignment: Assignment, name: str) -> None:
@@ -177,11 +205,16 @@ def mean_scores(scores: dict[str, dict[str, float]]) -> dict[str, float]:
 def finish(
     config: EvaluateConfig, context: Context, data: Dataset, inputs: dict[str, str],
     scores: dict[str, dict[str, float]], device: str, mean: dict[str, float] | None = None,
+    confusion: dict[str, Confusion] | None = None,
 ) -> EvaluateResult:  # fmt: skip
     """Write `evaluation.json` and return what it says."""
     mean = mean_scores(scores) if mean is None else mean
     header = Header("evaluation", "evaluate", resolved(config), context.seed, device, data.to_header(), inputs)
     notes = {name: NOTES[name] for name in mean if name in NOTES}
     output = context.path(OUTPUT)
-    write_json(output, header, {"subsets": scores, "mean": mean, "notes": notes})
-    return EvaluateResult(output, data.name, scores, mean)
+    found = EvaluateResult(output, data.name, scores, mean, confusion or {})
+    content = {"subsets": scores, "mean": mean, "notes": notes}
+    if found.confusion:
+        content |= {"per_class": found.per_class, "confusion": found.confusion}
+    write_json(output, header, content)
+    return found

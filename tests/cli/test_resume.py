@@ -22,9 +22,8 @@ COMMANDS = {
     f"cluster glyphs_eval{SOME} --k 25 --epochs 6 --backbone mlp": ".assignments.h5.state",
     f"cluster glyphs_eval{SOME} --k 25 --init g --epochs 8 --batch-size 40": ".assignments.h5.state",
     f"cluster glyphs_eval{SOME} --k 25 --epochs 3 --backbone mlp --rounds 2": ".assignments.h5.state",
-    f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Nastric{SOME} --steps 200 --backbone mlp --target-batch 8": (
-        ".adapted.h5.state"
-    ),
+    f"adapt glyphs_eval/Morwen{SOME} glyphs_eval/Morwen{SOME} --method ccn++ --steps 200 --backbone mlp "
+    "--target-batch 8": ".adapted.h5.state",
     "self-train synthetic:blobs --g sure.safetensors --rounds 8": ".self-trained.safetensors.state",
 }
 OUTPUTS = (

@@ -1,10 +1,9 @@
-"""assign, adapt and evaluate, through the command line."""
+"""assign and evaluate, through the command line."""
 
 import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.config import Context, EvaluateConfig
@@ -41,43 +40,12 @@ def test_assign_takes_the_network_of_each_subset(letters, cli):
     assert cli("assign glyphs_bg@0-3 --subset Nowhere").code == 2
 
 
-@pytest.mark.parametrize("line", ["@0-2 --method source-only", " --method ccn+", " --method ccn+ --loss ccl"])
-def test_adapt_names_the_classes_of_the_target(line, points, cli):
-    part = line.split()[0] if line.startswith("@") else ""
-    header, found = read(f"adapt synthetic:blobs{part} synthetic:blobs{line} --steps 100 --backbone mlp", cli)
-    classes = header.extra["classes"]
-    assert classes == (["0", "1", "2"] if part else ["0", "1", "2", "3", "4"])
-    assert header.extra["uses_target_labels"] == "no"
-    assert header.extra["source"]["name"].startswith("synthetic:blobs")
-    assert found["all"].prob.shape[1] == len(classes)
-    rows = json.loads(cli("evaluate --assignments adapted.h5 --json").out)["mean"]
-    assert rows["accuracy"] == rows["acc"] == 1
-
-
 def test_adapted_networks_take_other_images(points, cli):
     header, found = read("assign synthetic:blobs --model adapted.safetensors", cli)
     assert header.extra["classes"] == ["0", "1", "2", "3", "4"]
     assert len(found["all"].cluster) == 600
     done = cli("assign synthetic:moons --model adapted.safetensors")
     assert done.code == 0
-
-
-def test_digits_from_digits(cli):
-    """A classifier of a few batches is right on most of another part of its own domain."""
-    done = cli("adapt digits digits --method source-only --backbone lenet --steps 100")
-    assert (done.code, done.out) == (0, "clusterkit-out/adapted.h5\n")
-    rows = json.loads(cli("evaluate --assignments adapted.h5 --json").out)["mean"]
-    assert rows["accuracy"] > 0.8
-
-
-def test_adapt_refuses_what_it_cannot_do(letters, cli):
-    done = cli(f"adapt glyphs_bg@0-3 glyphs_eval{SOME} --backbone mlp --steps 1")
-    assert done.code == 2
-    assert f"adapt to one of glyphs_eval/Morwen{SOME}, glyphs_eval/Nastric{SOME}" in done.err
-    np.savez("a.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8)).astype(np.uint8))
-    done = cli("adapt arrays:a.npz glyphs_eval/Morwen --backbone mlp --method source-only")
-    assert done.code == 3
-    assert "arrays:a.npz has no labels" in done.err
 
 
 def test_evaluate_g(points, cli):

@@ -77,7 +77,7 @@ def natural(
     from clusterkit.report import natural as report
 
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
-    names = runs.wanted_sets(sets, {name: study.known for name, study in STUDIES.items()}, common.context)
+    names = runs.wanted("set", sets, {name: [study.known] for name, study in STUDIES.items()}, common.context)
     context = runs.inside(common.context, "natural")
     results: dict[str, Any] = {"budget": budget, "precision": precision, "sets": {}}
     for name in names:

@@ -10,6 +10,7 @@ from clusterkit import console
 from clusterkit.cli.chain import fits
 from clusterkit.config import (
     G_FILE,
+    AdaptConfig,
     AssignConfig,
     Backbone,
     ClusterConfig,
@@ -24,7 +25,7 @@ from clusterkit.config import (
     TrainGConfig,
     Variation,
 )
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 
 OMNIGLOT_G = TrainGConfig(
     "omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=100, learning_rate=3e-3, variation=Variation.STRONG
@@ -57,8 +58,11 @@ def asked(command: str, config: object) -> str:
     words = [command]
     for field in fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
-        if field.name == "dataset":
+        if field.name in ("dataset", "source", "target"):
             words.append(str(value))
+        elif isinstance(value, bool):
+            flag = field.name.replace("_", "-")
+            words += [] if value == field.default else [f"--{flag}" if value else f"--no-{flag}"]
         elif field.default is MISSING or value != field.default:
             words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
@@ -103,7 +107,7 @@ def self_train(config: SelfTrainConfig, context: Context) -> Path:
     return made(stage, "self-train", config, context, g=context.find(config.g))
 
 
-def started(file: Path | None, name: str, context: Context) -> dict[str, Path]:
+def started(file: Path | str | None, name: str, context: Context) -> dict[str, Path]:
     """Return the file that a network starts from as an input, if there is one."""
     return {} if file is None else {name: context.find(str(file))}
 
@@ -134,6 +138,13 @@ def assign(config: AssignConfig, context: Context) -> Path:
     from clusterkit.stages import assign as stage
 
     return made(stage, "assign", config, context, model=context.find(config.model))
+
+
+def adapt(config: AdaptConfig, context: Context) -> Path:
+    """Return `adapted.h5` of a work folder, adapted unless it can be kept."""
+    from clusterkit.stages import adapt as stage
+
+    return made(stage, "adapt", config, context, **started(config.pairs, "pairs", context))
 
 
 def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dict[str, dict[str, int]]:
@@ -184,25 +195,51 @@ def unknown(flag: str, asked: list[str], known: list[str]) -> None:
             raise UsageError(f"--{flag} {name}: choose of {', '.join(known)}")
 
 
-def wanted_sets(asked: list[str] | None, known: dict[str, str], context: Context) -> list[str]:
-    """Return which studies are asked for, or all whose data set is at hand without a download.
+def wanted(flag: str, asked: list[str] | None, known: dict[str, list[str]], context: Context) -> list[str]:
+    """Return which parts of a study are asked for, or all whose data sets are at hand without a download.
 
-    `known` has a data set for each. Raises UsageError for a study that is none, or where nothing is at hand.
+    `known` has the data sets of each. Raises UsageError for a part that is none, or where nothing is at hand.
     """
     from clusterkit.datasets.catalogue import parse
 
     if asked is not None:
-        unknown("set", asked, list(known))
+        unknown(flag, asked, list(known))
         return list(dict.fromkeys(asked))
     here = [
-        name for name, data in known.items() if all(path.exists() for path in parse(data).entry.files(context.data))
+        name
+        for name, sets in known.items()
+        if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
     ]
     if not here:
-        raise UsageError(f"--data {context.data}: none of {', '.join(known)} is there; name one with --set to get it")
+        raise UsageError(
+            f"--data {context.data}: none of {', '.join(known)} is there; name one with --{flag} to get it"
+        )
     for name in known:
         if name not in here:
-            console.log.info("%s is not in %s and is left out; --set %s asks for it", name, context.data, name)
+            console.log.info("%s is not in %s and is left out; --%s %s asks for it", name, context.data, flag, name)
     return here
+
+
+def weights_at_hand(backbone: Backbone, context: Context) -> bool:
+    """Return whether a backbone has ImageNet's weights, in the cache or by a download."""
+    from clusterkit.networks.backbones import weights_file
+
+    if not backbone.startswith("resnet"):
+        return False
+    try:
+        weights_file(backbone, offline=context.offline)
+    except InputError as error:
+        console.log.warning("%s starts from random weights: %s", backbone, str(error).partition(";")[0])
+        return False
+    return True
+
+
+def said(path: Path, *names: str) -> dict[str, Any]:
+    """Return what the header of an artifact says beside what every header does."""
+    from clusterkit.artifacts.summary import summarise
+
+    extra = summarise(path)["header"]["extra"]
+    return {name: extra[name] for name in names}
 
 
 def share_of(epochs: int, budget: float) -> int:

@@ -76,7 +76,7 @@ def supervised(
     from clusterkit.report import supervised as report
 
     runs.unknown("loss", loss, LOSSES)
-    names = runs.wanted_sets(sets, {name: parts(name)[0] for name in SETTINGS}, common.context)
+    names = runs.wanted("set", sets, {name: [parts(name)[0]] for name in SETTINGS}, common.context)
     losses = list(dict.fromkeys(loss))
     plan = [
         (name, network)

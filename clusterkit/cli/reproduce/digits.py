@@ -1,0 +1,69 @@
+"""clusterkit reproduce digits"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clusterkit.cli.common import Common, Precise, Resume, with_common
+from clusterkit.cli.reproduce import domains, runs
+from clusterkit.cli.reproduce.domains import Task
+from clusterkit.config import AdaptConfig, Loss, Precision, PredictPairsConfig, Variation
+
+EXAMPLE = "Example: clusterkit reproduce digits --task usps-mnist --seeds 1"
+
+G = runs.OMNIGLOT_G
+TASKS = {
+    "usps-mnist": Task("usps_train", "mnist_train", "mnist_test"),
+    "mnist-usps": Task("mnist_train", "usps_train", "usps_test"),
+    "svhn-mnist": Task("svhn_train", "mnist_train", "mnist_test"),
+}
+ADAPT = AdaptConfig("", "", variation=Variation.NONE)
+"""The papers vary no digits."""
+
+
+def register(group: typer.Typer) -> None:
+    group.command("digits", epilog=EXAMPLE)(with_common(digits))
+
+
+def digits(
+    common: Common,
+    g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
+    g_epochs: Annotated[int, typer.Option(min=1, help="Epochs of G on omniglot_bg.")] = G.epochs,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[usps-mnist|mnist-usps|svhn-mnist]", help="May be repeated [default: all that are here]."
+        ),
+    ] = None,
+    method: domains.Methods = domains.METHODS,
+    loss: domains.PairLoss = AdaptConfig.loss,
+    steps: domains.Steps = AdaptConfig.steps,
+    seeds: domains.Seeds = 3,
+    precision: Precise = Precision.FP32,
+    oracle: domains.Oracle = False,
+    resume: Resume = False,
+) -> None:
+    """A classifier of digits carried to another set of digits by every method (L2C, tables 12 and 13).
+
+    Trains G on omniglot_bg, predicts each target's pairs once, and trains each method on the same number of batches.
+    Writes digits.md and digits.json. All artifacts are in the folder digits of --workdir, one folder a task and run.
+    """
+    from clusterkit.report import adaptation as report
+
+    names = runs.wanted("task", task, {name: [one.source, one.target] for name, one in TASKS.items()}, common.context)
+    config = replace(ADAPT, loss=Loss.parse(loss), steps=steps, precision=precision)
+    context = runs.inside(common.context, "digits")
+    given = runs.g_for(g, replace(G, epochs=g_epochs), context)
+    results: dict[str, Any] = {"trained": domains.trained(config, seeds), "pairs": [], "tasks": {}}
+    for name in names:
+        one = TASKS[name]
+        of_target = runs.inside(context, one.target)
+        pairs = runs.predict_pairs(PredictPairsConfig(one.target, g=str(given)), of_target)
+        judged = one.test or one.target
+        if judged not in [row["target"] for row in results["pairs"]]:
+            results["pairs"].append({"target": judged, **domains.g_pairs(given, judged, of_target)})
+        inner = runs.inside(context, name)
+        results["tasks"][name] = domains.compare(one, method, config, pairs, seeds, oracle, inner)
+    runs.write_tables("digits", report.digits(results), results, context, common.as_json)

@@ -1,0 +1,69 @@
+"""What is trained beside a classifier so that it cannot tell two domains apart, and is thrown away afterwards."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+WIDTH = 1024
+"""Units of the two hidden layers of the discriminator."""
+STEEPNESS = 10.0
+
+
+class Ramp(nn.Module):
+    """The weight of a term that aligns domains: 2 / (1 + exp(-10 p)) - 1, from 0 to 1 as the training goes on.
+
+    p is the share of `steps` that is done (Ganin et al. 2016, DANN; Long et al. 2017, JAN). Each call in
+    training is a step; how many there were is part of the state, so an interrupted training goes on where it was.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self) -> Tensor:
+        """Return the weight ()."""
+        seen = cast(Tensor, self.seen)
+        # tanh(x / 2) is 2 / (1 + exp(-x)) - 1.
+        weight = (seen * (STEEPNESS / 2 / self.steps)).tanh()
+        if self.training:
+            seen += 1
+        return weight
+
+
+class _Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:
+        [weight] = ctx.saved_tensors
+        return outer[0] * -weight, None
+
+
+def reversed_gradient(x: Tensor, weight: Tensor) -> Tensor:
+    """Return `x` unchanged, whose gradient is -`weight` times what reaches it (Ganin et al. 2016)."""
+    out: Tensor = _Reversed.apply(x, weight)
+    return out
+
+
+class Discriminator(nn.Module):
+    """Three fully connected layers that tell the source from the target by the features of a batch.
+
+    They have no batch normalisation: with it the discriminator lost its way to losses far above chance, log 2.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs in (features, WIDTH):
+            layers += [nn.Linear(inputs, WIDTH), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Linear(WIDTH, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (B,) of belonging to the source, of features (B, D)."""
+        out: Tensor = self.layers(x)
+        return out[:, 0]

@@ -1,0 +1,104 @@
+"""The studies of adaptation, on small sets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from clusterkit.cli.reproduce import digits, office31
+from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, TrainGConfig
+
+METHODS = [str(method) for method in AdaptMethod]
+
+
+def test_digits(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(digits, "G", TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, size=8))
+    monkeypatch.setattr(digits, "ADAPT", AdaptConfig("", "", backbone=Backbone.MLP, size=8))
+    monkeypatch.setattr(digits, "TASKS", {"svhn-mnist": digits.Task("digits@0-4", "digits@0-4", "digits@0-4")})
+    line = "reproduce digits --g-epochs 1 --steps 1 --seeds 2 --task svhn-mnist --oracle --loss mcl --json"
+    done = cli(line)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    found = result["tasks"]["svhn-mnist"]
+    assert [(run["method"], run["seed"]) for run in found] == [(method, seed) for method in METHODS for seed in (0, 1)]
+    for run in found:
+        assert run["diagnostics"].keys() == {"entropy", "balance", "agreement"}
+        # Here the test set is the target, and there is one snapshot, the last.
+        assert run["target"] == run["test"] == run["oracle"]
+    assert result["trained"]["loss"] == "ccl"
+    tables = (tmp_path / "clusterkit-out" / "digits" / "digits.md").read_text()
+    assert "(0.891) | 0." in tables
+    assert "| svhn-mnist | CCN++, oracle | 0." in tables
+    assert "**Not a result**" in tables
+    assert "| digits@0-4 | 0." in tables
+    assert "| Sener et al. (2016) | LTR | 0.549 | 0.788 | +0.239 |" in tables
+    again = cli(f"{line} --resume")
+    assert again.out == done.out
+    assert "$ clusterkit adapt" not in again.err
+    assert "$ clusterkit adapt digits@0-4 digits@0-4 --method ccn++ --loss ccl --pairs" in done.err
+
+    g = tmp_path / "clusterkit-out" / "digits" / "g.safetensors"
+    other = cli(f"reproduce digits --g {g} --task svhn-mnist --method dann --steps 1 --seeds 1 --workdir other")
+    assert other.code == 0, other.err
+    assert "| svhn-mnist | DANN | 0." in other.out
+    assert "Oracle" not in other.out
+
+
+def test_digits_that_are_not_there(cli, tmp_path):
+    for line, code, word in (
+        ("--task mnist-svhn", 2, "--task mnist-svhn: choose of usps-mnist, mnist-usps, svhn-mnist"),
+        ("--method cdan", 2, "cdan"),
+        ("--loss hinge --task usps-mnist", 2, "--loss hinge"),
+        ("", 2, "none of usps-mnist, mnist-usps, svhn-mnist is there; name one with --task"),
+        ("--task usps-mnist --g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
+    ):
+        done = cli(f"reproduce digits {line} --data {tmp_path}")
+        assert (done.code, done.out) == (code, "")
+        assert word in done.err.splitlines()[-1]
+
+
+def tree(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, domain in enumerate(office31.DOMAINS):
+        for kind in range(3):
+            folder = root / "office31" / domain / f"kind{kind}"
+            folder.mkdir(parents=True)
+            for image in range(6):
+                pixels = rng.integers(0, 60, (3, 8, 8)) + 60 * kind + 20 * number
+                torchvision.io.write_png(torch.from_numpy(pixels.astype(np.uint8)), str(folder / f"{image}.png"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_office31(cli, tmp_path):
+    tree(tmp_path)
+    line = f"reproduce office31 --backbone mlp --size 8 --steps 1 --g-epochs 1 --data {tmp_path} --json"
+    done = cli(line)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert set(result["tasks"]) == {"A to D", "A to W", "D to A", "D to W", "W to A", "W to D"}
+    assert all([run["method"] for run in found] == METHODS for found in result["tasks"].values())
+    assert len(result["pairs"]) == 6
+    tables = (tmp_path / "clusterkit-out" / "office31" / "office31.md").read_text()
+    assert "Weights before the training: **random**" in tables
+    assert "(0.785)" in tables
+    assert "| office31/webcam | office31/dslr | " in tables
+    assert "| ResNet-50 | 0.795 |" in tables
+    again = cli(f"{line} --resume")
+    assert again.out == done.out
+    assert "$ clusterkit" not in again.err
+
+    g = tmp_path / "clusterkit-out" / "office31" / "amazon" / "g.safetensors"
+    line = f"--g {g} --method source-only --backbone resnet18 --size 32 --steps 1 --offline"
+    other = cli(f"reproduce office31 {line} --data {tmp_path} --workdir other")
+    assert other.code == 0, other.err
+    assert "resnet18 starts from random weights" in other.err
+    assert "| office31/webcam | given | " in other.out
+
+
+def test_office31_that_is_not_there(cli, tmp_path):
+    done = cli(f"reproduce office31 --data {tmp_path} --offline --backbone conv4 --size 32")
+    assert (done.code, done.out) == (3, "")
+    assert "office31 is not in" in done.err.splitlines()[-1]
