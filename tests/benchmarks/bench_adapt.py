@@ -1,0 +1,54 @@
+"""Steps of each adaptation method against steps of source-only on as many images.
+
+pytest -s tests/benchmarks/bench_adapt.py
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from measure import compare
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, Kind, Variation
+from clusterkit.datasets.base import Subset
+from clusterkit.methods.adaptation import Domains, adapt
+from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
+from clusterkit.pairs.factored import FactoredPairs
+from clusterkit.training import Plan
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+N, HIDDEN, STEPS = 4000, 512, 10
+CONFIG = AdaptConfig("s", "t", variation=Variation.NONE)
+
+
+def steps_of(config: AdaptConfig, domains: Domains, folder: Path) -> Callable[[], None]:
+    network = ClusterNet(Architecture(config.backbone, (1, 32, 32), 0.1, 0.3, BOTTLENECK, 10))
+    state = folder / f"{config.method}-{config.source_batch}.safetensors"
+    plan = Plan("adapt", 1, STEPS, 0.01, 0, state, "", optimizer=config.optimizer, annealed=True, weight_decay=5e-4)
+
+    def run() -> None:
+        adapt(network, domains, config, plan)
+
+    return run
+
+
+@pytest.mark.parametrize("method", [method for method in AdaptMethod if method is not AdaptMethod.SOURCE_ONLY])
+@pytest.mark.parametrize("backbone", [Backbone.DTN, Backbone.RESNET18], ids=str)
+def test_adapt_step(method: AdaptMethod, backbone: Backbone, benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    images = torch.randint(256, (2, N, 1, 32, 32), dtype=torch.uint8)
+    source, target = (Subset("all", part, torch.arange(N), None).to(DEVICE) for part in images)
+    # As of a set too large for the logits of all its pairs.
+    pairs = FactoredPairs(torch.randn(N, HIDDEN), torch.randn(N, HIDDEN), torch.randn(HIDDEN), torch.zeros(()))
+    labels = torch.randint(10, (N,), device=DEVICE)
+    domains = Domains(source, Kind.CHARACTERS, labels, target, Kind.CHARACTERS, pairs.to(DEVICE))
+    config = replace(CONFIG, method=method, backbone=backbone)
+    every = config.source_batch + config.target_batch
+    alone = replace(config, method=AdaptMethod.SOURCE_ONLY, source_batch=every)
+    mine, other = compare(
+        benchmark, f"{STEPS} steps of {method} against source-only on {every} images, {backbone}",
+        steps_of(config, domains, tmp_path), steps_of(alone, domains, tmp_path),
+    )  # fmt: skip
+    print(f"{mine / other:.2f} of a step of source-only")
