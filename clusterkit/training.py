@@ -43,8 +43,7 @@ class Plan:
 
     `key` names everything that the run depends on, so that a state is never carried into another run. The learning
     rate rises shortly and falls to zero along a cosine; with `drop_every` it starts at its height and is divided by ten
-    after each so many epochs; with `annealed` it starts there and falls as (1 + 10 p)^-3/4 with p, the share of the
-    training that is done (Ganin et al. 2016). That of the backbone is `backbone_rate` times the rate.
+    after each so many epochs. That of the backbone is `backbone_rate` times the rate.
     """
 
     title: str
@@ -58,7 +57,6 @@ class Plan:
     precision: Precision = Precision.FP32
     optimizer: Optimizer = Optimizer.ADAM
     drop_every: int | None = None
-    annealed: bool = False
     weight_decay: float = 0.0
     backbone_rate: float = 1.0
 
@@ -172,8 +170,6 @@ def _share_of_rate(plan: Plan, step: int) -> float:
     if plan.drop_every is not None:
         return 0.1 ** (step // plan.steps // plan.drop_every)
     total = plan.epochs * plan.steps
-    if plan.annealed:
-        return float((1 + 10 * step / total) ** -0.75)
     warm = max(1, round(WARM_UP * total))
     if step < warm:
         return (step + 1) / warm

@@ -85,7 +85,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     epochs = -(-config.steps // EPOCH)
     plan = Plan(
         "adapt", epochs, -(-config.steps // epochs), config.learning_rate, context.seed, states.file("adapted"),
-        key_of(header), context.resume, config.precision, config.optimizer, annealed=True, weight_decay=WEIGHT_DECAY,
+        key_of(header), context.resume, config.precision, config.optimizer, weight_decay=WEIGHT_DECAY,
         backbone_rate=PRETRAINED_RATE if weights else 1.0,
     )  # fmt: skip
     there = None if pairs is None else pairs.to(device)

@@ -10,6 +10,7 @@ import torchvision
 
 from clusterkit.cli.reproduce import digits, office31
 from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, TrainGConfig
+from clusterkit.stages import self_train
 
 METHODS = [str(method) for method in AdaptMethod]
 
@@ -45,6 +46,17 @@ def test_digits(cli, tmp_path, monkeypatch):
     assert other.code == 0, other.err
     assert "| svhn-mnist | DANN | 0." in other.out
     assert "Oracle" not in other.out
+    assert "--variation none" not in other.err, "which is what the small study here does not ask for"
+
+    monkeypatch.setattr(digits, "SELF_TRAINING", 1)
+    # So little trained a G is sure of no two groups.
+    monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
+    line = f"--g {g} --task svhn-mnist --method ccn+ --steps 1 --seeds 1 --variation none --self-train"
+    third = cli(f"reproduce digits {line} --workdir third")
+    assert third.code == 0, third.err
+    assert third.err.count("$ clusterkit self-train digits@0-4 --g") == 1
+    assert "after it went on learning on the unlabelled target" in third.out
+    assert "--variation none" in third.err
 
 
 def test_digits_that_are_not_there(cli, tmp_path):

@@ -47,7 +47,7 @@ def test_the_loss_is_the_sum_of_its_terms(method: AdaptMethod, loss: Loss, tmp_p
     """Of batches that are the whole of both sets, in any order, by a network that stays as it is."""
     pairs = symmetric()
     domains, network = random_domains(pairs), fresh_network()
-    plan = Plan("adapt", 1, 2, 0.0, 0, tmp_path / "state.safetensors", "", annealed=True)
+    plan = Plan("adapt", 1, 2, 0.0, 0, tmp_path / "state.safetensors", "")
     [history] = adapt(network, domains, replace(CONFIG, method=method, loss=loss), plan)
 
     same = fresh_network().train().requires_grad_(False)
@@ -76,7 +76,7 @@ def test_the_loss_is_the_sum_of_its_terms(method: AdaptMethod, loss: Loss, tmp_p
 def test_what_is_trained_beside_the_classifier_is_no_part_of_it(tmp_path: Path) -> None:
     network = fresh_network()
     before = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    plan = Plan("adapt", 1, 2, 0.01, 0, tmp_path / "state.safetensors", "", annealed=True)
+    plan = Plan("adapt", 1, 2, 0.01, 0, tmp_path / "state.safetensors", "")
     adapt(network, random_domains(symmetric()), replace(CONFIG, method=AdaptMethod.CCN_PLUS_PLUS), plan)
     assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == before
 
@@ -93,7 +93,7 @@ def test_a_discriminator_makes_the_domains_alike(tmp_path: Path) -> None:
     gaps = {}
     for method in (AdaptMethod.SOURCE_ONLY, AdaptMethod.DANN, AdaptMethod.JAN):
         network = fresh_network()
-        plan = Plan("adapt", 3, 100, 0.01, 0, tmp_path / f"{method}.safetensors", "", annealed=True)
+        plan = Plan("adapt", 3, 100, 0.01, 0, tmp_path / f"{method}.safetensors", "")
         adapt(network, domains, replace(CONFIG, method=method, source_batch=32, target_batch=32), plan)
         with torch.no_grad():
             features = network.eval().bottleneck(torch.cat([source, target]))
