@@ -46,17 +46,17 @@ def test_digits(cli, tmp_path, monkeypatch):
     assert other.code == 0, other.err
     assert "| svhn-mnist | DANN | 0." in other.out
     assert "Oracle" not in other.out
-    assert "--variation none" not in other.err, "which is what the small study here does not ask for"
+    assert "--variation none" in other.err
 
     monkeypatch.setattr(digits, "SELF_TRAINING", 1)
     # So little trained a G is sure of no two groups.
     monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
-    line = f"--g {g} --task svhn-mnist --method ccn+ --steps 1 --seeds 1 --variation none --self-train"
+    line = f"--g {g} --task svhn-mnist --method ccn+ --steps 1 --seeds 1 --variation mild --self-train"
     third = cli(f"reproduce digits {line} --workdir third")
     assert third.code == 0, third.err
     assert third.err.count("$ clusterkit self-train digits@0-4 --g") == 1
     assert "after it went on learning on the unlabelled target" in third.out
-    assert "--variation none" in third.err
+    assert "--variation" not in third.err
 
 
 def test_digits_that_are_not_there(cli, tmp_path):
@@ -86,7 +86,7 @@ def tree(root: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_office31(cli, tmp_path):
     tree(tmp_path)
-    line = f"reproduce office31 --backbone mlp --size 8 --steps 1 --g-epochs 1 --data {tmp_path} --json"
+    line = f"reproduce office31 --backbone mlp --size 8 --steps 1 --g-steps 1 --data {tmp_path} --json"
     done = cli(line)
     assert done.code == 0, done.err
     result = json.loads(done.out)
@@ -103,11 +103,16 @@ def test_office31(cli, tmp_path):
     assert "$ clusterkit" not in again.err
 
     g = tmp_path / "clusterkit-out" / "office31" / "amazon" / "g.safetensors"
-    line = f"--g {g} --method source-only --backbone resnet18 --size 32 --steps 1 --offline"
-    other = cli(f"reproduce office31 {line} --data {tmp_path} --workdir other")
+    line = (
+        f"--g {g} --method source-only --backbone resnet18 --size 32 --steps 1 --source-batch 9 --offline --source dslr"
+    )
+    other = cli(f"reproduce office31 {line} --data {tmp_path} --offline --workdir other")
     assert other.code == 0, other.err
     assert "resnet18 starts from random weights" in other.err
     assert "| office31/webcam | given | " in other.out
+    assert "| method | D to A | D to W | mean |" in other.out
+    assert "--source-batch 9" in other.err
+    assert "--source amazone: choose of" in cli(f"reproduce office31 --source amazone --data {tmp_path}").err
 
 
 def test_office31_that_is_not_there(cli, tmp_path):

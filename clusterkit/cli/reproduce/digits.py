@@ -45,6 +45,8 @@ def digits(
         bool, typer.Option("--self-train", help="Let G go on learning on each unlabelled target first.")
     ] = False,
     steps: domains.Steps = AdaptConfig.steps,
+    source_batch: domains.SourceBatch = AdaptConfig.source_batch,
+    target_batch: domains.TargetBatch = AdaptConfig.target_batch,
     seeds: domains.Seeds = 3,
     precision: Precise = Precision.FP32,
     oracle: domains.Oracle = False,
@@ -60,6 +62,7 @@ def digits(
 
     names = runs.wanted("task", task, {name: [one.source, one.target] for name, one in TASKS.items()}, common.context)
     config = replace(ADAPT, loss=Loss.parse(loss), variation=variation, steps=steps, precision=precision)
+    config = replace(config, source_batch=source_batch, target_batch=target_batch)
     context = runs.inside(common.context, "digits")
     given = runs.g_for(g, replace(G, epochs=g_epochs), context)
     trained = domains.trained(config, seeds)

@@ -14,6 +14,8 @@ METHODS = list(AdaptMethod)
 Methods = Annotated[list[AdaptMethod], typer.Option("--method", help="May be repeated.")]
 PairLoss = Annotated[str, typer.Option("--loss", metavar="[kcl|ccl]", help="Pair loss of the methods that have one.")]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Batches that every method is trained on.")]
+SourceBatch = Annotated[int, typer.Option("--source-batch", min=2, help="Source images in a batch.")]
+TargetBatch = Annotated[int, typer.Option("--target-batch", min=2, help="Target images in a batch.")]
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How often each training is repeated.")]
 Oracle = Annotated[
     bool,
