@@ -82,12 +82,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         "assignments", "adapt", resolved(config), context.seed, describe(device), target.to_header(), inputs, extra
     )
     states = StateFolder(context.path(OUTPUT), context.resume)
-    epochs = -(-config.steps // EPOCH)
-    plan = Plan(
-        "adapt", epochs, -(-config.steps // epochs), config.learning_rate, context.seed, states.file("adapted"),
-        key_of(header), context.resume, config.precision, config.optimizer, weight_decay=WEIGHT_DECAY,
-        backbone_rate=PRETRAINED_RATE if weights else 1.0,
-    )  # fmt: skip
+    plan = plan_of(config, context, header, states.file("adapted"))
     there = None if pairs is None else pairs.to(device)
     domains = Domains(
         at_hand(source, "source", config.source_batch, device), source.kind, labels.to(device),
@@ -117,10 +112,16 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     return AdaptResult(path, network_path, target.name, diagnostics)
 
 
-def key_of(header: Header) -> str:
-    """Return the hash of all that the run depends on."""
+def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) -> Plan:
+    """Return how the run that a header describes is trained: in epochs of equal length, of a hundred steps at most."""
     fields = {"source": header.extra["source"], "target": header.dataset}
-    return run_key("adapt", header.config, header.seed, fields, header.inputs, header.device)
+    key = run_key("adapt", header.config, header.seed, fields, header.inputs, header.device)
+    epochs = -(-config.steps // EPOCH)
+    return Plan(
+        "adapt", epochs, -(-config.steps // epochs), config.learning_rate, context.seed, state, key, context.resume,
+        config.precision, config.optimizer, weight_decay=WEIGHT_DECAY,
+        backbone_rate=PRETRAINED_RATE if "weights" in header.inputs else 1.0,
+    )  # fmt: skip
 
 
 def of_network(header: Header, network: ClusterNet, **more: Any) -> Header:

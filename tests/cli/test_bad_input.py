@@ -150,6 +150,7 @@ READERS = [
     ("assign synthetic:blobs", "ccn.safetensors"),
     ("assign synthetic:blobs --model adapted.safetensors", "adapted.safetensors"),
     ("adapt synthetic:blobs synthetic:blobs --steps 1 --backbone mlp", "pairs.h5"),
+    ("adapt synthetic:blobs synthetic:blobs --method dann --pairs pairs.h5 --steps 1 --backbone mlp", "pairs.h5"),
     ("inspect clusterkit-out/g.safetensors", "g.safetensors"),
     ("inspect clusterkit-out/adapted.h5", "adapted.h5"),
     ("inspect clusterkit-out/k.json", "k.json"),

@@ -58,7 +58,7 @@ def adapted(task: Task, config: AdaptConfig, context: Context) -> dict[str, Any]
     if task.test is not None:
         scores["test"] = assigned(task.test, network, context)
     if config.snapshots:
-        kept = sorted(context.workdir.glob(f"{done.stem}-*.safetensors"))
+        kept = [path for path in context.workdir.glob(f"{done.stem}-*.safetensors") if runs.of_one_run(path, network)]
         scores["oracle"] = max(assigned(task.test or task.target, snapshot, context) for snapshot in kept)
     return {**scores, **runs.said(done, "diagnostics", "weights")}
 

@@ -234,6 +234,15 @@ def weights_at_hand(backbone: Backbone, context: Context) -> bool:
     return True
 
 
+def of_one_run(path: Path, other: Path) -> bool:
+    """Return whether two artifacts come from equal settings, inputs and seed, by equal versions."""
+    from clusterkit.artifacts.summary import summarise
+
+    headers = [summarise(one)["header"] for one in (path, other)]
+    first, second = ({name: header[name] for name in ("config", "inputs", "seed", "versions")} for header in headers)
+    return first == second
+
+
 def said(path: Path, *names: str) -> dict[str, Any]:
     """Return what the header of an artifact says beside what every header does."""
     from clusterkit.artifacts.summary import summarise
