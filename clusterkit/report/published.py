@@ -90,11 +90,11 @@ SVHN_MNIST = (
 )
 """Paper, method, accuracy of its own source-only and of the method (L2C, table 12)."""
 
-DIRECTIONS = ("A to W", "D to W", "W to D", "A to D", "D to A", "W to A", "mean")
+DIRECTIONS = ("A to W", "D to W", "W to D", "A to D", "D to A", "W to A")
 
 
 def _by_direction(*percent: float) -> dict[str, float]:
-    return {name: value / 100 for name, value in zip(DIRECTIONS, percent, strict=True)}
+    return {name: value / 100 for name, value in zip((*DIRECTIONS, "mean"), percent, strict=True)}
 
 
 OFFICE31 = {
