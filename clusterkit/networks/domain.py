@@ -11,22 +11,22 @@ STEEPNESS = 10.0
 
 
 class Ramp(nn.Module):
-    """The weight of a term that aligns domains: 2 / (1 + exp(-10 p)) - 1, from 0 to 1 as the training goes on.
+    """The weight of a term that aligns domains: `height` (2 / (1 + exp(-10 p)) - 1), which rises as the training goes on.
 
     p is the share of `steps` that is done (Ganin et al. 2016, DANN; Long et al. 2017, JAN). Each call in
     training is a step; how many there were is part of the state, so an interrupted training goes on where it was.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, height: float = 1.0) -> None:
         super().__init__()
-        self.steps = steps
+        self.steps, self.height = steps, height
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def forward(self) -> Tensor:
         """Return the weight ()."""
         seen = cast(Tensor, self.seen)
         # tanh(x / 2) is 2 / (1 + exp(-x)) - 1.
-        weight = (seen * (STEEPNESS / 2 / self.steps)).tanh()
+        weight = self.height * (seen * (STEEPNESS / 2 / self.steps)).tanh()
         if self.training:
             seen += 1
         return weight

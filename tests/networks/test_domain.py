@@ -7,9 +7,10 @@ from clusterkit.networks.domain import Discriminator, Ramp, reversed_gradient
 
 
 def test_the_weight_rises_from_zero_to_one_with_the_steps() -> None:
-    ramp = Ramp(8)
+    ramp, low = Ramp(8), Ramp(8, 0.25)
     found = [float(ramp()) for _ in range(9)]
     assert found == pytest.approx([2 / (1 + math.exp(-10 * step / 8)) - 1 for step in range(9)])
+    assert [float(low()) for _ in range(9)] == pytest.approx([weight / 4 for weight in found])
 
 
 def test_the_steps_that_were_taken_are_part_of_the_state() -> None:
