@@ -68,7 +68,8 @@ def adapt(
     The loss is equation 8 of L2C on the source's part of a batch. `cluster` adds equation 9, the pair loss on the
     target's part, which makes it equation 7. `domain` adds the discriminator's loss on the hidden layer of both parts,
     whose gradient is reversed (DANN), `jmmd` the joint discrepancy of hidden layer and probabilities (JAN), both with a
-    weight that rises to 1, or beside pairs to `BESIDE_PAIRS`. All go through the network as one batch. Without a term the batch is the source's part alone.
+    weight that rises to 1, or beside pairs to `BESIDE_PAIRS`. All go through the network as one batch. Without a term
+    the batch is the source's part alone.
     """
     terms = TERMS[config.method]
     loss = LOSSES[config.loss]

@@ -11,7 +11,7 @@ STEEPNESS = 10.0
 
 
 class Ramp(nn.Module):
-    """The weight of a term that aligns domains: `height` (2 / (1 + exp(-10 p)) - 1), which rises as the training goes on.
+    """The weight of a term that aligns domains: `height` (2 / (1 + exp(-10 p)) - 1), which rises in the training.
 
     p is the share of `steps` that is done (Ganin et al. 2016, DANN; Long et al. 2017, JAN). Each call in
     training is a step; how many there were is part of the state, so an interrupted training goes on where it was.
