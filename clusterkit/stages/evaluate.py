@@ -184,6 +184,8 @@ def n_way_scores(network: SimilarityNet, data: Dataset, config: EvaluateConfig, 
     """Return G's N-way one-shot tests over all classes of a labelled set, `ways` by name."""
     device, labels = choose_device(context.device), data.labels
     assert labels is not None
+    if not config.ways:
+        return {}
     pairs = g_pairs(network, data.union().to(device), config.bn, device)
     classes = len(labels.unique())
     scores = {}
