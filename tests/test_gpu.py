@@ -36,7 +36,9 @@ def test_every_training_stage_runs_on_cuda(precision: str, tmp_path: Path) -> No
         "estimate-k",
         "evaluate",
         "assign glyphs_eval/Nastric",
-        f"adapt digits digits --method source-only --steps 1 --precision {precision}",
+        "predict-pairs digits",
+        f"adapt digits digits --method ccn++ --steps 1 --precision {precision}",
+        f"adapt digits digits --method jan --steps 1 --precision {precision}",
     ):
         assert main([*line.split(), "--device", "cuda", "--workdir", str(tmp_path)]) == 0
 
