@@ -37,8 +37,12 @@ def digits(results: Found) -> str:
         "# Digits from another domain",
         f"Accuracy, nothing matched, after the last step; mean ± standard deviation over {results['trained']['seeds']} "
         "seeds; published figures in brackets. `target` is the set that was learned from without its labels "
-        "(transductive), `test` its test set (inductive). The pairs are those of G as it was transferred"
-        + (", after it went on learning on the unlabelled target." if results["self-trained"] else "."),
+        "(transductive), `test` its test set (inductive). The pairs are those of G "
+        + (
+            "after it went on learning on the unlabelled target."
+            if results["self-trained"]
+            else "as it was transferred."
+        ),
         table(["task", "method", "test", "target"], rows),
         *signs(results),
         *oracle(results),
