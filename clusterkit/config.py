@@ -89,6 +89,14 @@ class Loss(StrEnum):
         return known[name]
 
 
+class Features(StrEnum):
+    """What a method sees in the items, where no file of a network is named: the items, or G's or CCN's backbone's."""
+
+    PIXELS = "pixels"
+    G = "g"
+    CCN = "ccn"
+
+
 class Init(StrEnum):
     """What a clustering network starts from: random weights, or G's backbone, which stays as it is.
 
@@ -100,9 +108,36 @@ class Init(StrEnum):
 
 
 class Method(StrEnum):
+    """How pairs, or what is seen in the items, become clusters."""
+
     CCN = "ccn"
     KMEANS = "kmeans"
     SPECTRAL = "spectral"
+    LPNMF = "lpnmf"
+    LSC = "lsc"
+    ITML = "itml"
+    SKMS = "skms"
+    SKKM = "skkm"
+    SKLR = "sklr"
+    CSP = "csp"
+    MPCKMEANS = "mpckmeans"
+    AGGLOMERATIVE = "agglomerative"
+    HDBSCAN = "hdbscan"
+
+    @property
+    def on_pairs_alone(self) -> bool:
+        """Whether the items are not looked at, so that features mean nothing."""
+        return self in (Method.AGGLOMERATIVE, Method.HDBSCAN)
+
+    @property
+    def finds_k(self) -> bool:
+        """Whether the number of clusters is a result."""
+        return self in (Method.SKMS, Method.HDBSCAN)
+
+    @property
+    def samples_pairs(self) -> bool:
+        """Whether the pairs among a sample of the items are enough for it."""
+        return self in (Method.ITML, Method.MPCKMEANS)
 
 
 class AdaptMethod(StrEnum):
@@ -205,7 +240,8 @@ class ClusterConfig:
     sigma: float = 2.0
     pairs: str = "pairs.h5"
     constraints: Path | None = None
-    features: Path | None = None
+    features: str | None = None
+    max_pairs: int | None = None
     init: str = Init.RANDOM
     backbone: Backbone = Backbone.CONV4
     epochs: int | None = None
@@ -216,6 +252,13 @@ class ClusterConfig:
     variation: Variation = Variation.MILD
     rounds: int = 1
     precision: Precision = Precision.FP32
+
+    @property
+    def uses_pairs(self) -> bool:
+        """Whether the method consumes pairs; spectral works on features in their place."""
+        if self.method is Method.SPECTRAL:
+            return self.features is None
+        return self.method not in (Method.KMEANS, Method.LPNMF, Method.LSC)
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,18 @@ def cluster(
     ] = ClusterConfig.pairs,
     constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
     features: Annotated[
-        Path | None,
-        typer.Option(help="A pretrained network or G on whose features kmeans works [default: the items themselves]."),
+        str | None,
+        typer.Option(
+            metavar="[pixels|g|ccn|FILE]",
+            help="What methods other than ccn see in the images: their pixels, or the features of G, of earlier ccn, "
+            "or of the network in a file (of pretrain or train-g) [default: pixels; spectral sees the pairs].",
+        ),
+    ] = None,
+    max_pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=4, help="itml and mpckmeans use the pairs among so many random images that they are no more than this."
+        ),
     ] = None,
     init: Annotated[
         str,
@@ -99,6 +109,7 @@ def cluster(
         pairs,
         constraints,
         features,
+        max_pairs,
         init,
         backbone,
         epochs,
@@ -111,7 +122,7 @@ def cluster(
         precision,
     )
     stage.check_flags(config, common.context)
-    needed = method is not Method.KMEANS or dataset is None or k == "auto"
+    needed = config.uses_pairs or dataset is None or k == "auto"
     ensure_pairs(config.pairs, config.dataset, common.context, needed=needed)
     ensure_k(config, common.context)
     done = stage.run(config, common.context)

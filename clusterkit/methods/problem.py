@@ -18,10 +18,10 @@ from clusterkit.pairs.source import PairSource
 class Problem:
     """One subset to sort into `k` clusters by what is believed of its pairs.
 
-    `pairs` is None for a method that consumes none. `g` is the network that predicted them, where the method starts
-    from it, and `bn` says whose statistics it normalises by. `start` is another network whose backbone a whole network
-    starts from, or gives the features to work on. `state` is where a training keeps its state, `key` names
-    everything that the result depends on.
+    `pairs` is None for a method that consumes none; `k` means nothing to one that finds it. `g` is the network that
+    predicted the pairs, where the method starts from it or works on its features, and `bn` says whose statistics it
+    normalises by. `start` is another network whose backbone a whole network starts from, or gives the features.
+    `state` is where a training keeps its state, `key` names everything that the result depends on.
     """
 
     subset: Subset
@@ -50,9 +50,14 @@ class Clustering:
 
 
 def hard(cluster: NDArray[np.integer], k: int) -> Clustering:
-    """Return the clustering of a method that gives no probabilities: each item in its cluster with certainty."""
-    number = cluster.astype(np.int32)
-    return Clustering(number, np.eye(k, dtype=np.float32)[number])
+    """Return the clustering of a method that gives no probabilities: each item in its cluster with certainty.
+
+    An item in no cluster (-1) has no probability of any.
+    """
+    prob = np.zeros((len(cluster), k), np.float32)
+    inside = np.flatnonzero(cluster >= 0)
+    prob[inside, cluster[inside]] = 1
+    return Clustering(cluster.astype(np.int32), prob)
 
 
 MethodFunction = Callable[[Problem], Clustering]

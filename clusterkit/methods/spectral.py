@@ -1,28 +1,22 @@
-"""Spectral clustering of the pairs' probabilities."""
+"""Spectral clustering, normalised cuts, of the pairs' probabilities or of how near the items are."""
 
-import torch
+import warnings
 
-from clusterkit.device import derive_seed
-from clusterkit.errors import UsageError
+from clusterkit.methods.affinity import neighbour_affinity
+from clusterkit.methods.items import probabilities, seed_of, values
 from clusterkit.methods.problem import Clustering, Problem, hard
-from clusterkit.pairs.source import matrix
-
-LARGEST = 20_000
 
 
 def spectral(problem: Problem) -> Clustering:
-    """Cluster by scikit-learn's spectral clustering with the N x N probabilities as affinities. Cost: N^2 K.
+    """Cluster by scikit-learn's spectral clustering of affinities (N, N): the pairs' probabilities, or the items'.
 
-    Raises UsageError above 20,000 items, where the matrix does not fit.
+    The items' are used where features are asked for. Cost: N^2 K; memory: about three matrices of N x N.
     """
     from sklearn.cluster import SpectralClustering
 
-    pairs = problem.pairs
-    assert pairs is not None
-    count = len(pairs)
-    if count > LARGEST:
-        raise UsageError(f"--method spectral: {count} items are too many (at most {LARGEST}); use --method ccn")
-    affinity = matrix(pairs, torch.arange(count)).sigmoid_().numpy()
-    seed = derive_seed(problem.seed, "spectral", problem.subset.name) % 2**32
-    method = SpectralClustering(problem.k, affinity="precomputed", random_state=seed)
-    return hard(method.fit_predict(affinity), problem.k)
+    affinity = probabilities(problem) if problem.config.uses_pairs else neighbour_affinity(values(problem))
+    method = SpectralClustering(problem.k, affinity="precomputed", random_state=seed_of(problem, "spectral"))
+    with warnings.catch_warnings():
+        # A graph in parts is no mistake: its parts are clusters.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        return hard(method.fit_predict(affinity), problem.k)

@@ -9,6 +9,8 @@ from clusterkit.report.tables import spread, table
 
 Run = dict[str, Any]
 SELF_TRAINED = "self-trained g"
+PUBLISHED = "CCN, KCL"
+"""Whose figures were published by alphabet, at K = 100."""
 
 
 def markdown(results: dict[str, Any], picture: str) -> str:
@@ -110,7 +112,7 @@ def by_alphabet(group: list[Run]) -> list[list[str]]:
         scores = [run["subsets"][name] for run in group]
         counted = [run["estimates"][name] for run in group if "estimates" in run]
         estimates = [spread([one[kind] for one in counted], digits=0) if counted else "" for kind in ESTIMATES]
-        acc, k = OMNIGLOT_ACC.get(name), OMNIGLOT_K.get(name)
+        acc, k = OMNIGLOT_ACC[PUBLISHED].get(name), OMNIGLOT_K[PUBLISHED].get(name)
         rows.append(
             [
                 name,

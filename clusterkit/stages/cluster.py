@@ -1,6 +1,7 @@
 """cluster: from pairs to clusters, one problem a subset."""
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
 from clusterkit.augment import check_variation
-from clusterkit.config import BatchNorm, ClusterConfig, Context, Init, Loss, Method, Precision
+from clusterkit.config import G_FILE, BatchNorm, ClusterConfig, Context, Features, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
+from clusterkit.methods.cost import check_cost
 from clusterkit.methods.problem import Clustering, Problem
-from clusterkit.networks.build import BackboneNet, SimilarityNet
-from clusterkit.networks.stored import read_g, read_start, state_of
+from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
+from clusterkit.networks.stored import read_cluster_nets, read_g, read_start, state_of
 from clusterkit.pairs.constraints import constrain, read_constraints
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.simulated import PREFIX, SimulatedPairs, parse_simulated
@@ -51,9 +53,10 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     check_flags(config, context)
     device = choose_device(context.device)
     given = read_pairs(config, context)
-    start, started = read_network(config, context)
+    network = read_network(config, context, given)
     with first_alone():
-        data = load_for(config, context, given, start)
+        data = load_for(config, context, given, network)
+        network.check_data(data)
     check_variation(config.variation, data.kind, data.name)
     config = replace(config, dataset=data.name)
     constraints = [] if config.constraints is None else read_constraints(config.constraints)
@@ -61,10 +64,11 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     fields = data.to_header()
     if config.k == "known":
         log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
-    g, of_g = read_g_of(config, given)
     estimates, counted = read_estimates(config, context, given)
-    inputs = {**given.inputs, **started, **of_g, **counted}
-    ks = {subset.name: number_of_clusters(config.k, subset, data.name, estimates) for subset in data.subsets}
+    inputs = {**given.inputs, **network.inputs, **counted}
+    ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
+    for subset in data.subsets:
+        check_cost(config, subset.name, len(subset), network.width(data), ks[subset.name])
     sources = {subset.name: given.source(subset, config, context.seed) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
     key = run_key("cluster", resolved(config), context.seed, fields, inputs, describe(device))
@@ -74,7 +78,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         pairs = None if source is None else constrain(source, subset.ids, constraints)
         problem = Problem(
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
-            states.file(subset.name), key, context.resume, g, given.bn, start,
+            states.file(subset.name), key, context.resume, network.g, given.bn, network.of(subset),
         )  # fmt: skip
         results[subset.name] = METHODS[config.method](problem)
         found = len(set(results[subset.name].cluster.tolist()))
@@ -117,8 +121,7 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
         parse_simulated(config.pairs)
     if config.k == "auto" and from_labels(config):
         raise UsageError(f"--k auto: --pairs {config.pairs} are no estimate of anything; give a number, or known")
-    if config.features is not None and config.method is not Method.KMEANS:
-        raise UsageError("--features: they are what --method kmeans works on; leave it out, or --init FILE for ccn")
+    check_features(config)
     if config.method is Method.CCN:
         if config.loss is not Loss.KCL and config.sigma != ClusterConfig.sigma:
             raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
@@ -136,14 +139,26 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
             raise UsageError(f"--{flag}: --method {config.method} does not use it; leave it out or use --method ccn")
     if context.resume:
         raise UsageError(f"--resume: --method {config.method} trains no network; leave it out")
-    if config.method is Method.KMEANS and config.constraints is not None:
-        raise UsageError("--constraints: k-means uses no pairs; use --method ccn or spectral")
-    if config.method is Method.KMEANS and config.dataset is not None and config.pairs != ClusterConfig.pairs:
-        raise UsageError("--pairs: k-means uses no pairs; leave it out or use --method ccn or spectral")
-    if config.method is Method.SPECTRAL and config.pairs.startswith(PREFIX) and parse_simulated(config.pairs)[2] < 1:
-        raise UsageError(
-            f"--pairs {config.pairs}: --method spectral needs all pairs; give density 1 or use --method ccn"
-        )
+    name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
+    if not config.uses_pairs and config.constraints is not None:
+        raise UsageError(f"--constraints: {name} uses no pairs; leave it out or use --method ccn")
+    if not config.uses_pairs and config.dataset is not None and config.pairs != ClusterConfig.pairs:
+        raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
+    soft = config.method.on_pairs_alone or config.method is Method.SPECTRAL
+    if soft and config.pairs.startswith(PREFIX) and parse_simulated(config.pairs)[2] < 1:
+        raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
+    if config.method.finds_k and config.k != ClusterConfig.k:
+        raise UsageError(f"--k {config.k}: {name} finds the number of clusters itself; leave it out")
+
+
+def check_features(config: ClusterConfig) -> None:
+    """Raise UsageError for features, or a number of pairs, that the method would not use."""
+    if config.features is not None and config.method is Method.CCN:
+        raise UsageError("--features: --method ccn learns its own; leave it out, or use --init FILE")
+    if config.features is not None and config.method.on_pairs_alone:
+        raise UsageError(f"--features: --method {config.method} sees the pairs alone; leave it out")
+    if config.max_pairs is not None and not config.method.samples_pairs:
+        raise UsageError(f"--max-pairs: --method {config.method} does not use it; leave it out")
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,7 @@ class Given:
         return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
 
     def source(self, subset: Subset, config: ClusterConfig, seed: int) -> PairSource | None:
-        if config.method is Method.KMEANS:
+        if not config.uses_pairs:
             return None
         if self.groups is None:
             if subset.labels is None:
@@ -183,7 +198,7 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     inputs = {}
     if config.constraints is not None:
         inputs["constraints"] = sha256(config.constraints) if config.constraints.is_file() else ""
-    if from_labels(config) or (config.method is Method.KMEANS and config.dataset is not None):
+    if from_labels(config) or (not config.uses_pairs and config.dataset is not None):
         return Given(None, None, None, inputs)
     path = context.find(config.pairs)
     header, groups = read_hdf5(path, "pairs")
@@ -193,38 +208,82 @@ def read_pairs(config: ClusterConfig, context: Context) -> Given:
     return Given(header, path, groups, inputs)
 
 
-def read_network(config: ClusterConfig, context: Context) -> tuple[BackboneNet | None, dict[str, str]]:
-    """Return the network of the file that `--init` or `--features` names, and the file's hash as an input."""
-    name, file = ("features", config.features) if config.features is not None else ("init", config.init)
-    if file in list(Init):
-        return None, {}
-    path = context.find(str(file))
-    return read_start(path), {name: sha256(path)}
+@dataclass(frozen=True)
+class Network:
+    """The network that a clustering starts from or that gives the features, with the hashes of what was read.
 
-
-def read_g_of(config: ClusterConfig, given: Given) -> tuple[SimilarityNet | None, dict[str, str]]:
-    """Return the G that predicted the pairs, where the network is to start from it, and its hash as an input.
-
-    Raises InputError where it is not beside them.
+    `start` is that of a file, `g` the G that predicted the pairs, `by_subset` those of an earlier `cluster`, made of
+    the data set that `header` names.
     """
-    if config.init != Init.G or given.header is None:
-        return None, {}
+
+    inputs: dict[str, str]
+    start: BackboneNet | None = None
+    g: SimilarityNet | None = None
+    by_subset: dict[str, ClusterNet] | None = None
+    header: Header | None = None
+    path: Path | None = None
+
+    @property
+    def any(self) -> BackboneNet | None:
+        return self.start or self.g or next(iter((self.by_subset or {}).values()), None)
+
+    def of(self, subset: Subset) -> BackboneNet | None:
+        return self.start if self.by_subset is None else self.by_subset[subset.name]
+
+    def width(self, data: Dataset) -> int:
+        """Return how many values an item has for a method."""
+        return math.prod(data.shape) if self.any is None else self.any.backbone.features
+
+    def check_data(self, data: Dataset) -> None:
+        """Raise InputError where the networks of an earlier `cluster` are not of this data."""
+        if self.by_subset is None or self.header is None or self.path is None:
+            return
+        check_dataset(self.header, self.path, data.name, data.fingerprint)
+        for subset in data.subsets:
+            if subset.name not in self.by_subset:
+                raise InputError(f"{self.path}: has no network of {subset.name}; run: clusterkit cluster {data.name}")
+
+
+def read_network(config: ClusterConfig, context: Context, given: Given) -> Network:
+    """Read the network that `--init` or `--features` names."""
+    if config.features == Features.CCN:
+        path = context.path(NETWORK)
+        header, networks = read_cluster_nets(path)
+        return Network({"features": sha256(path)}, by_subset=networks, header=header, path=path)
+    if config.features == Features.G or (config.init == Init.G and given.header is not None):
+        path = path_of_g(context, given)
+        return Network({"g": sha256(path)}, g=read_g(path)[1])
+    name, file = ("features", config.features) if config.features is not None else ("init", config.init)
+    if file in [*Init, *Features]:
+        return Network({})
+    path = context.find(str(file))
+    return Network({name: sha256(path)} if path.is_file() else {}, start=read_start(path))
+
+
+def path_of_g(context: Context, given: Given) -> Path:
+    """Return the G that predicted the pairs, or where there are none the one in the work folder.
+
+    Raises InputError where the one that predicted them is not beside them.
+    """
+    if given.header is None:
+        return context.path(G_FILE)
     assert given.path is not None
     path = g_of(given.header, given.path)
     if not (path.exists() and sha256(path) == given.header.inputs.get("g")):
         raise InputError(
-            f"{given.path}: the {path.name} that predicted it is not beside it; put it there, or leave out --init g"
+            f"{given.path}: the {path.name} that predicted it is not beside it; put it there, or use neither "
+            "--init g nor --features g"
         )
-    return read_g(path)[1], {"g": given.header.inputs["g"]}
+    return path
 
 
-def load_for(config: ClusterConfig, context: Context, given: Given, start: BackboneNet | None) -> Dataset:
+def load_for(config: ClusterConfig, context: Context, given: Given, network: Network) -> Dataset:
     """Load the data set that is asked for, or the one that the pairs are of, in the form that its network takes.
 
     That is the form G saw it in, unless another network is where the clustering starts.
     """
     header = given.header
-    shape = None if start is None else start.architecture.shape
+    shape = None if network.any is None else network.any.architecture.shape
     if header is None:
         if config.dataset is None:
             raise UsageError(
@@ -257,8 +316,19 @@ def read_estimates(config: ClusterConfig, context: Context, given: Given) -> tup
     return content["recommended"], {"k": sha256(path)}
 
 
-def number_of_clusters(k: str, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Turn `--k` into a number for one subset. Raises an error for one that cannot be."""
+def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
+    """Turn `--k` into a number for one subset, 0 where the method finds it. Raises an error for one that cannot be."""
+    if config.method.finds_k:
+        return 0
+    k = asked_k(config.k, subset, name, estimates)
+    if k >= len(subset) and config.method is not Method.CCN:
+        raise UsageError(
+            f"--k {config.k}: as many clusters as {name} has images in {subset.name} ({len(subset)}); give less"
+        )
+    return k
+
+
+def asked_k(k: str, subset: Subset, name: str, estimates: dict[str, int]) -> int:
     if k == "auto":
         if subset.name not in estimates:
             raise InputError(f"--k auto: {ESTIMATES} says nothing of {subset.name}; run: clusterkit estimate-k")

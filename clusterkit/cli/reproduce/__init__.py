@@ -2,7 +2,16 @@
 
 import typer
 
-from clusterkit.cli.reproduce import digits, natural, office31, omniglot, omniglot_mnist, robustness, supervised
+from clusterkit.cli.reproduce import (
+    baselines,
+    digits,
+    natural,
+    office31,
+    omniglot,
+    omniglot_mnist,
+    robustness,
+    supervised,
+)
 
 EXAMPLE = "Example: clusterkit reproduce omniglot"
 
@@ -14,6 +23,6 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
         no_args_is_help=True,
     )
-    for study in (omniglot, omniglot_mnist, robustness, supervised, natural, digits, office31):
+    for study in (omniglot, baselines, omniglot_mnist, robustness, supervised, natural, digits, office31):
         study.register(group)
     app.add_typer(group, name="reproduce")

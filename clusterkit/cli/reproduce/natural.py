@@ -112,7 +112,7 @@ def run(study: Study, losses: list[Loss], seeds: int, precision: Precision, cont
     ccn = ClusterConfig(
         study.unseen, pairs=str(pairs), init=str(pretrained), epochs=study.cluster_epochs, precision=precision
     )
-    methods = {"k-means": ClusterConfig(study.unseen, method=Method.KMEANS, features=pretrained)}
+    methods = {"k-means": ClusterConfig(study.unseen, method=Method.KMEANS, features=str(pretrained))}
     methods |= {f"CCN, {loss.upper()}": replace(ccn, loss=loss) for loss in losses}
     found = [
         cluster(method, replace(config, k=k), context, seed)

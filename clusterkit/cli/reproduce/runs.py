@@ -17,8 +17,8 @@ from clusterkit.config import (
     Context,
     EstimateKConfig,
     EvaluateConfig,
+    Features,
     Init,
-    Method,
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
@@ -45,12 +45,18 @@ class Stage(Protocol):
 def made(stage: Stage, command: str, config: object, context: Context, **inputs: Path) -> Path:
     """Return the artifact that a stage writes in a work folder; it is run unless `--resume` can keep an earlier one."""
     path = context.path(stage.OUTPUT)
-    if context.resume and fits(path, config, context, **inputs):
-        console.log.info("%s: kept, an earlier run of this command made it", path)
-    else:
+    if not kept(path, config, context, **inputs):
         announce(asked(command, config), context)
         stage.run(config, context)
     return path
+
+
+def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
+    """Return whether `--resume` is given and an earlier run made the artifact; say so."""
+    found = context.resume and fits(path, config, context, **inputs)
+    if found:
+        console.log.info("%s: kept, an earlier run of this command made it", path)
+    return found
 
 
 def asked(command: str, config: object) -> str:
@@ -123,14 +129,21 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
-    inputs = started(config.features, "features", context)
+    return made(stage, "cluster", config, context, **read_by_cluster(config, context))
+
+
+def read_by_cluster(config: ClusterConfig, context: Context) -> dict[str, Path]:
+    """Return the files that a clustering reads, by the names that its header has for them."""
+    from clusterkit.stages.cluster import ESTIMATES
+
+    inputs = {} if config.features in list(Features) else started(config.features, "features", context)
     if config.init not in list(Init):
         inputs |= started(Path(config.init), "init", context)
-    if config.pairs != "labels" and config.method is not Method.KMEANS:
+    if config.pairs != "labels" and config.uses_pairs:
         inputs["pairs"] = Path(config.pairs)
     if config.k == "auto":
-        inputs["k"] = context.path(stage.ESTIMATES)
-    return made(stage, "cluster", config, context, **inputs)
+        inputs["k"] = context.path(ESTIMATES)
+    return inputs
 
 
 def assign(config: AssignConfig, context: Context) -> Path:

@@ -1,0 +1,23 @@
+"""How near items are to each other, as the weights of a graph."""
+
+import numpy as np
+
+from clusterkit.methods.items import Array, squared_distances
+
+NEIGHBOUR = 7
+"""The width of the Gaussian at an item is half the distance to this neighbour, so that few others are near."""
+FLOOR = 1e-6
+"""Between all items, so that no graph falls apart."""
+
+
+def neighbour_affinity(values: Array) -> Array:
+    """Return the affinities (N, N) of values (N, D), positive off the diagonal: Gaussian, as wide as items are dense.
+
+    After Zelnik-Manor and Perona (2004). Cost: N^2 D multiplications.
+    """
+    distances = squared_distances(values)
+    width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOUR, len(values) - 1)]) / 2
+    width = width.clip(max(width.max() * 1e-6, np.finfo(np.float64).tiny ** 0.5))
+    affinity: Array = np.exp(-distances / np.outer(width, width)) + FLOOR
+    np.fill_diagonal(affinity, 0)
+    return affinity

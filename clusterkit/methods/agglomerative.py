@@ -1,0 +1,18 @@
+"""Average linkage of the pairs' probabilities."""
+
+import numpy as np
+
+from clusterkit.methods.items import probabilities
+from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.metrics.k_estimates import linkage_tree
+
+
+def agglomerative(problem: Problem) -> Clustering:
+    """Merge the two clusters with the largest mean probability of their pairs until K are left, by SciPy.
+
+    Cost: N^2 time; memory: about four matrices of N x N.
+    """
+    from scipy.cluster.hierarchy import fcluster
+
+    tree = linkage_tree(probabilities(problem))
+    return hard(fcluster(tree, problem.k, "maxclust").astype(np.int32) - 1, problem.k)

@@ -1,0 +1,63 @@
+"""What a method will take, said before it starts."""
+
+import logging
+import os
+
+from clusterkit.config import ClusterConfig, Method
+from clusterkit.errors import UsageError
+
+log = logging.getLogger("clusterkit")
+
+SQUARES = {
+    Method.SPECTRAL: 4, Method.ITML: 12, Method.SKMS: 14, Method.SKKM: 14, Method.SKLR: 26, Method.CSP: 14,
+    Method.MPCKMEANS: 10, Method.AGGLOMERATIVE: 6, Method.HDBSCAN: 6,
+}  # fmt: skip
+"""How many matrices of N x N float64, or of the sample's items, a method holds at its peak."""
+CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300, Method.CSP: 40}
+"""Multiplications of a method, in N^3."""
+SPEED = 2e10
+"""Multiplications a second of a few cores."""
+HOUR = 3600
+
+
+def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:
+    """Raise UsageError where a method needs more memory than there is for N items of D values; warn of hours."""
+    method = config.method
+    items = count
+    if method.samples_pairs and config.max_pairs is not None:
+        items = min(count, int(config.max_pairs**0.5))
+    needed = 8 * (SQUARES.get(method, 0) * items**2 + (0 if method.on_pairs_alone else 5 * count * width))
+    there = memory()
+    if there is not None and needed > there:
+        less = "give --max-pairs or use" if method.samples_pairs else "use"
+        raise UsageError(
+            f"--method {method}: the {count} images of {name} need about {needed} bytes of memory, "
+            f"this machine has {there}; {less} --method ccn"
+        )
+    seconds = multiplications(method, count, items, width, k) / SPEED
+    if seconds > HOUR:
+        log.warning("--method %s: %d images take about %.0f hours", method, count, max(1, seconds / HOUR))
+
+
+def multiplications(method: Method, count: int, items: int, width: int, k: int) -> float:
+    """Return about how many a method takes for N items of D values, those of pairs among `items` of them."""
+    by_pairs = CUBES.get(method, 0) * float(items) ** 3
+    match method:
+        case Method.KMEANS | Method.LSC | Method.ITML:
+            return by_pairs + 200.0 * count * k * width
+        case Method.LPNMF:
+            return 400.0 * count * k * width
+        case Method.MPCKMEANS:
+            return 10.0 * width * (2 * count * k + items**2) + 100.0 * items**2
+        case Method.SPECTRAL:
+            return 40.0 * count**2 * k
+        case _:
+            return by_pairs + float(width if not method.on_pairs_alone else 100) * count**2
+
+
+def memory() -> int | None:
+    """Return the bytes of memory of this machine, None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -1,0 +1,28 @@
+"""Items as points whose inner products are a Gaussian kernel."""
+
+import numpy as np
+
+from clusterkit.methods.items import Array, squared_distances
+
+NEIGHBOURS = 100
+"""The width of the kernel at an item is the distance to this neighbour (Amid, Gionis and Ukkonen 2016)."""
+ENERGY = 0.99
+"""Share of the sum of the kernel's eigenvalues that is kept."""
+
+
+def kernel_points(values: Array) -> Array:
+    """Return points (N, R) of values (N, D), so that X X^T is the kernel exp(-|a - b|^2 / (width_a width_b)).
+
+    The smallest eigenvalues, a hundredth of their sum, are left out. Items that are all equal are one point. Cost:
+    N^2 D + 9 N^3 multiplications.
+    """
+    from scipy.linalg import eigh
+
+    distances = squared_distances(values)
+    width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOURS, len(values) - 1)])
+    width = width.clip(max(width.max() * 1e-6, np.finfo(np.float64).tiny ** 0.5))
+    found, vectors = eigh(np.exp(-distances / np.outer(width, width)))
+    found, vectors = found[::-1].clip(0), vectors[:, ::-1]
+    kept = int(np.searchsorted(found.cumsum(), ENERGY * found.sum())) + 1
+    points: Array = vectors[:, :kept] * np.sqrt(found[:kept])
+    return points

@@ -1,0 +1,88 @@
+"""Landmark-based spectral clustering of the items' values; it consumes no pairs."""
+
+from typing import Any
+
+import numpy as np
+
+from clusterkit.methods.items import Array, k_means, seed_of, values
+from clusterkit.methods.problem import Clustering, Problem, hard
+
+LANDMARKS = 1000
+"""At most; of a small set, half as many as it has items."""
+NEAREST = 5
+"""Landmarks that represent an item."""
+ITERATIONS = 5
+"""Of the k-means that places the landmarks."""
+SMALLEST = 1e-10
+"""Of eigenvalues, of which the largest is 1; what is smaller is zero but for rounding."""
+
+
+def lsc(problem: Problem) -> Clustering:
+    """Cluster by k-means on the rows, scaled to length one, of K eigenvectors (LSC-K of Chen and Cai, AAAI 2011).
+
+    Cost: N P D for P landmarks and their distances to the items, P^3 for the eigenvectors, then N K^2 an iteration.
+    """
+    seed = seed_of(problem, "lsc")
+    rows = embedding(representation(values(problem), problem.k, seed), problem.k)[1]
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    return hard(k_means(rows, problem.k, seed), problem.k)
+
+
+def representation(points: Array, k: int, seed: int) -> Any:
+    """Return the sparse matrix (N, P) that represents points (N, D) by landmarks, scaled by its columns' sums.
+
+    A row holds the Gaussian weights of the point's nearest landmarks, with a sum of one (section 3.3); a column is then
+    divided by the root of its sum, so that the product with its transpose is a graph whose degrees are one (3.4).
+    """
+    from scipy.sparse import csr_array
+    from sklearn.metrics.pairwise import euclidean_distances
+
+    distances = euclidean_distances(points, landmarks(points, k, seed))
+    count = min(NEAREST, distances.shape[1])
+    nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+    squares = np.take_along_axis(distances, nearest, 1) ** 2
+    width = float(distances.mean()) ** 2 or 1.0
+    # A factor common to a row does not count; without it the weights of a far-off point would all be zero.
+    weights = np.exp((squares.min(1, keepdims=True) - squares) / (2 * width))
+    weights /= weights.sum(1, keepdims=True)
+    starts = np.arange(len(points) + 1) * count
+    z = csr_array((weights.ravel(), nearest.ravel(), starts), shape=distances.shape)
+    sums = z.sum(0)
+    used = sums > 0
+    return z[:, used] / np.sqrt(sums[used])
+
+
+def landmarks(points: Array, k: int, seed: int) -> Array:
+    """Return landmarks (P, D), the centres of a short k-means on points (N, D); no two where points are equal."""
+    import warnings
+
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    most = min(max(min(LANDMARKS, len(points) // 2), k + 1), len(np.unique(points, axis=0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        method = KMeans(most, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(points)
+    centres: Array = method.cluster_centers_
+    return centres
+
+
+def embedding(z: Any, k: int) -> tuple[Array, Array]:
+    """Return eigenvalues (M,) and eigenvectors (N, M) of Z Z^T, Z sparse (N, P), largest first; M is at most K.
+
+    They are had from those of Z^T Z, which is P x P (section 3.2). The trivial one, of eigenvalue one and the same for
+    all items, is left out. Where there is no other, as of equal items, there is one of zeros.
+    """
+    from scipy.linalg import eigh
+
+    product = (z.T @ z).toarray()
+    # Taken away rather than skipped: of a graph in parts it is not the only one of eigenvalue one.
+    trivial = z.sum(0) / np.sqrt(z.shape[0])
+    product -= np.outer(trivial, trivial)
+    size = len(product)
+    found, right = eigh(product, subset_by_index=[max(0, size - k), size - 1])
+    found, right = found[::-1], right[:, ::-1]
+    kept = found > SMALLEST
+    if not kept.any():
+        return np.zeros(1), np.zeros((z.shape[0], 1))
+    return found[kept], z @ right[:, kept] / np.sqrt(found[kept])

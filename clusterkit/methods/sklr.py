@@ -1,0 +1,52 @@
+"""Kernel learning from relative comparisons, and kernel k-means (Amid, Gionis and Ukkonen 2016)."""
+
+import numpy as np
+
+from clusterkit.methods.items import Array, k_means, seed_of, signs, values
+from clusterkit.methods.kernel import kernel_points
+from clusterkit.methods.logdet import Loss, learn
+from clusterkit.methods.problem import Clustering, Problem, hard
+
+TIMES = 2.0
+"""How many times farther than a similar item a dissimilar one shall be, in squared distance."""
+WEIGHT = 100.0
+"""Of an item's comparisons together, against the divergence from the kernel."""
+
+
+def sklr(problem: Problem) -> Clustering:
+    """Learn a kernel in which items similar to one are nearer to it than dissimilar ones, and run k-means in its space.
+
+    Pairs are binarised. All comparisons of an item with a similar and a dissimilar one are used, none is sampled. Cost:
+    `kernel_points`, 60 steps of 4 N^3 multiplications and N^2 log N for the comparisons, and k-means; memory: about
+    twenty matrices of N x N.
+    """
+    points = kernel_points(values(problem))
+    learned = learn(points, comparison_loss(signs(problem)))
+    return hard(k_means(points @ learned.transform, problem.k, seed_of(problem, "sklr")), problem.k)
+
+
+def comparison_loss(pairs: Array) -> Loss:
+    """Return the loss of comparisons (i, j, k) of an item i with a similar j and a dissimilar k, by signs (N, N).
+
+    It is the mean over each i's comparisons of max(0, TIMES d_ij - d_ik)^2, summed over i and times WEIGHT. The
+    original projects on one comparison after another until all hold, which contradictory ones never do. Sorted along
+    each row, the up to N^3 comparisons take running sums over N^2 distances.
+    """
+    similar, dissimilar = pairs > 0, pairs < 0
+    weight = WEIGHT / np.maximum(similar.sum(1) * dissimilar.sum(1), 1)
+
+    def loss(distances: Array) -> tuple[float, Array]:
+        ends = np.where(similar, TIMES * distances, distances)
+        order = np.argsort(ends, 1, kind="stable")
+        ends, near, far = (np.take_along_axis(matrix, order, 1) for matrix in (ends, similar, dissimilar))
+        # Of the dissimilar before each place: how many, their sum, and the sum of their squares.
+        count, total, squares = (np.cumsum(far * power, 1) for power in (1.0, ends, ends**2))
+        value = (near * (ends**2 * count - 2 * ends * total + squares)).sum(1)
+        # Of the similar after each place: how many, and their sum.
+        above, above_total = (np.cumsum((near * power)[:, ::-1], 1)[:, ::-1] for power in (1.0, ends))
+        slope = 2 * TIMES * near * (ends * count - total) - 2 * far * (above_total - ends * above)
+        unsorted = np.empty_like(slope)
+        np.put_along_axis(unsorted, order, slope * weight[:, None], 1)
+        return float((weight * value).sum()), (unsorted + unsorted.T) / 2
+
+    return loss

@@ -1,0 +1,78 @@
+"""Semi-supervised kernel mean shift, which finds the number of clusters (Anand, Mittal, Tuzel and Meer 2014)."""
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterkit.methods.items import Array, signs, squared_distances, values
+from clusterkit.methods.kernel import kernel_points
+from clusterkit.methods.logdet import bounds, learn, pair_loss
+from clusterkit.methods.problem import Clustering, Problem, hard
+
+log = logging.getLogger("clusterkit")
+
+SLACK = 100.0
+SHARE = 0.01
+NEAR, FAR = 0.05, 1.95
+"""Squared distances that similar pairs shall be within and dissimilar ones beyond; a Gaussian kernel's are below 2."""
+SHIFTS = 50
+DEVIATIONS = 3
+"""Standard deviations of the density around an item that its bandwidth spans."""
+
+
+def skms(problem: Problem) -> Clustering:
+    """Learn a kernel in which similar pairs are near and dissimilar ones far, and climb the density in its space.
+
+    Items that climb to one mode are a cluster. Pairs are binarised. The bandwidth at an item is the distance to as many
+    neighbours as items have similar ones, in the median. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications for
+    the kernel, 50 shifts of 2 N^3; memory: about ten matrices of N x N.
+    """
+    points, pairs = kernel_points(values(problem)), signs(problem)
+    low, high = bounds(points, SHARE)
+    learned = learn(points, pair_loss(pairs, min(low, NEAR), max(high, FAR), SLACK))
+    similar = (pairs > 0).sum(1)
+    neighbours = int(np.median(similar[similar > 0])) if similar.any() else 1
+    cluster = mean_shift(points @ learned.transform, neighbours)
+    log.info("cluster %s: mean shift finds %d clusters", problem.subset.name, cluster.max() + 1)
+    return hard(cluster, int(cluster.max()) + 1)
+
+
+def mean_shift(points: Array, neighbours: int) -> NDArray[np.int32]:
+    """Return the clusters (N,) of points (N, D): those that climb to one mode.
+
+    Modes nearer than half the median bandwidth are one. Where any mode has several points, those that stay alone join
+    the nearest such mode.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    bandwidth = np.sort(squared_distances(points), 1)[:, min(neighbours, len(points) - 1)]
+    bandwidth = bandwidth.clip(max(1e-9 * bandwidth.max(), np.finfo(np.float64).tiny))
+    modes = climb(points, bandwidth)
+    between = squared_distances(modes)
+    count, cluster = connected_components(between <= np.median(bandwidth) / 4, directed=False)
+    alone = np.bincount(cluster, minlength=count)[cluster] == 1
+    if alone.any() and not alone.all():
+        cluster[alone] = cluster[~alone][between[np.ix_(alone, ~alone)].argmin(1)]
+    numbers: NDArray[np.int32] = np.unique(cluster, return_inverse=True)[1].astype(np.int32)
+    return numbers
+
+
+def climb(points: Array, bandwidth: Array) -> Array:
+    """Return where each of the points (N, D) ends, moved to the mean of all, weighted by a Gaussian around each.
+
+    `bandwidth` (N,), squared, is where the Gaussian around a point is cut off.
+    """
+    square, ends = (points**2).sum(1), points
+    for _ in range(SHIFTS):
+        distances = (ends**2).sum(1)[:, None] + square - 2 * ends @ points.T
+        weight = np.exp(-(DEVIATIONS**2) / 2 * distances.clip(0) / bandwidth) * (distances <= bandwidth)
+        total = weight.sum(1)
+        reached = total > 0
+        shifted = ends.copy()
+        shifted[reached] = weight[reached] @ points / total[reached, None]
+        furthest = ((shifted - ends) ** 2).sum(1).max()
+        ends = shifted
+        if furthest <= 1e-8 * np.median(bandwidth):
+            break
+    return ends
