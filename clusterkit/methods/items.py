@@ -2,6 +2,7 @@
 
 import logging
 import math
+import warnings
 
 import numpy as np
 import torch
@@ -80,11 +81,14 @@ def k_means(points: Array, k: int, seed: int, restarts: int = RESTARTS) -> NDArr
     Where fewer than K points differ, fewer clusters are found.
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    distinct = len(np.unique(points, axis=0))
-    if distinct < k:
-        log.warning("only %d of %d items differ, so there are no more clusters than that", distinct, len(points))
-    found: NDArray[np.int32] = KMeans(min(k, distinct), n_init=restarts, random_state=seed).fit_predict(points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found: NDArray[np.int32] = KMeans(min(k, len(points)), n_init=restarts, random_state=seed).fit_predict(points)
+    clusters = len(np.unique(found))
+    if clusters < k:
+        log.warning("only %d of %d items differ, so there are no more clusters than that", clusters, len(points))
     return found
 
 

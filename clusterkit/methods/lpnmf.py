@@ -23,8 +23,8 @@ FLOOR = 1e-12
 def lpnmf(problem: Problem) -> Clustering:
     """Cluster by k-means on the rows of V, scaled to length one, where V U^T is near to the items' values.
 
-    V is also smooth over a graph of neighbours (Cai, He, Wang, Bao, Han, IJCAI 2009; section 4 of Cai, He, Han, Huang,
-    PAMI 2011). Cost: N K D an iteration, and a factor of a sparse N x N matrix once.
+    V is also smooth over a graph of neighbours (Cai, He, Wang, Bao, Han, IJCAI 2009; the divergence form of GNMF, Cai,
+    He, Han, Huang, PAMI 2011). Cost: N K D an iteration, and a factor of a sparse N x N matrix once.
     """
     seed = seed_of(problem, "lpnmf")
     points = values(problem)

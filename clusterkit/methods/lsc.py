@@ -31,8 +31,8 @@ def lsc(problem: Problem) -> Clustering:
 def representation(points: Array, k: int, seed: int) -> Any:
     """Return the sparse matrix (N, P) that represents points (N, D) by landmarks, scaled by its columns' sums.
 
-    A row holds the Gaussian weights of the point's nearest landmarks, with a sum of one (section 3.3); a column is then
-    divided by the root of its sum, so that the product with its transpose is a graph whose degrees are one (3.4).
+    A row holds the Gaussian weights of the point's nearest landmarks, with a sum of one; a column is then
+    divided by the root of its sum, so that the product with its transpose is a graph whose degrees are one.
     """
     from scipy.sparse import csr_array
     from sklearn.metrics.pairwise import euclidean_distances
@@ -42,7 +42,7 @@ def representation(points: Array, k: int, seed: int) -> Any:
     nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
     squares = np.take_along_axis(distances, nearest, 1) ** 2
     width = float(distances.mean()) ** 2 or 1.0
-    # A factor common to a row does not count; without it the weights of a far-off point would all be zero.
+    # A factor common to a row does not count; without it the weights of a far-off point could all underflow.
     weights = np.exp((squares.min(1, keepdims=True) - squares) / (2 * width))
     weights /= weights.sum(1, keepdims=True)
     starts = np.arange(len(points) + 1) * count
@@ -70,7 +70,7 @@ def landmarks(points: Array, k: int, seed: int) -> Array:
 def embedding(z: Any, k: int) -> tuple[Array, Array]:
     """Return eigenvalues (M,) and eigenvectors (N, M) of Z Z^T, Z sparse (N, P), largest first; M is at most K.
 
-    They are had from those of Z^T Z, which is P x P (section 3.2). The trivial one, of eigenvalue one and the same for
+    They are had from those of Z^T Z, which is P x P. The trivial one, of eigenvalue one and the same for
     all items, is left out. Where there is no other, as of equal items, there is one of zeros.
     """
     from scipy.linalg import eigh
