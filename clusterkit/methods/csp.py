@@ -60,7 +60,9 @@ def feasible_cuts(affinity: Array, pairs: Array, k: int) -> Cuts:
     # Scaled by the mean degree, beta has one size whatever the affinities'.
     constraint = degree.mean() * root[:, None] * pairs * root
     singular = np.sort(np.abs(np.linalg.eigvalsh(constraint)))[::-1]
-    constraint -= ((singular[k - 1] + singular[min(k, count - 1)]) / 2 - LESS) * np.eye(count)
+    # K groups' pairs have K singular values that are not zero, but two groups' of one size only one.
+    first = k - 1 if k > 2 else 0
+    constraint -= ((singular[first] + singular[min(first + 1, count - 1)]) / 2 - LESS) * np.eye(count)
     trivial = np.sqrt(degree / degree.sum())
     others = complement(trivial)
     crossed = constraint @ trivial

@@ -13,8 +13,8 @@ ENERGY = 0.99
 def kernel_points(values: Array) -> Array:
     """Return points (N, R) of values (N, D), so that X X^T is the kernel exp(-|a - b|^2 / (width_a width_b)).
 
-    The smallest eigenvalues, a hundredth of their sum, are left out. Items that are all equal are one point. Cost:
-    N^2 D + 9 N^3 multiplications.
+    The smallest eigenvalues, a hundredth of their sum, are left out, and negative ones: widths differ. Items that are
+    all equal are one point. Cost: N^2 D + 9 N^3 multiplications.
     """
     from scipy.linalg import eigh
 

@@ -1,0 +1,93 @@
+"""Linkage, density and cuts of probabilities, against what they are by definition; k-means at rest."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clusterkit.config import ClusterConfig, Method
+from clusterkit.methods import METHODS
+from clusterkit.methods.items import k_means, probabilities, sample, signs
+from clusterkit.methods.problem import Problem
+from clusterkit.metrics.clustering import accuracy
+from clusterkit.pairs.dense import DensePairs
+from tests.methods.test_methods import separated
+
+Array = NDArray[np.float64]
+
+
+def noisy(folder: Path, count: int = 30, seed: int = 0) -> Problem:
+    problem = separated(folder)
+    logits = torch.randn(count, count, generator=torch.Generator().manual_seed(seed))
+    few = replace(problem.subset, images=problem.subset.images[:count], ids=problem.subset.ids[:count], labels=None)
+    return replace(problem, subset=few, pairs=DensePairs(logits))
+
+
+def average_linkage(probability: Array, k: int) -> set[frozenset[int]]:
+    clusters = [frozenset([item]) for item in range(len(probability))]
+    while len(clusters) > k:
+        means = {
+            np.mean([probability[i, j] for i in one for j in other]): (one, other)
+            for number, one in enumerate(clusters)
+            for other in clusters[:number]
+        }
+        one, other = means[max(means)]
+        clusters = [cluster for cluster in clusters if cluster not in (one, other)] + [one | other]
+    return set(clusters)
+
+
+def test_average_linkage_is_what_it_is_by_definition(tmp_path: Path) -> None:
+    problem = replace(noisy(tmp_path), k=6)
+    found = METHODS[Method.AGGLOMERATIVE](problem).cluster
+    groups = {frozenset(np.flatnonzero(found == number).tolist()) for number in set(found.tolist())}
+    assert groups == average_linkage(probabilities(problem), 6)
+
+
+def test_parts_of_a_graph_are_the_clusters(tmp_path: Path) -> None:
+    part = np.random.default_rng(0).integers(3, size=30)
+    logits = torch.from_numpy(np.where(part[:, None] == part, 3.0, -np.inf))
+    problem = replace(noisy(tmp_path), pairs=DensePairs(logits), k=3)
+    assert accuracy(METHODS[Method.SPECTRAL](problem).cluster, part) == 1
+
+
+def test_an_item_like_no_other_is_in_no_cluster(tmp_path: Path) -> None:
+    problem = separated(tmp_path)
+    labels = torch.cat([torch.arange(4).repeat(10), torch.tensor([9])])
+    logits = torch.where(labels[:, None] == labels, 6.0, -3.0) + 0.1 * torch.randn(41, 41)
+    logits[-1], logits[:, -1] = -9.0, -9.0
+    subset = replace(problem.subset, images=torch.zeros(41, 2), ids=torch.arange(41), labels=None)
+    found = METHODS[Method.HDBSCAN](replace(problem, subset=subset, pairs=DensePairs(logits)))
+    assert found.cluster.tolist().count(-1) == 1
+    assert found.cluster[-1] == -1
+    assert found.prob.shape == (41, 4)
+    assert not found.prob[-1].any()
+
+
+def test_k_means_rests_at_the_nearest_means() -> None:
+    points = np.random.default_rng(0).standard_normal((60, 3))
+    cluster = k_means(points, 5, 0)
+    means = np.stack([points[cluster == number].mean(0) for number in range(5)])
+    nearest = ((points[:, None] - means) ** 2).sum(2).argmin(1)
+    assert (nearest == cluster).all()
+
+
+def test_pairs_are_binarised_and_both_orders_count(tmp_path: Path) -> None:
+    logits = torch.tensor([[-5.0, 2.0, torch.nan], [-1.0, 0.0, -1.0], [1.0, -3.0, 9.0]])
+    problem = replace(noisy(tmp_path, 3), pairs=DensePairs(logits))
+    np.testing.assert_array_equal(signs(problem), [[0, 1, 0], [1, 0, -1], [0, -1, 0]])
+    np.testing.assert_array_equal(signs(problem, np.array([0, 1])), [[0, 1], [1, 0]])
+    found = probabilities(problem)
+    np.testing.assert_allclose(found[0, 1:], [1 / (1 + np.exp(-0.5)), 0.5])
+
+
+def test_a_sample_has_no_more_pairs_than_allowed(tmp_path: Path) -> None:
+    problem = noisy(tmp_path)
+    assert sample(problem).tolist() == list(range(30))
+    for most, size in ((900, 30), (899, 29), (100, 10), (4, 2)):
+        few = replace(problem, config=ClusterConfig(method=Method.ITML, max_pairs=most))
+        chosen = sample(few)
+        assert len(chosen) == size
+        assert (np.diff(chosen) > 0).all()
+        assert (sample(few) == chosen).all()
