@@ -35,6 +35,8 @@ def test_every_training_stage_runs_on_cuda(precision: str, tmp_path: Path) -> No
         f"cluster --k 30 --epochs 2 --precision {precision}",
         "estimate-k",
         "evaluate",
+        "cluster --k 30 --method kmeans --features ccn",
+        "cluster --k 30 --method itml --features g",
         "assign glyphs_eval/Nastric",
         "predict-pairs digits",
         f"adapt digits digits --method ccn++ --steps 1 --precision {precision}",

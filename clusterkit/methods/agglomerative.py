@@ -10,7 +10,7 @@ from clusterkit.metrics.k_estimates import linkage_tree
 def agglomerative(problem: Problem) -> Clustering:
     """Merge the two clusters with the largest mean probability of their pairs until K are left, by SciPy.
 
-    Cost: N^2 time; memory: about four matrices of N x N.
+    Cost: N^2 time; memory: about six matrices of N x N.
     """
     from scipy.cluster.hierarchy import fcluster
 

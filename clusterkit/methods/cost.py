@@ -9,8 +9,8 @@ from clusterkit.errors import UsageError
 log = logging.getLogger("clusterkit")
 
 SQUARES = {
-    Method.SPECTRAL: 4, Method.ITML: 12, Method.SKMS: 14, Method.SKKM: 14, Method.SKLR: 26, Method.CSP: 14,
-    Method.MPCKMEANS: 10, Method.AGGLOMERATIVE: 6, Method.HDBSCAN: 6,
+    Method.SPECTRAL: 5, Method.ITML: 12, Method.SKMS: 18, Method.SKKM: 16, Method.SKLR: 25, Method.CSP: 12,
+    Method.MPCKMEANS: 7, Method.AGGLOMERATIVE: 6, Method.HDBSCAN: 6,
 }  # fmt: skip
 """How many matrices of N x N float64, or of the sample's items, a method holds at its peak."""
 CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300, Method.CSP: 40}

@@ -18,7 +18,7 @@ def csp(problem: Problem) -> Clustering:
     """Cut the graph of near items cheaply among the cuts that satisfy the pairs, and read the clusters off the cuts.
 
     The graph is of the items' values; pairs are binarised. Cost: three eigenproblems, about 30 N^3 multiplications;
-    memory: about ten matrices of N x N.
+    memory: about 12 matrices of N x N.
     """
     cuts = feasible_cuts(neighbour_affinity(values(problem)), signs(problem) + np.eye(len(problem.subset)), problem.k)
     weight = 1 - cuts.cost

@@ -19,7 +19,7 @@ CORE = 1
 def hdbscan(problem: Problem) -> Clustering:
     """Cluster by scikit-learn's HDBSCAN with one minus the probability of each pair as distance.
 
-    Items in no dense region are unassigned (-1). Cost: N^2 time; memory: about five matrices of N x N. Raises
+    Items in no dense region are unassigned (-1). Cost: N^2 time; memory: about six matrices of N x N. Raises
     UsageError below five items.
     """
     from sklearn.cluster import HDBSCAN

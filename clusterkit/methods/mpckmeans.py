@@ -23,7 +23,7 @@ def mpckmeans(problem: Problem) -> Clustering:
 
     Pairs are binarised, none is inferred from others, and no violation is excluded; with `max_pairs`, those among a
     random sample of items. Cost: for P pairs, N K D + P D multiplications a round, of at most 10, and N K + P additions
-    a sweep; memory: N D and about six matrices of P.
+    a sweep; memory: N D and about seven matrices of P.
     """
     found, chosen = values(problem), sample(problem)
     state = start(found, signs(problem, chosen), chosen, problem.k, seed_of(problem, "mpckmeans"))

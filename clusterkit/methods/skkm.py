@@ -13,7 +13,7 @@ SHARE = 0.01
 def skkm(problem: Problem) -> Clustering:
     """Learn a kernel in which similar pairs are near and dissimilar ones far, and run k-means in its space.
 
-    Pairs are binarised. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications, and k-means; memory: about ten
+    Pairs are binarised. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications, and k-means; memory: about 16
     matrices of N x N.
     """
     points = kernel_points(values(problem))

@@ -18,7 +18,7 @@ def sklr(problem: Problem) -> Clustering:
 
     Pairs are binarised. All comparisons of an item with a similar and a dissimilar one are used, none is sampled. Cost:
     `kernel_points`, 60 steps of 4 N^3 multiplications and N^2 log N for the comparisons, and k-means; memory: about
-    twenty matrices of N x N.
+    25 matrices of N x N.
     """
     points = kernel_points(values(problem))
     learned = learn(points, comparison_loss(signs(problem)))

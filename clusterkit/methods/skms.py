@@ -26,7 +26,7 @@ def skms(problem: Problem) -> Clustering:
 
     Items that climb to one mode are a cluster. Pairs are binarised. The bandwidth at an item is the distance to as many
     neighbours as items have similar ones, in the median. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications for
-    the kernel, 50 shifts of 2 N^3; memory: about ten matrices of N x N.
+    the kernel, 50 shifts of 2 N^3; memory: about 18 matrices of N x N.
     """
     points, pairs = kernel_points(values(problem)), signs(problem)
     low, high = bounds(points, SHARE)

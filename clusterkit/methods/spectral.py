@@ -10,7 +10,7 @@ from clusterkit.methods.problem import Clustering, Problem, hard
 def spectral(problem: Problem) -> Clustering:
     """Cluster by scikit-learn's spectral clustering of affinities (N, N): the pairs' probabilities, or the items'.
 
-    The items' are used where features are asked for. Cost: N^2 K; memory: about three matrices of N x N.
+    The items' are used where features are asked for. Cost: N^2 K; memory: about five matrices of N x N.
     """
     from sklearn.cluster import SpectralClustering
 

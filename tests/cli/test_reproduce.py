@@ -182,6 +182,12 @@ def test_unseen_photos(cli, tmp_path, monkeypatch):
     again = cli(f"{line} --resume")
     assert again.out == done.out
     assert "$ clusterkit" not in again.err
+    # A k-means has no training to go on with, and is run again.
+    [made] = (tmp_path / "clusterkit-out" / "natural").rglob("kmeans-k5-seed0/assignments.h5")
+    made.unlink()
+    once_more = cli(f"{line} --resume")
+    assert once_more.out == done.out, once_more.err
+    assert once_more.err.count("$ clusterkit") == 1
 
 
 def test_unseen_photos_of_nothing(cli, tmp_path):

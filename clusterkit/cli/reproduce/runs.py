@@ -129,7 +129,12 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
-    return made(stage, "cluster", config, context, **read_by_cluster(config, context))
+    path = context.path(stage.OUTPUT)
+    if not kept(path, config, context, **read_by_cluster(config, context)):
+        announce(asked("cluster", config), context)
+        # Only a training has a state to go on from.
+        stage.run(config, replace(context, resume=context.resume and config.method is Method.CCN))
+    return path
 
 
 def read_by_cluster(config: ClusterConfig, context: Context) -> dict[str, Path]:
