@@ -170,7 +170,9 @@ def reweigh(state: State) -> bool:
     spread = ((state.values - state.centres()[state.cluster]) ** 2).sum(0)
     price = spread + between(parted, found) - between(cannot, found)
     price += cannot.sum() / 2 * (found[far[0]] - found[far[1]]) ** 2
-    least = max(FLOOR * len(state.values) * state.values.var(0).mean(), np.finfo(np.float64).tiny)
+    least = FLOOR * len(state.values) * state.values.var(0).mean()
+    if not least > 0:
+        return False
     weight = len(state.values) / price.clip(least)
     before, old = objective(state), (state.weight, state.distances)
     state.weight, state.distances = weight, squared_distances(found * np.sqrt(weight))

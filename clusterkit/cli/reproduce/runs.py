@@ -19,6 +19,7 @@ from clusterkit.config import (
     EvaluateConfig,
     Features,
     Init,
+    Method,
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
