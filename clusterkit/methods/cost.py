@@ -5,6 +5,7 @@ import os
 
 from clusterkit.config import ClusterConfig, Method
 from clusterkit.errors import UsageError
+from clusterkit.methods.lsc import LANDMARKS
 
 log = logging.getLogger("clusterkit")
 
@@ -17,22 +18,28 @@ CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300,
 """Multiplications of a method, in N^3."""
 SPEED = 2e10
 """Multiplications a second of a few cores."""
-HOUR = 3600
+HOUR, GIB = 3600, 2**30
 
 
 def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:
-    """Raise UsageError where a method needs more memory than there is for N items of D values; warn of hours."""
+    """Raise UsageError where a method needs more memory than there is for N items of D values; warn of hours.
+
+    Of `ccn`, which goes through the items in batches, nothing is said.
+    """
     method = config.method
+    if method is Method.CCN:
+        return
     items = count
     if method.samples_pairs and config.max_pairs is not None:
         items = min(count, int(config.max_pairs**0.5))
     needed = 8 * (SQUARES.get(method, 0) * items**2 + (0 if method.on_pairs_alone else 5 * count * width))
+    needed += 16 * count * LANDMARKS if method is Method.LSC else 0
     there = memory()
     if there is not None and needed > there:
         less = "give --max-pairs or use" if method.samples_pairs else "use"
         raise UsageError(
-            f"--method {method}: the {count} images of {name} need about {needed} bytes of memory, "
-            f"this machine has {there}; {less} --method ccn"
+            f"--method {method}: the {count} images of {name} need about {needed} bytes of memory "
+            f"({needed / GIB:.0f} GiB), this machine has {there}; {less} --method ccn"
         )
     seconds = multiplications(method, count, items, width, k) / SPEED
     if seconds > HOUR:

@@ -17,7 +17,7 @@ FEASIBLE = 1e-12
 def csp(problem: Problem) -> Clustering:
     """Cut the graph of near items cheaply among the cuts that satisfy the pairs, and read the clusters off the cuts.
 
-    The graph is of the items' values; pairs are binarised. Cost: three eigenproblems, about 30 N^3 multiplications;
+    The graph is of the items' values; pairs are binarised. Cost: three eigenproblems, about 40 N^3 multiplications;
     memory: about 12 matrices of N x N.
     """
     cuts = feasible_cuts(neighbour_affinity(values(problem)), signs(problem) + np.eye(len(problem.subset)), problem.k)
@@ -47,10 +47,10 @@ class Cuts:
 def feasible_cuts(affinity: Array, pairs: Array, k: int) -> Cuts:
     """Return at most K - 1 cuts, cheapest first, by positive affinities and constraints (N, N).
 
-    L is the normalised Laplacian of the affinities, Q the constraints normalised alike, and beta lies between the K-th
-    and the next singular value of Q, so that about K cuts are feasible: those whose v^T Q v is more than beta. L is
-    singular: orthogonal to its null vector z every solution has z^T (Q - beta I) v = 0, by which v's part along z
-    follows from the rest, and what remains is symmetric and definite.
+    L is the normalised Laplacian of the affinities, Q the constraints normalised alike, and beta lies between the
+    K-th (of two clusters, the first) and the next singular value of Q, so that about K cuts are feasible: those
+    whose v^T Q v is more than beta. L is singular: orthogonal to its null vector z every solution has z^T (Q - beta
+    I) v = 0, by which v's part along z follows from the rest, and what remains is symmetric and definite.
     """
     from scipy.linalg import eigh
 
@@ -60,7 +60,7 @@ def feasible_cuts(affinity: Array, pairs: Array, k: int) -> Cuts:
     # Scaled by the mean degree, beta has one size whatever the affinities'.
     constraint = degree.mean() * root[:, None] * pairs * root
     singular = np.sort(np.abs(np.linalg.eigvalsh(constraint)))[::-1]
-    # K groups' pairs have K singular values that are not zero, but two groups' of one size only one.
+    # K groups' pairs have K singular values that are not zero, but two groups' only one.
     first = k - 1 if k > 2 else 0
     constraint -= ((singular[first] + singular[min(first + 1, count - 1)]) / 2 - LESS) * np.eye(count)
     trivial = np.sqrt(degree / degree.sum())

@@ -48,6 +48,11 @@ class Clustering:
     prob: NDArray[np.float32]
     network: ClusterNet | None = None
 
+    @property
+    def found(self) -> int:
+        """How many clusters are not empty."""
+        return len(set(self.cluster.tolist()) - {-1})
+
 
 def hard(cluster: NDArray[np.integer], k: int) -> Clustering:
     """Return the clustering of a method that gives no probabilities: each item in its cluster with certainty.

@@ -68,7 +68,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     inputs = {**given.inputs, **network.inputs, **counted}
     ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
     for subset in data.subsets:
-        check_cost(config, subset.name, len(subset), network.width(data), ks[subset.name])
+        whole = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
+        check_cost(config, whole, len(subset), network.width(data), ks[subset.name])
     sources = {subset.name: given.source(subset, config, context.seed) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
     key = run_key("cluster", resolved(config), context.seed, fields, inputs, describe(device))
@@ -81,12 +82,11 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             states.file(subset.name), key, context.resume, network.g, given.bn, network.of(subset),
         )  # fmt: skip
         results[subset.name] = METHODS[config.method](problem)
-        found = len(set(results[subset.name].cluster.tolist()))
-        log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), found)
+        log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), results[subset.name].found)
 
     networks = {title: result.network for title, result in results.items() if result.network is not None}
     # "known" took one number from the target's labels: how many classes there are.
-    extra: dict[str, Any] = {"uses_target_labels": uses_labels(config), "classes": None}
+    extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, network), "classes": None}
     path, ccn_path = context.path(OUTPUT), context.path(NETWORK)
     header = Header("assignments", "cluster", resolved(config), context.seed, describe(device), fields, inputs, extra)
     assignments = {
@@ -100,7 +100,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     elif is_first():
         write_assignments(path, header, assignments)
     states.remove()
-    counts = {title: len(set(result.cluster.tolist())) for title, result in results.items()}
+    counts = {title: result.found for title, result in results.items()}
     return ClusterResult(path, data.name, counts, ccn_path if networks else None)
 
 
@@ -254,10 +254,11 @@ def read_network(config: ClusterConfig, context: Context, given: Given) -> Netwo
         path = path_of_g(context, given)
         return Network({"g": sha256(path)}, g=read_g(path)[1])
     name, file = ("features", config.features) if config.features is not None else ("init", config.init)
-    if file in [*Init, *Features]:
+    if file in (list(Init) if name == "init" else list(Features)):
         return Network({})
     path = context.find(str(file))
-    return Network({name: sha256(path)} if path.is_file() else {}, start=read_start(path))
+    start = read_start(path)
+    return Network({name: sha256(path)}, start=start)
 
 
 def path_of_g(context: Context, given: Given) -> Path:
@@ -348,8 +349,11 @@ def from_labels(config: ClusterConfig) -> bool:
     return config.pairs == "labels" or config.pairs.startswith(PREFIX)
 
 
-def uses_labels(config: ClusterConfig) -> str:
-    """Return what a run takes from the target's labels, in words for the header."""
+def uses_labels(config: ClusterConfig, network: Network) -> str:
+    """Return what a run takes from the target's labels, itself or by an earlier `cluster`, in words for the header."""
+    earlier = "no" if network.header is None else str(network.header.extra.get("uses_target_labels", "no"))
+    if earlier != "no" and not from_labels(config):
+        return earlier
     if from_labels(config):
         return "pairs" if config.pairs == "labels" else "pairs with simulated errors"
     return "number of classes" if config.k == "known" else "no"

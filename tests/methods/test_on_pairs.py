@@ -91,3 +91,9 @@ def test_a_sample_has_no_more_pairs_than_allowed(tmp_path: Path) -> None:
         assert len(chosen) == size
         assert (np.diff(chosen) > 0).all()
         assert (sample(few) == chosen).all()
+
+
+def test_ties_leave_as_many_clusters_as_asked_for(tmp_path: Path) -> None:
+    for pairs in (torch.full((30, 30), -3.0), torch.full((30, 30), 3.0), torch.zeros(30, 30)):
+        problem = replace(noisy(tmp_path), pairs=DensePairs(pairs), k=7)
+        assert METHODS[Method.AGGLOMERATIVE](problem).found == 7
