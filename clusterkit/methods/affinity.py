@@ -17,7 +17,7 @@ def neighbour_affinity(values: Array) -> Array:
     """
     distances = squared_distances(values)
     width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOUR, len(values) - 1)]) / 2
-    width = width.clip(max(width.max() * 1e-6, np.finfo(np.float64).tiny ** 0.5))
+    width = width.clip(1e-6 * (width.max() or np.sqrt(distances.max()) or 1))
     affinity: Array = np.exp(-distances / np.outer(width, width)) + FLOOR
     np.fill_diagonal(affinity, 0)
     return affinity

@@ -20,7 +20,7 @@ def kernel_points(values: Array) -> Array:
 
     distances = squared_distances(values)
     width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOURS, len(values) - 1)])
-    width = width.clip(max(width.max() * 1e-6, np.finfo(np.float64).tiny ** 0.5))
+    width = width.clip(1e-6 * (width.max() or np.sqrt(distances.max()) or 1))
     found, vectors = eigh(np.exp(-distances / np.outer(width, width)))
     found, vectors = found[::-1].clip(0), vectors[:, ::-1]
     kept = int(np.searchsorted(found.cumsum(), ENERGY * found.sum())) + 1
