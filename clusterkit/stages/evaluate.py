@@ -143,7 +143,7 @@ def warn_degenerate(assignment: Assignment, name: str) -> None:
     """Say when a clustering is next to none: one cluster, or nearly everything in one."""
     sizes = np.bincount(assignment.cluster[assignment.cluster >= 0], minlength=1)
     largest = sizes.max() / max(1, len(assignment.cluster))
-    if (sizes > 0).sum() < 2 or largest > 0.9:
+    if (sizes > 0).sum() == 1 or largest > 0.9:
         log.warning("%s: degenerate clustering, %.0f %% of the items are in one cluster", name, 100 * largest)
     if (assignment.cluster < 0).any():
         log.warning("%s: %d items are in no cluster", name, int((assignment.cluster < 0).sum()))
