@@ -11,7 +11,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.config import Context, EstimateKConfig
+from clusterkit.config import ClusterConfig, Context, EstimateKConfig, Method
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.consensus import LARGEST, consensus
@@ -50,11 +50,14 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     if header.inputs.get("pairs") != sha256(pairs_path):
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100")
     estimates = {}
+    # What finds K has no output to spare: groups that are small beside its clusters count as they do for a network.
+    finds_k = header.config.get("method") in [method for method in Method if method.finds_k]
     for title, assignment in assignments.items():
-        estimates[title] = estimate(assignment, from_group(groups[title]), title, context.seed)
+        outputs = int(ClusterConfig.k) if finds_k else assignment.k
+        estimates[title] = estimate(assignment, outputs, from_group(groups[title]), title, context.seed)
         shown = " ".join(f"{name} {value}" for name, value in estimates[title].items())
         log.info("estimate-k %s: %s", title, shown)
-        if estimates[title]["ndc"] == assignment.k:
+        if estimates[title]["ndc"] == outputs and not finds_k:
             log.warning("%s: all %d clusters are in use; cluster again with a larger --k", title, assignment.k)
     result = EstimateKResult(context.path(OUTPUT), estimates)
     inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
@@ -79,16 +82,19 @@ def check_over_clustered(header: Header, path: Path) -> None:
         raise InputError(f"{path}: was made by {header.stage}; run: clusterkit cluster --k 100")
 
 
-def estimate(assignment: Assignment, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
-    """Return K by each estimator and `spread`, the largest less the smallest."""
+def estimate(assignment: Assignment, outputs: int, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
+    """Return K by each estimator and `spread`, the largest less the smallest.
+
+    All but the eigengap count no group smaller than the items spread evenly over so many outputs.
+    """
     own = derive_seed(seed, "estimate-k", title)
     some = torch.arange(len(pairs))
     if len(some) > LARGEST:
         some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
     logits = matrix(pairs, some).double()
-    smallest = max(2, len(some) / assignment.k)
+    smallest = max(2, len(some) / outputs)
     found = {
-        "ndc": ndc(assignment.cluster, assignment.k),
+        "ndc": ndc(assignment.cluster, outputs),
         "eigengap": eigengap(logits.sigmoid().numpy()),
         "linkage": linkage_count((logits - LESS).sigmoid().numpy(), smallest),
         "consensus": linkage_count(consensus(logits.numpy(), own), smallest),
