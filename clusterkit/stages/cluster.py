@@ -252,7 +252,9 @@ def read_network(config: ClusterConfig, context: Context, given: Given) -> Netwo
         return Network({"features": sha256(path)}, by_subset=networks, header=header, path=path)
     if config.features == Features.G or (config.init == Init.G and given.header is not None):
         path = path_of_g(context, given)
-        return Network({"g": sha256(path)}, g=read_g(path)[1])
+        # Read first: what reads it says how to make one that is missing.
+        g = read_g(path)[1]
+        return Network({"g": sha256(path)}, g=g)
     name, file = ("features", config.features) if config.features is not None else ("init", config.init)
     if file in (list(Init) if name == "init" else list(Features)):
         return Network({})
