@@ -1,0 +1,86 @@
+"""Methods of clustering on all pairs, against going through the pairs one by one."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from clusterkit.methods.items import squared_distances
+from clusterkit.methods.logdet import learn, pair_loss
+from clusterkit.methods.mpckmeans import State, prices, start, sweep, to_centres
+from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
+from tests.benchmarks.measure import compare
+
+Array = NDArray[np.float64]
+
+
+def noisy_pairs(count: int) -> tuple[Array, Array]:
+    """Points in 20 groups, and their pairs, of which one in ten is wrong."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(20, size=count)
+    right = np.where(group[:, None] == group, 1.0, -1.0)
+    pairs = np.triu(right * rng.choice([1.0, -1.0], right.shape, p=[0.9, 0.1]), 1)
+    return rng.standard_normal((20, 256))[group] + rng.standard_normal((count, 256)), pairs + pairs.T
+
+
+def test_comparisons_of_all_triplets(benchmark: BenchmarkFixture) -> None:
+    points, pairs = noisy_pairs(400)
+    distances, loss = squared_distances(points), comparison_loss(pairs)
+
+    def written_out() -> float:
+        total = 0.0
+        for i in range(len(pairs)):
+            near, far = distances[i, pairs[i] > 0], distances[i, pairs[i] < 0]
+            total += WEIGHT * float((np.maximum(0, TIMES * near[:, None] - far) ** 2).mean())
+        return total
+
+    assert loss(distances)[0] == pytest.approx(written_out())
+    compare(
+        benchmark,
+        "comparisons, N = 400: value and gradient against the value alone",
+        lambda: loss(distances),
+        written_out,
+    )
+
+
+def test_a_metric_from_all_pairs(benchmark: BenchmarkFixture) -> None:
+    points, pairs = noisy_pairs(500)
+    rows, columns = np.triu_indices(len(points), 1)
+    few = 500
+
+    def projections() -> None:
+        """The projections of ITML on the first pairs, as Davis et al. (2007) have them."""
+        metric, dual, bound = np.eye(points.shape[1]), np.zeros(few), np.full(few, 300.0)
+        for number in range(few):
+            sign = pairs[rows[number], columns[number]]
+            difference = points[rows[number]] - points[columns[number]]
+            moved = metric @ difference
+            distance = difference @ moved
+            alpha = min(dual[number], sign / 2 * (1 / distance - 1 / bound[number]))
+            dual[number] -= alpha
+            metric += sign * alpha / (1 - sign * alpha * distance) * np.outer(moved, moved)
+
+    compare(
+        benchmark,
+        "a step over the pairs of N = 500, D = 256, against a sweep of projections",
+        lambda: learn(points, pair_loss(pairs, 300.0, 600.0, 1.0), 1),
+        projections,
+        len(rows) / few,
+    )
+
+
+def test_a_sweep_of_mpckmeans(benchmark: BenchmarkFixture) -> None:
+    points, pairs = noisy_pairs(500)
+
+    def fresh() -> State:
+        return start(points, pairs, np.arange(len(points)), 20, 0)
+
+    def written_out() -> None:
+        """What each item costs in each cluster, anew for each item."""
+        state = fresh()
+        price, to = prices(state), to_centres(state.values, state.centres(), state.weight)
+        for item in state.rng.permutation(len(points)):
+            cost = [to[item, k] + price[item, state.cluster == k].sum() for k in range(state.k)]
+            state.cluster[item] = int(np.argmin(cost))
+
+    compare(benchmark, "a sweep of MPCK-means, N = 500, K = 20", lambda: sweep(fresh()), written_out)
