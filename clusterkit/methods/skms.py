@@ -48,7 +48,7 @@ def mean_shift(points: Array, neighbours: int) -> NDArray[np.int32]:
 
     distances = squared_distances(points)
     bandwidth = np.sort(distances, 1)[:, min(neighbours, len(points) - 1)]
-    bandwidth = bandwidth.clip(1e-9 * (bandwidth.max() or distances.max() or 1))
+    bandwidth = bandwidth.clip(1e-9 * (distances.max() or 1))
     modes = climb(points, bandwidth)
     between = squared_distances(modes)
     count, cluster = connected_components(between <= np.median(bandwidth) / 4, directed=False)
