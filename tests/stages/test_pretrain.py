@@ -126,7 +126,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(pretrained, cli, monkeypatch)
         ("cluster digits --pairs labels --k 5 --init cut", 3, "cut: damaged"),
         ("cluster digits --pairs labels --k 5 --init page.txt", 3, "page.txt: not a clusterkit pretrained or g file"),
         ("cluster digits --pairs labels --k 5 --init pretrained.safetensors --backbone vgg8", 2, "leave one of them"),
-        ("cluster digits --k 5 --features pretrained.safetensors", 2, "--features: they are what --method kmeans"),
+        ("cluster digits --k 5 --features pretrained.safetensors", 2, "--features: --method ccn learns its own"),
         ("cluster digits --k 5 --method kmeans --features cut", 3, "cut: damaged"),
         ("cluster digits --k 5 --method kmeans --init pretrained.safetensors", 2, "--init: --method kmeans does not"),
         ("cluster digits --k 5 --method spectral --optimizer sgd", 2, "--optimizer: --method spectral does not use it"),
