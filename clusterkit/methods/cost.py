@@ -11,10 +11,10 @@ log = logging.getLogger("clusterkit")
 
 SQUARES = {
     Method.SPECTRAL: 5, Method.ITML: 12, Method.SKMS: 18, Method.SKKM: 16, Method.SKLR: 25, Method.CSP: 12,
-    Method.MPCKMEANS: 7, Method.AGGLOMERATIVE: 6, Method.HDBSCAN: 6,
+    Method.MPCKMEANS: 7, Method.AGGLOMERATIVE: 6, Method.HDBSCAN: 7,
 }  # fmt: skip
 """How many matrices of N x N float64, or of the sample's items, a method holds at its peak."""
-CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300, Method.CSP: 40}
+CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300, Method.CSP: 40, Method.HDBSCAN: 1}
 """Multiplications of a method, in N^3."""
 SPEED = 2e10
 """Multiplications a second of a few cores."""

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from clusterkit.errors import UsageError
+from clusterkit.methods.consensus import likeness
 from clusterkit.methods.items import probabilities
 from clusterkit.methods.problem import Clustering, Problem, hard
 
@@ -17,16 +18,19 @@ CORE = 1
 
 
 def hdbscan(problem: Problem) -> Clustering:
-    """Cluster by scikit-learn's HDBSCAN with one minus the probability of each pair as distance.
+    """Cluster by scikit-learn's HDBSCAN of how sure it is that two items are alike.
 
-    Items in no dense region are unassigned (-1). Cost: N^2 time; memory: about six matrices of N x N. Raises
-    UsageError below five items.
+    That is the mean of their pair's probability and of how alike their pairs with all others are: by single pairs
+    alone one that is wrong joins two clusters. Items in no dense region are unassigned (-1). Cost: N^3 multiplications;
+    memory: about seven matrices of N x N. Raises UsageError below five items.
     """
     from sklearn.cluster import HDBSCAN
 
     if len(problem.subset) < SMALLEST:
         raise UsageError(f"--method hdbscan: {problem.subset.name} has fewer than {SMALLEST} items; use another method")
-    distances = 1 - probabilities(problem)
+    probability = probabilities(problem)
+    np.fill_diagonal(probability, 1)
+    distances = 1 - (probability + likeness(probability)) / 2
     np.fill_diagonal(distances, 0)
     method = HDBSCAN(min_cluster_size=SMALLEST, min_samples=CORE, metric="precomputed", copy=False)
     cluster = method.fit_predict(distances).astype(np.int32)

@@ -89,11 +89,6 @@ def test_a_fifth_of_the_pairs_wrong(method: Method, cli: Cli) -> None:
     assert done.code == 0, done.err
     clusters = found()
     assert len(clusters) == 480
-    if method is Method.HDBSCAN:
-        # A chain of wrong pairs leads from everywhere to everywhere.
-        assert "480 items in 0 clusters" in done.err
-        assert cli("evaluate").code == 0
-        return
     assert clusters.min() == 0
     assert len(np.unique(clusters)) > 1
     assert cli("evaluate --fail-under acc=0.5").code == 0
