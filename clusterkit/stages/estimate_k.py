@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from clusterkit.artifacts.assignments import Assignment, read_assignments
+from clusterkit.artifacts.assignments import Assignment, finds_k, outputs, read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.config import ClusterConfig, Context, EstimateKConfig, Method
+from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.consensus import LARGEST, consensus
@@ -50,14 +50,12 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     if header.inputs.get("pairs") != sha256(pairs_path):
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100")
     estimates = {}
-    # What finds K has no output to spare: groups that are small beside its clusters count as they do for a network.
-    finds_k = header.config.get("method") in [method for method in Method if method.finds_k]
     for title, assignment in assignments.items():
-        outputs = int(ClusterConfig.k) if finds_k else assignment.k
-        estimates[title] = estimate(assignment, outputs, from_group(groups[title]), title, context.seed)
+        among = outputs(header, assignment)
+        estimates[title] = estimate(assignment, among, from_group(groups[title]), title, context.seed)
         shown = " ".join(f"{name} {value}" for name, value in estimates[title].items())
         log.info("estimate-k %s: %s", title, shown)
-        if estimates[title]["ndc"] == outputs and not finds_k:
+        if estimates[title]["ndc"] == among and not finds_k(header):
             log.warning("%s: all %d clusters are in use; cluster again with a larger --k", title, assignment.k)
     result = EstimateKResult(context.path(OUTPUT), estimates)
     inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
@@ -82,7 +80,7 @@ def check_over_clustered(header: Header, path: Path) -> None:
         raise InputError(f"{path}: was made by {header.stage}; run: clusterkit cluster --k 100")
 
 
-def estimate(assignment: Assignment, outputs: int, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
+def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
     """Return K by each estimator and `spread`, the largest less the smallest.
 
     All but the eigengap count no group smaller than the items spread evenly over so many outputs.
@@ -92,9 +90,9 @@ def estimate(assignment: Assignment, outputs: int, pairs: PairSource, title: str
     if len(some) > LARGEST:
         some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
     logits = matrix(pairs, some).double()
-    smallest = max(2, len(some) / outputs)
+    smallest = max(2, len(some) / among)
     found = {
-        "ndc": ndc(assignment.cluster, outputs),
+        "ndc": ndc(assignment.cluster, among),
         "eigengap": eigengap(logits.sigmoid().numpy()),
         "linkage": linkage_count((logits - LESS).sigmoid().numpy(), smallest),
         "consensus": linkage_count(consensus(logits.numpy(), own), smallest),

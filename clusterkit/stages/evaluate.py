@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clusterkit.artifacts.assignments import Assignment, read_assignments
+from clusterkit.artifacts.assignments import Assignment, outputs, read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
@@ -98,7 +98,9 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
             raise InputError(f"data set {name} has no labels to evaluate against; its clusters are in {path}")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: does not hold the items of {name}; run: clusterkit cluster {name}")
-        scores[subset.name] = cluster_scores(assignments[subset.name], subset.labels.numpy(), data, classes)
+        assignment = assignments[subset.name]
+        among = outputs(header, assignment)
+        scores[subset.name] = cluster_scores(assignment, among, subset.labels.numpy(), data, classes)
         if classes is not None:
             confusion[subset.name] = confused(assignments[subset.name], subset.labels.numpy(), data, classes)
         warn_degenerate(assignments[subset.name], subset.name)
@@ -108,11 +110,14 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
 
 
 def cluster_scores(
-    assignment: Assignment, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str] | None
+    assignment: Assignment, among: int, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str] | None
 ) -> dict[str, float]:
-    """Return the scores of one subset; accuracy without matching where the outputs are `classes`."""
+    """Return the scores of one subset; accuracy without matching where the outputs are `classes`.
+
+    Dominant clusters are so among this many.
+    """
     count = len(np.unique(labels))
-    dominant = ndc(assignment.cluster, assignment.k)
+    dominant = ndc(assignment.cluster, among)
     scores = {
         "acc": accuracy(assignment.cluster, labels),
         "nmi": nmi(assignment.cluster, labels),

@@ -149,6 +149,7 @@ def test_small_groups_count_beside_what_finds_k(points: Path, cli: Cli) -> None:
     assert cli("cluster --method hdbscan").code == 0
     assert len(np.unique(found())) == 4
     assert json.loads(cli("estimate-k --json").out)["estimates"]["all"]["ndc"] == 4
+    assert "ndc\t4.0000\n" in cli("evaluate").out
 
 
 def test_items_in_no_cluster_are_none_everywhere(cli: Cli) -> None:
