@@ -31,7 +31,9 @@ def cluster(
             "or known, which is an oracle: it counts the classes among the target's labels."
         ),
     ] = ClusterConfig.k,
-    method: Annotated[Method, typer.Option(help="How to turn pairs into clusters.")] = ClusterConfig.method,
+    method: Annotated[
+        Method, typer.Option(help="How pairs, or what is seen in the images, become clusters.")
+    ] = ClusterConfig.method,
     loss: Annotated[str, typer.Option(metavar="[kcl|ccl]", help="Pair loss of ccn (mcl is ccl).")] = ClusterConfig.loss,
     sigma: Annotated[float, typer.Option(min=0, help="Margin of kcl.")] = ClusterConfig.sigma,
     pairs: Annotated[

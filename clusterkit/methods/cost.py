@@ -39,7 +39,7 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
         less = "give --max-pairs or use" if method.samples_pairs else "use"
         raise UsageError(
             f"--method {method}: the {count} images of {name} need about {needed} bytes of memory "
-            f"({needed / GIB:.0f} GiB), this machine has {there}; {less} --method ccn"
+            f"({needed / GIB:.1f} GiB), this machine has {there}; {less} --method ccn"
         )
     seconds = multiplications(method, count, items, width, k) / SPEED
     if seconds > HOUR:

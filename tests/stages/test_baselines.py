@@ -539,3 +539,15 @@ def test_most_items_equal_leave_the_others_apart(tmp_path: Path) -> None:
         assert accuracy(quietly(problem(method, pairs, items, tmp_path)).cluster, labels) == 1
     given = problem(Method.SPECTRAL, pairs, items, tmp_path)
     assert accuracy(quietly(replace(given, config=replace(given.config, features="pixels"))).cluster, labels) == 1
+
+
+# On real characters
+
+
+@pytest.mark.parametrize("method", [method for method in Method if method is not Method.CCN])
+def test_an_alphabet(method: Method, real_data: Path, cli: Cli) -> None:
+    line = line_of(method, "omniglot_eval/Angelic", "simulated:0.8,0.98").replace("--k 4", "--k 20")
+    assert cli(f"{line} --data {real_data}").code == 0
+    # By chance an item in 20 is right, and pixels alone tell few characters apart.
+    least = 0.18 if method in WITHOUT_PAIRS else 0.6
+    assert cli(f"evaluate --data {real_data} --fail-under acc={least}").code == 0
