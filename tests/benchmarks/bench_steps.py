@@ -62,11 +62,12 @@ def test_input_keeps_up(benchmark: BenchmarkFixture) -> None:
     sampler = ClassBalanced(labels, [labels.unique()], 20, 5, 10_000)
     generator = torch.Generator().manual_seed(0)
     batches = batches_of(items, sampler, generator, DEVICE)
+    labels = labels.to(DEVICE)
     network = SimilarityNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512)).to(DEVICE).train()
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     def step(index: Tensor, x: Tensor) -> None:
-        target = labels[index].to(DEVICE)
+        target = labels[index]
         optimizer.zero_grad(set_to_none=True)
         F.binary_cross_entropy_with_logits(network(x), (target[:, None] == target[None]).float()).backward()
         optimizer.step()
