@@ -75,7 +75,7 @@ def seed_of(problem: Problem, name: str) -> int:
     return derive_seed(problem.seed, name, problem.subset.name) % 2**32
 
 
-def k_means(points: Array, k: int, seed: int, restarts: int = RESTARTS) -> NDArray[np.int32]:
+def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
     """Return the clusters (N,) of scikit-learn's k-means on points (N, D), the best of several restarts.
 
     Where fewer than K points differ, fewer clusters are found.
@@ -85,7 +85,7 @@ def k_means(points: Array, k: int, seed: int, restarts: int = RESTARTS) -> NDArr
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found: NDArray[np.int32] = KMeans(min(k, len(points)), n_init=restarts, random_state=seed).fit_predict(points)
+        found: NDArray[np.int32] = KMeans(min(k, len(points)), n_init=RESTARTS, random_state=seed).fit_predict(points)
     clusters = len(np.unique(found))
     if clusters < k:
         log.warning("only %d of %d items differ, so there are no more clusters than that", clusters, len(points))

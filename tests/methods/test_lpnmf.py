@@ -14,7 +14,6 @@ from scipy.sparse.linalg import splu
 
 from clusterkit.datasets.base import Subset
 from clusterkit.methods.lpnmf import FLOOR, factors, laplacian, lpnmf, next_v, shares, smoothness
-from clusterkit.metrics.clustering import accuracy
 from tests.methods.test_methods import separated
 
 Array = np.ndarray
@@ -107,14 +106,6 @@ def test_smoothness_does_not_hang_on_the_unit_of_the_values() -> None:
     np.testing.assert_allclose(shares(255 * points), shares(points))
     binary = np.eye(8).repeat(3, axis=1)
     assert smoothness(shares(binary)) == pytest.approx(100 / 3)
-
-
-def test_separated_groups_are_found(tmp_path: Path) -> None:
-    problem = separated(tmp_path)
-    result = lpnmf(problem)
-    assert problem.subset.labels is not None
-    assert accuracy(result.cluster, problem.subset.labels.numpy()) == 1.0
-    np.testing.assert_array_equal(lpnmf(problem).cluster, result.cluster)
 
 
 @pytest.mark.parametrize(
