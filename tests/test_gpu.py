@@ -67,7 +67,7 @@ def test_a_step_of_g_never_waits() -> None:
     sampler = ClassBalanced(labels, [], 10, 2, 3)
     generator = torch.Generator().manual_seed(0)
     batches = batches_of(items, sampler, generator, CUDA)
-    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 32, 32), 0.5, 0.3, 64)).to(CUDA)
+    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 32, 32), (0.5,), (0.3,), 64)).to(CUDA)
 
     def step() -> Tensor:
         index, x = next(batches)
@@ -81,7 +81,7 @@ def test_a_step_of_g_never_waits() -> None:
 @pytest.mark.parametrize("name", Loss)
 def test_a_step_of_ccn_never_waits(name: Loss) -> None:
     pairs = DensePairs(torch.randn(40, 40).half()).to(CUDA)
-    network = ClusterNet(Architecture(Backbone.CONV4, (1, 32, 32), 0.5, 0.3, 64, 7)).to(CUDA)
+    network = ClusterNet(Architecture(Backbone.CONV4, (1, 32, 32), (0.5,), (0.3,), 64, 7)).to(CUDA)
     x, index = torch.rand(20, 1, 32, 32, device=CUDA), torch.arange(20, device=CUDA)
     never_waiting(lambda: LOSSES[name](network(x), (pairs.logits(index, index) > 0).to(x), 2.0), network)
 

@@ -88,7 +88,7 @@ def test_gradient_descent_with_momentum_and_a_rate_that_drops(tmp_path: Path) ->
 def test_a_rate_that_is_smaller_for_the_backbone(tmp_path: Path) -> None:
     """Gradient descent on a gradient of one moves each weight by the sum of the rates, momentum included."""
     torch.manual_seed(0)
-    network = ClusterNet(Architecture(Backbone.MLP, (2,), 0.0, 1.0, 8, 3))
+    network = ClusterNet(Architecture(Backbone.MLP, (2,), (0.0,) * 2, (1.0,) * 2, 8, 3))
     before = {name: value.clone() for name, value in network.named_parameters()}
     plan = Plan(
         "adapt", 2, 2, 0.1, 0, tmp_path / "state" / "g.safetensors", "key", optimizer=Optimizer.SGD, drop_every=2,

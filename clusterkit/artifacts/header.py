@@ -14,7 +14,8 @@ from clusterkit import __version__
 from clusterkit.errors import InputError
 
 KEY = "clusterkit"
-VERSION = 1
+VERSION = 2
+"""Raised by every change that a reader of the version before would misread; docs/artifacts.md says what changed."""
 
 
 @dataclass(frozen=True)

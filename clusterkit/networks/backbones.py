@@ -4,7 +4,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -232,16 +232,30 @@ def has_weights(name: Backbone, shape: tuple[int, ...]) -> bool:
     return name.startswith("resnet") and len(shape) == 3 and shape[0] == 3
 
 
+def _weights(name: Backbone) -> Any:
+    """Return torchvision's description of the ImageNet weights of a ResNet. Raises UsageError where there are none."""
+    from torchvision import models
+
+    if not name.startswith("resnet"):
+        raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
+    return models.get_model_weights(name).DEFAULT
+
+
+def weights_statistics(name: Backbone) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel (C,) that a ResNet's ImageNet weights were trained with.
+
+    Raises UsageError for a backbone that has no weights.
+    """
+    transforms = _weights(name).transforms()
+    return tuple(transforms.mean), tuple(transforms.std)
+
+
 def weights_file(name: Backbone, *, offline: bool) -> Path:
     """Return torchvision's ImageNet weights of a ResNet, in torch's own cache; downloaded where they are not there.
 
     Raises UsageError for a backbone that has none, InputError where they cannot be had.
     """
-    from torchvision import models
-
-    if not name.startswith("resnet"):
-        raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
-    url = models.get_model_weights(name).DEFAULT.url
+    url = _weights(name).url
     file = Path(torch.hub.get_dir()) / "checkpoints" / str(url).rsplit("/", 1)[-1]
     reason = "--offline is set"
     if not (file.exists() or offline):

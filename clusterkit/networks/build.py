@@ -23,33 +23,51 @@ class Architecture:
     """All that is needed to build a network: backbone, item shape (C, H, W) or (D,), widths, standardisation, members.
 
     `members` is how many backbones an ensemble has, and G as many pair heads, each of `hidden` units. `mean` and
-    `std` are those of the data the network was trained on, images scaled to 0..1.
+    `std`, one number for each channel (C,) or feature (D,), are those of the data the network was trained on, images
+    scaled to 0..1, or those that belong to the weights it started from.
     """
 
     backbone: Backbone
     shape: tuple[int, ...]
-    mean: float
-    std: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     hidden: int
     outputs: int = 1
     members: int = 1
 
     def to_header(self) -> dict[str, Any]:
-        return {**asdict(self), "shape": list(self.shape), "backbone": str(self.backbone)}
+        return {
+            **asdict(self), "shape": list(self.shape), "backbone": str(self.backbone), "mean": list(self.mean),
+            "std": list(self.std),
+        }  # fmt: skip
 
     @staticmethod
     def from_header(fields: dict[str, Any]) -> "Architecture":
         """Rebuild from a header. Raises KeyError, TypeError or ValueError for one that is no architecture."""
-        backbone = Backbone(fields["backbone"])
-        return replace(Architecture(**fields), backbone=backbone, shape=tuple(fields["shape"]))
+        backbone, shape = Backbone(fields["backbone"]), tuple(fields["shape"])
+        mean, std = (_for_each(fields[name], shape[0]) for name in ("mean", "std"))
+        return replace(Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std)
+
+
+def _for_each(numbers: float | list[float], count: int) -> tuple[float, ...]:
+    """Return one number for each of `count` channels or features; files of version 1 hold one for all."""
+    found = tuple(map(float, numbers if isinstance(numbers, list) else [numbers] * count))
+    if len(found) != count:
+        raise ValueError(f"{len(found)} numbers for {count} channels or features")
+    return found
 
 
 class Standardise(nn.Module):
-    """Shift and scale items by fixed numbers, which are no parameters."""
+    """Shift and scale each channel or feature by numbers of its own, which are no parameters."""
 
-    def __init__(self, mean: float, std: float) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        to_each = [-1, *[1] * (len(architecture.shape) - 1)]
+        self.register_buffer("mean", torch.tensor(architecture.mean).view(to_each), persistent=False)
+        self.register_buffer("std", torch.tensor(architecture.std).view(to_each), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / self.std
@@ -62,7 +80,7 @@ class BackboneNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.standardise = Standardise(architecture.mean, architecture.std)
+        self.standardise = Standardise(architecture)
         members = [build_backbone(architecture.backbone, architecture.shape) for _ in range(architecture.members)]
         self.backbone: Features = members[0] if len(members) == 1 else Ensemble(members)
         self.bf16 = False

@@ -7,6 +7,9 @@ from clusterkit.augment import to_float
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import ClusterNet
 
+ROUNDING = 1e-7
+"""How far float32 values of one number may lie apart, as a share of it."""
+
 
 def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor:
     """Return the probabilities (N, K) of the clean items, float32 on the CPU."""
@@ -16,13 +19,24 @@ def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor
     return torch.cat(parts).float()
 
 
-def mean_and_std(subset: Subset) -> tuple[float, float]:
-    """Return the mean and standard deviation of all values of a set, images scaled to 0..1."""
-    count, total, squares = 0, 0.0, 0.0
+def mean_and_std(subset: Subset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel (C,) or feature (D,) of a set, images scaled to 0..1.
+
+    The deviation of a channel or feature that does not vary is given as 1.
+    """
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for block in subset.blocks():
         values = to_float(block).double()
-        count += values.numel()
-        total += float(values.sum())
-        squares += float(values.square().sum())
-    mean = total / count
-    return mean, max((squares / count - mean**2) ** 0.5, 1e-6)
+        values = values.transpose(0, 1).flatten(1) if values.dim() == 4 else values.T
+        if not count:
+            # Sums of what is left beside it stay exact where the mean is large beside the deviation.
+            near = values.mean(1, keepdim=True)
+        values = values - near
+        count += values.shape[1]
+        total = total + values.sum(1)
+        squares = squares + values.square().sum(1)
+    beside = total / count
+    mean = near[:, 0] + beside
+    std = (squares / count - beside.square()).clamp_min(0).sqrt()
+    std[std <= ROUNDING * mean.abs()] = 1
+    return tuple(mean.tolist()), tuple(std.tolist())

@@ -23,7 +23,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.methods.adaptation import TERMS, Domains, Term, adapt
 from clusterkit.metrics.adaptation import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
-from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file
+from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.networks.stored import read_g, state_of
@@ -184,11 +184,17 @@ def new_network(
     config: AdaptConfig, context: Context, source: Dataset, outputs: int
 ) -> tuple[ClusterNet, dict[str, str]]:
     """Return an untrained classifier and, where its backbone has ImageNet's weights, the hash of their file."""
+    weights = has_weights(config.backbone, source.shape) and config.pretrained and weights_at_hand(config, context)
+    mean, std = weights_statistics(config.backbone) if weights else mean_and_std(source.union())
     torch.manual_seed(derive_seed(context.seed, "adapt"))
-    mean, std = mean_and_std(source.union())
     network = ClusterNet(Architecture(config.backbone, source.shape, mean, std, BOTTLENECK, outputs))
-    if not (config.pretrained and has_weights(config.backbone, source.shape)):
+    if not weights:
         return network, {}
+    return network, {"weights": sha256(load_pretrained(network.backbone, config.backbone, offline=context.offline))}
+
+
+def weights_at_hand(config: AdaptConfig, context: Context) -> bool:
+    """Return whether ImageNet's weights are there or can be downloaded; say why not."""
     reason = None
     with first_alone():
         try:
@@ -197,8 +203,7 @@ def new_network(
             reason = str(error).partition(";")[0]
     if reason is not None:
         log.warning("adapt: %s starts from random weights: %s", config.backbone, reason)
-        return network, {}
-    return network, {"weights": sha256(load_pretrained(network.backbone, config.backbone, offline=context.offline))}
+    return reason is None
 
 
 def at_hand(data: Dataset, part: str, batch_size: int, device: torch.device) -> Subset:

@@ -21,7 +21,7 @@ from clusterkit.device import check_precision, choose_device, derive_seed, descr
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
 from clusterkit.metrics.pairs import pair_scores
-from clusterkit.networks.backbones import load_pretrained, members_of
+from clusterkit.networks.backbones import load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
 from clusterkit.networks.predict import mean_and_std
 from clusterkit.networks.stored import read_start
@@ -149,14 +149,14 @@ def new_network(
 ) -> SimilarityNet:
     """Return an untrained G for items of a shape, which standardises by the numbers of all of A.
 
-    One that starts from another network has its backbone and its standardisation.
+    One that starts from ImageNet's weights or from another network has their standardisation.
     """
     torch.manual_seed(derive_seed(context.seed, "train-g"))
     if start is not None:
         network = SimilarityNet(replace(start.architecture, hidden=config.hidden, outputs=1))
         network.backbone.load_state_dict(start.backbone.state_dict())
         return network
-    mean, std = mean_and_std(everything)
+    mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(everything)
     network = SimilarityNet(Architecture(config.backbone, shape, mean, std, config.hidden, members=config.members))
     if config.pretrained:
         for member in members_of(network.backbone):

@@ -25,7 +25,7 @@ CONFIG = AdaptConfig("s", "t", variation=Variation.NONE)
 
 
 def steps_of(config: AdaptConfig, domains: Domains, folder: Path) -> Callable[[], None]:
-    network = ClusterNet(Architecture(config.backbone, (1, 32, 32), 0.1, 0.3, BOTTLENECK, 10))
+    network = ClusterNet(Architecture(config.backbone, (1, 32, 32), (0.1,), (0.3,), BOTTLENECK, 10))
     state = folder / f"{config.method}-{config.source_batch}.safetensors"
     plan = Plan("adapt", 1, STEPS, 0.01, 0, state, "", optimizer=config.optimizer, weight_decay=5e-4)
 

@@ -26,7 +26,7 @@ def test_a_cluster_step_against_its_batch() -> None:
     found = []
     for batch in (50, 100, 200, 400):
         similar = (torch.rand(batch, batch, device=DEVICE) > 0.95).float()
-        network = ClusterNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512, 100))
+        network = ClusterNet(Architecture(Backbone.CONV4, SHAPE, (0.1,), (0.3,), 512, 100))
         step = training(network, lambda logits, similar=similar: ccl(logits, similar), fused=True, batch=batch)
         step()
         found.append((batch, best_of(step), peak(step)))

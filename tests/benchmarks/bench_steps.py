@@ -63,7 +63,7 @@ def test_input_keeps_up(benchmark: BenchmarkFixture) -> None:
     generator = torch.Generator().manual_seed(0)
     batches = batches_of(items, sampler, generator, DEVICE)
     labels = labels.to(DEVICE)
-    network = SimilarityNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512)).to(DEVICE).train()
+    network = SimilarityNet(Architecture(Backbone.CONV4, SHAPE, (0.1,), (0.3,), 512)).to(DEVICE).train()
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     def step(index: Tensor, x: Tensor) -> None:
@@ -91,7 +91,7 @@ def g_steps(backbone: Backbone, hidden: int) -> tuple[Callable[[], None], Callab
     """Return a step of G, ours and the authors' (VGGS, 2048 -> 4096 -> 2)."""
     labels = torch.arange(B, device=DEVICE) // 5
     similar = labels[:, None] == labels[None]
-    ours = SimilarityNet(Architecture(backbone, SHAPE, 0.1, 0.3, hidden))
+    ours = SimilarityNet(Architecture(backbone, SHAPE, (0.1,), (0.3,), hidden))
     authors = nn.Sequential(authors_vggs(), EnumeratedHead(1024, 4096))
     return (
         training(ours, lambda logits: F.binary_cross_entropy_with_logits(logits, similar.float()), fused=True),
@@ -102,7 +102,7 @@ def g_steps(backbone: Backbone, hidden: int) -> tuple[Callable[[], None], Callab
 def ccn_steps() -> tuple[Callable[[], None], Callable[[], None]]:
     """Return a step of CCN: ours with pairs predicted once, the authors' with VGGS and G on each batch anew."""
     similar = (torch.rand(B, B, device=DEVICE) > 0.95).float()
-    ours = ClusterNet(Architecture(Backbone.CONV4, SHAPE, 0.1, 0.3, 512, K))
+    ours = ClusterNet(Architecture(Backbone.CONV4, SHAPE, (0.1,), (0.3,), 512, K))
     g = nn.Sequential(authors_vggs(), EnumeratedHead(1024, 4096)).to(DEVICE).eval()
     authors = nn.Sequential(
         authors_vggs(), nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, K)

@@ -22,7 +22,7 @@ REPEATS = 7
 def main(batch: int, k: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = ClusterNet(Architecture(Backbone.CONV4, (1, 32, 32), 0.1, 0.3, 512, k)).train()
+    network = ClusterNet(Architecture(Backbone.CONV4, (1, 32, 32), (0.1,), (0.3,), 512, k)).train()
     sent = 0
     together = distributed._together
 

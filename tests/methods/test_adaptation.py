@@ -33,7 +33,7 @@ def random_domains(pairs: torch.Tensor) -> Domains:
 
 def fresh_network() -> ClusterNet:
     torch.manual_seed(1)
-    return ClusterNet(Architecture(Backbone.MLP, (4,), 0.0, 1.0, 8, 3))
+    return ClusterNet(Architecture(Backbone.MLP, (4,), (0.0,) * 4, (1.0,) * 4, 8, 3))
 
 
 def symmetric() -> torch.Tensor:

@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def g() -> SimilarityNet:
     torch.manual_seed(0)
-    return SimilarityNet(Architecture(Backbone.MLP, (6,), 0.0, 1.0, 16)).eval()
+    return SimilarityNet(Architecture(Backbone.MLP, (6,), (0.0,) * 6, (1.0,) * 6, 16)).eval()
 
 
 def vectors(count: int) -> Subset:
@@ -31,7 +31,7 @@ def test_vectors_have_one_view(g):
 
 def test_each_item_is_drawn_in_several_views(monkeypatch):
     torch.manual_seed(0)
-    g = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), 0.1, 0.3, 16)).eval()
+    g = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), (0.1,), (0.3,), 16)).eval()
     x = torch.randint(0, 256, (7, 1, 16, 16), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
     subset = Subset("all", x, torch.arange(7), None)
     draw = augmented_features(g, subset, Kind.CHARACTERS, torch.Generator().manual_seed(3), CPU)

@@ -84,7 +84,7 @@ def test_default_length_is_neither_too_short_nor_too_long(count: int) -> None:
 def test_of_several_heads_on_g_that_of_least_loss_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = separated(tmp_path)
     torch.manual_seed(0)
-    g = SimilarityNet(Architecture(Backbone.MLP, (2,), 0.0, 1.0, 16))
+    g = SimilarityNet(Architecture(Backbone.MLP, (2,), (0.0,) * 2, (1.0,) * 2, 16))
     problem = replace(problem, g=g, config=replace(problem.config, epochs=3))
     losses: list[tuple[float, list[torch.Tensor]]] = []
 

@@ -6,7 +6,7 @@ import torchvision
 
 from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
-from clusterkit.networks.backbones import build_backbone, load_pretrained, members_of
+from clusterkit.networks.backbones import build_backbone, load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
 
 
@@ -67,7 +67,7 @@ def test_vgg_has_the_convolutions_of_its_name() -> None:
 
 
 def test_an_architecture_survives_its_header() -> None:
-    architecture = Architecture(Backbone.LENET, (1, 32, 32), 0.1, 0.3, 16, outputs=7)
+    architecture = Architecture(Backbone.LENET, (1, 32, 32), (0.1,), (0.3,), 16, outputs=7)
     assert Architecture.from_header(architecture.to_header()) == architecture
     x = torch.rand(3, 1, 32, 32)
     assert ClusterNet(architecture)(x).shape == (3, 7)
@@ -75,14 +75,34 @@ def test_an_architecture_survives_its_header() -> None:
 
 
 def test_items_are_standardised_by_the_numbers_of_the_training_set() -> None:
-    network = SimilarityNet(Architecture(Backbone.MLP, (4,), 0.25, 2.0, 8)).eval()
+    mean, std = (0.25, 0.5, 0.0, 9.0), (2.0, 1.0, 4.0, 0.5)
+    network = SimilarityNet(Architecture(Backbone.MLP, (4,), mean, std, 8)).eval()
     x = torch.rand(3, 4)
-    assert torch.equal(network.features(x), network.backbone((x - 0.25) / 2))
+    assert torch.equal(network.features(x), network.backbone((x - torch.tensor(mean)) / torch.tensor(std)))
+    network = SimilarityNet(Architecture(Backbone.LENET, (3, 28, 28), mean[:3], std[:3], 8)).eval()
+    images = torch.rand(2, 3, 28, 28)
+    channels = [(images[:, c] - mean[c]) / std[c] for c in range(3)]
+    assert torch.equal(network.features(images), network.backbone(torch.stack(channels, 1)))
+    assert not [name for name in network.state_dict() if name.startswith("standardise")]
+
+
+def test_headers_of_version_1_have_one_number_for_all() -> None:
+    fields = Architecture(Backbone.MLP, (4,), (0.25,) * 4, (2.0,) * 4, 8).to_header()
+    assert Architecture.from_header({**fields, "mean": 0.25, "std": 2.0}) == Architecture.from_header(fields)
+    for wrong in ([0.25] * 3, [], "none", None):
+        with pytest.raises((TypeError, ValueError)):
+            SimilarityNet(Architecture.from_header({**fields, "mean": wrong}))
+
+
+def test_weights_bring_their_own_statistics() -> None:
+    assert weights_statistics(Backbone.RESNET50) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    with pytest.raises(UsageError, match="no weights for --backbone lenet"):
+        weights_statistics(Backbone.LENET)
 
 
 def test_in_bfloat16_a_network_is_trained_and_not_used() -> None:
     torch.manual_seed(0)
-    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), 0.1, 0.3, 8))
+    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), (0.1,), (0.3,), 8))
     x = torch.rand(6, 1, 16, 16)
     exact, used = network.train().features(x), network.eval().features(x)
     types = {name: value.dtype for name, value in network.state_dict().items()}
@@ -99,7 +119,7 @@ def test_in_bfloat16_a_network_is_trained_and_not_used() -> None:
 
 def test_members_of_an_ensemble_start_apart_and_learn_from_their_own_logits_only() -> None:
     torch.manual_seed(0)
-    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), 0.1, 0.3, 8, members=2))
+    network = SimilarityNet(Architecture(Backbone.CONV4, (1, 16, 16), (0.1,), (0.3,), 8, members=2))
     first, second = members_of(network.backbone)
     assert network.backbone.features == 2 * first.features
     assert not torch.equal(next(first.parameters()), next(second.parameters()))

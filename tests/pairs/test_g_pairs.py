@@ -19,7 +19,7 @@ EVERY = torch.arange(N)
 @pytest.fixture
 def network() -> SimilarityNet:
     torch.manual_seed(0)
-    return SimilarityNet(Architecture(Backbone.LENET, (1, 20, 20), 0.2, 0.4, 16)).eval()
+    return SimilarityNet(Architecture(Backbone.LENET, (1, 20, 20), (0.2,), (0.4,), 16)).eval()
 
 
 def subset(images: torch.Tensor) -> Subset:

@@ -13,8 +13,9 @@ from PIL import Image
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
-from clusterkit.config import AdaptMethod
-from clusterkit.networks.stored import read_cluster_nets
+from clusterkit.config import AdaptMethod, Backbone
+from clusterkit.networks.backbones import weights_statistics
+from clusterkit.networks.stored import read_cluster_nets, read_g
 
 SOME = "@12-27,40-47"
 OUT = Path("clusterkit-out")
@@ -186,7 +187,13 @@ def test_imagenet_weights_are_taken_where_they_are(cli, tmp_path, monkeypatch):
     [network] = read_cluster_nets(OUT / "adapted.safetensors")[1].values()
     assert torch.equal(network.backbone[0].layer4[1].conv2.weight, published.layer4[1].conv2.weight)
     assert (network.architecture.hidden, network.architecture.outputs) == (256, 2)
+    assert (network.architecture.mean, network.architecture.std) == weights_statistics(Backbone.RESNET18)
     assert adapted(f"{line} --no-pretrained", cli)[0].extra["weights"] == "random"
+    [network] = read_cluster_nets(OUT / "adapted.safetensors")[1].values()
+    x = np.load("a.npz")["x"] / 255
+    np.testing.assert_allclose(network.architecture.mean, x.mean((0, 1, 2)), rtol=1e-6)
+    assert cli("train-g arrays:a.npz --backbone resnet18 --pretrained --epochs 1 --offline").code == 0
+    assert read_g(OUT / "g.safetensors")[1].architecture.mean == weights_statistics(Backbone.RESNET18)[0]
 
     file.write_bytes(file.read_bytes()[:10_000])
     before = sha256(OUT / "adapted.h5")
