@@ -19,9 +19,9 @@ from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import mean_and_std, predict
 from clusterkit.pairs.clusters import ClusterPairs, confirmed, nearest
-from clusterkit.pairs.constraints import ConstrainedPairs
+from clusterkit.pairs.constraints import in_place_of
 from clusterkit.pairs.dense import DensePairs
-from clusterkit.pairs.source import CERTAIN, PairSource, matrix
+from clusterkit.pairs.source import PairSource, matrix
 from clusterkit.sampling import Shuffled
 from clusterkit.training import Plan, batches_of, fit
 
@@ -76,8 +76,7 @@ def _rounds(
         if len(np.unique(cluster[cluster >= 0])) < 2:
             log.info("cluster %s: too few to go on; the clustering is that of round %d", name, number - 1)
             break
-        pairs: PairSource = ClusterPairs(torch.from_numpy(cluster).to(problem.device))
-        pairs = replace(given, base=pairs) if isinstance(given, ConstrainedPairs) else pairs
+        pairs = in_place_of(given, ClusterPairs(torch.from_numpy(cluster).to(problem.device)))
         found = train(replace(problem, pairs=pairs), title)
     return found
 
@@ -193,7 +192,7 @@ def agreed(problem: Problem) -> PairSource:
         return pairs
     logits = matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), derive_seed(problem.seed, "consensus", problem.subset.name))
-    return DensePairs(torch.where(logits.abs() == CERTAIN, logits, torch.from_numpy(shares).logit(EPSILON)).float())
+    return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
 
 
 def default_epochs(sampler: Shuffled) -> int:

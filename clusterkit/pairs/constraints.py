@@ -1,7 +1,7 @@
 """A user's must-link and cannot-link pairs, laid over whatever else is believed."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -46,6 +46,11 @@ class ConstrainedPairs:
         place = torch.full((len(self),), -1)
         place[positions] = torch.arange(len(positions))
         return place[wanted]
+
+
+def in_place_of(pairs: PairSource, base: PairSource) -> PairSource:
+    """Return `base` under the constraints, if any, that lie over `pairs`."""
+    return replace(pairs, base=base) if isinstance(pairs, ConstrainedPairs) else base
 
 
 def read_constraints(path: Path) -> list[tuple[int, int, float]]:

@@ -90,3 +90,19 @@ def test_what_a_user_knows_stays(tmp_path: Path) -> None:
     alike[0, 59] = alike[59, 0] = True
     alike[0, 1] = alike[1, 0] = False
     assert ((logits > 0) == alike).all()
+
+
+def test_a_prediction_as_sure_as_a_user_is_still_a_prediction(tmp_path: Path) -> None:
+    labels = np.arange(4).repeat(15)
+    ids = torch.arange(60)
+    logits = told(labels, 0.0)
+    logits[0, 1] = logits[1, 0] = -16
+    logits[0, 59] = logits[59, 0] = 16
+    problem = replace(
+        separated(tmp_path),
+        subset=Subset("all", torch.zeros(60, 2), ids, None),
+        pairs=DensePairs(torch.from_numpy(logits)),
+    )
+    found = agreed(problem).logits(ids, ids)
+    assert found[0, 1] > 0
+    assert found.abs().max() < 14, "the consensus is never quite sure"
