@@ -103,6 +103,16 @@ class Subset:
         size = max(1, min(1000, 2**20 // int(torch.tensor(shape[2:]).prod())))
         return self.batches(torch.arange(len(self)).split(size), device)
 
+    def take(self, positions: Tensor) -> "Subset":
+        """Return the items at these positions (M,), in their order."""
+        return Subset(
+            self.name,
+            self.images[positions] if isinstance(self.images, Tensor) else self.images.take(positions),
+            self.ids[positions],
+            None if self.labels is None else self.labels[positions],
+            None if self.paths is None else tuple(self.paths[i] for i in positions.tolist()),
+        )
+
     def to(self, device: torch.device | str) -> "Subset":
         """Return the subset with its images on the device, where they are held in memory."""
         if not isinstance(self.images, Tensor):

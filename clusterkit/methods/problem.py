@@ -1,7 +1,7 @@
 """What every method takes and gives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from clusterkit.config import BatchNorm, ClusterConfig, Kind
 from clusterkit.datasets.base import Subset
+from clusterkit.device import derive_seed
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
+from clusterkit.pairs.reordered import reordered
 from clusterkit.pairs.source import PairSource
 
 
@@ -66,3 +68,16 @@ def hard(cluster: NDArray[np.integer], k: int) -> Clustering:
 
 
 MethodFunction = Callable[[Problem], Clustering]
+
+
+def solve(method: MethodFunction, problem: Problem) -> Clustering:
+    """Cluster the items in a random order that follows from the seed; return the clusters in the items' own order.
+
+    Methods break ties by position, and a folder is read class by class: its order would reach the clusters.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(problem.seed, "order", problem.subset.name))
+    order = torch.randperm(len(problem.subset), generator=generator)
+    pairs = None if problem.pairs is None else reordered(problem.pairs, order)
+    found = method(replace(problem, subset=problem.subset.take(order), pairs=pairs))
+    back = order.argsort().numpy()
+    return replace(found, cluster=found.cluster[back], prob=found.prob[back])

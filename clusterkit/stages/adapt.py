@@ -249,8 +249,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]
     labels = source.labels_for("adapt")[chosen]
-    images = items.images[chosen] if isinstance(items.images, torch.Tensor) else items.images.take(chosen)
-    pairs = g_pairs(network, Subset("source", images, items.ids[chosen], labels), BatchNorm.TARGET, device)
+    pairs = g_pairs(network, items.take(chosen), BatchNorm.TARGET, device)
     scores = pair_scores(pairs, labels)
     log.info(
         "adapt: on %d images of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",

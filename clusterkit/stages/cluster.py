@@ -21,7 +21,7 @@ from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.cost import check_cost
-from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.methods.problem import Clustering, Problem, solve
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
 from clusterkit.networks.stored import read_cluster_nets, read_g, read_start, state_of
 from clusterkit.pairs.constraints import constrain, read_constraints
@@ -81,7 +81,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
             states.file(subset.name), key, context.resume, network.g, given.bn, network.of(subset),
         )  # fmt: skip
-        results[subset.name] = METHODS[config.method](problem)
+        results[subset.name] = solve(METHODS[config.method], problem)
         log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), results[subset.name].found)
 
     networks = {title: result.network for title, result in results.items() if result.network is not None}

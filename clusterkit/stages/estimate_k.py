@@ -86,9 +86,8 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
     All but the eigengap count no group smaller than the items spread evenly over so many outputs.
     """
     own = derive_seed(seed, "estimate-k", title)
-    some = torch.arange(len(pairs))
-    if len(some) > LARGEST:
-        some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
+    # In a random order also where all are taken: linkage breaks ties by position.
+    some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
     logits = matrix(pairs, some).double()
     smallest = max(2, len(some) / among)
     found = {

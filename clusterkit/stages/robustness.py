@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from clusterkit.artifacts.files import write_text
 from clusterkit.artifacts.header import resolved
@@ -105,8 +104,7 @@ def drawn(data: Dataset, images: int | None, seed: int) -> Subset:
         raise InputError(f"{data.name} has no labels to make pairs of")
     order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
     index = order[:images].sort().values
-    taken = subset.images[index] if isinstance(subset.images, Tensor) else subset.images.take(index)
-    return Subset(subset.name, taken, subset.ids[index], subset.labels[index])
+    return subset.take(index)
 
 
 def recalls(config: RobustnessConfig) -> list[float]:

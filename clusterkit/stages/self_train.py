@@ -155,7 +155,7 @@ def grouped(
 ) -> Part:
     """Return a subset with the groups that its pairs agree on, as G is now; of a large one, of some items."""
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
-    some = torch.randperm(len(subset), generator=generator)[:LARGEST].sort().values
+    some = torch.randperm(len(subset), generator=generator)[:LARGEST]
     seed = int(torch.randint(2**31, (), generator=generator))
     tree = linkage_tree(consensus(matrix(pairs.of(some)).double().numpy(), seed, RANGE))
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))

@@ -180,6 +180,5 @@ def held_out_scores(
     where = torch.isin(labels, held).nonzero()[:, 0]
     if not len(where):
         return {}
-    images = everything.images[where] if isinstance(everything.images, Tensor) else everything.images.take(where)
-    part = Subset("held out", images, everything.ids[where], labels[where])
-    return pair_scores(g_pairs(network, part, BatchNorm.TARGET, device), labels[where])
+    pairs = g_pairs(network, everything.take(where), BatchNorm.TARGET, device)
+    return pair_scores(pairs, labels[where])

@@ -139,7 +139,7 @@ def test_a_g_that_knows_nothing_is_warned_of_before_the_training(points, cli):
     assert "no better than chance" not in done.err
     rng = np.random.default_rng(0)
     np.savez("noise.npz", x=rng.normal(size=(400, 2)), y=np.arange(400) // 2)
-    assert cli("train-g arrays:noise.npz --backbone mlp --hidden 8 --epochs 5 --learning-rate 0.01").code == 0
+    assert cli("train-g arrays:noise.npz --backbone mlp --hidden 8 --epochs 20 --learning-rate 0.01").code == 0
     assert cli("predict-pairs synthetic:blobs").code == 0
     done = cli(f"adapt {line}")
     assert done.code == 0
