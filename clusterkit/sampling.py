@@ -36,16 +36,26 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class Endless:
-    """`steps` batches an epoch of a set of any size, one random order after another."""
+    """`steps` batches an epoch of N items, one random order after another; no batch holds an item twice.
+
+    `batch_size` is at most N. A batch that takes the end of one order goes on with the first items of the next that
+    it does not hold yet.
+    """
 
     count: int
     batch_size: int
     steps: int
 
     def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
-        needed = self.steps * self.batch_size
-        orders = [torch.randperm(self.count, generator=generator) for _ in range(-(-needed // self.count))]
-        yield from torch.cat(orders)[:needed].split(self.batch_size)
+        order = torch.empty(0, dtype=torch.int64)
+        for _ in range(self.steps):
+            batch, order = order[: self.batch_size], order[self.batch_size :]
+            short = self.batch_size - len(batch)
+            if short:
+                following = torch.randperm(self.count, generator=generator)
+                added = following[~torch.isin(following, batch)][:short]
+                batch, order = torch.cat([batch, added]), following[~torch.isin(following, added)]
+            yield batch
 
 
 class ClassBalanced:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterkit.sampling import ClassBalanced, Shuffled
+from clusterkit.sampling import ClassBalanced, Endless, Shuffled
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -22,6 +22,25 @@ def test_shuffled_covers_all_items_and_fills_up_the_last_batch(count: int, batch
     assert sorted(everything[:count]) == list(range(count)), "each item once"
     assert everything[count:] == everything[: len(everything) - count], "then from the start"
     assert all(len(set(index)) == batch for index in batches), "no item twice in a batch"
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(0, 100))
+def test_no_endless_batch_holds_an_item_twice_and_each_order_holds_all(
+    count: int, batch: int, steps: int, seed: int
+) -> None:
+    batch = min(batch, count)
+    batches = [index.tolist() for index in Endless(count, batch, steps).epoch(generator(seed))]
+    assert [len(set(index)) for index in batches] == [batch] * steps
+    everything = [item for index in batches for item in index]
+    for start in range(0, len(everything), count):
+        order = everything[start : start + count]
+        assert len(set(order)) == len(order), "each item once an order"
+
+
+def test_the_generator_decides_the_endless_batches() -> None:
+    first, again, other = (torch.cat(list(Endless(10, 7, 9).epoch(generator(seed)))).tolist() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
 
 
 LABELS = torch.tensor([-1] * 5 + [c for c in range(12) for _ in range(8)])
