@@ -5,6 +5,7 @@ import os
 
 from clusterkit.config import ClusterConfig, Method
 from clusterkit.errors import UsageError
+from clusterkit.methods.hdbscan import SMALLEST
 from clusterkit.methods.lsc import LANDMARKS
 
 log = logging.getLogger("clusterkit")
@@ -16,19 +17,23 @@ SQUARES = {
 """How many matrices of N x N float64, or of the sample's items, a method holds at its peak."""
 CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300, Method.CSP: 40, Method.HDBSCAN: 1}
 """Multiplications of a method, in N^3."""
+FEWEST = {Method.HDBSCAN: SMALLEST, Method.SKMS: 2}
+"""Items that a method needs at least, where `--k` does not ask for more."""
 SPEED = 2e10
 """Multiplications a second of a few cores."""
 HOUR, GIB = 3600, 2**30
 
 
 def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:
-    """Raise UsageError where a method needs more memory than there is for N items of D values; warn of hours.
+    """Raise UsageError where a method needs more items, or more memory for N items of D values, than there is.
 
-    Of `ccn`, which goes through the items in batches, nothing is said.
+    Hours are warned of. Of `ccn`, which goes through the items in batches, nothing is said.
     """
     method = config.method
     if method is Method.CCN:
         return
+    if count < FEWEST.get(method, 0):
+        raise UsageError(f"--method {method}: {name} has fewer than {FEWEST[method]} items; use another method")
     items = count
     if method.samples_pairs and config.max_pairs is not None:
         items = min(count, int(config.max_pairs**0.5))

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
 from clusterkit.config import ClusterConfig, Method
+from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS
 from clusterkit.methods.items import k_means, probabilities, sample, signs
 from clusterkit.methods.problem import Problem
@@ -63,6 +65,24 @@ def test_an_item_like_no_other_is_in_no_cluster(tmp_path: Path) -> None:
     assert found.cluster[-1] == -1
     assert found.prob.shape == (41, 4)
     assert not found.prob[-1].any()
+
+
+@pytest.mark.parametrize(("count", "spread"), [(6, 1.0), (30, 0.0), (30, 3.0), (120, 0.0)])
+def test_one_tight_group_is_one_cluster_without_its_outliers(count: int, spread: float, tmp_path: Path) -> None:
+    logits = 3 + spread * torch.randn(count, count, generator=torch.Generator().manual_seed(1))
+    subset = Subset("all", torch.zeros(count, 2), torch.arange(count), None)
+    problem = replace(separated(tmp_path), subset=subset, pairs=DensePairs(logits))
+    found = METHODS[Method.HDBSCAN](problem)
+    assert found.cluster.tolist() == [0] * count
+    assert found.prob.tolist() == [[1.0]] * count
+    logits[0], logits[:, 0] = -9.0, -9.0
+    assert METHODS[Method.HDBSCAN](problem).cluster.tolist() == [-1] + [0] * (count - 1)
+
+
+@pytest.mark.parametrize("logit", [-5.0, 0.0, torch.nan])
+def test_items_that_are_not_alike_are_no_cluster(logit: float, tmp_path: Path) -> None:
+    problem = replace(noisy(tmp_path), pairs=DensePairs(torch.full((30, 30), logit)))
+    assert METHODS[Method.HDBSCAN](problem).cluster.tolist() == [-1] * 30
 
 
 def test_k_means_rests_at_the_nearest_means() -> None:

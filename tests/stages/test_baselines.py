@@ -346,9 +346,19 @@ def test_few_items(cli: Cli) -> None:
         done = cli(line_of(method, data, "labels").replace("--k 4", "--k 2"))
         assert done.code == 0, done.err
         assert len(found()) == 3
-    before = state_of(OUT)
-    fails(cli(f"cluster {data} --method hdbscan --pairs labels"), 2, "hdbscan", "fewer than 5")
-    assert state_of(OUT) == before
+
+
+@pytest.mark.parametrize(("method", "least"), [(Method.HDBSCAN, 5), (Method.SKMS, 2)])
+def test_too_few_items_are_refused_before_any_subset_is_clustered(
+    method: Method, least: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(problem: Problem) -> Clustering:
+        raise AssertionError
+
+    monkeypatch.setitem(METHODS, method, reached)
+    data = arrays(np.arange(least - 1) % 2)
+    fails(cli(f"cluster {data} --method {method} --pairs labels"), 2, str(method), f"fewer than {least}")
+    assert not OUT.exists()
 
 
 # A sample of the pairs
