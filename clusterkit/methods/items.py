@@ -1,8 +1,10 @@
 """What a method sees of a subset: the values of its items, and its pairs as whole matrices."""
 
+import hashlib
 import logging
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,19 +26,27 @@ RESTARTS = 10
 def values(problem: Problem) -> Array:
     """Return the values (N, D) of the items: their pixels, or what the backbone of a network makes of them.
 
-    G's backbone is normalised as it was for its pairs, another network by the statistics of its training.
+    G's backbone is normalised as it was for its pairs, another network by the statistics of its training. Items whose
+    pixels are equal have equal features, to the last bit.
     """
     network = problem.start
     if problem.g is not None:
         network = on_target(problem.g, problem.subset, problem.bn, problem.device)
     elif network is not None:
         network = network.to(problem.device).eval()
-    parts = []
+    parts, digests = [], []
     with torch.no_grad():
         for block in problem.subset.blocks(problem.device):
             items = to_float(block)
             parts.append((items if network is None else network.features(items)).flatten(1).cpu().numpy())
-    return np.concatenate(parts).astype(np.float64)
+            if network is not None:
+                digests += digests_of(items.flatten(1).cpu().numpy())
+    found = np.concatenate(parts).astype(np.float64)
+    if network is None:
+        return found
+    # In blocks of different sizes a network rounds otherwise.
+    same = numbered(digests)
+    return found[np.unique(same, return_index=True)[1]][same]
 
 
 def probabilities(problem: Problem) -> Array:
@@ -90,6 +100,34 @@ def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
     if clusters < k:
         log.warning("only %d of %d items differ, so there are no more clusters than that", clusters, len(points))
     return found
+
+
+def equal_together(points: Array, k: int, cluster: Callable[[], NDArray[np.integer]]) -> NDArray[np.int32]:
+    """Return the clusters (N,) that `cluster` finds for points (N, D), all equal points in the most common of theirs.
+
+    Where no more than K points differ, `cluster` is not called: what is equal is a cluster.
+    """
+    same = numbered(digests_of(points))
+    count = int(same.max()) + 1
+    if count <= k:
+        if count < k:
+            log.warning("only %d of %d items differ, so there are no more clusters than that", count, len(points))
+        return same
+    found = cluster()
+    votes = np.bincount(same * k + found, minlength=count * k).reshape(count, k)
+    return votes.argmax(1)[same].astype(np.int32) if count < len(points) else found.astype(np.int32)
+
+
+def digests_of(rows: NDArray[np.floating]) -> list[bytes]:
+    """Return a digest of each row (N, D); those of equal rows are equal."""
+    # Added to zero, minus zero is zero.
+    return [hashlib.blake2b((row + 0.0).tobytes(), digest_size=16).digest() for row in rows]
+
+
+def numbered(digests: list[bytes]) -> NDArray[np.int32]:
+    """Return for each digest (N,) the number of different ones before the first that is equal to it."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.int32)
 
 
 def squared_distances(points: Array) -> Array:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clusterkit.methods.items import Array, k_means, seed_of, values
+from clusterkit.methods.items import Array, equal_together, k_means, seed_of, values
 from clusterkit.methods.problem import Clustering, Problem, hard
 
 NEIGHBOURS = 5
@@ -26,13 +27,16 @@ def lpnmf(problem: Problem) -> Clustering:
     V is also smooth over a graph of neighbours (Cai, He, Wang, Bao, Han, IJCAI 2009; the divergence form of GNMF, Cai,
     He, Han, Huang, PAMI 2011). Cost: N K D an iteration, and a factor of a sparse N x N matrix once.
     """
-    seed = seed_of(problem, "lpnmf")
+    seed, k = seed_of(problem, "lpnmf"), problem.k
     points = values(problem)
-    x = shares(points)
-    for _, v, _ in factors(x, laplacian(points), smoothness(x), problem.k, seed):
-        last = v
-    rows = last / np.linalg.norm(last, axis=1, keepdims=True)
-    return hard(k_means(rows, problem.k, seed), problem.k)
+
+    def cluster() -> NDArray[np.int32]:
+        x = shares(points)
+        for _, v, _ in factors(x, laplacian(points), smoothness(x), k, seed):
+            last = v
+        return k_means(last / np.linalg.norm(last, axis=1, keepdims=True), k, seed)
+
+    return hard(equal_together(points, k, cluster), k)
 
 
 def shares(points: Array) -> Array:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clusterkit.methods.items import Array, k_means, seed_of, values
+from clusterkit.methods.items import Array, equal_together, k_means, seed_of, values
 from clusterkit.methods.problem import Clustering, Problem, hard
 
 LANDMARKS = 1000
@@ -22,10 +23,14 @@ def lsc(problem: Problem) -> Clustering:
 
     Cost: N P D for P landmarks and their distances to the items, P^3 for the eigenvectors, then N K^2 an iteration.
     """
-    seed = seed_of(problem, "lsc")
-    rows = embedding(representation(values(problem), problem.k, seed), problem.k)[1]
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
-    return hard(k_means(rows, problem.k, seed), problem.k)
+    seed, k = seed_of(problem, "lsc"), problem.k
+    points = values(problem)
+
+    def cluster() -> NDArray[np.int32]:
+        rows = embedding(representation(points, k, seed), k)[1]
+        return k_means(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny), k, seed)
+
+    return hard(equal_together(points, k, cluster), k)
 
 
 def representation(points: Array, k: int, seed: int) -> Any:

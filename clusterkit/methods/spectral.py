@@ -2,8 +2,11 @@
 
 import warnings
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clusterkit.methods.affinity import neighbour_affinity
-from clusterkit.methods.items import probabilities, seed_of, values
+from clusterkit.methods.items import Array, equal_together, probabilities, seed_of, values
 from clusterkit.methods.problem import Clustering, Problem, hard
 
 
@@ -12,11 +15,19 @@ def spectral(problem: Problem) -> Clustering:
 
     The items' are used where features are asked for. Cost: N^2 K; memory: about five matrices of N x N.
     """
+    if problem.config.uses_pairs:
+        return hard(cuts(probabilities(problem), problem), problem.k)
+    points = values(problem)
+    return hard(equal_together(points, problem.k, lambda: cuts(neighbour_affinity(points), problem)), problem.k)
+
+
+def cuts(affinity: Array, problem: Problem) -> NDArray[np.int32]:
+    """Return the clusters (N,) of affinities (N, N)."""
     from sklearn.cluster import SpectralClustering
 
-    affinity = probabilities(problem) if problem.config.uses_pairs else neighbour_affinity(values(problem))
     method = SpectralClustering(problem.k, affinity="precomputed", random_state=seed_of(problem, "spectral"))
     with warnings.catch_warnings():
         # A graph in parts is no mistake: its parts are clusters.
         warnings.filterwarnings("ignore", "Graph is not fully connected")
-        return hard(method.fit_predict(affinity), problem.k)
+        found: NDArray[np.int32] = method.fit_predict(affinity)
+    return found

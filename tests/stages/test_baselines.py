@@ -18,8 +18,10 @@ from clusterkit.datasets.base import Subset
 from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.cost import check_cost, memory
+from clusterkit.methods.items import values
 from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.build import Architecture, BackboneNet
 from clusterkit.pairs.dense import DensePairs
 from tests.cli.test_bad_input import fails, state_of
 from tests.conftest import LETTERS, Cli
@@ -538,6 +540,31 @@ def test_equal_items_are_in_one_cluster(method: Method, tmp_path: Path) -> None:
         cluster = quietly(replace(given, k=4)).cluster
         for number in range(4):
             assert len(set(cluster[number::4].tolist())) == 1
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 7, 8, 9, 20])
+@pytest.mark.parametrize("method", [Method.SPECTRAL, *WITHOUT_PAIRS])
+def test_equal_items_are_never_parted(
+    method: Method, distinct: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("clusterkit"), "propagate", True)
+    same = np.random.default_rng(1).permutation(np.arange(COUNT) % distinct)
+    given = problem(method, TRUE, np.random.default_rng(0).random((distinct, 3))[same], tmp_path)
+    result = quietly(replace(given, k=8, config=replace(given.config, features="pixels")))
+    assert all(len(set(result.cluster[same == number].tolist())) == 1 for number in range(distinct))
+    assert distinct > 8 or result.found == distinct
+    assert (f"only {distinct} of {COUNT} items differ" in caplog.text) == (distinct < 8)
+
+
+def test_equal_images_have_equal_features_in_blocks_of_any_size(tmp_path: Path) -> None:
+    class Rounding(BackboneNet):
+        def features(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1) * (1 + 2**-20 * len(x))
+
+    network = Rounding(Architecture(Backbone.MLP, (3,), 0.0, 1.0, 4))
+    images = torch.randn(5, 3)[torch.arange(1001) % 5]
+    given = problem(Method.KMEANS, TRUE, images.numpy(), tmp_path)
+    assert len(np.unique(values(replace(given, start=network)), axis=0)) == 5
 
 
 def test_most_items_equal_leave_the_others_apart(tmp_path: Path) -> None:
