@@ -1,12 +1,12 @@
 """What a method will take, said before it starts."""
 
 import logging
-import os
 
 from clusterkit.config import ClusterConfig, Method
 from clusterkit.errors import UsageError
 from clusterkit.methods.hdbscan import SMALLEST
 from clusterkit.methods.lsc import LANDMARKS
+from clusterkit.methods.memory import memory
 
 log = logging.getLogger("clusterkit")
 
@@ -44,7 +44,7 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
         less = "give --max-pairs or use" if method.samples_pairs else "use"
         raise UsageError(
             f"--method {method}: the {count} images of {name} need about {needed} bytes of memory "
-            f"({needed / GIB:.1f} GiB), this machine has {there}; {less} --method ccn"
+            f"({needed / GIB:.1f} GiB), this machine (or its container) has {there}; {less} --method ccn"
         )
     seconds = multiplications(method, count, items, width, k) / SPEED
     if seconds > HOUR:
@@ -65,11 +65,3 @@ def multiplications(method: Method, count: int, items: int, width: int, k: int) 
             return 40.0 * count**2 * k
         case _:
             return by_pairs + float(width if not method.on_pairs_alone else 100) * count**2
-
-
-def memory() -> int | None:
-    """Return the bytes of memory of this machine, None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
