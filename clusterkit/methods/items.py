@@ -1,5 +1,6 @@
 """What a method sees of a subset: the values of its items, and its pairs as whole matrices."""
 
+import copy
 import hashlib
 import logging
 import math
@@ -33,7 +34,8 @@ def values(problem: Problem) -> Array:
     if problem.g is not None:
         network = on_target(problem.g, problem.subset, problem.bn, problem.device)
     elif network is not None:
-        network = network.to(problem.device).eval()
+        # A copy, which leaves the device with this call.
+        network = copy.deepcopy(network).to(problem.device).eval()
     parts, digests = [], []
     with torch.no_grad():
         for block in problem.subset.blocks(problem.device):

@@ -26,10 +26,15 @@ def dense_bytes(count: int) -> int:
     return 2 * count**2
 
 
-def to_group(pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None) -> Group:
-    """Return the arrays of one subset: `id` and, by the form, `logit`, tiles of it kept in `log`, or the factors."""
+def to_group(
+    pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None, device: torch.device | str = "cpu"
+) -> Group:
+    """Return the arrays of one subset: `id` and, by the form, `logit`, tiles of it kept in `log`, or the factors.
+
+    Logits are worked out on the device while they are written.
+    """
     if is_dense(len(pairs), form):
-        halves = half_tiles(pairs) if log is None else log.tiles(pairs)
+        halves = _worked_out(pairs, log, device)
         return {"id": ids.numpy(), "logit": Blocks((len(pairs),) * 2, "<f2", (SIZE, SIZE), _both_sides(halves))}
     return {
         "id": ids.numpy(),
@@ -38,6 +43,12 @@ def to_group(pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None 
         "weight": pairs.weight.numpy(),
         "bias": pairs.bias.reshape(1).numpy(),
     }
+
+
+def _worked_out(pairs: FactoredPairs, log: TileLog | None, device: torch.device | str) -> Iterator[tuple[Place, Half]]:
+    # Moved once its turn has come, so that the factors of one subset at a time are on the device.
+    pairs = pairs.to(device)
+    yield from half_tiles(pairs) if log is None else log.tiles(pairs)
 
 
 def _both_sides(halves: Iterator[tuple[Place, Half]]) -> Iterator[tuple[Place, Half]]:

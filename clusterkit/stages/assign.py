@@ -39,6 +39,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     for subset in data.subsets:
         network = choose_network(networks, config, subset.name, path)
         prob = predict(network.to(device), subset.to(device), device)
+        network.cpu()  # the device has room for the next
         assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
     extra: dict[str, Any] = {name: model_header.extra.get(name) for name in ("uses_target_labels", "classes")}
     header = Header(

@@ -81,7 +81,9 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             subset, data.kind, data.shape, k, pairs, config, context.seed, device,
             states.file(subset.name), key, context.resume, network.g, given.bn, network.of(subset),
         )  # fmt: skip
-        results[subset.name] = solve(METHODS[config.method], problem)
+        result = results[subset.name] = solve(METHODS[config.method], problem)
+        if result.network is not None:
+            result.network.cpu()  # the device has room for the next
         log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), results[subset.name].found)
 
     networks = {title: result.network for title, result in results.items() if result.network is not None}

@@ -72,9 +72,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "health", subset.name))
         signs[subset.name] = health(pairs, generator)
         kept = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None
-        # Stored one by one, logits are worked out on the device; factors are only written.
-        there = pairs.to(device) if is_dense(len(subset), config.form) else pairs
-        groups[subset.name] = to_group(there, subset.ids, config.form, kept)
+        groups[subset.name] = to_group(pairs, subset.ids, config.form, kept, device)
         shown = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), shown)
     header = Header(
