@@ -1,7 +1,7 @@
 """What G's backbone makes of a set's items, for a clustering network that starts from it."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from clusterkit.augment import augment, to_float
 from clusterkit.config import BatchNorm, Kind, Variation
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
+from clusterkit.networks.target_statistics import blocks_of
 
 VIEWS = 4
 """Augmented views of each item that are kept."""
@@ -23,11 +24,7 @@ def on_target(g: SimilarityNet, subset: Subset, bn: BatchNorm, device: torch.dev
     """Return a copy of G on the device that normalises the subset as G's pairs were predicted."""
     g = copy.deepcopy(g).to(device).eval()
     if bn is BatchNorm.TARGET:
-
-        def blocks() -> Iterator[Tensor]:
-            return (to_float(items) for items in subset.blocks(device))
-
-        g.take_statistics(blocks)
+        g.take_statistics(blocks_of(subset, device))
     return g
 
 

@@ -1,11 +1,49 @@
-"""The target's own batch-normalisation statistics, exact over a whole set of any size."""
+"""The target's own batch-normalisation statistics, exact over a whole set that fits in memory."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from clusterkit.augment import to_float
+from clusterkit.datasets.base import Subset
+
+log = logging.getLogger("clusterkit")
+
+ROOM = 2**30
+"""Bytes of decoded pixels that are held for the statistics of a set that is streamed."""
+BLOCK = 100
+"""Images that are decoded at a time."""
 _Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+def blocks_of(subset: Subset, device: torch.device) -> Callable[[], Iterator[Tensor]]:
+    """Return what yields, as often as it is called, the items that stand for a subset's statistics, in blocks.
+
+    These are all items; of a stream that is too large to be held, so many at random as can be, which is said. A stream
+    is read once.
+    """
+    held = _held(subset)
+    return lambda: (to_float(items) for items in held.blocks(device))
+
+
+def _held(subset: Subset) -> Subset:
+    if isinstance(subset.images, Tensor):
+        return subset
+    stream, count = subset.images, len(subset)
+    most = max(1, ROOM // (stream.channels * stream.size**2))
+    chosen = torch.arange(count)
+    if count > most:
+        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
+        log.info(
+            "%s: batch normalisation goes by the statistics of %d of %d images, drawn at random: no more are held",
+            *(subset.name, most, count),
+        )
+    images = torch.empty(len(chosen), stream.channels, stream.size, stream.size, dtype=torch.uint8)
+    for part, read in zip(images.split(BLOCK), stream.batches(chosen.split(BLOCK)), strict=True):
+        part.copy_(read)
+    return Subset(subset.name, images, subset.ids[chosen], None)
 
 
 class _ReachedError(Exception):

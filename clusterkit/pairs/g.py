@@ -1,7 +1,6 @@
 """What G says of the pairs of a set."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from clusterkit.augment import to_float
 from clusterkit.config import BatchNorm
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
-from clusterkit.networks.target_statistics import Sums, mean_and_variance, sums
+from clusterkit.networks.target_statistics import Sums, blocks_of, mean_and_variance, sums
 from clusterkit.pairs.factored import FactoredPairs
 
 MAPPED_FROM = 200_000
@@ -24,23 +23,21 @@ def g_pairs(
 ) -> FactoredPairs:
     """Return G's factors for N items, on the CPU; any block size and order of the items gives the same.
 
-    With `bn` target every batch normalisation uses the statistics of these items, the pair head's over all their
-    N^2 pairs; with source the running statistics of G's training. The factors of very many items lie in files of
-    `folder`, if there is one, not in memory.
+    With `bn` target every batch normalisation uses the statistics of these items (`blocks_of`), the pair head's over
+    all their N^2 pairs; with source the running statistics of G's training. The factors of very many items lie in files
+    of `folder`, if there is one, not in memory.
     """
     network = copy.deepcopy(network).to(device).eval()
     head = network.head
 
-    def blocks() -> Iterator[Tensor]:
-        return (to_float(items) for items in subset.blocks(device))
-
     if bn is BatchNorm.TARGET:
-        network.take_statistics(blocks)
+        network.take_statistics(blocks_of(subset, device))
     u, v = (_room(len(subset), len(head.scale), folder and folder / f"{subset.name}.{name}") for name in "uv")
     parts: tuple[list[Sums], list[Sums]] = ([], [])
     with torch.no_grad():
         done = 0
-        for block in blocks():
+        for items in subset.blocks(device):
+            block = to_float(items)
             for projected, out, part in zip(head.project(network.features(block)), (u, v), parts, strict=True):
                 out[done : done + len(block)] = projected
                 part.append(sums(projected))
