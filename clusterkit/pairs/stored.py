@@ -17,6 +17,9 @@ DENSE_LIMIT = 10_000
 """The largest N whose N x N logits are stored by default: 200 MB."""
 
 
+CPU = torch.device("cpu")
+
+
 def is_dense(count: int, form: Form) -> bool:
     """Return whether the logits of N items are stored one by one."""
     return form is Form.DENSE or (form is Form.AUTO and count <= DENSE_LIMIT)
@@ -27,7 +30,7 @@ def dense_bytes(count: int) -> int:
 
 
 def to_group(
-    pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None, device: torch.device | str = "cpu"
+    pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None, device: torch.device = CPU
 ) -> Group:
     """Return the arrays of one subset: `id` and, by the form, `logit`, tiles of it kept in `log`, or the factors.
 
@@ -45,7 +48,7 @@ def to_group(
     }
 
 
-def _worked_out(pairs: FactoredPairs, log: TileLog | None, device: torch.device | str) -> Iterator[tuple[Place, Half]]:
+def _worked_out(pairs: FactoredPairs, log: TileLog | None, device: torch.device) -> Iterator[tuple[Place, Half]]:
     # Moved once its turn has come, so that the factors of one subset at a time are on the device.
     pairs = pairs.to(device)
     yield from half_tiles(pairs) if log is None else log.tiles(pairs)
