@@ -159,7 +159,10 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Context:
-    """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header."""
+    """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header.
+
+    `given` names the settings that were typed on the stage's own command line.
+    """
 
     workdir: Path = Path("clusterkit-out")
     data: Path = field(default_factory=cache_folder)
@@ -167,6 +170,11 @@ class Context:
     seed: int = 0
     offline: bool = False
     resume: bool = False
+    given: frozenset[str] = frozenset()
+
+    def is_given(self, config: object, name: str) -> bool:
+        """Return whether a setting was typed, or differs from its default, which is all that Python code can tell."""
+        return name in self.given or getattr(config, name) != getattr(type(config), name)
 
     def path(self, name: str) -> Path:
         """Return the place of an artifact in the work folder."""

@@ -13,11 +13,13 @@ OVER_CLUSTERED = "over-clustered"
 def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: bool = True) -> None:
     """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
 
-    Pairs that `predict-pairs` was asked for are never replaced: the stage that reads them says what does not fit.
+    Pairs that `predict-pairs` was asked for, or that `--pairs` names, are never replaced: the stage that reads them
+    says what does not fit.
     Several processes predict them together.
     """
-    if pairs != ClusterConfig.pairs or not needed:
+    if pairs != ClusterConfig.pairs or "pairs" in context.given or not needed:
         return
+    context = replace(context, given=frozenset())
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
     from clusterkit.distributed import wait_for_all
@@ -49,6 +51,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     """
     if config.k != "auto":
         return
+    context = replace(context, given=frozenset())
     from clusterkit.artifacts.files import sha256
     from clusterkit.artifacts.json_file import read_json
     from clusterkit.distributed import is_first, wait_for_all

@@ -71,6 +71,12 @@ def check_device(name: str) -> None:
     choose_device(name)
 
 
+def typed(call: typer.Context, values: dict[str, Any]) -> frozenset[str]:
+    """Return which parameters of a call come from its command line, whatever their value."""
+    sources = {name: call.get_parameter_source(name) for name in values}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+
+
 def alone(values: dict[str, Any]) -> bool:
     return False
 
@@ -84,12 +90,15 @@ def with_common(command: Callable[..., None], shared: Callable[[dict[str, Any]],
     signature = inspect.signature(command)
     own = list(signature.parameters.values())[1:]
     flags = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in FLAGS.items()
+        inspect.Parameter("call", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+        *(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in FLAGS.items()
+        ),
     ]
 
     @functools.wraps(command)
-    def wrapped(**values: Any) -> None:
+    def wrapped(call: typer.Context, **values: Any) -> None:
         common = {name: values.pop(name) for name in FLAGS}
         console.set_up(common["quiet"])
         check_finite(values)
@@ -105,6 +114,7 @@ def with_common(command: Callable[..., None], shared: Callable[[dict[str, Any]],
             seed=common["seed"],
             offline=common["offline"],
             resume=bool(values.pop("resume", False)),
+            given=typed(call, values),
             **data,
         )
         if not together:

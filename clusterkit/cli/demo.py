@@ -39,7 +39,7 @@ def demo(common: Common) -> None:
     from clusterkit.stages import cluster, estimate_k, evaluate, predict_pairs, self_train, train_g
 
     start = time.monotonic()
-    context = replace(common.context, workdir=common.context.workdir / "demo")
+    context = replace(common.context, workdir=common.context.workdir / "demo", given=frozenset())
     folder = shlex.quote(str(context.workdir))
 
     def narrate(why: str, command: str) -> None:

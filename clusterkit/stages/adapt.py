@@ -135,9 +135,9 @@ def check_flags(config: AdaptConfig, context: Context) -> None:
     check_precision(config.precision, choose_device(context.device))
     if not uses_pairs(config.method):
         for name in ("loss", "sigma"):
-            if getattr(config, name) != getattr(AdaptConfig, name):
+            if context.is_given(config, name):
                 raise UsageError(f"--{name}: --method {config.method} does not use it; leave it out or use ccn+")
-    if config.loss is not Loss.KCL and config.sigma != AdaptConfig.sigma:
+    if config.loss is not Loss.KCL and context.is_given(config, "sigma"):
         raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
 
 

@@ -125,9 +125,9 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
         raise UsageError(f"--k auto: --pairs {config.pairs} are no estimate of anything; give a number, or known")
     check_features(config)
     if config.method is Method.CCN:
-        if config.loss is not Loss.KCL and config.sigma != ClusterConfig.sigma:
+        if config.loss is not Loss.KCL and context.is_given(config, "sigma"):
             raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
-        if config.init != Init.RANDOM and config.backbone != ClusterConfig.backbone:
+        if config.init != Init.RANDOM and context.is_given(config, "backbone"):
             whose = "G's" if config.init == Init.G else "that of the file"
             raise UsageError(f"--backbone: --init {config.init} takes {whose}; leave one of them out")
         if config.init == Init.G and config.precision is Precision.BF16:
@@ -136,7 +136,7 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
             raise UsageError(f"--init g: no G predicted --pairs {config.pairs}; leave it out")
         return
     for name in CCN_ONLY:
-        if getattr(config, name) != getattr(ClusterConfig, name):
+        if context.is_given(config, name):
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag}: --method {config.method} does not use it; leave it out or use --method ccn")
     if context.resume:
@@ -144,12 +144,12 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
     name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
     if not config.uses_pairs and config.constraints is not None:
         raise UsageError(f"--constraints: {name} uses no pairs; leave it out or use --method ccn")
-    if not config.uses_pairs and config.dataset is not None and config.pairs != ClusterConfig.pairs:
+    if not config.uses_pairs and config.dataset is not None and context.is_given(config, "pairs"):
         raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
     soft = config.method.on_pairs_alone or config.method is Method.SPECTRAL
     if soft and config.pairs.startswith(PREFIX) and parse_simulated(config.pairs)[2] < 1:
         raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
-    if config.method.finds_k and config.k != ClusterConfig.k:
+    if config.method.finds_k and context.is_given(config, "k"):
         raise UsageError(f"--k {config.k}: {name} finds the number of clusters itself; leave it out")
 
 

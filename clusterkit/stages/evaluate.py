@@ -64,19 +64,19 @@ class EvaluateResult:
 
 def run(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Evaluate an assignments file, or with `config.g` a similarity network; write `evaluation.json`."""
-    check_flags(config)
+    check_flags(config, context)
     return evaluate_g(config, context) if config.g is not None else evaluate_assignments(config, context)
 
 
 G_ONLY = ("dataset", "bn", "ways", "episodes")
 
 
-def check_flags(config: EvaluateConfig) -> None:
+def check_flags(config: EvaluateConfig, context: Context) -> None:
     """Raise UsageError for values that would not be used."""
-    if config.g is not None and config.assignments != EvaluateConfig.assignments:
+    if config.g is not None and context.is_given(config, "assignments"):
         raise UsageError("--assignments and --g: evaluate one or the other")
     for name in G_ONLY:
-        if config.g is None and getattr(config, name) != getattr(EvaluateConfig, name):
+        if config.g is None and context.is_given(config, name):
             flag = "DATASET" if name == "dataset" else f"--{name}"
             raise UsageError(f"{flag} goes with --g; assignments are compared with the labels of their own set")
 

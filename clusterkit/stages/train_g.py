@@ -121,7 +121,7 @@ def read_init(config: TrainGConfig, context: Context) -> tuple[BackboneNet | Non
     if config.init is None:
         return None, {}
     for name in ("backbone", "members", "size", "pretrained"):
-        if getattr(config, name) != getattr(TrainGConfig, name):
+        if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes that of the file; leave one of them out")
     path = context.find(str(config.init))
     return read_start(path), {"init": sha256(path)}

@@ -68,6 +68,21 @@ def test_pairs_that_were_asked_for_are_never_replaced(points, cli):
     assert (points / "pairs.h5").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "line", [f"{CLUSTER} synthetic:blobs", "adapt synthetic:blobs synthetic:blobs --steps 1 --backbone mlp"]
+)
+def test_pairs_that_are_named_are_neither_made_nor_replaced(line, points, cli, tmp_path):
+    (points / "pairs.h5").rename("pairs.h5")
+    done = cli(f"{line} --pairs pairs.h5")
+    assert done.code == 0, "of the current folder, where the work folder has none"
+    assert not (points / "pairs.h5").exists()
+    (tmp_path / "pairs.h5").unlink()
+    done = cli(f"{line} --pairs pairs.h5")
+    assert (done.code, done.out) == (3, "")
+    assert "clusterkit-out/pairs.h5: no such file" in done.err
+    assert not (points / "pairs.h5").exists()
+
+
 def test_damaged_automatic_pairs(points, cli):
     (points / "pairs.h5").unlink()
     cli(f"{CLUSTER} synthetic:blobs")

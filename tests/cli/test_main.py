@@ -128,6 +128,32 @@ def test_usage_errors(line, words, cli, tmp_path):
     assert not (tmp_path / "clusterkit-out").exists()
 
 
+UNUSED = {
+    "cluster nowhere --method hdbscan": ["--k 100"],
+    "cluster nowhere --method skms": ["--k 100"],
+    "cluster nowhere": ["--sigma 2.0"],
+    "cluster nowhere --init g": ["--backbone conv4"],
+    "cluster nowhere --method kmeans": [
+        "--loss ccl", "--sigma 2.0", "--init random", "--backbone conv4", "--learning-rate 0.001", "--optimizer adam",
+        "--variation mild", "--rounds 1", "--precision fp32", "--pairs pairs.h5",
+    ],
+    "adapt nowhere nowhere --method jan": ["--loss kcl", "--sigma 2.0"],
+    "adapt nowhere nowhere --loss ccl": ["--sigma 2.0"],
+    "evaluate": ["--ways 5 --ways 20", "--episodes 1000", "--bn target"],
+    "evaluate --g g.safetensors": ["--assignments assignments.h5"],
+    "train-g nowhere --init some.safetensors": ["--backbone conv4", "--members 1"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", UNUSED)
+def test_a_flag_is_given_where_it_is_typed_whatever_its_value(line, cli):
+    for flag in UNUSED[line]:
+        one_line(cli(f"{line} {flag}"), 2, flag.split()[0])
+    without = cli(line)
+    assert without.code in (2, 3)
+    assert not any(flag.split()[0] in without.err for flag in UNUSED[line]), "a default is no flag that was given"
+
+
 @pytest.mark.skipif("torch" in sys.modules and sys.modules["torch"].cuda.is_available(), reason="CUDA is here")
 @pytest.mark.parametrize("line", ["train-g digits", "estimate-k", "evaluate", "cluster digits", "demo"])
 def test_cuda_where_there_is_none(line, cli):

@@ -144,7 +144,7 @@ def test_bad_words(cli, tmp_path, letters_made):
         ("--k 1 --method kmeans", 2, "--k 1"),
         ("--k auto --method kmeans", 2, "--k auto"),
         ("--seeds 0", 2, "--seeds"),
-        ("--set mnist --images 50 --method kmeans", 2, "--images 50: fewer than the clusters of --k 100"),
+        ("--set mnist --images 50 --epochs 1 --method kmeans", 2, "--images 50: fewer than the clusters of --k 100"),
         ("--method kmeans --g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
         ("--method kmeans --g empty.safetensors", 3, "empty.safetensors"),
         ("--method kmeans --g short.safetensors", 3, "short.safetensors"),

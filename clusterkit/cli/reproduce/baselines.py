@@ -74,8 +74,8 @@ def baselines(
 
     names = runs.wanted("set", sets, {name: [data] for name, data in SETS.items()}, common.context)
     rows, ks = rows_of(method), list(dict.fromkeys(k))
-    check(rows, ks, images if set(names) & set(SAMPLED) else None, common.context)
     context = runs.inside(common.context, "baselines")
+    check(rows, ks, images if set(names) & set(SAMPLED) else None, context)
     given = runs.g_for(g, replace(G, epochs=epochs), context)
     results: dict[str, Any] = {"self-trained": self_train, "sets": {}}
     for name in names:

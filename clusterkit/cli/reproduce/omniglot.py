@@ -64,9 +64,9 @@ def omniglot(
     losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
     base = replace(CLUSTER, init=init, backbone=BACKBONE if init is Init.RANDOM else ClusterConfig.backbone)
     configs = [replace(base, k=number, loss=name) for number in dict.fromkeys(k) for name in losses]
-    for config in configs:
-        cluster.check_flags(config, common.context)
     context = runs.inside(common.context, "omniglot")
+    for config in configs:
+        cluster.check_flags(config, context)
     given = runs.g_for(g, replace(G, epochs=epochs), context)
     results: dict[str, Any] = {"g": g_scores(given, context), "runs": []}
     asked = PredictPairsConfig(CLUSTER.dataset)

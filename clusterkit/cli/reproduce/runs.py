@@ -275,8 +275,9 @@ def share_of(epochs: int, budget: float) -> int:
 
 
 def inside(context: Context, name: str, seed: int | None = None) -> Context:
-    """Return the context of a run in a folder of its own below the work folder."""
-    return replace(context, workdir=context.workdir / name, seed=context.seed if seed is None else seed)
+    """Return the context of a run in a folder of its own below the work folder, for which no flag was typed."""
+    seed = context.seed if seed is None else seed
+    return replace(context, workdir=context.workdir / name, seed=seed, given=frozenset())
 
 
 def announce(command: str, context: Context) -> None:
