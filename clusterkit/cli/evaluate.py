@@ -36,7 +36,11 @@ def evaluate(
         int, typer.Option(min=1, help="With --g, episodes of each N-way test.")
     ] = EvaluateConfig.episodes,
     fail_under: Annotated[
-        list[str], typer.Option(metavar="NAME=VALUE", help="Exit with 4 if a mean score is lower; may be repeated.")
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Exit with 4 if a mean score is lower (not adif: less is better); may be repeated.",
+        ),
     ] = NO_GATES,
 ) -> None:
     """Compare clusters, or a G, with the true labels; write evaluation.json.
@@ -47,6 +51,11 @@ def evaluate(
     from clusterkit.stages import evaluate as stage
 
     gates = [parse_gate(text) for text in fail_under]
+    for name, _ in gates:
+        if name in stage.LESS_IS_BETTER:
+            raise UsageError(
+                f"--fail-under {name}: less is better of it, so none is too low; use acc, nmi or ari instead"
+            )
     done = stage.run(EvaluateConfig(assignments, g, dataset, bn, tuple(ways), episodes), common.context)
     several = len(done.scores) > 1
     lines = [f"{name}/{title}\t{value:.4f}" for title, part in done.scores.items() for name, value in part.items()]

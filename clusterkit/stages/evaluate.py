@@ -35,6 +35,8 @@ NOTES = {
     "adif": "absolute difference of ndc and the number of classes",
     "accuracy": "share of items given their own class, nothing is matched",
 }
+LESS_IS_BETTER = ("adif",)
+"""Scores of which a lower value is the better result."""
 
 
 Confusion = dict[str, dict[str, int]]
