@@ -13,7 +13,7 @@ log = logging.getLogger("clusterkit")
 
 
 class _Stderr(logging.Handler):
-    """Plain lines on whatever stderr is now; what was said once is not repeated."""
+    """Plain lines on whatever stderr is now; of equal messages of `once` the first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,9 +21,11 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if not message or message not in self.said:
+        if getattr(record, "once", False):
+            if message in self.said:
+                return
             self.said.add(message)
-            _to_stderr(message)
+        _to_stderr(message)
 
 
 def processes() -> tuple[int, int]:
@@ -47,6 +49,11 @@ def set_up(quiet: bool) -> None:
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     warnings.showwarning = _library_warning
+
+
+def once(message: str, *values: object) -> None:
+    """Log what a command may come upon several times and is to show once, as what it finds whenever it reads a set."""
+    log.info(message, *values, extra={"once": True})
 
 
 def _library_warning(message: Warning | str, *where: object, **more: object) -> None:

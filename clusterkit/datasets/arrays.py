@@ -1,6 +1,5 @@
 """A user's own arrays: `arrays:FILE.npz` with x, and y where the classes are known."""
 
-import logging
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import fit, is_light
 from clusterkit.errors import InputError
-
-log = logging.getLogger("clusterkit")
 
 
 def load(request: Request) -> Raw:
@@ -33,7 +31,7 @@ def load(request: Request) -> Raw:
     images = to_bytes(arrange(x, path), path)
     grey = images.shape[1] == 1
     if grey and is_light(images):
-        log.info(f"{path}: the borders are light, so the images are inverted: bright ink on dark")
+        console.once(f"{path}: the borders are light, so the images are inverted: bright ink on dark")
         images = images.bitwise_not_()
     kind = Kind.CHARACTERS if grey else Kind.PHOTOS
     return Raw(fit(images, request.size, request.channels), labels, classes, kind=kind)

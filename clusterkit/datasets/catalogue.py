@@ -1,7 +1,6 @@
 """The catalogue: from a name, `NAME[/SUBSET][@CLASSES]`, to a data set."""
 
 import hashlib
-import logging
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from clusterkit import console
 from clusterkit.datasets import (
     arrays,
     cifar,
@@ -31,8 +31,6 @@ from clusterkit.datasets import (
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset
 from clusterkit.errors import InputError, UsageError
-
-log = logging.getLogger("clusterkit")
 
 SOURCES: dict[str, Source] = {
     **glyphs.SOURCES,
@@ -145,7 +143,7 @@ def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = Fa
     """
     if len(shape) == 3:
         if parse(text).entry.channels not in (None, shape[0]):
-            log.info("%s is converted to %s, which the network takes", text, "grey" if shape[0] == 1 else "colour")
+            console.once("%s is converted to %s, which the network takes", text, "grey" if shape[0] == 1 else "colour")
         data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0])
     else:
         data = load_dataset(text, root, offline=offline)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import zlib
@@ -17,6 +16,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import features
 
+from clusterkit import console
 from clusterkit.artifacts.files import write_text
 from clusterkit.config import cache_folder
 from clusterkit.errors import InputError
@@ -26,8 +26,6 @@ FORM = 1
 
 MARGIN = 4 * 2**30
 """Bytes of the disk that are left to everything else."""
-
-log = logging.getLogger("clusterkit")
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,10 @@ class Decoded:
             about = {"folder": place, "images": len(self.paths), "size": self.size, "channels": self.channels}
             write_text(path.with_suffix(".json"), json.dumps(about) + "\n")
         except (OSError, ValueError, InputError) as error:
-            log.info(f"{folder}: decoded images cannot be kept there ({error}); every epoch decodes them")
+            console.once(f"{folder}: decoded images cannot be kept there ({error}); every epoch decodes them")
             return None
         if not found:
-            log.info(f"{place}: the decoded images are kept in {path}, up to {length / 1e9:.3g} GB")
+            console.once(f"{place}: the decoded images are kept in {path}, up to {length / 1e9:.3g} GB")
         return path
 
     def key(self, sources: Mapping[Path, Path]) -> str:
@@ -93,7 +91,9 @@ class Decoded:
         except (OSError, IndexError):
             return False
         if missing and missing * self.bytes_each > free - MARGIN:
-            log.info(f"{self.file.parent}: not enough free disk space to keep decoded images; every epoch decodes them")
+            console.once(
+                f"{self.file.parent}: not enough free disk space to keep decoded images; every epoch decodes them"
+            )
             return False
         return True
 

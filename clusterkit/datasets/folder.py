@@ -1,6 +1,5 @@
 """A user's own image files: `folder:PATH`, one folder a class, or a flat folder without labels."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import (
@@ -24,8 +24,6 @@ from clusterkit.errors import InputError
 
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
-log = logging.getLogger("clusterkit")
-
 
 def load(request: Request) -> Raw:
     """Read a folder in the order of its file names; grey images are turned to bright ink on dark."""
@@ -36,13 +34,13 @@ def load(request: Request) -> Raw:
     grey = modes <= GREY
     channels = request.channels or (1 if grey else 3)
     if len(modes) > 1 or len(sizes) > 1:
-        log.info(
+        console.once(
             f"{place}: {len(sizes)} sizes and modes {', '.join(sorted(modes))} among the images; "
             f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
         )
     invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
     if invert:
-        log.info(f"{place}: the borders are light, so the images are inverted: bright ink on dark")
+        console.once(f"{place}: the borders are light, so the images are inverted: bright ink on dark")
     return Raw(
         read_or_stream(paths, request.size, channels, invert=invert),
         labels,
@@ -69,7 +67,7 @@ def find(place: Path) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
         )
     loose = len(image_files(place)) - sum(len(members) for members in tree.values())
     if loose:
-        log.info(f"{place}: {loose} images outside the class folders are left out")
+        console.once(f"{place}: {loose} images outside the class folders are left out")
     counts = torch.tensor([len(members) for members in tree.values()])
     paths = [path for members in tree.values() for path in members]
     return tuple(tree), paths, torch.arange(len(tree)).repeat_interleave(counts)

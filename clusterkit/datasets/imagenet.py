@@ -4,12 +4,12 @@ The 118 classes and the ten of them are the lists of Hsu et al. (2016), appendix
 """
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import class_files, image_files, read_or_stream
@@ -40,8 +40,6 @@ TEN = (
 
 OTHERS = 882
 SUBSETS = ("1", "2", "3")
-
-log = logging.getLogger("clusterkit")
 
 
 def drawn(subset: str) -> list[str]:
@@ -84,7 +82,7 @@ def load_others(request: Request) -> Raw:
             f"expected {place}/CLASS/*.JPEG. Put them there or name another folder with --data"
         )
     if len(found) != OTHERS:
-        log.info(f"{place}: {len(found)} classes besides the {len(HELD_OUT)} held out, not {OTHERS}")
+        console.once(f"{place}: {len(found)} classes besides the {len(HELD_OUT)} held out, not {OTHERS}")
     return read(request, found)
 
 

@@ -130,7 +130,7 @@ def _whole(problem: Problem, title: str) -> Clustering:
     else:
         network = _network(problem, replace(start.architecture, hidden=HIDDEN, outputs=problem.k), title)
         network.backbone.load_state_dict(start.backbone.state_dict())
-    sampler = _sampler(problem, BATCH)
+    sampler = _sampler(problem, BATCH, title)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, items = batch
@@ -147,10 +147,10 @@ def _network(problem: Problem, architecture: Architecture, title: str) -> Cluste
     return ClusterNet(architecture).to(problem.device)
 
 
-def _sampler(problem: Problem, usual: int) -> Shuffled:
+def _sampler(problem: Problem, usual: int, title: str = "") -> Shuffled:
     count, wanted = len(problem.subset), problem.config.batch_size or usual
     if count < wanted:
-        log.info("cluster %s: batches of %d, all there are", problem.subset.name, count)
+        log.info("cluster %s%s: batches of %d, all there are", problem.subset.name, title, count)
     return Shuffled(count, min(wanted, count))
 
 

@@ -48,7 +48,9 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
         )
     seconds = multiplications(method, count, items, width, k) / SPEED
     if seconds > HOUR:
-        log.warning("--method %s: %d images take about %.0f hours", method, count, max(1, seconds / HOUR))
+        log.warning(
+            "--method %s: the %d images of %s take about %.0f hours", method, count, name, max(1, seconds / HOUR)
+        )
 
 
 def multiplications(method: Method, count: int, items: int, width: int, k: int) -> float:

@@ -1,6 +1,5 @@
 """The symmetric logits of all pairs of a set, tile by tile: every core busy, or the GPU; each ordered pair once."""
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clusterkit import console
 from clusterkit.networks.pair_logits import pair_logits
 from clusterkit.pairs.factored import FactoredPairs
-
-log = logging.getLogger("clusterkit")
 
 SIZE = 512
 """Rows and columns of a tile. The factors of both, 4 MiB at H = 512, stay in cache."""
@@ -123,7 +121,7 @@ def compiled(pairs: FactoredPairs) -> Kernel | None:
         whole_tiles(part, part, pairs.weight)
     except Exception as error:  # compilers fail in many ways
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        log.info("predict-pairs: no compiler for its inner loop (%s), going on without, which is slower", reason[0])
+        console.once("predict-pairs: no compiler for its inner loop (%s), going on without, which is slower", reason[0])
         return None
     return whole_tiles
 

@@ -213,14 +213,15 @@ def test_datasets(cli, tmp_path):
     assert set(json.loads(cli("datasets --json").out)) == set(names)
 
 
-def test_messages_are_said_once_and_libraries_warn_in_a_line(capsys):
+def test_messages_and_warnings_of_libraries_are_lines(capsys):
     import warnings
 
     set_up(quiet=False)
-    from clusterkit.console import log
+    from clusterkit.console import log, once
 
     for _ in range(2):
-        log.info("all are read as grey")
+        once("all are read as %s", "grey")
+        log.info("all clusters are in use")
         log.info("")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -229,8 +230,8 @@ def test_messages_are_said_once_and_libraries_warn_in_a_line(capsys):
         log.info("not said")
     error("a\nb")
     assert capsys.readouterr().err.splitlines() == [
-        "clusterkit: all are read as grey", "clusterkit: ", "clusterkit: ", "clusterkit: something odd",
-        "clusterkit: error: a b",
+        "clusterkit: all are read as grey", "clusterkit: all clusters are in use", "clusterkit: ",
+        "clusterkit: all clusters are in use", "clusterkit: ", "clusterkit: something odd", "clusterkit: error: a b",
     ]  # fmt: skip
 
 

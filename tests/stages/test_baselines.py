@@ -424,7 +424,7 @@ def test_hours_are_said(method: Method, caplog: pytest.LogCaptureFixture, monkey
     if method is Method.CCN:
         assert not caplog.messages
     else:
-        assert f"--method {method}: 10000000 images take about" in caplog.text
+        assert f"--method {method}: the 10000000 images of all take about" in caplog.text
         assert "hours" in caplog.text
 
 
