@@ -215,8 +215,8 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
 
 def other_run(state: Path) -> InputError:
     return InputError(
-        f"{state}: the state of a run with other settings, inputs or seed; repeat the command that was interrupted, "
-        "or start again without --resume"
+        f"{state}: the state of a run with other settings, inputs, seed, device or versions; "
+        "repeat the command that was interrupted, or start again without --resume"
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -92,7 +93,8 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, format) from error
     if format != "any" and found not in format.split("|"):
-        raise InputError(f"{path}: holds {found}, not {format}; make one with: {maker(format)}")
+        wanted = format.replace("|", " or ")
+        raise InputError(f"{path}: holds {found}, not {wanted}; {remedy('make one with', path, format)}")
     return header
 
 
@@ -112,35 +114,50 @@ def reading(path: Path, format: str) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             if not file.read(1):
-                raise InputError(f"{path}: empty; make it again with: {maker(format)}")
+                raise InputError(f"{path}: empty; {remedy('make it again with', path, format)}")
             file.seek(0)
             yield file
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; make it with: {maker(format)}") from error
+        raise InputError(f"{path}: no such file; {remedy('make it with', path, format)}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name another file") from error
 
 
 def foreign(path: Path, format: str) -> InputError:
     kind = "" if format == "any" else f" {format.replace('|', ' or ')}"
-    return InputError(f"{path}: not a clusterkit{kind} file; make one with: {maker(format)}")
+    return InputError(f"{path}: not a clusterkit{kind} file; {remedy('make one with', path, format)}")
 
 
 def damaged(path: Path, format: str) -> InputError:
-    return InputError(f"{path}: damaged (truncated, or bytes were changed); make it again with: {maker(format)}")
+    return InputError(
+        f"{path}: damaged (truncated, or bytes were changed); {remedy('make it again with', path, format)}"
+    )
 
 
-MAKERS = {
-    "g": "clusterkit train-g DATASET",
-    "pretrained": "clusterkit pretrain DATASET",
-    "pairs": "clusterkit predict-pairs",
-    "assignments": "clusterkit cluster",
-    "ccn": "clusterkit cluster",
-    "adapted": "clusterkit adapt SOURCE TARGET",
-    "state": "the command that was interrupted, without --resume",
+WRITERS = {
+    "g.safetensors": ("g", "clusterkit train-g DATASET"),
+    "self-trained.safetensors": ("g", "clusterkit self-train DATASET"),
+    "pretrained.safetensors": ("pretrained", "clusterkit pretrain DATASET"),
+    "pairs.h5": ("pairs", "clusterkit predict-pairs DATASET"),
+    "assignments.h5": ("assignments", "clusterkit cluster DATASET"),
+    "ccn.safetensors": ("ccn", "clusterkit cluster DATASET"),
+    "assigned.h5": ("assignments", "clusterkit assign DATASET"),
+    "adapted.h5": ("assignments", "clusterkit adapt SOURCE TARGET"),
+    "adapted.safetensors": ("adapted", "clusterkit adapt SOURCE TARGET"),
+    "k.json": ("k", "clusterkit estimate-k"),
+    "evaluation.json": ("evaluation", "clusterkit evaluate"),
+    "state": ("state", "the command that was interrupted, without --resume"),
 }
+"""The format of each file and the command that writes it, the usual file of a format first."""
+SNAPSHOT = re.compile(r"adapted-\d+\.safetensors")
 
 
-def maker(format: str) -> str:
-    """Return the command that writes a format."""
-    return MAKERS.get(format.split("|")[0], "the stage that writes it")
+def remedy(how: str, path: Path, format: str) -> str:
+    """Return how to come by a file: by the command that writes that name, or else one that writes its format."""
+    formats = format.split("|")
+    if SNAPSHOT.fullmatch(path.name) and ("adapted" in formats or format == "any"):
+        return f"{how}: clusterkit adapt SOURCE TARGET --snapshots"
+    written, command = WRITERS.get(path.name, ("", ""))
+    if format != "any" and written not in formats:
+        command = next(command for written, command in WRITERS.values() if written == formats[0])
+    return f"{how}: {command}" if command else "name another file, or repeat the command that wrote it"

@@ -8,8 +8,8 @@ import torch
 
 from clusterkit import __version__
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.header import Header, canonical, maker
-from clusterkit.config import G_FILE
+from clusterkit.artifacts.header import Header, canonical
+from clusterkit.config import G_FILE, AssignConfig
 from clusterkit.errors import InputError, UsageError
 
 
@@ -48,12 +48,21 @@ def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> No
 
 
 def again(header: Header, dataset: str | None = None) -> str:
-    """Return the command that makes an artifact again, or makes it of another data set."""
-    if header.stage == "adapt":
-        return maker("adapted")
-    if header.stage == "self-train":
-        dataset = header.config["dataset"]
-    return f"clusterkit {header.stage} {shlex.quote(dataset or header.dataset.get('name', 'DATASET'))}"
+    """Return the command that makes an artifact again from files of the same names, or makes it of another data set."""
+    config = header.config
+    match header.stage:
+        case "adapt":
+            words = [config["source"], dataset or config["target"]]
+        case "self-train":
+            words = [config["dataset"]]
+        case "estimate-k" | "evaluate":
+            words = []
+        case _:
+            words = [dataset or header.dataset.get("name", "DATASET")]
+    for name, usual in (("g", G_FILE), ("model", AssignConfig.model), ("subset", None)):
+        if config.get(name, usual) != usual:
+            words += [f"--{name}", config[name]]
+    return shlex.join(["clusterkit", header.stage, *words])
 
 
 def run_key(*parts: object) -> str:

@@ -281,5 +281,5 @@ def load_pretrained(backbone: Features, name: Backbone, *, offline: bool) -> Pat
     except Exception as error:
         # What reading a file that is none can raise is not documented.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{file}: no weights of {name} ({reason}); remove it or leave out --pretrained") from error
+        raise InputError(f"{file}: no weights of {name} ({reason}); remove it") from error
     return file

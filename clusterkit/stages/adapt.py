@@ -12,7 +12,7 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
+from clusterkit.artifacts.lineage import again, check_dataset, check_made_from, g_of, run_key
 from clusterkit.augment import check_variation
 from clusterkit.config import AdaptConfig, AdaptMethod, BatchNorm, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
@@ -230,7 +230,7 @@ def read_target_pairs(
     [subset] = target.subsets
     group = groups.get(subset.name)
     if group is None or group["id"].tolist() != subset.ids.tolist():
-        raise InputError(f"{path}: has no pairs of {target.name}; run: clusterkit predict-pairs {target.name}")
+        raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name)}")
     seen = tuple(header.extra["shape"])
     if seen != target.shape:
         # G saw the target in another form than the classifier does; the content must be compared in that one.

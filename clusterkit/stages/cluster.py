@@ -11,7 +11,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
-from clusterkit.artifacts.lineage import check_dataset, check_made_from, g_of, run_key
+from clusterkit.artifacts.lineage import again, check_dataset, check_made_from, g_of, run_key
 from clusterkit.augment import check_variation
 from clusterkit.config import G_FILE, BatchNorm, ClusterConfig, Context, Features, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
@@ -189,8 +189,9 @@ class Given:
             return LabelPairs(subset.labels)
         group = self.groups.get(subset.name)
         if group is None or group["id"].tolist() != subset.ids.tolist():
+            assert self.header is not None
             raise InputError(
-                f"{self.path}: has no pairs of {config.dataset}; run: clusterkit predict-pairs {config.dataset}"
+                f"{self.path}: has no pairs of {config.dataset}; run: {again(self.header, config.dataset)}"
             )
         return from_group(group)
 

@@ -1,6 +1,7 @@
 """estimate-k: how many categories there are, by several estimators that use no label."""
 
 import logging
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     check_over_clustered(header, path)
     _, groups = read_hdf5(pairs_path, "pairs")
     if header.inputs.get("pairs") != sha256(pairs_path):
-        raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100")
+        pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
+        raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")
     estimates = {}
     for title, assignment in assignments.items():
         among = outputs(header, assignment)

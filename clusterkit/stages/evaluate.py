@@ -12,7 +12,7 @@ from clusterkit.artifacts.assignments import Assignment, outputs, read_assignmen
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.artifacts.lineage import check_dataset, target_of
+from clusterkit.artifacts.lineage import again, check_dataset, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset, load_like
@@ -99,7 +99,7 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
         if subset.labels is None:
             raise InputError(f"data set {name} has no labels to evaluate against; its clusters are in {path}")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
-            raise InputError(f"{path}: does not hold the items of {name}; run: clusterkit cluster {name}")
+            raise InputError(f"{path}: does not hold the items of {name}; run: {again(header)}")
         assignment = assignments[subset.name]
         among = outputs(header, assignment)
         scores[subset.name] = cluster_scores(assignment, among, subset.labels.numpy(), data, classes)

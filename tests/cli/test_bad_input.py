@@ -219,6 +219,70 @@ def test_spoilt_artifacts(line, name, kind, points, cli):
     assert not list(points.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "command"),
+    [
+        ("train-g synthetic:blobs --init", "pretrained.safetensors", "clusterkit pretrain DATASET"),
+        ("cluster synthetic:blobs --pairs labels --init", "g.safetensors", "clusterkit train-g DATASET"),
+        ("predict-pairs --g", "self-trained.safetensors", "clusterkit self-train DATASET"),
+        ("predict-pairs --g", "pretrained.safetensors", "clusterkit train-g DATASET"),
+        ("predict-pairs --g", "other.safetensors", "clusterkit train-g DATASET"),
+        ("evaluate --assignments", "adapted.h5", "clusterkit adapt SOURCE TARGET"),
+        ("evaluate --assignments", "assigned.h5", "clusterkit assign DATASET"),
+        ("evaluate --assignments", "other.h5", "clusterkit cluster DATASET"),
+        ("assign synthetic:blobs --model", "adapted.safetensors", "clusterkit adapt SOURCE TARGET"),
+        ("assign synthetic:blobs --model", "adapted-100.safetensors", "clusterkit adapt SOURCE TARGET --snapshots"),
+        ("assign synthetic:blobs --model", "pretrained.safetensors", "clusterkit pretrain DATASET"),
+        ("assign synthetic:blobs --model", "ccn.safetensors", "clusterkit cluster DATASET"),
+        ("inspect", "k.json", "clusterkit estimate-k"),
+        ("inspect", "evaluation.json", "clusterkit evaluate"),
+        ("inspect", "pairs.h5", "clusterkit predict-pairs DATASET"),
+        ("inspect", "other.h5", "name another file, or repeat the command that wrote it"),
+    ],
+)
+def test_the_command_that_writes_a_file_is_named(line, name, command, cli, tmp_path):
+    for content in (None, b"", b"not of ours"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        done = cli(f"{line} {name}")
+        fails(done, 3, name)
+        assert done.err.rstrip().endswith(command if command.startswith("name") else f": {command}")
+
+
+def test_the_command_that_makes_an_artifact_again_reads_the_same_files(points, cli):
+    shutil.copy(points / "g.safetensors", points / "other.safetensors")
+    assert cli("predict-pairs synthetic:blobs --g other.safetensors").code == 0
+    done = cli("cluster synthetic:moons --k 10 --backbone mlp --pairs pairs.h5")
+    fails(done, 3, "run: clusterkit predict-pairs synthetic:moons --g other.safetensors")
+    shutil.copy(points / "adapted.safetensors", points / "other.safetensors")
+    fails(cli("cluster --k 10"), 3, "run: clusterkit predict-pairs synthetic:blobs --g other.safetensors")
+    done = cli("estimate-k --pairs ./clusterkit-out/pairs.h5")
+    fails(done, 3, "run: clusterkit cluster --k 100 --pairs ./clusterkit-out/pairs.h5")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "command"),
+    [
+        (
+            "assign arrays:a.npz --model adapted.safetensors",
+            "assigned.h5",
+            "assign arrays:a.npz --model adapted.safetensors",
+        ),
+        (
+            "adapt synthetic:blobs arrays:a.npz --method source-only --backbone mlp --steps 1",
+            "adapted.h5",
+            "adapt synthetic:blobs arrays:a.npz",
+        ),
+    ],
+)
+def test_other_content_of_a_set_that_was_assigned(line, name, command, points, cli, tmp_path):
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    np.savez(tmp_path / "a.npz", x=x)
+    assert cli(line).code == 0
+    np.savez(tmp_path / "a.npz", x=x + 1)
+    fails(cli(f"evaluate --assignments {name}"), 3, "other content", f"run: clusterkit {command}")
+
+
 def test_pairs_of_another_g_or_data_set(points, cli):
     cli("train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 1 --seed 1")
     before = state_of(points)

@@ -77,7 +77,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(cli, monkeypatch):
     assert outputs_whole() == whole, "what was there before is still there"
     other = cli(f"{LINE} --resume --seed 1")
     assert (other.code, other.out) == (3, "")
-    assert "other settings, inputs or seed" in other.err
+    assert "other settings, inputs, seed, device or versions" in other.err
     done = cli(f"{LINE} --resume")
     assert done.code == 0, done.err
     assert "resumed after cell 4 of 32" in done.err
