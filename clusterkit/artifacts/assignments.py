@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clusterkit.artifacts.checkpoint import to_bytes
-from clusterkit.artifacts.files import atomic, sha256
-from clusterkit.artifacts.hdf5 import read_hdf5, write_hdf5
+from clusterkit.artifacts.files import sha256, together
+from clusterkit.artifacts.hdf5 import Group, fill_hdf5, read_hdf5, write_hdf5
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.config import ClusterConfig, Method
 
@@ -43,7 +43,7 @@ def outputs(header: Header, assignment: Assignment) -> int:
 
 def write_assignments(path: Path, header: Header, subsets: Mapping[str, Assignment]) -> None:
     """Write the assignments of all subsets."""
-    write_hdf5(path, header, {title: vars(subset) for title, subset in subsets.items()})
+    write_hdf5(path, header, groups(subsets))
 
 
 def write_with_network(
@@ -51,10 +51,14 @@ def write_with_network(
     network_path: Path, network_header: Header, tensors: Mapping[str, Tensor],
 ) -> None:  # fmt: skip
     """Write networks and the assignments they made, whose header records the networks' file: both or neither."""
-    with atomic(network_path) as staged:
-        staged.write_bytes(to_bytes(network_header, tensors))
-        inputs = {**header.inputs, network_header.format: sha256(staged)}
-        write_assignments(path, replace(header, inputs=inputs), subsets)
+    with together(path, network_path) as (assignments, network):
+        network.write_bytes(to_bytes(network_header, tensors))
+        inputs = {**header.inputs, network_header.format: sha256(network)}
+        fill_hdf5(assignments, replace(header, inputs=inputs), groups(subsets))
+
+
+def groups(subsets: Mapping[str, Assignment]) -> dict[str, Group]:
+    return {title: vars(subset) for title, subset in subsets.items()}
 
 
 def read_assignments(path: Path) -> tuple[Header, dict[str, Assignment]]:

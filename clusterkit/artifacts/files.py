@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,19 +16,80 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     `durable` also survives a power failure. Raises InputError where the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    make_folder(path.parent, path)
-    try:
+    with together(path, durable=durable) as [temporary]:
         yield temporary
+
+
+@contextmanager
+def together(*paths: Path, durable: bool = True) -> Iterator[list[Path]]:
+    """Give a temporary sibling of each path to write; on success they take the places of all paths, otherwise of none.
+
+    `durable` and errors are as in `atomic`.
+    """
+    temporaries = [_sibling(path, "tmp") for path in paths]
+    for path in paths:
+        make_folder(path.parent, path)
+    try:
+        yield temporaries
         if durable:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        temporary.replace(path)
+            for temporary in temporaries:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+        _put_in_place(paths, temporaries)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(paths[0], error) from error
     finally:
+        _remove(*temporaries)
+
+
+def _put_in_place(paths: Sequence[Path], temporaries: Sequence[Path]) -> None:
+    """Rename each temporary to its path; where one cannot be, put back what was at the paths before."""
+    olds = [_sibling(path, "old") for path in paths[:-1]]
+    path = paths[0]
+    try:
+        for path, old in zip(paths, olds, strict=False):
+            _keep(path, old)
+        for path, temporary in zip(paths, temporaries, strict=True):
+            temporary.replace(path)
+    except BaseException as error:
+        # A temporary that is gone has taken its place. Once the last one has, all have.
+        if temporaries[-1].exists():
+            for place, temporary, old in zip(paths, temporaries, olds, strict=False):
+                if not temporary.exists():
+                    _put_back(place, old)
+        _remove(*olds)
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+    _remove(*olds)
+
+
+def _keep(path: Path, old: Path) -> None:
+    """Give the file at a path, where there is one, a second name, or on a disk that knows none copy it."""
+    _remove(old)
+    if not os.path.lexists(path):
+        return
+    try:
+        os.link(path, old)
+    except OSError:
+        shutil.copy2(path, old, follow_symlinks=False)
+
+
+def _put_back(path: Path, old: Path) -> None:
+    if os.path.lexists(old):
+        old.replace(path)
+    else:
+        path.unlink()
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def _sibling(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
 
 
 def make_folder(folder: Path, output: Path) -> None:

@@ -60,16 +60,21 @@ class _Sink(io.FileIO):
 def write_hdf5(path: Path, header: Header, groups: Mapping[str, Group]) -> None:
     """Write groups of arrays under a header, atomically; `Blocks` are written as they come."""
     with atomic(path) as temporary:
-        with _Sink(temporary, "w+") as sink:
-            try:
-                with h5py.File(sink, "w") as file:
-                    _fill(file, header, groups)
-            finally:
-                if sink.error is not None:
-                    raise sink.error
-        mark = SEAL + sha256(temporary).encode()
-        with temporary.open("ab") as end:
-            end.write(mark)
+        fill_hdf5(temporary, header, groups)
+
+
+def fill_hdf5(temporary: Path, header: Header, groups: Mapping[str, Group]) -> None:
+    """Write the same into a file that another writer puts in its place. Raises OSError where it cannot be written."""
+    with _Sink(temporary, "w+") as sink:
+        try:
+            with h5py.File(sink, "w") as file:
+                _fill(file, header, groups)
+        finally:
+            if sink.error is not None:
+                raise sink.error
+    mark = SEAL + sha256(temporary).encode()
+    with temporary.open("ab") as end:
+        end.write(mark)
 
 
 def _fill(file: h5py.File, header: Header, groups: Mapping[str, Group]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.artifacts.files import atomic
 from clusterkit.report.tables import table
 
 Maps = Mapping[tuple[str, int, float], NDArray[np.float64]]
@@ -14,8 +13,8 @@ Maps = Mapping[tuple[str, int, float], NDArray[np.float64]]
 GOOD = 0.8
 
 
-def write_heat_maps(maps: Maps, recalls: Sequence[float], output: Path) -> Path:
-    """Draw the maps, a row of them a K and a column a density and loss, and write a PNG."""
+def write_heat_maps(maps: Maps, recalls: Sequence[float], output: Path) -> None:
+    """Draw the maps, a row of them a K and a column a density and loss, and write a PNG. Raises OSError."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -38,10 +37,8 @@ def write_heat_maps(maps: Maps, recalls: Sequence[float], output: Path) -> Path:
             axis.set_xlabel("recall of dissimilar pairs")
             axis.set_ylabel("recall of similar pairs")
     figure.colorbar(image, ax=axes, label="NMI", shrink=0.8)
-    with atomic(output) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
+    figure.savefig(output, format="png", dpi=100, metadata={"Software": None})
     plt.close(figure)
-    return output
 
 
 Row = dict[str, str | float]

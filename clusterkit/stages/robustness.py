@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clusterkit.artifacts.files import write_text
+from clusterkit.artifacts.files import together, write_text
 from clusterkit.artifacts.header import resolved
 from clusterkit.artifacts.lineage import run_key
 from clusterkit.config import ClusterConfig, Context, Kind, Loss, RobustnessConfig
@@ -91,8 +91,9 @@ def run(config: RobustnessConfig, context: Context) -> RobustnessResult:
         write_text(partial, to_csv(runs))
         state.unlink(missing_ok=True)
         log.info("robustness: %d of %d, %s: NMI %.3f", len(runs), len(wanted), cell.title, runs[-1].nmi)
-    write_text(path, to_csv(runs))
-    write_heat_maps(maps(runs), recalls(config), picture)
+    with together(path, picture) as (table, drawing):
+        table.write_text(to_csv(runs), encoding="utf-8")
+        write_heat_maps(maps(runs), recalls(config), drawing)
     states.remove()
     return RobustnessResult(path, picture, runs)
 

@@ -197,13 +197,14 @@ def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context) -> 
 
 
 def write_tables(study: str, text: str, results: dict[str, Any], context: Context, as_json: bool) -> None:
-    """Write a study's tables and all its figures in its folder, and print them."""
-    from clusterkit.artifacts.files import write_text
+    """Write a study's tables and all its figures in its folder, both or neither, and print them."""
+    from clusterkit.artifacts.files import together
     from clusterkit.report.tables import to_json
 
     written = context.path(f"{study}.md")
-    write_text(written, text)
-    write_text(context.path(f"{study}.json"), to_json(results))
+    with together(written, context.path(f"{study}.json")) as (tables, figures):
+        tables.write_text(text, encoding="utf-8")
+        figures.write_text(to_json(results), encoding="utf-8")
     console.result(text.splitlines(), {"artifact": str(written), **results}, as_json)
 
 
