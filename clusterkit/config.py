@@ -151,6 +151,10 @@ class AdaptMethod(StrEnum):
     JAN_CCN = "jan+ccn"
 
 
+OWN_DATA = ("folder", "arrays")
+"""What stands before the colon in the name of a data set that is a user's own, before its path."""
+
+
 def cache_folder() -> Path:
     """Return the folder for what can be had again: data sets where no other root is named, and decoded images."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

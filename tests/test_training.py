@@ -52,7 +52,7 @@ def train(folder: Path, stop: int | None = None, **changes: object) -> tuple[byt
         return {"square": out.square().mean(), "rest": (out.sum(1) - batch.mean()).abs().mean()}
 
     history = fit(network, batches, step, plan_in(folder, **changes))
-    return to_bytes(Header("g", "train-g", {}, 0, "cpu"), network.state_dict()), history
+    return to_bytes(Header("g", "train-g", {}, 0, "cpu"), network.state_dict(), folder), history
 
 
 def test_training_lowers_the_loss_and_reports_each_part(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def write_with_network(
 ) -> None:  # fmt: skip
     """Write networks and the assignments they made, whose header records the networks' file: both or neither."""
     with together(path, network_path) as (assignments, network):
-        network.write_bytes(to_bytes(network_header, tensors))
+        network.write_bytes(to_bytes(network_header, tensors, network_path.parent))
         inputs = {**header.inputs, network_header.format: sha256(network)}
         fill_hdf5(assignments, replace(header, inputs=inputs), groups(subsets))
 

@@ -21,13 +21,13 @@ SEARCHED = 2**20
 def write_checkpoint(path: Path, header: Header, tensors: Mapping[str, Tensor], *, durable: bool = True) -> None:
     """Write tensors of any device under a header, atomically."""
     with atomic(path, durable=durable) as temporary:
-        temporary.write_bytes(to_bytes(header, tensors))
+        temporary.write_bytes(to_bytes(header, tensors, path.parent))
 
 
-def to_bytes(header: Header, tensors: Mapping[str, Tensor]) -> bytes:
-    """Return a checkpoint as the bytes of its file."""
+def to_bytes(header: Header, tensors: Mapping[str, Tensor], folder: Path) -> bytes:
+    """Return a checkpoint as the bytes of its file, which is in a folder."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content: bytes = safetensors.torch.save(state, {KEY: header.to_json(digests(state))})
+    content: bytes = safetensors.torch.save(state, {KEY: header.to_json(digests(state), folder)})
     return content
 
 
@@ -45,7 +45,7 @@ def read_checkpoint(path: Path, format: str) -> tuple[Header, dict[str, Tensor]]
         raise (damaged(path, format) if ours else foreign(path, format)) from error
     header = parse_header(metadata.get(KEY) if isinstance(metadata, dict) else None, format, path)
     check_digest(header, digests(state), path)
-    return header, state
+    return header.found_in(path.parent), state
 
 
 def read_bytes(path: Path, format: str) -> bytes:

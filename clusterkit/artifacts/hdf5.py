@@ -68,7 +68,7 @@ def fill_hdf5(temporary: Path, header: Header, groups: Mapping[str, Group]) -> N
     with _Sink(temporary, "w+") as sink:
         try:
             with h5py.File(sink, "w") as file:
-                _fill(file, header, groups)
+                _fill(file, header, groups, temporary.parent)
         finally:
             if sink.error is not None:
                 raise sink.error
@@ -77,13 +77,13 @@ def fill_hdf5(temporary: Path, header: Header, groups: Mapping[str, Group]) -> N
         end.write(mark)
 
 
-def _fill(file: h5py.File, header: Header, groups: Mapping[str, Group]) -> None:
+def _fill(file: h5py.File, header: Header, groups: Mapping[str, Group], folder: Path) -> None:
     file.attrs[KEY] = ""  # at the start of the file, where `check_seal` finds the key in one that was cut short
     digests = {}
     for title, group in groups.items():
         for name, values in group.items():
             digests[f"{title}/{name}"] = _write(file, f"{title}/{name}", values)
-    file.attrs.modify(KEY, header.to_json(digests))
+    file.attrs.modify(KEY, header.to_json(digests, folder))
 
 
 def _write(file: h5py.File, name: str, values: "Array | Blocks") -> str:
@@ -118,7 +118,7 @@ def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Arra
         raise damaged(path, format) from error
     digests = {f"{title}/{name}": _digest(array) for title, group in groups.items() for name, array in group.items()}
     check_digest(header, digests, path)
-    return header, groups
+    return header.found_in(path.parent), groups
 
 
 def _values(path: Path, data: h5py.Dataset) -> Array:
@@ -132,7 +132,7 @@ def read_header(path: Path, format: str) -> Header:
     check_seal(path, format)
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            return parse_header(file.attrs.get(KEY), format, path)
+            return parse_header(file.attrs.get(KEY), format, path).found_in(path.parent)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # as above

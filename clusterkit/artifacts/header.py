@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import torch
 
 from clusterkit import __version__
+from clusterkit.artifacts.own_data import found, stored
 from clusterkit.errors import InputError
 
 KEY = "clusterkit"
@@ -35,14 +36,19 @@ class Header:
     version: int = VERSION
     digest: str = ""
 
-    def to_json(self, digests: Mapping[str, str]) -> str:
-        """Return the canonical JSON, with the digest over the header itself and over `digests` of the values."""
-        return canonical(self.fields(digests))
+    def to_json(self, digests: Mapping[str, str], folder: Path) -> str:
+        """Return the canonical JSON for a file in a folder, with the digest over it and `digests` of the values."""
+        return canonical(self.fields(digests, folder))
 
-    def fields(self, digests: Mapping[str, str]) -> dict[str, Any]:
+    def fields(self, digests: Mapping[str, str], folder: Path) -> dict[str, Any]:
         """Return what `to_json` writes, for a file that is itself JSON."""
-        fields = asdict(self)
+        fields = stored(asdict(self), folder) if self.version >= 2 else asdict(self)
         return {**fields, "digest": seal(fields, digests)}
+
+    def found_in(self, folder: Path) -> "Header":
+        """Return the header of a file in a folder with a user's own data named as they can be typed here."""
+        # Version 1 names them as they were typed, wherever that was.
+        return Header(**found(vars(self), folder)) if self.version >= 2 else self
 
 
 def canonical(value: Any) -> str:
@@ -76,7 +82,7 @@ def _plain(value: Any, is_file: bool) -> Any:
 
 
 def parse_header(text: Any, format: str, path: Path) -> Header:
-    """Turn a header's JSON into a Header of the format asked for: `g`, one of `ccn|adapted`, or `any`.
+    """Turn a header's JSON into a Header of the format asked for: `g`, one of `ccn|adapted`, or `any`; as it is stored.
 
     Raises InputError for one that is foreign, of another format, newer than this program, or damaged.
     """
@@ -86,15 +92,15 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
         raise foreign(path, format)
     try:
         fields = json.loads(text)
-        found, version = str(fields["format"]), fields["version"]
+        kind, version = str(fields["format"]), fields["version"]
         if isinstance(version, int) and version > VERSION:
             raise InputError(f"{path}: written by a newer clusterkit (format {version}); upgrade clusterkit")
         header = Header(**fields)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, format) from error
-    if format != "any" and found not in format.split("|"):
+    if format != "any" and kind not in format.split("|"):
         wanted = format.replace("|", " or ")
-        raise InputError(f"{path}: holds {found}, not {wanted}; {remedy('make one with', path, format)}")
+        raise InputError(f"{path}: holds {kind}, not {wanted}; {remedy('make one with', path, format)}")
     return header
 
 

@@ -12,7 +12,7 @@ from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, da
 
 def write_json(path: Path, header: Header, content: dict[str, Any]) -> None:
     """Write a result under a header, atomically."""
-    write_text(path, canonical({KEY: header.fields(_digests(content)), **content}) + "\n")
+    write_text(path, canonical({KEY: header.fields(_digests(content), path.parent), **content}) + "\n")
 
 
 def read_json(path: Path, format: str) -> tuple[Header, dict[str, Any]]:
@@ -26,7 +26,7 @@ def read_json(path: Path, format: str) -> tuple[Header, dict[str, Any]]:
         raise (damaged if KEY.encode() in content else foreign)(path, format) from error
     header = parse_header(header_text, format, path)
     check_digest(header, digests, path)
-    return header, fields
+    return header.found_in(path.parent), fields
 
 
 def _digests(content: dict[str, Any]) -> dict[str, str]:

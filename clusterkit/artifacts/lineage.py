@@ -9,6 +9,7 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical
+from clusterkit.artifacts.own_data import found, stored
 from clusterkit.config import G_FILE, AssignConfig
 from clusterkit.errors import InputError, UsageError
 
@@ -42,6 +43,7 @@ def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> No
     """Raise InputError where an artifact was made from other data than the set that was read."""
     if header.dataset.get("fingerprint") == fingerprint:
         return
+    name = found(name, Path())
     if header.dataset.get("name") == name:
         raise InputError(f"{path}: {name} has other content now than when this was made; run: {again(header)}")
     raise InputError(f"{path}: is of {header.dataset.get('name')}, not of {name}; run: {again(header, name)}")
@@ -66,5 +68,9 @@ def again(header: Header, dataset: str | None = None) -> str:
 
 
 def run_key(*parts: object) -> str:
-    """Return one hash of all that a run depends on, the versions of this program and of torch among it."""
-    return hashlib.sha256(canonical([*parts, __version__, torch.__version__]).encode()).hexdigest()
+    """Return one hash of all that a run depends on, the versions of this program and of torch among it.
+
+    A user's own data count by where they lie, not by how they are named or from which folder.
+    """
+    known = [stored(part, Path("/")) for part in parts]
+    return hashlib.sha256(canonical([*known, __version__, torch.__version__]).encode()).hexdigest()

@@ -87,10 +87,11 @@ def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
         return False
     from clusterkit.artifacts.files import sha256
     from clusterkit.artifacts.header import Header, resolved
+    from clusterkit.artifacts.own_data import found
     from clusterkit.artifacts.summary import summarise
 
     header = Header(**summarise(path)["header"])
-    now = Header(header.format, header.stage, resolved(config), context.seed, header.device)
+    now = Header(header.format, header.stage, found(resolved(config), Path()), context.seed, header.device)
     # Where no data set was named, the inputs said which.
     now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
     same = (header.config, header.seed, header.versions) == (now.config, now.seed, now.versions)

@@ -22,7 +22,7 @@ def load(request: Request) -> Raw:
 
     Images are uint8, or numbers in 0..1 or 0..255; grey ones are turned to bright ink on dark.
     """
-    path = Path(request.argument).expanduser()
+    path = Path(request.argument)
     content = read(path)
     x = content["x"]
     labels, classes = (None, ()) if content.get("y") is None else name_classes(content["y"], len(x), path)

@@ -1,7 +1,6 @@
 """The catalogue: from a name, `NAME[/SUBSET][@CLASSES]`, to a data set."""
 
 import hashlib
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ import torch
 from torch import Tensor
 
 from clusterkit import console
+from clusterkit.artifacts.own_data import found
+from clusterkit.config import OWN_DATA
 from clusterkit.datasets import (
     arrays,
     cifar,
@@ -63,7 +64,7 @@ class Name:
 
     @property
     def full(self) -> str:
-        text = f"{self.source}:{relative(self.argument)}" if self.argument else self.source
+        text = f"{self.source}:{self.argument}" if self.argument else self.source
         text += f"/{self.subset}" if self.subset else ""
         return text + (f"@{self.classes}" if self.classes else "")
 
@@ -72,13 +73,12 @@ class Name:
         return PREFIXES[self.source] if self.argument else SOURCES[self.source]
 
 
-def relative(argument: str) -> str:
-    """Return a path below or beside the current folder: no header holds an absolute one."""
-    return os.path.relpath(argument) if Path(argument).is_absolute() else argument
-
-
 def parse(text: str) -> Name:
-    """Take a name apart. Raises UsageError for a source or subset that does not exist."""
+    """Take a name apart, of own data with one path however it was typed.
+
+    Raises UsageError for a source or subset that does not exist.
+    """
+    text = found(text, Path())
     match = re.fullmatch(r"(?P<body>.*?)(?:@(?P<classes>[\d,\-]+))?", text, re.DOTALL)
     assert match is not None
     body, classes = match["body"], match["classes"]
@@ -241,5 +241,5 @@ def listing(root: Path) -> list[Row]:
         rows.append(Row(name, state, source.about, [str(path) for path in files]))
     for name, source in PREFIXES.items():
         arguments = "|".join(source.subsets) or ("PATH" if name == "folder" else "FILE.npz")
-        rows.append(Row(f"{name}:{arguments}", "embedded" if source.subsets else "yours", source.about, []))
+        rows.append(Row(f"{name}:{arguments}", "yours" if name in OWN_DATA else "embedded", source.about, []))
     return rows

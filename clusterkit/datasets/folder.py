@@ -27,7 +27,7 @@ GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
 def load(request: Request) -> Raw:
     """Read a folder in the order of its file names; grey images are turned to bright ink on dark."""
-    place = Path(request.argument).expanduser()
+    place = Path(request.argument)
     classes, paths, labels = find(place)
     check_not_empty(paths)
     modes, sizes = headers(paths if len(paths) * request.size**2 <= MEMORY else spread(paths, 1000))

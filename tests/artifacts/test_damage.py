@@ -138,14 +138,14 @@ def test_files_of_another_stage(sample: Sample, other: Sample, tmp_path: Path) -
 
 @each_container
 def test_newer_files(sample: Sample, whole: dict[str, bytes], tmp_path: Path) -> None:
-    data = whole[sample.name].replace(b'version":2', b'version":3').replace(b'version\\":2', b'version\\":3')
+    data = whole[sample.name].replace(b'version":2', b'version":9').replace(b'version\\":2', b'version\\":9')
     if sample.name.endswith("h5"):
         from hashlib import sha256
 
         data = data[:-64] + sha256(data[:-SEAL_BYTES]).hexdigest().encode()
     (tmp_path / "x").write_bytes(data)
     assert error_of(sample, tmp_path / "x") == (
-        f"{tmp_path / 'x'}: written by a newer clusterkit (format 3); upgrade clusterkit"
+        f"{tmp_path / 'x'}: written by a newer clusterkit (format 9); upgrade clusterkit"
     )
 
 

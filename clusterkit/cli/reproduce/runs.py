@@ -1,7 +1,6 @@
 """The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
 
 import shlex
-import shutil
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,14 +88,14 @@ def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
 
 def taken(g: Path, context: Context) -> Path:
     """Copy a G into the work folder, whole or not at all. Raises InputError where it is none."""
-    from clusterkit.artifacts.files import atomic
+    from clusterkit.artifacts.checkpoint import write_checkpoint
     from clusterkit.networks.stored import read_g
 
-    read_g(g)
+    header, network = read_g(g)
     path = context.path(G_FILE)
     if not (path.exists() and path.samefile(g)):
-        with atomic(path) as staged:
-            shutil.copyfile(g, staged)
+        # A file names a user's own data by the path from its folder, so that a copy of its bytes would not find them.
+        write_checkpoint(path, header, network.state_dict())
     return path
 
 

@@ -1,0 +1,63 @@
+"""How headers name a user's own data: in a file by the path from its folder, in memory by a name that can be typed.
+
+A file then holds no absolute path, and its data are found from any current folder, also after both were moved together.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from clusterkit.config import OWN_DATA
+from clusterkit.errors import UsageError
+
+NAME = re.compile(rf"({'|'.join(OWN_DATA)}):(.+?)(@[\d,\-]+)?", re.DOTALL)
+Value = TypeVar("Value")
+
+
+def stored(value: Value, folder: Path) -> Value:
+    """Return a JSON value with own data, however they were typed, named by their paths from a folder."""
+    start = _absolute(folder)
+    return _renamed(value, lambda path: Path(os.path.relpath(_absolute(_expanded(path)), start)))
+
+
+def found(value: Value, folder: Path) -> Value:
+    """Return a JSON value with own data, named by their paths from a folder, named as they can be typed here.
+
+    That is by the path from the current folder where they are below it, and by the absolute one elsewhere. Of names
+    that were typed, `folder` is the current one.
+    """
+
+    def here(path: str) -> Path:
+        absolute = _absolute(folder / _expanded(path))
+        relative = os.path.relpath(absolute)
+        return absolute if relative.startswith((os.pardir, "~")) else Path(relative)
+
+    return _renamed(value, here)
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with the home folder for a ~ at its start. Raises UsageError for that of a user who is unknown."""
+    try:
+        # A path in parts forgets a `./` before what only looks like a home folder.
+        return Path(path).expanduser() if path.startswith("~") else Path(path)
+    except RuntimeError as error:
+        raise UsageError(f"{path}: no such home folder; write the whole path") from error
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path without `..` by its text alone: where links lead is not asked."""
+    return Path(os.path.normpath(Path.cwd() / path))
+
+
+def _renamed(value: Value, rename: Callable[[str], Path]) -> Value:
+    """Rename what the members of objects name. What is in a list, as the names of classes, names no data."""
+    if isinstance(value, dict):
+        return {name: _renamed(inner, rename) for name, inner in value.items()}  # type: ignore[return-value]
+    match = NAME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    prefix, path, classes = match.groups("")
+    path = rename(path).as_posix()
+    return f"{prefix}:{'./' if path.startswith('~') else ''}{path}{classes}"  # type: ignore[return-value]

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from clusterkit.artifacts.lineage import run_key
+from clusterkit.artifacts.own_data import found, stored
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, a project with data and work below it; the home folder is the one above."""
+    (tmp_path / "project" / "work").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path / "project"
+
+
+def test_in_a_file_paths_start_from_its_folder(here: Path) -> None:
+    for typed, expected in (
+        ("folder:photos", "folder:../photos"),
+        (f"folder:{here}/photos", "folder:../photos"),
+        ("folder:./x/../photos/@0-4", "folder:../photos@0-4"),
+        ("folder:~/project/photos@0,2", "folder:../photos@0,2"),
+        ("arrays:work/a.npz", "arrays:a.npz"),
+        ("arrays:work/~a.npz", "arrays:./~a.npz"),
+        ("arrays:../b:c@2x.npz", "arrays:../../b:c@2x.npz"),
+        ("folder:.@0-4", "folder:..@0-4"),
+    ):
+        assert stored(typed, Path("work")) == expected
+        assert stored(found(typed, Path()), here / "work") == expected
+
+
+def test_in_memory_names_can_be_typed_here(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, expected in (
+        ("folder:../photos", "folder:photos"),
+        ("folder:..", "folder:."),
+        ("folder:../../photos@0-4", f"folder:{here.parent}/photos@0-4"),
+        ("arrays:./~a.npz", "arrays:work/~a.npz"),
+        ("arrays:../~a.npz", f"arrays:{here}/~a.npz"),
+    ):
+        assert found(name, Path("work")) == found(name, here / "work") == expected
+    monkeypatch.chdir("work")
+    assert found("folder:../photos", Path()) == f"folder:{here}/photos"
+    assert found("arrays:./~a.npz", Path()) == f"arrays:{here}/work/~a.npz"
+
+
+def test_nothing_else_is_renamed(here: Path) -> None:
+    value = {
+        "name": "omniglot_eval/Angelic@0-4", "shape": "synthetic:moons", "size": 3, "none": None, "empty": "folder:",
+        "classes": ["folder:x", "arrays:y"], "text": "a folder:x",
+    }  # fmt: skip
+    assert stored(value, here / "work") == found(value, here / "work") == value
+    assert stored({"a": {"b": "folder:x"}}, here) == {"a": {"b": "folder:x"}}
+    assert stored({"a": {"b": "folder:x"}}, here / "work") == {"a": {"b": "folder:../x"}}
+
+
+def test_a_run_is_the_same_however_its_data_are_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = run_key("train-g", {"dataset": "folder:photos"}, 0)
+    assert run_key("train-g", {"dataset": f"folder:{here}/photos/"}, 0) == key
+    assert run_key("train-g", {"dataset": "folder:~/project/photos"}, 0) == key
+    assert run_key("train-g", {"dataset": "folder:other"}, 0) != key
+    monkeypatch.chdir("work")
+    assert run_key("train-g", {"dataset": "folder:../photos"}, 0) == key
+    assert run_key("train-g", {"dataset": "folder:photos"}, 0) != key

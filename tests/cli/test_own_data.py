@@ -1,0 +1,133 @@
+"""A user's own data, named in other ways and from other folders than where a run began."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Cli
+from PIL import Image
+
+from clusterkit.__main__ import main
+from clusterkit.cli.reproduce import runs
+from clusterkit.config import Context
+from clusterkit.networks.stored import read_g
+
+SMALL = "--backbone mlp --epochs 1"
+ARRAYS, PHOTOS = "arrays:{}/points.npz", "folder:{}/photos"
+
+
+def points(seed: int = 0) -> np.ndarray:
+    """Three groups of eight points in the plane."""
+    return np.repeat([[0, 0], [9, 0], [0, 9]], 8, axis=0) + np.random.default_rng(seed).normal(size=(24, 2))
+
+
+def write_points(path: Path, seed: int = 0) -> None:
+    np.savez(path, x=points(seed), y=np.repeat(["a", "b", "c"], 8))
+
+
+@pytest.fixture
+def project(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a user's data in it."""
+    folder = tmp_path / "project"
+    for number in range(6):
+        path = folder / "photos" / "ab"[number // 3] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (40 * number, 20, 90)).save(path)
+    write_points(folder / "points.npz")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def chain(data: str, work: str) -> list[str]:
+    """Every stage that learns or writes something of a data set."""
+    size = "--size 8" if data.startswith("folder") else ""
+    lines = [
+        f"train-g {data} --hidden 8 {SMALL} {size}", f"pretrain {data} {SMALL} {size}", f"predict-pairs {data}",
+        f"cluster {data} --k 4 {SMALL}", "estimate-k", "evaluate", f"assign {data}",
+        f"adapt {data} {data} --method dann --backbone mlp --steps 1 {size}",
+    ]  # fmt: skip
+    return [f"{line} --workdir {work} --quiet" for line in lines]
+
+
+def made(data: str, work: str) -> dict[str, bytes]:
+    for line in chain(data, work):
+        assert main(line.split()) == 0
+    return {path.name: path.read_bytes() for path in Path(work).iterdir()}
+
+
+@pytest.mark.parametrize("data", [ARRAYS, PHOTOS])
+def test_files_are_the_same_however_data_are_named_and_hold_no_absolute_path(data: str, project: Path) -> None:
+    absolute = made(data.format(project), "one")
+    assert absolute == made(data.format("photos/.."), str(project / "two"))
+    assert len(absolute) == 10
+    for name, content in absolute.items():
+        assert str(project.parent).encode() not in content, name
+
+
+@pytest.mark.parametrize("data", [ARRAYS, PHOTOS])
+def test_data_are_found_from_another_folder_and_after_a_move(
+    data: str, project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(data.format("."), "work")
+    moved = shutil.move(project, project.parent / "moved")
+    elsewhere = project.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for line in (f"cluster --k 4 --seed 1 {SMALL}", "evaluate", "evaluate --assignments adapted.h5"):
+        done = cli(f"{line} --workdir ../moved/work --json")
+        assert done.code == 0, done.err
+    assert json.loads(done.out)["dataset"] == data.format(moved)
+    monkeypatch.chdir(moved)
+    assert json.loads(cli("evaluate --workdir work --json").out)["dataset"] == data.format(".").replace("./", "")
+
+
+def test_messages_name_data_as_they_can_be_typed(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(ARRAYS.format(project), "work")
+    write_points(Path("points.npz"), seed=1)
+    for data in ("", "arrays:points.npz", ARRAYS.format(project)):
+        done = cli(f"cluster {data} --k 4 {SMALL} --workdir work")
+        assert done.code == 3
+        assert "pairs.h5: arrays:points.npz has other content now" in done.err
+        assert done.err.endswith("run: clusterkit predict-pairs arrays:points.npz\n")
+    monkeypatch.chdir("photos")
+    done = cli(f"cluster --k 4 {SMALL} --workdir ../work")
+    assert done.err.endswith(f"run: clusterkit predict-pairs {ARRAYS.format(project)}\n")
+    done = cli("train-g folder:~no-such-user/photos")
+    assert (done.code, "~no-such-user/photos: no such home folder" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("stage", ["train-g", "predict-pairs"])
+def test_a_run_goes_on_from_another_folder(
+    stage: str, project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made("arrays:points.npz", "work")
+    shutil.copytree("work", "part")
+    line = {"train-g": f"train-g {{}} --hidden 8 {SMALL}", "predict-pairs": "predict-pairs {}"}[stage]
+    function = {
+        "train-g": "clusterkit.stages.train_g.held_out_scores",
+        "predict-pairs": "clusterkit.stages.predict_pairs.write_hdf5",
+    }[stage]
+    with monkeypatch.context() as patch:
+        patch.setattr(function, interrupted)
+        assert cli(f"{line.format('arrays:points.npz')} --workdir part").code == 130
+    (Path("part") / {"train-g": "g.safetensors", "predict-pairs": "pairs.h5"}[stage]).unlink()
+    monkeypatch.chdir("photos")
+    done = cli(f"{line.format('arrays:../points.npz')} --workdir ../part --resume")
+    assert done.code == 0, done.err
+    assert stage != "train-g" or "resumed after epoch 1" in done.err
+    assert {path.name: path.read_bytes() for path in (project / "part").iterdir()} == whole
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_copy_of_a_g_finds_the_data_of_the_first_one(project: Path) -> None:
+    assert main(f"train-g arrays:points.npz --hidden 8 {SMALL} --quiet".split()) == 0
+    first = Path("clusterkit-out/g.safetensors")
+    copy = runs.taken(first, Context(Path("other/below")))
+    assert read_g(copy)[0].dataset == read_g(first)[0].dataset
+    again = runs.taken(copy, Context(Path("third")))
+    assert again.read_bytes() == first.read_bytes()
