@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterkit import console
 from clusterkit.config import ClusterConfig, Context, EstimateKConfig, Method, PredictPairsConfig
+from clusterkit.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from clusterkit.artifacts.header import Header
 
 OVER_CLUSTERED = "over-clustered"
 """The folder in a work folder for the clustering in which `--k auto` counts."""
@@ -32,7 +37,7 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
         if not header.config.get("automatic"):
             return
         fits = dataset is None or covers(header.dataset["name"], dataset)
-        if fits and made_from(header, "g", context.path("g.safetensors")):
+        if fits and made_from(header, "g", context.path("g.safetensors")) and is_of_same_data(header, context):
             return
         reason = f"those of {header.dataset['name']} no longer fit"
         dataset = dataset or header.dataset["name"]
@@ -82,7 +87,10 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
 
 
 def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
-    """Return whether the artifact that a run would write is there, whole, of the same version, settings and inputs."""
+    """Return whether the artifact that a run would write is there, whole, of the same versions, settings and inputs.
+
+    Its data sets must still have the content that they had.
+    """
     if not path.exists():
         return False
     from clusterkit.artifacts.files import sha256
@@ -94,8 +102,28 @@ def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
     now = Header(header.format, header.stage, found(resolved(config), Path()), context.seed, header.device)
     # Where no data set was named, the inputs said which.
     now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
-    same = (header.config, header.seed, header.versions) == (now.config, now.seed, now.versions)
-    return same and all(header.inputs.get(name) == sha256(given) for name, given in inputs.items())
+    then, asked = ((each.config, each.seed, each.versions, each.version) for each in (header, now))
+    same = then == asked and all(header.inputs.get(name) == sha256(given) for name, given in inputs.items())
+    return same and is_of_same_data(header, context)
+
+
+def is_of_same_data(header: "Header", context: Context) -> bool:
+    """Return whether every data set that a header records can be read and has the content that it had then."""
+    from clusterkit.datasets.catalogue import load_dataset
+
+    for data in (header.dataset, header.extra.get("source"), header.extra.get("self_trained_on")):
+        if not data:
+            continue
+        form = data["name"], data["size"], data["channels"]
+        if form not in context.fingerprints:
+            try:
+                read = load_dataset(form[0], context.data, offline=True, size=form[1], channels=form[2])
+            except (InputError, UsageError):
+                return False
+            context.fingerprints[form] = read.fingerprint
+        if context.fingerprints[form] != data["fingerprint"]:
+            return False
+    return True
 
 
 def covers(held: str, wanted: str) -> bool:

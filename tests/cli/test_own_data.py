@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,13 @@ from conftest import Cli
 from PIL import Image
 
 from clusterkit.__main__ import main
+from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
+from clusterkit.artifacts.header import Header
+from clusterkit.cli.chain import is_of_same_data
 from clusterkit.cli.reproduce import runs
-from clusterkit.config import Context
+from clusterkit.config import Backbone, ClusterConfig, Context, TrainGConfig
+from clusterkit.datasets import catalogue
+from clusterkit.datasets.catalogue import select
 from clusterkit.networks.stored import read_g
 
 SMALL = "--backbone mlp --epochs 1"
@@ -131,3 +137,66 @@ def test_the_copy_of_a_g_finds_the_data_of_the_first_one(project: Path) -> None:
     assert read_g(copy)[0].dataset == read_g(first)[0].dataset
     again = runs.taken(copy, Context(Path("third")))
     assert again.read_bytes() == first.read_bytes()
+
+
+AUTOMATIC = f"cluster --k 4 {SMALL}"
+
+
+def test_automatic_pairs_follow_the_content_of_their_data(project: Path, cli: Cli) -> None:
+    for line in (f"train-g arrays:points.npz --hidden 8 {SMALL}", f"{AUTOMATIC} arrays:points.npz"):
+        assert cli(line).code == 0
+    before = Path("clusterkit-out/pairs.h5").read_bytes()
+    assert "predicting" not in cli(AUTOMATIC).err
+    write_points(Path("points.npz"), seed=1)
+    done = cli(AUTOMATIC)
+    assert done.code == 0, done.err
+    assert "predicting pairs first (those of arrays:points.npz no longer fit)" in done.err
+    assert Path("clusterkit-out/pairs.h5").read_bytes() != before
+    Path("points.npz").unlink()
+    done = cli(AUTOMATIC)
+    assert (done.code, "points.npz: not a readable .npz" in done.err) == (3, True)
+
+
+def test_k_auto_counts_again_in_changed_data(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClusterConfig, "k", "12")
+    line = f"cluster arrays:points.npz --k auto {SMALL}"
+    assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
+    assert cli(line).code == 0
+    assert "counting" not in cli(line).err
+    write_points(Path("points.npz"), seed=1)
+    done = cli(line)
+    assert done.code == 0, done.err
+    assert "counting categories first" in done.err
+
+
+def test_a_study_keeps_what_was_made_of_the_same_content(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(catalogue, "select", lambda *given: read.append(given) or select(*given))
+    config = TrainGConfig("arrays:points.npz", Backbone.MLP, hidden=8, epochs=1)
+    resumed = Context(resume=True)
+    path = runs.train_g(config, resumed)
+    read.clear()
+    for name in ("arrays:points.npz", ARRAYS.format(project), ARRAYS.format("../project")):
+        assert runs.kept(path, replace(config, dataset=name), replace(resumed, offline=True))
+    assert len(read) == 1, "a command reads a set once to compare it"
+    write_points(Path("other.npz"))
+    assert not runs.kept(path, replace(config, dataset="arrays:other.npz"), resumed)
+    write_points(Path("points.npz"), seed=1)
+    assert not runs.kept(path, config, Context(resume=True))
+    Path("points.npz").unlink()
+    assert not runs.kept(path, config, Context(resume=True))
+    shutil.move("other.npz", "points.npz")
+    assert runs.kept(path, config, Context(resume=True))
+    header, state = read_checkpoint(path, "g")
+    write_checkpoint(path, replace(header, version=1), state)
+    assert not runs.kept(path, config, Context(resume=True)), "of an older format"
+
+
+@pytest.mark.parametrize("role", ["dataset", "source", "self_trained_on"])
+def test_every_data_set_of_a_header_counts(role: str, project: Path) -> None:
+    fields = catalogue.load_dataset("arrays:points.npz", Path()).to_header()
+    given = {"dataset": fields} if role == "dataset" else {"extra": {role: fields}}
+    header = Header("assignments", "adapt", {}, 0, "cpu", **given)
+    assert is_of_same_data(header, Context())
+    write_points(Path("points.npz"), seed=1)
+    assert not is_of_same_data(header, Context())
