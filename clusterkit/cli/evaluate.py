@@ -61,6 +61,8 @@ def evaluate(
     lines = [f"{name}/{title}\t{value:.4f}" for title, part in done.scores.items() for name, value in part.items()]
     means = [f"{name}\t{value:.4f}" for name, value in done.mean.items()]
     fields = {"artifact": str(done.artifact), "dataset": done.dataset, "subsets": done.scores, "mean": done.mean}
+    if done.unlabelled:
+        fields["unlabelled"] = done.unlabelled
     if done.confusion:
         fields |= {"per_class": done.per_class, "confusion": done.confusion}
     console.result([*(lines if several else []), *means, *by_class(done, several)], fields, common.as_json)

@@ -26,6 +26,8 @@ def load(request: Request) -> Raw:
     content = read(path)
     x = content["x"]
     labels, classes = (None, ()) if content.get("y") is None else name_classes(content["y"], len(x), path)
+    if labels is not None and (labels < 0).any():
+        log.info("%s: %d of %d items are unlabelled, their y is -1", path, int((labels < 0).sum()), len(x))
     if x.ndim == 2:
         return Raw(torch.from_numpy(finite(x, "x", path)), labels, classes, kind=Kind.VECTORS)
     images = to_bytes(arrange(x, path), path)
@@ -97,14 +99,32 @@ def to_bytes(x: NDArray[Any], path: Path) -> Tensor:
     return torch.from_numpy(np.rint(numbers * 255 if unit else numbers).astype(np.uint8))
 
 
-def name_classes(y: NDArray[Any], count: int, path: Path) -> tuple[Tensor, tuple[str, ...]]:
-    """Return labels (N,) and the classes they are positions in: the sorted values of y, as text."""
+def name_classes(y: NDArray[Any], count: int, path: Path) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Return labels (N,) and the classes they are positions in: the sorted values of y, as text.
+
+    The number -1 means unlabelled, as in scikit-learn: the label is -1 too, and where all are, there are no labels.
+    """
     if y.shape != (count,):
         raise InputError(f"{path}: y has shape {y.shape}; expected ({count},), one value for each of x")
     if y.dtype.kind == "f":
         finite(y, "y", path)
-    values, labels = np.unique(y, return_inverse=True)
-    return torch.from_numpy(labels.astype(np.int64)), tuple(str(value) for value in values.tolist())
+    if y.dtype.kind == "S":
+        try:
+            y = np.char.decode(y, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: y holds bytes that are not UTF-8; write it as text or numbers") from error
+    known = y != -1 if y.dtype.kind in "if" else np.ones(count, bool)
+    if not known.any():
+        return None, ()
+    values, positions = np.unique(y[known], return_inverse=True)
+    labels = torch.full((count,), -1)
+    labels[torch.from_numpy(known)] = torch.from_numpy(positions.astype(np.int64))
+    return labels, tuple(text(value) for value in values.tolist())
+
+
+def text(value: Any) -> str:
+    """Return a value of y as the name of a class; a whole float as the whole number."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 PREFIXES = {

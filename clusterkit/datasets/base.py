@@ -1,7 +1,7 @@
 """What a data set is to every other part of the program."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from clusterkit.errors import InputError
 class Raw:
     """What one source file of this package gives: everything it holds, before any selection.
 
-    `images` is uint8 (N, C, H, W), float32 (N, D) for vectors, or a `Stream` of image files. `labels` is
-    int64 (N,), positions in `classes`, or None where nobody knows them. `subset` is int64 (N,), positions in
-    `subsets`. `ids` is int64 (N,) where the source read only a part of the set, otherwise the images are
+    `images` is uint8 (N, C, H, W), float32 (N, D) for vectors, or a `Stream` of image files. `labels` is int64 (N,),
+    positions in `classes` and -1 for an unlabelled item, or None where none is labelled. `subset` is int64 (N,),
+    positions in `subsets`. `ids` is int64 (N,) where the source read only a part of the set, otherwise the images are
     counted from 0. `paths` are relative to the folder read. `kind` is set where only the content tells it.
     """
 
@@ -76,7 +76,8 @@ class Source:
 class Subset:
     """One clustering problem: N images of one subset, in the data set's fixed order.
 
-    `ids` (N,) int64 are positions in the whole data set, whatever part of it was selected.
+    `ids` (N,) int64 are positions in the whole data set, whatever part of it was selected. `labels` (N,) int64 are
+    positions in the data set's classes, -1 for an unlabelled item, or None where none is labelled.
     """
 
     name: str
@@ -105,13 +106,10 @@ class Subset:
 
     def take(self, positions: Tensor) -> "Subset":
         """Return the items at these positions (M,), in their order."""
-        return Subset(
-            self.name,
-            self.images[positions] if isinstance(self.images, Tensor) else self.images.take(positions),
-            self.ids[positions],
-            None if self.labels is None else self.labels[positions],
-            None if self.paths is None else tuple(self.paths[i] for i in positions.tolist()),
-        )
+        images = self.images[positions] if isinstance(self.images, Tensor) else self.images.take(positions)
+        labels = None if self.labels is None else self.labels[positions]
+        paths = None if self.paths is None else tuple(self.paths[i] for i in positions.tolist())
+        return Subset(self.name, images, self.ids[positions], labels, paths)
 
     def to(self, device: torch.device | str) -> "Subset":
         """Return the subset with its images on the device, where they are held in memory."""
@@ -149,16 +147,27 @@ class Dataset:
 
     @property
     def labels(self) -> Tensor | None:
-        """All labels in the order of the subsets, or None where they are not known."""
+        """All labels (N,) in the order of the subsets, -1 for unlabelled items, or None where they are not known."""
         parts = [subset.labels for subset in self.subsets]
         known = [part for part in parts if part is not None]
         return torch.cat(known) if len(known) == len(parts) else None
 
+    def labelled(self) -> "Dataset":
+        """Return the labelled items alone, or the set as it is where none is labelled."""
+        if self.labels is None or bool((self.labels >= 0).all()):
+            return self
+        parts = [part.take((part.labels >= 0).nonzero()[:, 0]) for part in self.subsets if part.labels is not None]
+        return replace(self, subsets=tuple(part for part in parts if len(part)))
+
     def labels_for(self, stage: str) -> Tensor:
-        """Return all labels (N,) for a stage that learns them. Raises InputError for none, or one class only."""
+        """Return all labels (N,) of a set that is `labelled`, for a stage that learns them.
+
+        Raises InputError for none, or one class only.
+        """
         labels = self.labels
         if labels is None:
             raise InputError(f"data set {self.name} has no labels; {stage} learns from a labelled one")
+        assert (labels >= 0).all()
         if len(labels.unique()) < 2:
             raise InputError(f"data set {self.name} has one class only; {stage} needs at least two")
         return labels
@@ -171,7 +180,7 @@ class Dataset:
     def present_classes(self) -> tuple[str, ...]:
         """Return the names of the classes that occur among the labels, in their order; none without labels."""
         labels = self.labels
-        return () if labels is None else tuple(self.classes[int(c)] for c in labels.unique())
+        return () if labels is None else tuple(self.classes[int(c)] for c in labels.unique() if c >= 0)
 
     def union(self) -> Subset:
         """Return all subsets as one problem, in the order of the subsets."""

@@ -10,10 +10,11 @@ from clusterkit.pairs.source import PairSource
 def n_way(pairs: PairSource, labels: Tensor, ways: int, episodes: int, generator: torch.Generator) -> float:
     """Return the share of episodes in which a query's most similar exemplar is of its class.
 
-    An episode draws `ways` classes of `labels` (N,), one exemplar of each, and one more item of one of them as the
-    query (Vinyals et al. 2016; L2C, table 7). Raises InputError where no class has two items.
+    An episode draws `ways` classes of `labels` (N,), -1 for items that are left out, one exemplar of each, and one more
+    item of one of them as the query (Vinyals et al. 2016; L2C, table 7). Raises InputError where no class has two
+    items.
     """
-    members = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
+    members = [(labels == label).nonzero()[:, 0] for label in labels.unique() if label >= 0]
     assert 2 <= ways <= len(members)
     queried = torch.tensor([c for c, items in enumerate(members) if len(items) > 1])
     if not len(queried):

@@ -13,14 +13,15 @@ SAMPLE = 2000
 def pair_scores(pairs: PairSource, labels: Tensor) -> dict[str, float]:
     """Return precision and recall of similar and of dissimilar pairs, and the F1 of similar ones.
 
-    `labels` (N,). Pairs are binarised at probability one half; self-pairs are left out. A ratio over nothing is 0.
+    `labels` (N,), -1 for items that are left out. Pairs are binarised at probability one half; self-pairs are left out.
+    A ratio over nothing is 0.
     """
     counts = torch.zeros(2, 2, dtype=torch.int64)
     every = torch.arange(len(pairs))
     for rows in every.split(BLOCK):
         predicted = pairs.logits(rows, every) > 0
         same = labels[rows][:, None] == labels[None]
-        other = rows[:, None] != every[None]
+        other = (rows[:, None] != every[None]) & (labels[rows] >= 0)[:, None] & (labels >= 0)
         for p in (0, 1):
             for s in (0, 1):
                 counts[p, s] += ((predicted == bool(p)) & (same == bool(s)) & other).sum()

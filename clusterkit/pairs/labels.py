@@ -10,7 +10,7 @@ from clusterkit.pairs.source import CERTAIN
 
 @dataclass(frozen=True)
 class LabelPairs:
-    """`labels` (N,): similar where they are equal."""
+    """`labels` (N,): similar where they are equal, and NaN, not known, with an item that is unlabelled (-1)."""
 
     labels: Tensor
 
@@ -18,8 +18,9 @@ class LabelPairs:
         return len(self.labels)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        same = self.labels[rows][:, None] == self.labels[columns][None]
-        return same.float() * (2 * CERTAIN) - CERTAIN
+        first, second = self.labels[rows][:, None], self.labels[columns][None]
+        logits = (first == second).float() * (2 * CERTAIN) - CERTAIN
+        return logits.masked_fill_((first < 0) | (second < 0), torch.nan)
 
     def to(self, device: torch.device) -> "LabelPairs":
         return LabelPairs(self.labels.to(device))

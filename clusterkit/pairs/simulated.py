@@ -22,7 +22,8 @@ class SimulatedPairs:
 
     A similar pair is taken for a dissimilar one with probability 1 - `similar_recall`, a dissimilar one for a similar
     one with 1 - `dissimilar_recall`. Only the share `density` of all pairs is used; the others are NaN, which the
-    losses leave out. An item's pair with itself is always used and similar. With one seed, the pairs that are wrong at
+    losses leave out, as are all pairs of an unlabelled item (-1). The pair of another item with itself is always used
+    and similar. With one seed, the pairs that are wrong at
     one recall are wrong at every lower one.
     """
 
@@ -36,7 +37,8 @@ class SimulatedPairs:
         return len(self.labels)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        same = self.labels[rows][:, None] == self.labels[columns][None]
+        first, second = self.labels[rows][:, None], self.labels[columns][None]
+        same = first == second
         draws = self.draws(rows, columns)
         # One draw decides both: below the share of errors among the pairs used, below the share used, or above it.
         missed, invented = (draws < self._limit(1 - recall) for recall in (self.similar_recall, self.dissimilar_recall))
@@ -44,7 +46,8 @@ class SimulatedPairs:
         logits = (same ^ wrong).float().mul_(2 * CERTAIN).sub_(CERTAIN)
         if self.density < 1:
             logits.masked_fill_(draws >= self._limit(1), torch.nan)
-        return logits.masked_fill_(rows[:, None] == columns[None], CERTAIN)
+        logits.masked_fill_(rows[:, None] == columns[None], CERTAIN)
+        return logits.masked_fill_((first < 0) | (second < 0), torch.nan)
 
     def to(self, device: torch.device) -> "SimulatedPairs":
         return replace(self, labels=self.labels.to(device))

@@ -27,8 +27,8 @@ def confusions(subset: Subset, clusters: NDArray[np.integer]) -> NDArray[np.uint
     """Return one image of the most confused pairs of classes, two rows each with a gap between the pairs."""
     assert subset.labels is not None
     labels = subset.labels.numpy()
-    rows = []
-    for pair in most_confused(clusters, labels):
+    rows, known = [], labels >= 0
+    for pair in most_confused(clusters[known], labels[known]):
         for label in pair:
             members = torch.from_numpy(np.flatnonzero(labels == label)[:COLUMNS])
             images = next(subset.batches([members])).permute(0, 2, 3, 1).numpy()

@@ -147,9 +147,9 @@ def uses_pairs(method: AdaptMethod) -> bool:
 
 
 def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
-    """Return source and target, the target in the size and channels of the source."""
+    """Return the labelled items of the source and the target, the target in the size and channels of the source."""
     with first_alone():
-        source = load_dataset(config.source, context.data, offline=context.offline, size=config.size)
+        source = load_dataset(config.source, context.data, offline=context.offline, size=config.size).labelled()
         target = load_like(config.target, source.shape, context.data, offline=context.offline)
     if config.size is not None and len(source.shape) != 3:
         raise UsageError(f"--size: {source.name} holds vectors; leave it out")
@@ -245,7 +245,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     if g_path is None:
         return
     _, network = read_g(g_path)
-    source = load_like(config.source, network.architecture.shape, context.data, offline=context.offline)
+    source = load_like(config.source, network.architecture.shape, context.data, offline=context.offline).labelled()
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]
     labels = source.labels_for("adapt")[chosen]

@@ -146,11 +146,15 @@ def check_flags(config: ClusterConfig, context: Context) -> None:
         raise UsageError(f"--constraints: {name} uses no pairs; leave it out or use --method ccn")
     if not config.uses_pairs and config.dataset is not None and context.is_given(config, "pairs"):
         raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
-    soft = config.method.on_pairs_alone or config.method is Method.SPECTRAL
-    if soft and config.pairs.startswith(PREFIX) and parse_simulated(config.pairs)[2] < 1:
+    if needs_all_pairs(config) and config.pairs.startswith(PREFIX) and parse_simulated(config.pairs)[2] < 1:
         raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
     if config.method.finds_k and context.is_given(config, "k"):
         raise UsageError(f"--k {config.k}: {name} finds the number of clusters itself; leave it out")
+
+
+def needs_all_pairs(config: ClusterConfig) -> bool:
+    """Return whether the method takes the probability of every pair, so that none may be unknown."""
+    return config.method.on_pairs_alone or config.method is Method.SPECTRAL
 
 
 def check_features(config: ClusterConfig) -> None:
@@ -182,6 +186,12 @@ class Given:
         if self.groups is None:
             if subset.labels is None:
                 raise InputError(f"--pairs {config.pairs}: {config.dataset} has no labels")
+            unlabelled = int((subset.labels < 0).sum())
+            if unlabelled and needs_all_pairs(config):
+                raise InputError(
+                    f"--pairs {config.pairs}: --method {config.method} needs all pairs, and {unlabelled} items of "
+                    f"{config.dataset} are unlabelled; use --method ccn"
+                )
             if config.pairs.startswith(PREFIX):
                 return SimulatedPairs(
                     subset.labels, *parse_simulated(config.pairs), derive_seed(seed, "pairs", subset.name)
@@ -343,7 +353,7 @@ def asked_k(k: str, subset: Subset, name: str, estimates: dict[str, int]) -> int
     if k == "known":
         if subset.labels is None:
             raise UsageError(f"--k known: {name} has no labels to count classes in; give a number")
-        return len(subset.labels.unique())
+        return len(subset.labels[subset.labels >= 0].unique())
     if int(k) > len(subset):
         raise UsageError(f"--k {k}: more clusters than {name} has images in {subset.name} ({len(subset)})")
     return int(k)

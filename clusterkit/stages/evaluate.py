@@ -44,7 +44,7 @@ Confusion = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """`scores` by subset and name, `mean` over the subsets.
+    """`scores` by subset and name, `mean` over the subsets; `unlabelled` counts the items left out, by subset.
 
     Where the outputs are classes, `confusion` counts by subset, true class and given class, without zeros.
     """
@@ -54,6 +54,7 @@ class EvaluateResult:
     scores: dict[str, dict[str, float]]
     mean: dict[str, float]
     confusion: dict[str, Confusion] = field(default_factory=dict)
+    unlabelled: dict[str, int] = field(default_factory=dict)
 
     @property
     def per_class(self) -> dict[str, dict[str, float]]:
@@ -84,7 +85,7 @@ def check_flags(config: EvaluateConfig, context: Context) -> None:
 
 
 def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateResult:
-    """Join the true labels to the assignments by id and score each subset."""
+    """Join the true labels to the assignments by id and score each subset's labelled items."""
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     name = header.dataset["name"]
@@ -100,12 +101,13 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
             raise InputError(f"data set {name} has no labels to evaluate against; its clusters are in {path}")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: does not hold the items of {name}; run: {again(header)}")
-        assignment = assignments[subset.name]
-        among = outputs(header, assignment)
-        scores[subset.name] = cluster_scores(assignment, among, subset.labels.numpy(), data, classes)
-        if classes is not None:
-            confusion[subset.name] = confused(assignments[subset.name], subset.labels.numpy(), data, classes)
         warn_degenerate(assignments[subset.name], subset.name)
+        known = subset.labels.numpy() >= 0
+        assignment = Assignment(*(values[known] for values in vars(assignments[subset.name]).values()))
+        labels, among = subset.labels.numpy()[known], outputs(header, assignment)
+        scores[subset.name] = cluster_scores(assignment, among, labels, data, classes)
+        if classes is not None:
+            confusion[subset.name] = confused(assignment, labels, data, classes)
     if header.extra.get("uses_target_labels") not in (None, "no"):
         log.warning("the clustering used the target's labels: %s", header.extra["uses_target_labels"])
     return finish(config, context, data, {"assignments": sha256(path)}, scores, "cpu", confusion=confusion)
@@ -194,7 +196,7 @@ def n_way_scores(network: SimilarityNet, data: Dataset, config: EvaluateConfig, 
     if not config.ways:
         return {}
     pairs = g_pairs(network, data.union().to(device), config.bn, device)
-    classes = len(labels.unique())
+    classes = len(data.present_classes())
     scores = {}
     for ways in config.ways:
         if ways > classes:
@@ -221,8 +223,14 @@ def finish(
     header = Header("evaluation", "evaluate", resolved(config), context.seed, device, data.to_header(), inputs)
     notes = {name: NOTES[name] for name in mean if name in NOTES}
     output = context.path(OUTPUT)
-    found = EvaluateResult(output, data.name, scores, mean, confusion or {})
+    unlabelled = {s.name: int((s.labels < 0).sum()) for s in data.subsets if s.labels is not None}
+    unlabelled = {title: count for title, count in unlabelled.items() if count}
+    for title, count in unlabelled.items():
+        log.warning("%s: %d items are unlabelled and left out of the scores", title, count)
+    found = EvaluateResult(output, data.name, scores, mean, confusion or {}, unlabelled)
     content = {"subsets": scores, "mean": mean, "notes": notes}
+    if unlabelled:
+        content["unlabelled"] = unlabelled
     if found.confusion:
         content |= {"per_class": found.per_class, "confusion": found.confusion}
     write_json(output, header, content)

@@ -99,13 +99,12 @@ def run(config: RobustnessConfig, context: Context) -> RobustnessResult:
 
 
 def drawn(data: Dataset, images: int | None, seed: int) -> Subset:
-    """Return so many random items of a labelled set, or all of it. Raises InputError where it has no labels."""
-    subset = data.union()
+    """Return so many random labelled items, or all of them. Raises InputError for a set without labels."""
+    subset = data.labelled().union()
     if subset.labels is None:
         raise InputError(f"{data.name} has no labels to make pairs of")
     order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
-    index = order[:images].sort().values
-    return subset.take(index)
+    return subset.take(order[:images].sort().values)
 
 
 def recalls(config: RobustnessConfig) -> list[float]:

@@ -96,7 +96,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     shape = network.architecture.shape
     with first_alone():
         target = load_like(name, shape, context.data, offline=context.offline)
-        source = load_like(header.dataset["name"], shape, context.data, offline=context.offline)
+        source = load_like(header.dataset["name"], shape, context.data, offline=context.offline).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
     config = replace(config, dataset=target.name)
     network.to(device)

@@ -128,7 +128,7 @@ def read_init(config: TrainGConfig, context: Context) -> tuple[BackboneNet | Non
 
 
 def read_source(config: TrainGConfig, context: Context, start: BackboneNet | None = None) -> Dataset:
-    """Return A, in the form that G starts from. Raises UsageError for a flag that is not for what it holds."""
+    """Return A's labelled items, in the form that G starts from. Raises UsageError for a flag not for what it holds."""
     # Published weights are for colour images.
     channels = 3 if config.pretrained else None
     with first_alone():
@@ -141,7 +141,7 @@ def read_source(config: TrainGConfig, context: Context, start: BackboneNet | Non
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation, data.kind, data.name)
-    return data
+    return data.labelled()
 
 
 def new_network(
@@ -180,5 +180,4 @@ def held_out_scores(
     where = torch.isin(labels, held).nonzero()[:, 0]
     if not len(where):
         return {}
-    pairs = g_pairs(network, everything.take(where), BatchNorm.TARGET, device)
-    return pair_scores(pairs, labels[where])
+    return pair_scores(g_pairs(network, everything.take(where), BatchNorm.TARGET, device), labels[where])

@@ -33,6 +33,44 @@ def test_vectors(tmp_path):
     assert read(tmp_path, x=x).labels is None
 
 
+@pytest.mark.parametrize(
+    ("y", "classes", "labels"),
+    [
+        ([3, -1, 0, 3, -1], ("0", "3"), [1, -1, 0, 1, -1]),
+        ([3.0, -1.0, 0.5, 3.0, -2.0], ("-2", "0.5", "3"), [2, -1, 1, 2, 0]),
+        (np.array([7, 255, 0, 7, 0], np.uint8), ("0", "7", "255"), [1, 2, 0, 1, 0]),
+        ([b"cat", b"dog", "é".encode(), b"cat", b"-1"], ("-1", "cat", "dog", "é"), [1, 2, 3, 1, 0]),
+        (["1", "-1", "1", "-1", "a"], ("-1", "1", "a"), [1, 0, 1, 0, 2]),
+        ([True, False, True, True, False], ("False", "True"), [1, 0, 1, 1, 0]),
+    ],
+)
+def test_labels_are_read_as_what_they_stand_for(tmp_path, caplog, y, classes, labels):
+    caplog.set_level("INFO", "clusterkit")
+    found = read(tmp_path, x=np.zeros((5, 2)), y=np.array(y))
+    assert (found.classes, found.labels.tolist()) == (classes, labels)
+    left = labels.count(-1)
+    assert (f"{left} of 5 items are unlabelled" in caplog.text) == (left > 0)
+    assert load_dataset(f"arrays:{tmp_path / 'a.npz'}@0", tmp_path).union().ids.tolist() == [
+        place for place, label in enumerate(labels) if label == 0
+    ]
+
+
+def test_a_set_of_unlabelled_items_has_no_labels(tmp_path):
+    found = read(tmp_path, x=np.zeros((3, 2)), y=np.full(3, -1))
+    assert (found.labels, found.classes, found.present_classes()) == (None, (), ())
+
+
+def test_the_labelled_part_keeps_ids_and_content(tmp_path):
+    x = RANDOM.normal(size=(5, 3)).astype(np.float32)
+    found = read(tmp_path, x=x, y=np.array([4, -1, 2, -1, 4]))
+    part = found.labelled()
+    assert (part.labels.tolist(), part.present_classes(), len(part)) == ([1, 0, 1], ("2", "4"), 3)
+    assert part.union().ids.tolist() == [0, 2, 4]
+    assert torch.equal(part.union().images, torch.from_numpy(x[[0, 2, 4]]))
+    assert (found.present_classes(), part.to_header()) == (("2", "4"), found.to_header())
+    assert part.labelled() is part
+
+
 @pytest.mark.parametrize("form", ["hw", "hwc", "chw", "unit", "bytes as floats"])
 def test_forms_of_grey_images(tmp_path, form):
     x = ink(4, 8, 8)
@@ -46,7 +84,7 @@ def test_forms_of_grey_images(tmp_path, form):
     found = read(tmp_path, x=given, y=np.array([0.5, 2, 2, 10]))
     assert torch.equal(found.union().images, torch.from_numpy(x)[:, None])
     assert found.kind is Kind.CHARACTERS
-    assert found.classes == ("0.5", "2.0", "10.0")
+    assert found.classes == ("0.5", "2", "10")
 
 
 def test_colour_images(tmp_path):
@@ -77,6 +115,7 @@ def test_dark_ink_on_light_is_inverted_and_said(tmp_path, caplog):
         ({"x": np.zeros((3, 2)), "y": np.zeros(2)}, r"y has shape \(2,\); expected \(3,\)"),
         ({"x": np.zeros((3, 2)), "y": np.zeros((3, 1))}, "y has shape"),
         ({"x": np.zeros((2, 2)), "y": np.array([0, np.nan])}, r"first at y\[1\]"),
+        ({"x": np.zeros((2, 2)), "y": np.array([b"a", b"\xff"])}, "y holds bytes that are not UTF-8"),
         ({"z": np.zeros(3)}, "no array x .it holds z"),
         ({}, "no array x .it holds nothing"),
         ({"x": np.array([[1, "a"]], dtype=object)}, "not a readable .npz of plain arrays"),

@@ -7,6 +7,7 @@ from clusterkit.networks import pair_logits
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.simulated import SimulatedPairs
 from clusterkit.pairs.source import CERTAIN
 
 N, H = 9, 5
@@ -64,6 +65,13 @@ def test_label_pairs_are_certain(rows: torch.Tensor, columns: torch.Tensor, labe
     assert len(pairs) == N
     expected = [[CERTAIN if labels[i] == labels[j] else -CERTAIN for j in columns] for i in rows]
     assert pairs.logits(rows, columns).tolist() == expected
+
+
+@pytest.mark.parametrize("exact", [LabelPairs, lambda labels: SimulatedPairs(labels, 1, 1, 1, 0)])
+def test_pairs_of_an_unlabelled_item_are_unknown(exact) -> None:
+    found = exact(torch.tensor([0, -1, 0, 1])).logits(torch.arange(4), torch.arange(4))
+    assert found.isnan().tolist() == [[i == 1 or j == 1 for j in range(4)] for i in range(4)]
+    assert (found[0, 2], found[0, 3], found[3, 3]) == (CERTAIN, -CERTAIN, CERTAIN)
 
 
 def test_a_source_moves_to_a_device_with_all_it_holds() -> None:

@@ -19,3 +19,9 @@ def test_two_rows_of_images_a_pair():
     assert drawn.shape == (32 + 6 * GAP, COLUMNS * (16 + GAP))
     assert [drawn[0, 0], drawn[0, 16 + GAP], drawn[16, 0], drawn[16, 2 * (16 + GAP)]] == [0, 1, 3, 5]
     assert confusions(subset, subset.labels.numpy()).max() == 0
+
+
+def test_unlabelled_items_are_no_class():
+    images = torch.arange(6, dtype=torch.uint8).repeat_interleave(16 * 16).view(6, 1, 16, 16)
+    subset = Subset("all", images, torch.arange(6), torch.tensor([-1, -1, -1, 0, 0, 1]))
+    assert confusions(subset, np.array([0, 0, 0, 0, 0, 1])).max() == 0
