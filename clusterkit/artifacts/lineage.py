@@ -3,15 +3,22 @@
 import hashlib
 import shlex
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from clusterkit import __version__
+from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical
 from clusterkit.artifacts.own_data import found, stored
 from clusterkit.config import G_FILE, AssignConfig
 from clusterkit.errors import InputError, UsageError
+
+IN_TRAINING = "labels, in the training of "
+"""How `uses_target_labels` begins where networks learned from labels of the target; their names follow."""
+STRENGTH = ("pairs", "pairs with simulated errors", "labels", "number of classes", "no")
+"""What may be taken from the target's labels, up to a comma, the most first."""
 
 
 def made_from(header: Header, name: str, path: Path) -> bool:
@@ -29,6 +36,34 @@ def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
 def g_of(header: Header, made: Path) -> Path:
     """Return where the G is that an artifact was made from: beside it, under the name by which it was given."""
     return made.with_name(header.config.get("g", G_FILE))
+
+
+def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:
+    """Return the `dataset` objects of the sets whose labels the networks behind the artifact at `path` learned from.
+
+    One that does not list them may tell them otherwise: a G and a classifier by what they are of, an adapted network
+    by its source, and pairs by the G beside them.
+    """
+    if "learned_from" in header.extra:
+        return list(header.extra["learned_from"])
+    if header.format in ("g", "pretrained"):
+        return [header.dataset]
+    if header.format == "pairs":
+        g_path = g_of(header, path)
+        known = g_path.exists() and sha256(g_path) == header.inputs.get("g")
+        return learned_from(read_checkpoint(g_path, "g")[0], g_path) if known else []
+    return [header.extra["source"]] if "source" in header.extra else []
+
+
+def distinct(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the objects of several lists, each once."""
+    every = [each for one in lists for each in one]
+    return [each for number, each in enumerate(every) if each not in every[:number]]
+
+
+def strongest(*used: str) -> str:
+    """Return of several values of `uses_target_labels` the one that takes most from the labels."""
+    return min(used, key=lambda words: {name: n for n, name in enumerate(STRENGTH)}.get(words.partition(",")[0], 0))
 
 
 def target_of(g: Header, dataset: str | None) -> str:

@@ -52,9 +52,11 @@ def _absolute(path: Path) -> Path:
 
 
 def _renamed(value: Value, rename: Callable[[str], Path]) -> Value:
-    """Rename what the members of objects name. What is in a list, as the names of classes, names no data."""
+    """Rename what the members of objects name. A word in a list, as the name of a class, names no data."""
     if isinstance(value, dict):
         return {name: _renamed(inner, rename) for name, inner in value.items()}  # type: ignore[return-value]
+    if isinstance(value, list):
+        return [_renamed(inner, rename) if isinstance(inner, dict) else inner for inner in value]  # type: ignore[return-value]
     match = NAME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value

@@ -27,7 +27,7 @@ def load(request: Request) -> Raw:
     x = content["x"]
     labels, classes = (None, ()) if content.get("y") is None else name_classes(content["y"], len(x), path)
     if labels is not None and (labels < 0).any():
-        log.info("%s: %d of %d items are unlabelled, their y is -1", path, int((labels < 0).sum()), len(x))
+        console.once("%s: %d of %d items are unlabelled, their y is -1", path, int((labels < 0).sum()), len(x))
     if x.ndim == 2:
         return Raw(torch.from_numpy(finite(x, "x", path)), labels, classes, kind=Kind.VECTORS)
     images = to_bytes(arrange(x, path), path)

@@ -69,6 +69,11 @@ class Name:
         return text + (f"@{self.classes}" if self.classes else "")
 
     @property
+    def is_named(self) -> bool:
+        """Whether the name alone says what the content is, as it does not of a user's own data."""
+        return not self.argument or bool(self.entry.subsets)
+
+    @property
     def entry(self) -> Source:
         return PREFIXES[self.source] if self.argument else SOURCES[self.source]
 

@@ -27,12 +27,13 @@ def read_g(path: Path) -> tuple[Header, SimilarityNet]:
     return header, network.eval()
 
 
-def read_start(path: Path) -> BackboneNet:
+def read_start(path: Path) -> tuple[Header, BackboneNet]:
     """Read the network of `pretrain` or a G, for its backbone. Raises InputError for a file that is neither."""
     if read_checkpoint(path, "pretrained|g")[0].format == "g":
-        return read_g(path)[1]
-    [network] = read_cluster_nets(path)[1].values()
-    return network
+        return read_g(path)
+    header, networks = read_cluster_nets(path)
+    [network] = networks.values()
+    return header, network
 
 
 def read_cluster_nets(path: Path) -> tuple[Header, dict[str, ClusterNet]]:

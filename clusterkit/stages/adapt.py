@@ -12,11 +12,20 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import again, check_dataset, check_made_from, g_of, run_key
+from clusterkit.artifacts.lineage import (
+    again,
+    check_dataset,
+    check_made_from,
+    distinct,
+    g_of,
+    learned_from,
+    run_key,
+)
 from clusterkit.augment import check_variation
 from clusterkit.config import AdaptConfig, AdaptMethod, BatchNorm, Context, Loss
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
@@ -69,14 +78,18 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     source, target = read_domains(config, context)
     labels, classes = source.numbered("adapt")
     check_classes(source, target, classes)
-    pairs, g_path, inputs = read_target_pairs(config, context, target)
+    pairs, made, g_path, inputs = read_target_pairs(config, context, target)
     if uses_pairs(config.method) and is_first():
         warn_of_chance(g_path, config, context, device)
     network, weights = new_network(config, context, source, len(classes))
     inputs |= weights
+    forms, learned = [target.to_header()], {"the classifier": [source.to_header()]}
+    if made is not None and uses_pairs(config.method):
+        forms.append(made.dataset)
+        learned["G"] = learned_from(made, context.find(config.pairs or PAIRS))
     extra: dict[str, Any] = {
-        "uses_target_labels": "no", "classes": list(classes), "source": source.to_header(),
-        "weights": "imagenet" if weights else "random",
+        "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*learned.values()),
+        "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else "random",
     }  # fmt: skip
     header = Header(
         "assignments", "adapt", resolved(config), context.seed, describe(device), target.to_header(), inputs, extra
@@ -215,12 +228,12 @@ def at_hand(data: Dataset, part: str, batch_size: int, device: torch.device) -> 
 
 def read_target_pairs(
     config: AdaptConfig, context: Context, target: Dataset
-) -> tuple[PairSource | None, Path | None, dict[str, str]]:
-    """Return the target's pairs, None where none are asked for, where their G should be, and the hash of their file."""
+) -> tuple[PairSource | None, Header | None, Path | None, dict[str, str]]:
+    """Return the target's pairs and header, None where none are asked for, their G's place, and their file's hash."""
     name = config.pairs
     if name is None:
         if not uses_pairs(config.method):
-            return None, None, {}
+            return None, None, None, {}
         name = PAIRS
     path = context.find(name)
     header, groups = read_hdf5(path, "pairs")
@@ -237,7 +250,7 @@ def read_target_pairs(
         target = load_like(config.target, seen, context.data, offline=context.offline)
     check_dataset(header, path, target.name, target.fingerprint)
     mine = g_path.exists() and sha256(g_path) == header.inputs.get("g")
-    return from_group(group), g_path if mine else None, {"pairs": sha256(path)}
+    return from_group(group), header, g_path if mine else None, {"pairs": sha256(path)}
 
 
 def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, device: torch.device) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 from clusterkit.artifacts.assignments import Assignment, write_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import learned_from, strongest
 from clusterkit.config import AssignConfig, Context
 from clusterkit.datasets.catalogue import load_like
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, describe
 from clusterkit.errors import UsageError
 from clusterkit.networks.build import ClusterNet
@@ -41,10 +43,15 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
         prob = predict(network.to(device), subset.to(device), device)
         network.cpu()  # the device has room for the next
         assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
-    extra: dict[str, Any] = {name: model_header.extra.get(name) for name in ("uses_target_labels", "classes")}
+    fields = data.to_header()
+    trained = warn_of_training({path.name: learned_from(model_header, path)}, fields)
+    extra: dict[str, Any] = {
+        "uses_target_labels": strongest(model_header.extra.get("uses_target_labels", "no"), trained),
+        "classes": model_header.extra.get("classes"),
+    }
     header = Header(
         "assignments", "assign", resolved(replace(config, dataset=data.name)), context.seed, describe(device),
-        data.to_header(), {"model": sha256(path)}, extra,
+        fields, {"model": sha256(path)}, extra,
     )  # fmt: skip
     output = context.path(OUTPUT)
     write_assignments(output, header, assignments)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,21 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
-from clusterkit.artifacts.lineage import again, check_dataset, check_made_from, g_of, run_key
+from clusterkit.artifacts.lineage import (
+    again,
+    check_dataset,
+    check_made_from,
+    distinct,
+    g_of,
+    learned_from,
+    run_key,
+    strongest,
+)
 from clusterkit.augment import check_variation
 from clusterkit.config import G_FILE, BatchNorm, ClusterConfig, Context, Features, Init, Loss, Method, Precision
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
@@ -64,8 +74,10 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     fields = data.to_header()
     if config.k == "known":
         log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
-    estimates, counted = read_estimates(config, context, given)
+    estimates, counted, behind = read_estimates(config, context, given)
     inputs = {**given.inputs, **network.inputs, **counted}
+    learned = {**behind, **given.learned(config), **network.learned}
+    trained = warn_of_training(learned, fields, *([] if given.header is None else [given.header.dataset]))
     ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
     for subset in data.subsets:
         whole = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
@@ -87,8 +99,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), results[subset.name].found)
 
     networks = {title: result.network for title, result in results.items() if result.network is not None}
-    # "known" took one number from the target's labels: how many classes there are.
-    extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, network), "classes": None}
+    extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, network, trained), "classes": None}
     path, ccn_path = context.path(OUTPUT), context.path(NETWORK)
     header = Header("assignments", "cluster", resolved(config), context.seed, describe(device), fields, inputs, extra)
     assignments = {
@@ -97,7 +108,11 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     }
     if networks and is_first():
         architectures = {title: network.architecture.to_header() for title, network in networks.items()}
-        ccn_header = replace(header, format="ccn", extra={**extra, "networks": architectures})
+        extra |= {
+            "networks": architectures,
+            "learned_from": distinct(*learned.values(), [fields] if from_labels(config) else []),
+        }
+        ccn_header = replace(header, format="ccn", extra=extra)
         write_with_network(path, header, assignments, ccn_path, ccn_header, state_of(networks))
     elif is_first():
         write_assignments(path, header, assignments)
@@ -167,6 +182,10 @@ def check_features(config: ClusterConfig) -> None:
         raise UsageError(f"--max-pairs: --method {config.method} does not use it; leave it out")
 
 
+Learned = dict[str, list[dict[str, Any]]]
+"""By the name of a network, the `dataset` objects of the sets whose labels it learned from."""
+
+
 @dataclass(frozen=True)
 class Given:
     """The pair information of a run: that of a file, by subset, or the labels (`groups` None)."""
@@ -179,6 +198,12 @@ class Given:
     @property
     def bn(self) -> BatchNorm:
         return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
+
+    def learned(self, config: ClusterConfig) -> Learned:
+        """Return what the G of the pairs learned from, where they are used."""
+        if self.header is None or self.path is None or not config.uses_pairs:
+            return {}
+        return {"G": learned_from(self.header, self.path)}
 
     def source(self, subset: Subset, config: ClusterConfig, seed: int) -> PairSource | None:
         if not config.uses_pairs:
@@ -226,7 +251,7 @@ class Network:
     """The network that a clustering starts from or that gives the features, with the hashes of what was read.
 
     `start` is that of a file, `g` the G that predicted the pairs, `by_subset` those of an earlier `cluster`, made of
-    the data set that `header` names.
+    the data set that `header` names. `learned` says whose labels it learned from.
     """
 
     inputs: dict[str, str]
@@ -235,6 +260,7 @@ class Network:
     by_subset: dict[str, ClusterNet] | None = None
     header: Header | None = None
     path: Path | None = None
+    learned: Learned = field(default_factory=dict)
 
     @property
     def any(self) -> BackboneNet | None:
@@ -262,18 +288,19 @@ def read_network(config: ClusterConfig, context: Context, given: Given) -> Netwo
     if config.features == Features.CCN:
         path = context.path(NETWORK)
         header, networks = read_cluster_nets(path)
-        return Network({"features": sha256(path)}, by_subset=networks, header=header, path=path)
+        learned = {path.name: learned_from(header, path)}
+        return Network({"features": sha256(path)}, by_subset=networks, header=header, path=path, learned=learned)
     if config.features == Features.G or (config.init == Init.G and given.header is not None):
         path = path_of_g(context, given)
         # Read first: what reads it says how to make one that is missing.
-        g = read_g(path)[1]
-        return Network({"g": sha256(path)}, g=g)
+        header, g = read_g(path)
+        return Network({"g": sha256(path)}, g=g, learned={"G": learned_from(header, path)})
     name, file = ("features", config.features) if config.features is not None else ("init", config.init)
     if file in (list(Init) if name == "init" else list(Features)):
         return Network({})
     path = context.find(str(file))
-    start = read_start(path)
-    return Network({name: sha256(path)}, start=start)
+    header, start = read_start(path)
+    return Network({name: sha256(path)}, start=start, learned={path.name: learned_from(header, path)})
 
 
 def path_of_g(context: Context, given: Given) -> Path:
@@ -315,13 +342,16 @@ def load_for(config: ClusterConfig, context: Context, given: Given, network: Net
     return data if shape in (None, seen) else load_like(name, shape, context.data, offline=context.offline)
 
 
-def read_estimates(config: ClusterConfig, context: Context, given: Given) -> tuple[dict[str, int], dict[str, str]]:
-    """Return K by subset as `estimate-k` recommends it, where `--k auto` asks for it, and the file's hash as an input.
+def read_estimates(
+    config: ClusterConfig, context: Context, given: Given
+) -> tuple[dict[str, int], dict[str, str], Learned]:
+    """Return K by subset as `estimate-k` recommends it, where `--k auto` asks for it, the file's hash as an input, and
+    what the G behind it learned from.
 
     Raises InputError where there is no `k.json`, or one of other pairs.
     """
     if config.k != "auto":
-        return {}, {}
+        return {}, {}, {}
     path = context.path(ESTIMATES)
     if not path.exists():
         raise InputError(f"{path}: no such file, --k auto reads it; run: clusterkit estimate-k")
@@ -329,7 +359,7 @@ def read_estimates(config: ClusterConfig, context: Context, given: Given) -> tup
     pairs = given.inputs.get("pairs")
     if pairs is not None and header.inputs.get("pairs") != pairs:
         raise InputError(f"{path}: was estimated from other pairs than {given.path}; run: clusterkit estimate-k")
-    return content["recommended"], {"k": sha256(path)}
+    return content["recommended"], {"k": sha256(path)}, {"G": learned_from(header, path)}
 
 
 def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
@@ -364,14 +394,17 @@ def from_labels(config: ClusterConfig) -> bool:
     return config.pairs == "labels" or config.pairs.startswith(PREFIX)
 
 
-def uses_labels(config: ClusterConfig, network: Network) -> str:
-    """Return what a run takes from the target's labels, itself or by an earlier `cluster`, in words for the header."""
+def uses_labels(config: ClusterConfig, network: Network, trained: str) -> str:
+    """Return what a run takes from the target's labels, in words for the header.
+
+    It may do so itself, by an earlier `cluster`, or by the training of networks, of which `trained` says so.
+    """
     earlier = "no" if network.header is None else str(network.header.extra.get("uses_target_labels", "no"))
-    if earlier != "no" and not from_labels(config):
-        return earlier
+    # "known" takes one number: how many classes there are.
+    own = "number of classes" if config.k == "known" else "no"
     if from_labels(config):
-        return "pairs" if config.pairs == "labels" else "pairs with simulated errors"
-    return "number of classes" if config.k == "known" else "no"
+        own = "pairs" if config.pairs == "labels" else "pairs with simulated errors"
+    return strongest(own, earlier, trained)
 
 
 def check_constraints(constraints: list[tuple[int, int, float]], data: Dataset, config: ClusterConfig) -> None:

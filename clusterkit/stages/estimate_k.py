@@ -12,6 +12,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
+from clusterkit.artifacts.lineage import IN_TRAINING, learned_from
 from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
@@ -47,7 +48,7 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     path, pairs_path = context.find(config.assignments), context.find(config.pairs)
     header, assignments = read_assignments(path)
     check_over_clustered(header, path)
-    _, groups = read_hdf5(pairs_path, "pairs")
+    pairs_header, groups = read_hdf5(pairs_path, "pairs")
     if header.inputs.get("pairs") != sha256(pairs_path):
         pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")
@@ -61,16 +62,23 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
             log.warning("%s: all %d clusters are in use; cluster again with a larger --k", title, assignment.k)
     result = EstimateKResult(context.path(OUTPUT), estimates)
     inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
-    written = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs)
+    extra = {"learned_from": learned_from(pairs_header, pairs_path)}
+    written = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
     content = {"estimates": estimates, "recommended": result.recommended, "estimator": RECOMMENDED}
     write_json(result.artifact, written, content)
     return result
 
 
 def check_over_clustered(header: Header, path: Path) -> None:
-    """Raise InputError where the assignments know how many classes there are, or are not a clustering at all."""
-    used = header.extra.get("uses_target_labels")
-    if used not in (None, "no"):
+    """Raise InputError where the assignments know how many classes there are, or are not a clustering at all.
+
+    Of networks that were trained with labels of the target it is only warned.
+    """
+    used = str(header.extra.get("uses_target_labels", "no"))
+    if used.startswith(IN_TRAINING):
+        log.warning("%s: was made with the target's %s, so this is no estimate for unseen categories", path, used)
+        used = "number of classes" if header.config.get("k") == "known" else "no"
+    if used != "no":
         raise InputError(
             f"{path}: was made with the target's {used}, which is no estimate; run: clusterkit cluster --k 100"
         )

@@ -12,10 +12,11 @@ from clusterkit.artifacts.assignments import Assignment, outputs, read_assignmen
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.artifacts.lineage import again, check_dataset, target_of
+from clusterkit.artifacts.lineage import again, check_dataset, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
@@ -186,6 +187,7 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
     data = load_like(name, network.architecture.shape, context.data, offline=context.offline)
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against")
+    warn_of_training({"G": learned_from(header, path)}, data.to_header())
     return path, network, data
 
 

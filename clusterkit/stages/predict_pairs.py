@@ -11,10 +11,11 @@ import torch
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_made_from, g_of, run_key, target_of
+from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, run_key, target_of
 from clusterkit.config import Context, PredictPairsConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
@@ -60,6 +61,8 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     check_room(data, config, output)
     config = replace(config, dataset=data.name)
     fields, inputs = data.to_header(), {"g": sha256(g_path)}
+    learned = learned_from(g_header, g_path)
+    warn_of_training({"G": learned}, fields)
     states = StateFolder(output, context.resume)
     if is_first():
         states.check_key(run_key("predict-pairs", resolved(config), context.seed, fields, inputs, describe(device)))
@@ -77,7 +80,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), shown)
     header = Header(
         "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs,
-        {"health": signs, "shape": list(shape)},
+        {"health": signs, "shape": list(shape), "learned_from": learned},
     )  # fmt: skip
     if is_first():
         write_hdf5(output, header, groups)

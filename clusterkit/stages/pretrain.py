@@ -76,6 +76,7 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         "networks": {"all": architecture.to_header()},
         "classes": list(classes),
         "history": history,
+        "learned_from": [fields],
     }
     header = Header("pretrained", "pretrain", resolved(config), context.seed, describe(device), fields, extra=extra)
     if is_first():

@@ -12,11 +12,12 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_dataset, run_key, target_of
+from clusterkit.artifacts.lineage import check_dataset, learned_from, run_key, target_of
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
@@ -98,6 +99,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         target = load_like(name, shape, context.data, offline=context.offline)
         source = load_like(header.dataset["name"], shape, context.data, offline=context.offline).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
+    learned = learned_from(header, path)
+    warn_of_training({"G": learned}, target.to_header())
     config = replace(config, dataset=target.name)
     network.to(device)
     variation = Variation(header.config.get("variation", Variation.MILD))
@@ -131,6 +134,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         "target": header.extra.get("target"),
         "self_trained_on": target.to_header(),
         "history": history,
+        "learned_from": learned,
     }
     written = Header("g", "self-train", resolved(config), context.seed, describe(device), header.dataset, inputs, extra)
     if is_first():

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import run_key
+from clusterkit.artifacts.lineage import distinct, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
@@ -49,7 +50,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
-    start, inputs = read_init(config, context)
+    start, inputs, learned = read_init(config, context)
     data = read_source(config, context, start)
     everything = data.union()
     labels = data.labels_for("train-g")
@@ -105,6 +106,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "target": data.target,
         "held_out": scores,
         "history": history,
+        "learned_from": distinct([fields], learned),
     }
     header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, inputs, extra)
     if is_first():
@@ -113,18 +115,21 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     return TrainGResult(output, scores)
 
 
-def read_init(config: TrainGConfig, context: Context) -> tuple[BackboneNet | None, dict[str, str]]:
-    """Return the network that G's backbone is to start from, and its file's hash as an input.
+def read_init(
+    config: TrainGConfig, context: Context
+) -> tuple[BackboneNet | None, dict[str, str], list[dict[str, Any]]]:
+    """Return the network that G's backbone is to start from, its file's hash as an input, and what it learned from.
 
     Raises UsageError for flags that would say otherwise.
     """
     if config.init is None:
-        return None, {}
+        return None, {}, []
     for name in ("backbone", "members", "size", "pretrained"):
         if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes that of the file; leave one of them out")
     path = context.find(str(config.init))
-    return read_start(path), {"init": sha256(path)}
+    header, start = read_start(path)
+    return start, {"init": sha256(path)}, learned_from(header, path)
 
 
 def read_source(config: TrainGConfig, context: Context, start: BackboneNet | None = None) -> Dataset:

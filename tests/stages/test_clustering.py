@@ -70,13 +70,14 @@ def test_the_headers_tell_where_assignments_come_from(points):
     made = header_of(points / "assignments.h5")
     assert set(made.inputs) == {"pairs", "ccn"}
     assert made.config["k"] == "10"
-    assert (made.extra["uses_target_labels"], made.extra["classes"]) == ("no", None)
+    assert (made.extra["uses_target_labels"], made.extra["classes"]) == ("labels, in the training of G", None)
     pairs, groups = read_hdf5(points / "pairs.h5", "pairs")
     assert set(pairs.inputs) == {"g"}
     assert set(groups["all"]) == {"id", "logit"}
 
 
 def test_the_oracle_is_marked_and_gives_no_estimate(points, cli):
+    assert cli("predict-pairs synthetic:moons").code == 0
     done = cli("cluster --k known --epochs 2 --backbone mlp")
     assert done.code == 0
     assert "oracle" in done.err

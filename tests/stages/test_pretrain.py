@@ -50,7 +50,7 @@ def test_g_and_clusters_start_from_its_backbone(pretrained, cli):
     header, g = read_g(FILE.with_name("g.safetensors"))
     assert header.inputs == {"init": sha256(pretrained)}
     assert header.config["init"] == "pretrained.safetensors"
-    start = read_start(pretrained)
+    _, start = read_start(pretrained)
     learned = [name for name, _ in start.backbone.named_parameters()]
     assert all(torch.equal(g.backbone.state_dict()[name], start.backbone.state_dict()[name]) for name in learned)
     assert (g.architecture.shape, g.architecture.backbone) == ((1, 8, 8), "mlp")
