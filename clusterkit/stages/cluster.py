@@ -96,7 +96,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         result = results[subset.name] = solve(METHODS[config.method], problem)
         if result.network is not None:
             result.network.cpu()  # the device has room for the next
-        log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), results[subset.name].found)
+        log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), result.found)
 
     networks = {title: result.network for title, result in results.items() if result.network is not None}
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, network, trained), "classes": None}
@@ -108,11 +108,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     }
     if networks and is_first():
         architectures = {title: network.architecture.to_header() for title, network in networks.items()}
-        extra |= {
-            "networks": architectures,
-            "learned_from": distinct(*learned.values(), [fields] if from_labels(config) else []),
-        }
-        ccn_header = replace(header, format="ccn", extra=extra)
+        sets = distinct(*learned.values(), [fields] if from_labels(config) else [])
+        ccn_header = replace(header, format="ccn", extra={**extra, "networks": architectures, "learned_from": sets})
         write_with_network(path, header, assignments, ccn_path, ccn_header, state_of(networks))
     elif is_first():
         write_assignments(path, header, assignments)
