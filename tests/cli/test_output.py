@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from clusterkit.artifacts.header import VERSION
+
 LINES = {
     "train-g synthetic:blobs --backbone mlp --hidden 8 --epochs 1": "g.safetensors",
     "self-train synthetic:blobs --rounds 1": "self-trained.safetensors",
@@ -96,7 +98,7 @@ def test_inspect_shows_every_artifact(points, cli):
         assert (done.code, done.err) == (0, "")
         rows = dict(line.split("\t") for line in done.out.splitlines())
         assert rows["header.format"] == format
-        assert rows["header.version"] == "1"
+        assert rows["header.version"] == str(VERSION)
         assert any(row.startswith("content.") for row in rows)
         fields = json.loads(cli(f"inspect --json clusterkit-out/{name}").out)
         assert fields["header"]["digest"] == rows["header.digest"]
