@@ -52,6 +52,7 @@ def test_nothing_else_is_renamed(here: Path) -> None:
     assert stored(value, here / "work") == found(value, here / "work") == value
     assert stored({"a": {"b": "folder:x"}}, here) == {"a": {"b": "folder:x"}}
     assert stored({"a": {"b": "folder:x"}}, here / "work") == {"a": {"b": "folder:../x"}}
+    assert stored({"a": [{"b": "folder:x"}]}, here / "work") == {"a": [{"b": "folder:../x"}]}
 
 
 def test_a_run_is_the_same_however_its_data_are_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
