@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from clusterkit.errors import UsageError
 
@@ -165,8 +166,8 @@ def cache_folder() -> Path:
 class Context:
     """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header.
 
-    `given` names the settings that were typed on the stage's own command line. `fingerprints` are those of the data
-    sets that this command has read already to compare them, by name and form.
+    `given` names the settings that were typed on the stage's own command line. `contents` is what headers say of
+    the data sets that this command has read already to compare them, by name and form.
     """
 
     workdir: Path = Path("clusterkit-out")
@@ -176,7 +177,7 @@ class Context:
     offline: bool = False
     resume: bool = False
     given: frozenset[str] = frozenset()
-    fingerprints: dict[tuple[str, int, int | None], str] = field(default_factory=dict, compare=False, repr=False)
+    contents: dict[tuple[str, int, int | None], dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def is_given(self, config: object, name: str) -> bool:
         """Return whether a setting was typed, or differs from its default, which is all that Python code can tell."""

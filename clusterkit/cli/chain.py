@@ -108,20 +108,25 @@ def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
 
 
 def is_of_same_data(header: "Header", context: Context) -> bool:
-    """Return whether every data set that a header records can be read and has the content that it had then."""
+    """Return whether every data set that a header records can be read and has the content that it had then.
+
+    That is also the labels of one whose labels were learned.
+    """
     from clusterkit.datasets.catalogue import load_dataset
 
+    labels = {data["name"]: data.get("labels") for data in header.extra.get("learned_from", [])}
     for data in (header.dataset, header.extra.get("source"), header.extra.get("self_trained_on")):
         if not data:
             continue
         form = data["name"], data["size"], data["channels"]
-        if form not in context.fingerprints:
+        if form not in context.contents:
             try:
                 read = load_dataset(form[0], context.data, offline=True, size=form[1], channels=form[2])
             except (InputError, UsageError):
                 return False
-            context.fingerprints[form] = read.fingerprint
-        if context.fingerprints[form] != data["fingerprint"]:
+            context.contents[form] = read.to_learned()
+        then = {**data, "labels": labels.get(form[0])}
+        if any(context.contents[form][part] != then[part] for part in ("fingerprint", "labels") if then[part]):
             return False
     return True
 

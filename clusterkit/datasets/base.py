@@ -1,5 +1,6 @@
 """What a data set is to every other part of the program."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,6 +145,15 @@ class Dataset:
         shape = self.shape
         channels = shape[0] if len(shape) == 3 else None
         return {"name": self.name, "fingerprint": self.fingerprint, "size": self.size, "channels": channels}
+
+    def to_learned(self) -> dict[str, Any]:
+        """Return what a header says of a set whose labels were learned: also which they were, by their sha256."""
+        known = self.labelled()
+        digest = hashlib.sha256(repr((known.classes, [subset.name for subset in known.subsets])).encode())
+        for subset in known.subsets:
+            for values in (subset.ids, subset.labels):
+                digest.update(b"" if values is None else values.contiguous().numpy().data)
+        return {**self.to_header(), "labels": digest.hexdigest()}
 
     @property
     def labels(self) -> Tensor | None:

@@ -83,7 +83,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         warn_of_chance(g_path, config, context, device)
     network, weights = new_network(config, context, source, len(classes))
     inputs |= weights
-    forms, learned = [target.to_header()], {"the classifier": [source.to_header()]}
+    forms, learned = [target.to_header()], {"the classifier": [source.to_learned()]}
     if made is not None and uses_pairs(config.method):
         forms.append(made.dataset)
         learned["G"] = learned_from(made, context.find(config.pairs or PAIRS))
@@ -127,7 +127,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
 
 def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) -> Plan:
     """Return how the run that a header describes is trained: in epochs of equal length, of a hundred steps at most."""
-    fields = {"source": header.extra["source"], "target": header.dataset}
+    fields = {"learned_from": header.extra["learned_from"], "target": header.dataset}
     key = run_key("adapt", header.config, header.seed, fields, header.inputs, header.device)
     epochs = -(-config.steps // EPOCH)
     return Plan(

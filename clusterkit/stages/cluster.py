@@ -108,7 +108,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     }
     if networks and is_first():
         architectures = {title: network.architecture.to_header() for title, network in networks.items()}
-        sets = distinct(*learned.values(), [fields] if from_labels(config) else [])
+        sets = distinct(*learned.values(), [data.to_learned()] if from_labels(config) else [])
         ccn_header = replace(header, format="ccn", extra={**extra, "networks": architectures, "learned_from": sets})
         write_with_network(path, header, assignments, ccn_path, ccn_header, state_of(networks))
     elif is_first():

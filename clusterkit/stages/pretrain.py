@@ -64,8 +64,8 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    fields = data.to_header()
-    key = run_key("pretrain", resolved(config), context.seed, fields, describe(device))
+    fields, learned = data.to_header(), data.to_learned()
+    key = run_key("pretrain", resolved(config), context.seed, learned, describe(device))
     plan = Plan(
         "pretrain", config.epochs, sampler.steps, config.learning_rate, context.seed, states.file("pretrained"), key,
         context.resume, config.precision, config.optimizer, config.drop_every,
@@ -76,7 +76,7 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         "networks": {"all": architecture.to_header()},
         "classes": list(classes),
         "history": history,
-        "learned_from": [fields],
+        "learned_from": [learned],
     }
     header = Header("pretrained", "pretrain", resolved(config), context.seed, describe(device), fields, extra=extra)
     if is_first():

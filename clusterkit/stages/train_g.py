@@ -85,8 +85,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    fields = data.to_header()
-    key = run_key("train-g", resolved(config), context.seed, fields, inputs, describe(device))
+    fields, own = data.to_header(), data.to_learned()
+    key = run_key("train-g", resolved(config), context.seed, own, inputs, describe(device))
     plan = Plan(
         "train-g",
         config.epochs,
@@ -106,7 +106,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "target": data.target,
         "held_out": scores,
         "history": history,
-        "learned_from": distinct([fields], learned),
+        "learned_from": distinct([own], learned),
     }
     header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, inputs, extra)
     if is_first():

@@ -200,3 +200,11 @@ def test_every_data_set_of_a_header_counts(role: str, project: Path) -> None:
     assert is_of_same_data(header, Context())
     write_points(Path("points.npz"), seed=1)
     assert not is_of_same_data(header, Context())
+
+
+def test_labels_count_where_they_were_learned(project: Path) -> None:
+    config = TrainGConfig("arrays:points.npz", Backbone.MLP, hidden=8, epochs=1)
+    path = runs.train_g(config, Context())
+    for y, same in (("abc", True), ("abb", False), ("abd", False), ("abc", True)):
+        np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
+        assert runs.kept(path, config, Context(resume=True)) == same
