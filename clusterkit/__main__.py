@@ -1,6 +1,7 @@
 """The program's entry: from arguments to an exit code."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from clusterkit import console
 from clusterkit.errors import ClusterkitError, InputError
 
 INTERRUPTED = 130
+PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +61,9 @@ def usage(error: Exception) -> tuple[int, str] | None:
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         print(context.get_help(), file=sys.stderr)
         return 2, "name a command"
-    return int(getattr(error, "exit_code", 2)), f"{message()} (see: {path} --help)"
+    # What checks a value for typer words its answer for programmers.
+    text = PARSER.sub("", message()).replace("Input should be", "it should be").rstrip(".")
+    return int(getattr(error, "exit_code", 2)), f"{text} (see: {path} --help)"
 
 
 def run() -> None:

@@ -47,6 +47,7 @@ def test_no_command_shows_the_help_and_is_an_error(cli):
 def one_line(done, code, *words):
     assert done.code == code, done
     assert done.out == ""
+    assert not any(words in done.err for words in ("Value error", "Input should", "unable to parse"))
     lines = [line for line in done.err.splitlines() if line.startswith("clusterkit: error: ")]
     assert len(lines) == 1, done.err
     assert done.err.splitlines()[-1] == lines[0]
@@ -60,8 +61,9 @@ def one_line(done, code, *words):
         ("nothing", ("No such command 'nothing'", "clusterkit --help")),
         ("train-g", ("Missing argument 'dataset'", "train-g --help")),
         ("train-g digits --epoch 3", ("No such option: --epoch", "train-g --help")),
-        ("train-g digits --epochs three", ("--epochs",)),
-        ("train-g digits --epochs 0", ("--epochs",)),
+        ("train-g digits --epochs three", ("'--epochs'", "integer (see: ",)),
+        ("train-g digits --epochs 0", ("'--epochs'", "1 (see: ",)),
+        ("train-g digits --learning-rate high", ("'--learning-rate'", "(see: ",)),
         ("train-g digits --backbone vgg", ("--backbone", "vgg11")),
         ("train-g digits --learning-rate nan", ("--learning-rate",)),
         ("train-g digits --learning-rate inf", ("--learning-rate", "finite")),
@@ -89,7 +91,7 @@ def one_line(done, code, *words):
         ("cluster digits --pairs simulated:0.6,1 --init g", ("--init g", "--pairs simulated:0.6,1")),
         ("cluster digits --pairs simulated:1,1,0.1 --method spectral", ("--pairs", "density", "--method ccn")),
         ("cluster digits --method kmeans --pairs simulated:1,1", ("--pairs", "--method kmeans uses no pairs")),
-        ("cluster digits --method ward", ("--method", "spectral")),
+        ("cluster digits --method ward", ("'--method': 'ward' is not one of 'ccn', ", "'hdbscan' (see: ")),
         ("cluster digits --loss nll", ("--loss nll", "kcl")),
         ("cluster digits --loss kcl --sigma nan", ("--sigma",)),
         ("cluster digits --loss ccl --sigma 3", ("--sigma", "--loss kcl")),
