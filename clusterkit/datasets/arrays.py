@@ -48,7 +48,8 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
             content: dict[str, NDArray[Any]] = {name: file[name] for name in file.files if name in ("x", "y")}
             held = ", ".join(file.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # The first sentence: numpy goes on with advice for programmers, to load what is not safe.
+        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: not a readable .npz of plain arrays ({reason}); write it with numpy.savez(FILE, x=x, y=y)"
         ) from error

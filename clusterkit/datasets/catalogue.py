@@ -154,7 +154,8 @@ def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = Fa
         data = load_dataset(text, root, offline=offline)
     if data.shape != tuple(shape):
         raise InputError(
-            f"data set {data.name} holds items of shape {data.shape}, the network was trained on {tuple(shape)}"
+            f"data set {data.name} holds items of shape {data.shape}, the network was trained on {tuple(shape)}; "
+            "name a set of such items, or another network"
         )
     return data
 

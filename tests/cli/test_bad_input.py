@@ -94,6 +94,10 @@ def test_arrays_with_values_that_are_no_numbers(value, cli, tmp_path):
 
 def test_arrays_that_are_none(cli, tmp_path):
     fails(cli("train-g arrays:a.npz --backbone mlp"), 3, "a.npz")
+    (tmp_path / "a.npz").write_text("a note")
+    done = cli("train-g arrays:a.npz --backbone mlp")
+    fails(done, 3, "a.npz: not a readable .npz", "numpy.savez")
+    assert "allow_pickle" not in done.err
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 but no more")
     fails(cli("train-g arrays:a.npz --backbone mlp"), 3, "a.npz: not a readable .npz")
     np.savez(tmp_path / "a.npz", z=np.ones(3))
@@ -311,7 +315,7 @@ def test_assignments_of_other_pairs(points, cli):
 
 def test_a_network_of_other_items(points, cli):
     for line in ("assign digits", "predict-pairs digits", "evaluate --g g.safetensors digits"):
-        fails(cli(line), 3, "digits", "(2,)")
+        fails(cli(line), 3, "digits", "(2,)", "another network")
     fails(cli("adapt digits synthetic:blobs --method source-only"), 3, "synthetic:blobs")
 
 
