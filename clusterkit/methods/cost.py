@@ -1,4 +1,4 @@
-"""What a method will take, said before it starts."""
+"""What a method will take, said before it starts; tests/benchmarks/bench_methods.py has what it takes."""
 
 import logging
 
@@ -15,6 +15,8 @@ SQUARES = {
     Method.MPCKMEANS: 7, Method.AGGLOMERATIVE: 6, Method.HDBSCAN: 7,
 }  # fmt: skip
 """How many matrices of N x N float64, or of the sample's items, a method holds at its peak."""
+ROWS = {Method.LPNMF: 12}
+"""How many matrices of N x D float64 a method that uses values holds at its peak, where they are not 5."""
 CUBES = {Method.ITML: 300, Method.SKMS: 400, Method.SKKM: 300, Method.SKLR: 300, Method.CSP: 40, Method.HDBSCAN: 1}
 """Multiplications of a method, in N^3."""
 FEWEST = {Method.HDBSCAN: SMALLEST, Method.SKMS: 2}
@@ -37,8 +39,7 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
     items = count
     if method.samples_pairs and config.max_pairs is not None:
         items = min(count, int(config.max_pairs**0.5))
-    needed = 8 * (SQUARES.get(method, 0) * items**2 + (0 if method.on_pairs_alone else 5 * count * width))
-    needed += 16 * count * LANDMARKS if method is Method.LSC else 0
+    needed = peak_bytes(method, count, items, width)
     there = memory()
     if there is not None and needed > there:
         less = "give --max-pairs or use" if method.samples_pairs else "use"
@@ -53,14 +54,24 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
         )
 
 
+def peak_bytes(method: Method, count: int, items: int, width: int) -> int:
+    """Return about how many bytes a method holds at its peak for N items of D values, those of pairs among `items`."""
+    rows = 0 if method.on_pairs_alone else ROWS.get(method, 5)
+    needed = 8 * (SQUARES.get(method, 0) * items**2 + rows * count * width)
+    return needed + (16 * count * LANDMARKS if method is Method.LSC else 0)
+
+
 def multiplications(method: Method, count: int, items: int, width: int, k: int) -> float:
     """Return about how many a method takes for N items of D values, those of pairs among `items` of them."""
     by_pairs = CUBES.get(method, 0) * float(items) ** 3
     match method:
-        case Method.KMEANS | Method.LSC | Method.ITML:
+        case Method.KMEANS | Method.ITML:
             return by_pairs + 200.0 * count * k * width
+        case Method.LSC:
+            return 7.0 * count * LANDMARKS * width + 200.0 * count * k * k
         case Method.LPNMF:
-            return 400.0 * count * k * width
+            # Ten times as many as there are: those of sparse matrices are slower.
+            return 4000.0 * count * k * width
         case Method.MPCKMEANS:
             return 10.0 * width * (2 * count * k + items**2) + 100.0 * items**2
         case Method.SPECTRAL:

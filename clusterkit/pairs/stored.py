@@ -13,6 +13,7 @@ from clusterkit.pairs.source import PairSource
 from clusterkit.pairs.tile_log import Half, TileLog, half_tiles
 from clusterkit.pairs.tiles import SIZE, Place
 
+CPU = torch.device("cpu")
 DENSE_LIMIT = 10_000
 """The largest N whose N x N logits are stored by default: 200 MB."""
 

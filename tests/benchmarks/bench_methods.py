@@ -1,15 +1,28 @@
-"""Methods of clustering on all pairs, against going through the pairs one by one."""
+"""Methods of clustering on all pairs, against going through the pairs one by one; and what each declares that it costs.
+
+pytest -s tests/benchmarks/bench_methods.py
+"""
+
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from clusterkit.cli.reproduce.measured import Cost, apart
+from clusterkit.config import ClusterConfig, Features, Kind, Method
+from clusterkit.datasets.base import Subset
+from clusterkit.methods import METHODS, cost
 from clusterkit.methods.items import squared_distances
 from clusterkit.methods.logdet import learn, pair_loss
 from clusterkit.methods.mpckmeans import State, prices, start, sweep, to_centres
+from clusterkit.methods.problem import Problem
 from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
-from tests.benchmarks.measure import compare
+from clusterkit.pairs.dense import DensePairs
+from tests.benchmarks.measure import compare, peak
 
 Array = NDArray[np.float64]
 
@@ -84,3 +97,48 @@ def test_a_sweep_of_mpckmeans(benchmark: BenchmarkFixture) -> None:
             state.cluster[item] = int(np.argmin(cost))
 
     compare(benchmark, "a sweep of MPCK-means, N = 500, K = 20", lambda: sweep(fresh()), written_out)
+
+
+K, TINY = 20, 60
+SETS = {Method.KMEANS: (8000, 200), Method.LPNMF: (8000, 200), Method.LSC: (8000, 200)}
+USUAL = (800, 100)
+"""Items and their values; of methods that hold matrices of N x N."""
+
+
+def problem_of(method: Method, features: Features | None, count: int, width: int) -> Problem:
+    """Return noisy groups to sort, with their pairs where the method uses them."""
+    group = torch.arange(count) % K
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(K, width, generator=generator)[group] + torch.randn(count, width, generator=generator)
+    config = ClusterConfig(method=method, features=features)
+    pairs = None
+    if config.uses_pairs:
+        logits = torch.where(group[:, None] == group, 2.0, -2.0) + torch.randn(count, count, generator=generator)
+        pairs = DensePairs(logits.half())
+    subset = Subset("all", points, torch.arange(count), None)
+    return Problem(subset, Kind.VECTORS, (width,), K, pairs, config, 0, torch.device("cpu"), Path(), "key")
+
+
+def cost_of(method: Method, features: Features | None, count: int, width: int) -> Cost:
+    """Return processor seconds, and the bytes that this process grows by; what is loaded is so by a tiny run before."""
+    METHODS[method](problem_of(method, features, TINY, width))
+    start = time.process_time()
+    grown = peak(lambda: METHODS[method](problem_of(method, features, count, width)))
+    return Cost(time.process_time() - start, grown)
+
+
+@pytest.mark.parametrize(
+    ("method", "features"),
+    [*((method, None) for method in Method if method is not Method.CCN), (Method.SPECTRAL, Features.PIXELS)],
+)
+def test_a_method_takes_what_it_declares(method: Method, features: Features | None) -> None:
+    count, width = SETS.get(method, USUAL)
+    found = apart(cost_of, method, features, count, width)
+    declared = cost.peak_bytes(method, count, count, width)
+    seconds = cost.multiplications(method, count, count, width, K) / cost.SPEED
+    print(
+        f"\n{method}, N = {count}, D = {width}: {found.peak_bytes / 2**20:.0f} MiB, {declared / 2**20:.0f} declared, "
+        f"ratio {declared / found.peak_bytes:.2f}; {found.seconds:.1f} processor seconds, {seconds:.2f} declared, "
+        f"ratio {seconds / found.seconds:.2f}"
+    )
+    assert 0.5 <= declared / found.peak_bytes <= 2
