@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ Place = tuple[slice, ...]
 
 
 class Blocks:
-    """An array that is made while it is written: shape, type, chunks, and blocks in any order, each with its place."""
+    """A matrix that is made while it is written: shape, type, chunks, and blocks in any order, each with its place."""
 
     def __init__(
         self, shape: tuple[int, ...], dtype: str, chunk: tuple[int, ...], blocks: Iterable[tuple[Place, Array]]
@@ -56,6 +57,24 @@ class _Sink(io.FileIO):
             self.error = error
         return len(view)
 
+    def make_room(self, start: int, size: int) -> None:
+        """Take so many bytes of the disk. Raises OSError where it has no more: later, a memory map could not say it."""
+        try:
+            os.posix_fallocate(self.fileno(), start, size)
+        except AttributeError:  # no Linux
+            self.seek(start)
+            for at in range(0, size, CHUNK_BYTES):
+                self.write(bytes(min(CHUNK_BYTES, size - at)))
+            self.check()
+        except OSError as error:
+            self.error = error
+            raise
+
+    def check(self) -> None:
+        """Raise the error of a write that failed."""
+        if self.error is not None:
+            raise self.error
+
 
 def write_hdf5(path: Path, header: Header, groups: Mapping[str, Group]) -> None:
     """Write groups of arrays under a header, atomically; `Blocks` are written as they come."""
@@ -68,25 +87,24 @@ def fill_hdf5(temporary: Path, header: Header, groups: Mapping[str, Group]) -> N
     with _Sink(temporary, "w+") as sink:
         try:
             with h5py.File(sink, "w") as file:
-                _fill(file, header, groups, temporary.parent)
+                _fill(file, sink, header, groups, temporary.parent)
         finally:
-            if sink.error is not None:
-                raise sink.error
+            sink.check()
     mark = SEAL + sha256(temporary).encode()
     with temporary.open("ab") as end:
         end.write(mark)
 
 
-def _fill(file: h5py.File, header: Header, groups: Mapping[str, Group], folder: Path) -> None:
+def _fill(file: h5py.File, sink: _Sink, header: Header, groups: Mapping[str, Group], folder: Path) -> None:
     file.attrs[KEY] = ""  # at the start of the file, where `check_seal` finds the key in one that was cut short
     digests = {}
     for title, group in groups.items():
         for name, values in group.items():
-            digests[f"{title}/{name}"] = _write(file, f"{title}/{name}", values)
+            digests[f"{title}/{name}"] = _write(file, sink, f"{title}/{name}", values)
     file.attrs.modify(KEY, header.to_json(digests, folder))
 
 
-def _write(file: h5py.File, name: str, values: "Array | Blocks") -> str:
+def _write(file: h5py.File, sink: _Sink, name: str, values: "Array | Blocks") -> str:
     """Write one array and return the digest of its values."""
     dtype = np.dtype(values.dtype)
     if not isinstance(values, Blocks):
@@ -95,14 +113,37 @@ def _write(file: h5py.File, name: str, values: "Array | Blocks") -> str:
         whole = values.size == 0 or values.nbytes >= MAPPED_BYTES
         file.create_dataset(name, data=values, chunks=None if whole else chunk)
         return _digest(values)
+    if math.prod(values.shape) * dtype.itemsize >= MAPPED_BYTES:
+        return _write_whole(file, sink, name, values)
     chunk = tuple(min(one, other) for one, other in zip(values.chunk, values.shape, strict=True))
     target = file.create_dataset(name, values.shape, dtype, chunks=chunk)
     for place, block in values.blocks:
         target[place] = block
+        sink.check()
     digest = hashlib.sha256(f"{dtype.str}{tuple(values.shape)}".encode())
     for start in range(0, values.shape[0], chunk[0]):
         digest.update(np.ascontiguousarray(target[start : start + chunk[0]]).data)
     return digest.hexdigest()
+
+
+def _write_whole(file: h5py.File, sink: _Sink, name: str, values: Blocks) -> str:
+    """Write a matrix in one piece and return the digest of its values.
+
+    HDF5 says where, and blocks go there by way of a memory map: the library would read around each row of a block.
+    """
+    dtype = np.dtype(values.dtype)
+    form = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    form.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    form.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    form.set_obj_track_times(False)
+    title, _, own = name.rpartition("/")
+    group, space = file.require_group(title).id, h5py.h5s.create_simple(values.shape)
+    start = h5py.h5d.create(group, own.encode(), h5py.h5t.py_create(dtype), space, form).get_offset()
+    sink.make_room(start, math.prod(values.shape) * dtype.itemsize)
+    mapped = np.memmap(sink, dtype, "r+", start, values.shape)
+    for place, block in values.blocks:
+        mapped[place] = block
+    return _digest(mapped)
 
 
 def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Array]]]:

@@ -16,7 +16,8 @@ class DensePairs:
         return len(self.logit)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        return self.logit[rows][:, columns].float()
+        # Both at once: of a matrix that is mapped from a file, whole rows would be read.
+        return self.logit[rows[:, None], columns].float()
 
     def to(self, device: torch.device) -> "DensePairs":
         return DensePairs(self.logit.to(device))

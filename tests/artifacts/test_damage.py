@@ -218,32 +218,39 @@ from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from samples import header, tensors
+from clusterkit.artifacts import hdf5
 from clusterkit.artifacts.assignments import Assignment, write_assignments
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.errors import InputError
+hdf5.MAPPED_BYTES = 10**6
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 one = Assignment(np.arange(3000), np.zeros(3000, np.int32), np.ones((3000, 40), np.float32))
 for limit in (0, 1, 100, 600, 2048, 5000, 100_000, 500_000, 517_000):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    for name in ("assignments.h5", "g.safetensors"):
+    for name in ("assignments.h5", "g.safetensors", "pairs.h5"):
         if name == "g.safetensors" and limit > 700:
             continue
         try:
             if name == "assignments.h5":
                 write_assignments(Path(name), header("assignments", "cluster"), {"all": one})
+            elif name == "pairs.h5":
+                half = np.ones((900, 450), "<f2")
+                places = [(slice(0, 900), slice(at, at + 450)) for at in (0, 450)]
+                blocks = hdf5.Blocks((900, 900), "<f2", (450, 450), [(place, half) for place in places])
+                hdf5.write_hdf5(Path(name), header("pairs", "predict-pairs"), {"all": {"logit": blocks}})
             else:
                 write_checkpoint(Path(name), header("g", "train-g"), tensors())
             os._exit(1)
         except InputError as error:
             assert "File too large" in str(error), error
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-assert [Path(name).read_text() for name in sorted(os.listdir("."))] == ["old", "old"]
+assert [Path(name).read_text() for name in sorted(os.listdir("."))] == ["old"] * 3
 """
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
     """HDF5 cannot close a file whose writes fail; nothing of it, and no half file, may be left when disks are full."""
-    for name in ("assignments.h5", "g.safetensors"):
+    for name in ("assignments.h5", "g.safetensors", "pairs.h5"):
         (tmp_path / name).write_text("old")
     command = [sys.executable, "-c", FULL, str(Path(__file__).parent)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -171,6 +171,24 @@ def test_a_long_header(tmp_path: Path) -> None:
     assert len(subsets) == 50
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_matrix_in_one_piece_is_what_its_blocks_are(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(0).normal(size=(90, 70)).astype(np.float16)
+    places = [(slice(a, a + 45), slice(b, b + 35)) for a in (45, 0) for b in (0, 35)]
+    blocks = hdf5.Blocks(values.shape, "<f2", (45, 35), [(place, values[place]) for place in places])
+    monkeypatch.setattr(hdf5, "MAPPED_BYTES", 10)
+    if not known:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    write_hdf5(tmp_path / "a", header("pairs", "predict-pairs"), {"all": {"id": np.arange(9), "logit": blocks}})
+    found = read_hdf5(tmp_path / "a", "pairs")[1]["all"]["logit"]
+    assert isinstance(found, np.memmap)
+    assert np.array_equal(found, values)
+    with h5py.File(tmp_path / "a") as file:
+        assert np.array_equal(file["all/logit"][()], values)
+
+
 def test_large_arrays_are_mapped_and_checked_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     path = tmp_path / "pairs.h5"

@@ -1,13 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from clusterkit.artifacts.hdf5 import Blocks, Group
+from clusterkit.artifacts import hdf5
+from clusterkit.artifacts.hdf5 import Blocks, Group, read_hdf5
 from clusterkit.config import Form
 from clusterkit.pairs import stored
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.stored import from_group, to_group
+from tests.conftest import LETTERS, Cli
 
 EVERY = torch.arange(600)
 IDS = EVERY + 100
@@ -51,6 +55,38 @@ def test_dense_logits_are_halves_written_tile_by_tile_and_symmetric() -> None:
     logit = whole(blocks)
     assert np.isfinite(logit).all()
     assert np.array_equal(logit, logit.T)
+
+
+def test_large_pairs_come_back_mapped_from_their_file(letters: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_hdf5(letters / "pairs.h5", "pairs")[1]
+    monkeypatch.setattr(hdf5, "MAPPED_BYTES", 1000)
+    assert {type(group["logit"]) for group in read_hdf5(letters / "pairs.h5", "pairs")[1].values()} == {np.ndarray}
+    assert cli(f"predict-pairs {LETTERS}").code == 0
+    content = (letters / "pairs.h5").read_bytes()
+    groups = read_hdf5(letters / "pairs.h5", "pairs")[1]
+    assert len(groups) == 3
+    for name, group in groups.items():
+        assert isinstance(group["logit"], np.memmap)
+        assert np.array_equal(group["logit"], before[name]["logit"])
+    assert cli(f"predict-pairs {LETTERS}").code == 0
+    assert (letters / "pairs.h5").read_bytes() == content
+    monkeypatch.undo()
+    assert np.array_equal(read_hdf5(letters / "pairs.h5", "pairs")[1][name]["logit"], before[name]["logit"])
+
+
+def test_a_batch_asks_for_its_own_pairs_only() -> None:
+    asked = []
+
+    class Mapped:
+        def __getitem__(self, place: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            asked.append(logit[place])
+            return asked[-1]
+
+    logit = torch.randn(50, 50).half()
+    rows, columns = torch.tensor([3, 40, 3]), torch.tensor([7, 0])
+    found = DensePairs(Mapped()).logits(rows, columns)
+    assert torch.equal(found, logit[rows][:, columns].float())
+    assert sum(values.numel() for values in asked) == 6
 
 
 def test_logits_too_large_for_halves_stay_finite() -> None:
