@@ -18,9 +18,6 @@ DENSE_LIMIT = 10_000
 """The largest N whose N x N logits are stored by default: 200 MB."""
 
 
-CPU = torch.device("cpu")
-
-
 def is_dense(count: int, form: Form) -> bool:
     """Return whether the logits of N items are stored one by one."""
     return form is Form.DENSE or (form is Form.AUTO and count <= DENSE_LIMIT)
