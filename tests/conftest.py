@@ -1,8 +1,14 @@
+import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+
+# The arrays are small; on a busy machine a second thread waits more than it works.
+os.environ["OMP_NUM_THREADS"] = "1"
+# Processes that tests start in other folders run the package that is tested.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
 
 import pytest
 import torch
@@ -10,10 +16,34 @@ from hypothesis import settings
 
 from clusterkit.__main__ import main
 
-# The tensors are small; on a busy machine a second thread waits more than it works.
 torch.set_num_threads(1)
 settings.register_profile("clusterkit", deadline=None, database=None, derandomize=True, max_examples=30)
 settings.load_profile("clusterkit")
+
+
+STARTED_IN = Path.cwd()
+BEFORE = pytest.StashKey[set[str]]()
+CACHES = {".benchmarks", ".hypothesis", ".pytest_cache", "__pycache__"}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.stash[BEFORE] = {path.name for path in STARTED_IN.iterdir()}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Fail where a test has left something in the folder that pytest was started in."""
+    left = {path.name for path in STARTED_IN.iterdir()} - session.stash[BEFORE] - CACHES
+    if left and "workerinput" not in vars(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    yield
+    if left and "workerinput" not in vars(session.config):
+        print(f"\nThe tests left in {STARTED_IN}: {', '.join(sorted(left))}")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +52,7 @@ def real_data() -> Path:
     root = os.environ.get("CLUSTERKIT_DATA")
     if not root:
         pytest.skip("CLUSTERKIT_DATA names no folder of real data sets")
-    return Path(root)
+    return STARTED_IN / root
 
 
 @dataclass(frozen=True)
@@ -38,9 +68,8 @@ Cli = Callable[..., Done]
 
 
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Call the command line in an empty folder with a line, or with a list of arguments."""
-    monkeypatch.chdir(tmp_path)
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Call the command line with a line, or with a list of arguments."""
 
     def call(line: str | list[str]) -> Done:
         capfd.readouterr()
@@ -50,17 +79,34 @@ def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
     return call
 
 
-def run_all(folder: Path, *lines: str) -> Path:
-    for line in lines:
-        assert main([*line.split(), "--workdir", str(folder), "--quiet"]) == 0
-    return folder
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made once for all processes of a run: others wait for the first that needs it."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    made = base / "made" / name
+    made.parent.mkdir(exist_ok=True)
+    with (base / "made" / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            half = made.with_name(f"{name}.half")
+            make(half)
+            half.rename(made)
+    return made
+
+
+def run_all(*lines: str) -> Callable[[Path], None]:
+    def run(folder: Path) -> None:
+        for line in lines:
+            assert main([*line.split(), "--workdir", str(folder), "--quiet"]) == 0
+
+    return run
 
 
 @pytest.fixture(scope="session")
 def points_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder with every artifact, of points in the plane."""
-    return run_all(
-        tmp_path_factory.mktemp("made") / "points",
+    lines = run_all(
         "train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 30 --learning-rate 0.01",
         "predict-pairs synthetic:blobs",
         "cluster --k 10 --epochs 8 --backbone mlp",
@@ -68,6 +114,7 @@ def points_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "evaluate",
         "adapt synthetic:blobs synthetic:blobs --method ccn+ --backbone mlp --steps 1",
     )
+    return once(tmp_path_factory, "points", lines)
 
 
 LETTERS = "glyphs_eval@12-27,40-47"
@@ -77,12 +124,12 @@ LETTERS = "glyphs_eval@12-27,40-47"
 @pytest.fixture(scope="session")
 def letters_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A work folder of a set with several subsets."""
-    return run_all(
-        tmp_path_factory.mktemp("made") / "letters",
+    lines = run_all(
         "train-g glyphs_bg@0-11 --size 8 --backbone mlp --hidden 16 --epochs 1",
         f"predict-pairs {LETTERS}",
         "cluster --k 25 --epochs 1 --backbone mlp",
     )
+    return once(tmp_path_factory, "letters", lines)
 
 
 @pytest.fixture
