@@ -155,16 +155,26 @@ def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Pat
     assert histories[0] == pytest.approx(histories[1], abs=1e-3)
 
 
-def test_a_signal_ends_a_process_in_order(tmp_path: Path) -> None:
+def test_an_interrupted_process_ends_all_in_order(tmp_path: Path) -> None:
     first, second = start_two(POINTS.split(), tmp_path)
     wait_for("epoch 2/", first)
     first.send_signal(signal.SIGINT)
-    second.send_signal(signal.SIGTERM)
     [(code, _, err), (other, _, other_err)] = finish(first, second)
     assert (code, other) == (130, 1), err + other_err
     assert "interrupted" in err.splitlines()[-1]
     assert "another process of this run has ended" in other_err.splitlines()[-1]
     assert "Traceback" not in err + other_err
+
+
+def test_a_process_that_torchrun_ends_does_so_as_on_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, value)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(distributed.LostError, match="another process of this run has ended"), distributed.joined("cpu"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("went on after the signal")
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert distributed.size() == 1
 
 
 def test_where_the_first_process_fails_the_others_say_so(tmp_path: Path) -> None:
