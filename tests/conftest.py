@@ -15,8 +15,10 @@ import torch
 from hypothesis import settings
 
 from clusterkit.__main__ import main
+from tests import sets
 
 torch.set_num_threads(1)
+sets.keep()
 settings.register_profile("clusterkit", deadline=None, database=None, derandomize=True, max_examples=30)
 settings.load_profile("clusterkit")
 

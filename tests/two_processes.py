@@ -13,6 +13,7 @@ from clusterkit.losses import LOSSES, blocks
 from clusterkit.networks.global_norm import globalise
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.pairs import tiles
+from tests import sets
 
 torch.set_num_threads(1)
 
@@ -140,6 +141,7 @@ def in_float64(ports: list[str], lines: list[str]) -> int:
     Each has a port of its own: one process joins others once in its life, and here does so several times.
     """
     tiles.SIZE = 64
+    sets.keep()
     torch.set_default_dtype(torch.float64)
     Tensor.float = Tensor.double  # type: ignore[method-assign]
     for port, line in zip(ports, lines, strict=True):

@@ -6,7 +6,8 @@ import pytest
 
 from clusterkit.cli.reproduce import natural, omniglot, omniglot_mnist, supervised
 from clusterkit.config import Backbone, ClusterConfig, Optimizer, SelfTrainConfig, TrainGConfig
-from clusterkit.stages import self_train
+from clusterkit.metrics.n_way import n_way
+from clusterkit.stages import evaluate, self_train
 
 LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed 5 --init random"
 
@@ -22,6 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     # So little trained a G is sure of no two groups.
     monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
+    monkeypatch.setattr(evaluate, "n_way", lambda *given: n_way(*given[:3], 5, given[4]))
 
 
 def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):

@@ -76,9 +76,9 @@ def test_labels_of_the_target_change_nothing(cli):
         if name == "turn":
             held["y"] = (held["y"] + 1) % 3
         np.savez("target.npz", **held)
-        done = cli(f"adapt arrays:source.npz arrays:target.npz --backbone mlp --steps 100 --workdir {name}")
+        done = cli(f"adapt arrays:source.npz arrays:target.npz --backbone mlp --steps 10 --workdir {name}")
         assert (done.code, f"{name}/g.safetensors: no such file" in done.err) == (3, True)
-        line = f"adapt arrays:source.npz arrays:target.npz --method dann --backbone mlp --steps 100 --workdir {name}"
+        line = f"adapt arrays:source.npz arrays:target.npz --method dann --backbone mlp --steps 10 --workdir {name}"
         assert cli(line).code == 0
     states = [read_checkpoint(Path(name, "adapted.safetensors"), "adapted")[1] for name in ("with", "mute", "turn")]
     for other in states[1:]:
@@ -242,7 +242,7 @@ def test_evaluate_tells_classes_apart(points, cli):
 
 def test_real_digits(real_data, cli):
     """A classifier of a few batches is right on most of another part of its own domain."""
-    line = f"adapt usps_train usps_test --method source-only --steps 100 --variation none --data {real_data}"
+    line = f"adapt usps_train usps_test --method source-only --steps 100 --backbone lenet --variation none --data {real_data}"
     assert cli(line).code == 0
     assert cli(f"evaluate --assignments adapted.h5 --fail-under accuracy=0.8 --data {real_data}").code == 0
 

@@ -24,7 +24,7 @@ def test_every_stage_takes_an_ensemble(cli, tmp_path: Path) -> None:
         "predict-pairs synthetic:blobs",
         "cluster --k 10 --method kmeans",
         "evaluate --g g.safetensors synthetic:blobs",
-        "cluster --k 10 --init g",
+        "cluster --k 10 --init g --epochs 8",
         "evaluate",
     ):
         done = cli(line)

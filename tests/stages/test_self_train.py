@@ -41,7 +41,7 @@ def test_the_result_is_a_g_like_any_other(points: Path, cli) -> None:
     assert cli("predict-pairs synthetic:blobs --g self-trained.safetensors").code == 0
     pairs = read_header(points / "pairs.h5", "pairs")
     assert pairs.inputs["g"] == sha256(points / "self-trained.safetensors")
-    for line in ("cluster --k 10 --epochs 8 --backbone mlp", "cluster --k 10 --init g", "evaluate"):
+    for line in ("cluster --k 10 --epochs 8 --backbone mlp", "cluster --k 10 --init g --epochs 8", "evaluate"):
         done = cli(line)
         assert done.code == 0, done.err
     assert "acc\t1.0000" in done.out
