@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def place(tmp_path):
         pixels = np.full((16, 16), 240, dtype=np.uint8)
         pixels[4:12, 4:12] = 10 * number
         Image.fromarray(pixels).save(path)
-    return tmp_path / "set"
+    return Path("set")
 
 
 def read(place, **form):

@@ -1,6 +1,5 @@
 """Statistics of images that are read while they are used."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -83,14 +82,13 @@ def test_pairs_of_a_stream_are_those_of_the_set_in_memory(network: SimilarityNet
 
 @pytest.mark.parametrize("make", [on_target, g_pairs])
 def test_of_a_stream_too_large_a_sample_is_read(
-    make: Callable[..., object], network: SimilarityNet, subset: Subset, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(logging.getLogger("clusterkit"), "propagate", True)
-    caplog.set_level(logging.INFO)
+    make: Callable[..., object], network: SimilarityNet, subset: Subset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(target_statistics.log, "info", lambda text, *values: said.append(text % values))
     monkeypatch.setattr(target_statistics, "ROOM", 8 * SIZE**2 + 1, raising=False)
     make(network, subset, BatchNorm.TARGET, CPU)
-    assert caplog.text.count("the statistics of 8 of 20 images") == 1
+    assert ["the statistics of 8 of 20 images" in line for line in said] == [True]
     first = Counter(Counting.read)
     Counting.read.clear()
     found = on_target(network, subset, BatchNorm.TARGET, CPU).state_dict()

@@ -242,8 +242,8 @@ def test_evaluate_tells_classes_apart(points, cli):
 
 def test_real_digits(real_data, cli):
     """A classifier of a few batches is right on most of another part of its own domain."""
-    line = f"adapt usps_train usps_test --method source-only --steps 100 --backbone lenet --variation none --data {real_data}"
-    assert cli(line).code == 0
+    line = "adapt usps_train usps_test --method source-only --steps 100 --backbone lenet --variation none"
+    assert cli(f"{line} --data {real_data}").code == 0
     assert cli(f"evaluate --assignments adapted.h5 --fail-under accuracy=0.8 --data {real_data}").code == 0
 
 

@@ -486,7 +486,8 @@ BY_VALUES = (Method.ITML, Method.SKKM, Method.SKLR, Method.MPCKMEANS)
 FOUND = {
     Method.HDBSCAN: {
         **dict.fromkeys(TOLD, 3),
-        **dict.fromkeys((*SILENT, "random", "all similar", "all dissimilar", "one item alone, the others alike"), 0),
+        **dict.fromkeys((*SILENT, "random", "all dissimilar"), 0),
+        **dict.fromkeys(("all similar", "one item alone, the others alike"), 1),
         "in two parts": 2,
     },
     Method.SKMS: {

@@ -214,7 +214,7 @@ def test_a_network_sees_characters_varied_as_asked(cli):
     [
         ("--k 5 --backbone mlp", "--variation erased: synthetic:blobs holds vectors, not characters; leave it out"),
         ("--k 5 --method spectral", "--variation: --method spectral does not use it"),
-        ("--k 5 --method spectral --variation mild --rounds 2", "--rounds: --method spectral does not use it"),
+        ("--k 5 --method spectral --variation mild", "--variation: --method spectral does not use it"),
     ],
 )
 def test_what_is_not_for_vectors_or_without_a_network(line, message, points, cli):
