@@ -25,7 +25,7 @@ settings.load_profile("clusterkit")
 
 STARTED_IN = Path.cwd()
 BEFORE = pytest.StashKey[set[str]]()
-CACHES = {".benchmarks", ".hypothesis", ".pytest_cache", "__pycache__"}
+CACHES = {".benchmarks", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -14,6 +14,7 @@ EMBEDDED = ("glyphs_bg", "glyphs_eval", "digits")
 REAL = ("omniglot_bg", "omniglot_eval")
 
 
+@cache
 def keep() -> None:
     """Let the embedded sets, and the real ones of CLUSTERKIT_DATA, be loaded once for each form they are asked in."""
     for name in EMBEDDED + REAL:

@@ -13,6 +13,7 @@ from clusterkit.__main__ import main
 from clusterkit.artifacts.files import sha256
 from clusterkit.pairs import stored, tile_log, tiles
 from clusterkit.stages import predict_pairs
+from tests.conftest import once
 
 SOME = "@12-27,40-47"
 COMMANDS = {
@@ -75,24 +76,28 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def start_folder(letters_made: Path, points_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """G and pairs only, and a G that is sure of its pairs."""
-    folder = tmp_path_factory.mktemp("start") / "w"
-    shutil.copytree(letters_made, folder)
-    for name in ("assignments.h5", "ccn.safetensors"):
-        (folder / name).unlink()
-    shutil.copy(points_made / "g.safetensors", folder / "sure.safetensors")
-    assert main(f"predict-pairs glyphs_eval{SOME} --quiet --workdir {folder}".split()) == 0
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(letters_made, folder)
+        for name in ("assignments.h5", "ccn.safetensors"):
+            (folder / name).unlink()
+        shutil.copy(points_made / "g.safetensors", folder / "sure.safetensors")
+        assert main(f"predict-pairs glyphs_eval{SOME} --quiet --workdir {folder}".split()) == 0
+
+    return once(tmp_path_factory, "start", make)
 
 
 @pytest.fixture(scope="module")
 def whole(start_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """The outputs of each command, uninterrupted."""
-    found = {}
-    for line in COMMANDS:
-        folder = Path(shutil.copytree(start_folder, tmp_path_factory.mktemp("whole") / "w"))
-        assert main([*line.split(), "--quiet", "--workdir", str(folder)]) == 0
-        found[line] = hashes(folder)
-    return found
+
+    def make(folder: Path) -> None:
+        for number, line in enumerate(COMMANDS):
+            shutil.copytree(start_folder, folder / str(number))
+            assert main([*line.split(), "--quiet", "--workdir", str(folder / str(number))]) == 0
+
+    made = once(tmp_path_factory, "whole", make)
+    return {line: hashes(made / str(number)) for number, line in enumerate(COMMANDS)}
 
 
 @pytest.fixture
