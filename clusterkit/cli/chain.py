@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import ClusterConfig, Context, EstimateKConfig, Method, PredictPairsConfig
+from clusterkit.config import Backbone, ClusterConfig, Context, EstimateKConfig, Method, PredictPairsConfig
 from clusterkit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 OVER_CLUSTERED = "over-clustered"
 """The folder in a work folder for the clustering in which `--k auto` counts."""
+SMALLEST = 16
+"""Pixels a side of images that leave something after the four poolings of the default backbone."""
 
 
 def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: bool = True) -> None:
@@ -64,11 +66,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
 
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
-    # The other methods have no cluster to leave empty, so the network counts for them.
-    by_network = (
-        config if config.method is Method.CCN else ClusterConfig(config.dataset, constraints=config.constraints)
-    )
-    over = replace(by_network, k=ClusterConfig.k, pairs=str(pairs))
+    over = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=str(pairs))
     assignments = inner.path(cluster.OUTPUT)
     there = fits(assignments, over, inner, pairs=pairs)
     if path.exists():
@@ -84,6 +82,20 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     if is_first():
         estimate_k.run(EstimateKConfig(str(assignments), str(pairs), automatic=True), context)
     wait_for_all()
+
+
+def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
+    """Return the clustering that counts categories: the network's, as other methods have no cluster to leave empty.
+
+    For those it has the default backbone, or `mlp` where G saw vectors or images too small for convolutions.
+    """
+    from clusterkit.artifacts.hdf5 import read_header
+
+    if config.method is Method.CCN:
+        return config
+    shape = read_header(pairs, "pairs").extra["shape"]
+    backbone = ClusterConfig.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
+    return ClusterConfig(config.dataset, constraints=config.constraints, backbone=backbone)
 
 
 def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:

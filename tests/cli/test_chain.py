@@ -6,6 +6,7 @@ import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.cli.chain import covers
+from clusterkit.config import ClusterConfig
 from clusterkit.stages import estimate_k
 
 CLUSTER = "cluster --k 10 --epochs 1 --backbone mlp"
@@ -210,3 +211,15 @@ def test_k_auto_with_labels(cli):
     done = cli("cluster digits --pairs labels --k auto")
     assert (done.code, done.out) == (2, "")
     assert "--k auto: --pairs labels" in done.err
+
+
+@pytest.mark.parametrize("made", ["points", "letters"])
+def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_network(made, request, cli, monkeypatch):
+    folder = request.getfixturevalue(made)
+    (folder / "k.json").unlink(missing_ok=True)
+    monkeypatch.setattr(ClusterConfig, "k", "12")
+    for name in ("SHORTEST", "LONGEST"):
+        monkeypatch.setattr(import_module("clusterkit.methods.ccn"), name, 4)
+    done = cli("cluster --k auto --method kmeans")
+    assert done.code == 0, done.err
+    assert "counting categories first" in done.err
