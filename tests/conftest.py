@@ -8,7 +8,7 @@ from pathlib import Path
 # The arrays are small; on a busy machine a second thread waits more than it works.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Processes that tests start in other folders run the package that is tested.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 import pytest
 import torch

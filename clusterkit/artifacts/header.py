@@ -95,6 +95,8 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
         kind, version = str(fields["format"]), fields["version"]
         if isinstance(version, int) and version > VERSION:
             raise InputError(f"{path}: written by a newer clusterkit (format {version}); upgrade clusterkit")
+        if type(version) is not int or version < 1:
+            raise ValueError(f"version {version}")
         header = Header(**fields)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, format) from error

@@ -17,8 +17,8 @@ from clusterkit.errors import InputError, UsageError
 
 IN_TRAINING = "labels, in the training of "
 """How `uses_target_labels` begins where networks learned from labels of the target; their names follow."""
-STRENGTH = ("pairs", "pairs with simulated errors", "labels", "number of classes", "no")
-"""What may be taken from the target's labels, up to a comma, the most first."""
+BETWEEN = "; "
+"""What stands between several things that were taken from the target's labels."""
 
 
 def made_from(header: Header, name: str, path: Path) -> bool:
@@ -61,9 +61,16 @@ def distinct(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for number, each in enumerate(every) if each not in every[:number]]
 
 
-def strongest(*used: str) -> str:
-    """Return of several values of `uses_target_labels` the one that takes most from the labels."""
-    return min(used, key=lambda words: {name: n for n, name in enumerate(STRENGTH)}.get(words.partition(",")[0], 0))
+def all_used(*used: str) -> str:
+    """Return several values of `uses_target_labels` as one, which names each thing that was used once."""
+    parts = dict.fromkeys(part for words in used for part in words.split(BETWEEN) if part != "no")
+    return BETWEEN.join(parts) or "no"
+
+
+def beside_training(header: Header) -> str:
+    """Return a header's `uses_target_labels` without what networks learned in their training."""
+    parts = str(header.extra.get("uses_target_labels", "no")).split(BETWEEN)
+    return BETWEEN.join(part for part in parts if not part.startswith(IN_TRAINING)) or "no"
 
 
 def target_of(g: Header, dataset: str | None) -> str:
@@ -92,8 +99,6 @@ def again(header: Header, dataset: str | None = None) -> str:
             words = [config["source"], dataset or config["target"]]
         case "self-train":
             words = [config["dataset"]]
-        case "estimate-k" | "evaluate":
-            words = []
         case _:
             words = [dataset or header.dataset.get("name", "DATASET")]
     for name, usual in (("g", G_FILE), ("model", AssignConfig.model), ("subset", None)):

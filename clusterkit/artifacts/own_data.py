@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 def stored(value: Value, folder: Path) -> Value:
     """Return a JSON value with own data, however they were typed, named by their paths from a folder."""
-    start = _absolute(folder)
+    start = _real(folder)
     return _renamed(value, lambda path: Path(os.path.relpath(_absolute(_expanded(path)), start)))
 
 
@@ -29,8 +29,10 @@ def found(value: Value, folder: Path) -> Value:
     that were typed, `folder` is the current one.
     """
 
+    start = _real(folder)
+
     def here(path: str) -> Path:
-        absolute = _absolute(folder / _expanded(path))
+        absolute = _absolute(start / _expanded(path))
         relative = os.path.relpath(absolute)
         return absolute if relative.startswith((os.pardir, "~")) else Path(relative)
 
@@ -48,7 +50,12 @@ def _expanded(path: str) -> Path:
 
 def _absolute(path: Path) -> Path:
     """Return a path without `..` by its text alone: where links lead is not asked."""
-    return Path(os.path.normpath(Path.cwd() / path))
+    return Path(os.path.normpath(path if path.is_absolute() else Path.cwd() / path))
+
+
+def _real(folder: Path) -> Path:
+    """Return where a folder truly lies: the way to the data is the same by a link to it and without."""
+    return Path(os.path.realpath(folder))
 
 
 def _renamed(value: Value, rename: Callable[[str], Path]) -> Value:

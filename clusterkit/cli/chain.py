@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import Backbone, ClusterConfig, Context, EstimateKConfig, Method, PredictPairsConfig
+from clusterkit.config import (
+    Backbone,
+    ClusterConfig,
+    Context,
+    EstimateKConfig,
+    Features,
+    Init,
+    Method,
+    PredictPairsConfig,
+)
 from clusterkit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +30,7 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
     """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
 
     Pairs that `predict-pairs` was asked for, or that `--pairs` names, are never replaced: the stage that reads them
-    says what does not fit.
-    Several processes predict them together.
+    says what does not fit. Several processes predict them together.
     """
     if pairs != ClusterConfig.pairs or "pairs" in context.given or not needed:
         return
@@ -68,7 +76,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
     over = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=str(pairs))
     assignments = inner.path(cluster.OUTPUT)
-    there = fits(assignments, over, inner, pairs=pairs)
+    there = fits(assignments, over, inner, **read_by_cluster(over, inner))
     if path.exists():
         header, _ = read_json(path, "k")
         if not header.config.get("automatic") or (there and header.inputs["assignments"] == sha256(assignments)):
@@ -96,6 +104,27 @@ def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
     shape = read_header(pairs, "pairs").extra["shape"]
     backbone = ClusterConfig.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
     return ClusterConfig(config.dataset, constraints=config.constraints, backbone=backbone)
+
+
+def read_by_cluster(config: ClusterConfig, context: Context) -> dict[str, Path]:
+    """Return the files that a clustering reads, by the names that its header has for them."""
+    from clusterkit.stages.cluster import ESTIMATES, from_labels
+
+    inputs = {} if config.features in list(Features) else started(config.features, "features", context)
+    if config.init not in list(Init):
+        inputs |= started(config.init, "init", context)
+    if config.constraints is not None:
+        inputs["constraints"] = config.constraints
+    if config.uses_pairs and not from_labels(config):
+        inputs["pairs"] = Path(config.pairs)
+    if config.k == "auto":
+        inputs["k"] = context.path(ESTIMATES)
+    return inputs
+
+
+def started(file: Path | str | None, name: str, context: Context) -> dict[str, Path]:
+    """Return the file that a network starts from as an input, if there is one."""
+    return {} if file is None else {name: context.find(str(file))}
 
 
 def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:

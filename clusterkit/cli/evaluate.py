@@ -54,7 +54,7 @@ def evaluate(
     for name, _ in gates:
         if name in stage.LESS_IS_BETTER:
             raise UsageError(
-                f"--fail-under {name}: less is better of it, so none is too low; use acc, nmi or ari instead"
+                f"--fail-under {name}: less is better, so it cannot be too low; gate acc, nmi or ari instead"
             )
     done = stage.run(EvaluateConfig(assignments, g, dataset, bn, tuple(ways), episodes), common.context)
     several = len(done.scores) > 1

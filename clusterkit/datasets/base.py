@@ -58,7 +58,8 @@ class Source:
     `channels` are those that its images have, None where their content says so or there are no images.
     `files(root)` names the paths that must exist for the set to be present (none for embedded sets), `layout` what is
     expected in each that is a folder, and `fetch(root)` downloads them; `subsets` are the names known before reading;
-    `target` is the data set that an omitted one stands for downstream.
+    `target` is the data set that an omitted one stands for downstream. `classes(subset)` names the classes of a subset,
+    or of all, in sources that share classes, and so images, with others.
     """
 
     load: Callable[[Request], Raw]
@@ -71,6 +72,7 @@ class Source:
     fetch: Callable[[Path], None] | None = None
     subsets: tuple[str, ...] = ()
     target: str | None = None
+    classes: Callable[[str | None], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)

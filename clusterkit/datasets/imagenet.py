@@ -52,6 +52,11 @@ def drawn(subset: str) -> list[str]:
     return sorted(order[:30])
 
 
+def classes_of(subset: str | None) -> list[str]:
+    """Return the classes of a subset of 30, or of all three."""
+    return sorted({name for each in SUBSETS for name in drawn(each)}) if subset is None else drawn(subset)
+
+
 def folder(root: Path) -> Path:
     return root / "imagenet" / "train"
 
@@ -99,7 +104,7 @@ def load_ten(request: Request) -> Raw:
 def load_subsets(request: Request) -> Raw:
     """Read three subsets of 30 classes, one after the other: an image in two of them is there twice, with two ids."""
     drawings = [drawn(subset) for subset in SUBSETS]
-    raw = read(request, listed(folder(request.root), sorted({name for names in drawings for name in names})))
+    raw = read(request, listed(folder(request.root), classes_of(None)))
     assert raw.labels is not None
     assert raw.paths is not None
     each = []
@@ -149,6 +154,7 @@ SOURCES = {
         channels=3,
         files=files,
         layout="CLASS/*.JPEG",
+        classes=lambda subset: HELD_OUT,
     ),
     "imagenet118_30": Source(
         load_subsets,
@@ -159,6 +165,7 @@ SOURCES = {
         files=files,
         layout="CLASS/*.JPEG",
         subsets=SUBSETS,
+        classes=classes_of,
     ),
     "imagenet10r2": Source(
         load_ten,
@@ -168,5 +175,6 @@ SOURCES = {
         channels=3,
         files=files,
         layout="CLASS/*.JPEG",
+        classes=lambda subset: TEN,
     ),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clusterkit.artifacts.lineage import IN_TRAINING
-from clusterkit.datasets.catalogue import chosen_classes, parse
+from clusterkit.datasets.catalogue import Name, chosen_classes, parse
 from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 
@@ -47,6 +47,8 @@ def overlap(one: Fields, other: Fields) -> bool:
     same = bool(one["fingerprint"] == other["fingerprint"])
     try:
         a, b = parse(one["name"]), parse(other["name"])
+        if a.entry.classes and b.entry.classes:
+            return not class_names(a).isdisjoint(class_names(b))
         if a.is_named and (a.source, a.argument) == (b.source, b.argument):
             same = True
         if None not in (a.subset, b.subset) and a.subset != b.subset:
@@ -58,3 +60,12 @@ def overlap(one: Fields, other: Fields) -> bool:
     except UsageError:
         # A name that only another version knows says nothing.
         return same
+
+
+def class_names(name: Name) -> set[str]:
+    """Return the classes of a data set whose source says which they are before it is read."""
+    assert name.entry.classes is not None
+    every, own = sorted(name.entry.classes(None)), set(name.entry.classes(name.subset))
+    if name.classes is None:
+        return own
+    return own & {every[number] for number in chosen_classes(name.classes, len(every), name.full)}

@@ -46,7 +46,7 @@ def values(problem: Problem) -> Array:
     found = np.concatenate(parts).astype(np.float64)
     if network is None:
         return found
-    # In blocks of different sizes a network rounds otherwise.
+    # A network may round the same image otherwise in a block of another size.
     same = numbered(digests)
     return found[np.unique(same, return_index=True)[1]][same]
 
@@ -115,9 +115,12 @@ def equal_together(points: Array, k: int, cluster: Callable[[], NDArray[np.integ
         if count < k:
             log.warning("only %d of %d items differ, so there are no more clusters than that", count, len(points))
         return same
-    found = cluster()
+    found: NDArray[np.int32] = cluster().astype(np.int32)
+    if count == len(points):
+        return found
     votes = np.bincount(same * k + found, minlength=count * k).reshape(count, k)
-    return votes.argmax(1)[same].astype(np.int32) if count < len(points) else found.astype(np.int32)
+    most: NDArray[np.int32] = votes.argmax(1)[same].astype(np.int32)
+    return most
 
 
 def digests_of(rows: NDArray[np.floating]) -> list[bytes]:

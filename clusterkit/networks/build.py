@@ -45,6 +45,8 @@ class Architecture:
     def from_header(fields: dict[str, Any]) -> "Architecture":
         """Rebuild from a header. Raises KeyError, TypeError or ValueError for one that is no architecture."""
         backbone, shape = Backbone(fields["backbone"]), tuple(fields["shape"])
+        if not shape:
+            raise ValueError("items of no shape")
         mean, std = (_for_each(fields[name], shape[0]) for name in ("mean", "std"))
         return replace(Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std)
 

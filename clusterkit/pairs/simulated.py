@@ -22,9 +22,8 @@ class SimulatedPairs:
 
     A similar pair is taken for a dissimilar one with probability 1 - `similar_recall`, a dissimilar one for a similar
     one with 1 - `dissimilar_recall`. Only the share `density` of all pairs is used; the others are NaN, which the
-    losses leave out, as are all pairs of an unlabelled item (-1). The pair of another item with itself is always used
-    and similar. With one seed, the pairs that are wrong at
-    one recall are wrong at every lower one.
+    losses leave out, and so are all pairs of an unlabelled item (-1). The pair of a labelled item with itself is always
+    used and similar. With one seed, the pairs that are wrong at one recall are wrong at every lower one.
     """
 
     labels: Tensor

@@ -7,7 +7,7 @@ from typing import Any
 from clusterkit.artifacts.assignments import Assignment, write_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import learned_from, strongest
+from clusterkit.artifacts.lineage import all_used, beside_training, learned_from
 from clusterkit.config import AssignConfig, Context
 from clusterkit.datasets.catalogue import load_like
 from clusterkit.datasets.overlap import warn_of_training
@@ -46,7 +46,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     fields = data.to_header()
     trained = warn_of_training({path.name: learned_from(model_header, path)}, fields)
     extra: dict[str, Any] = {
-        "uses_target_labels": strongest(model_header.extra.get("uses_target_labels", "no"), trained),
+        "uses_target_labels": all_used(beside_training(model_header), trained),
         "classes": model_header.extra.get("classes"),
     }
     header = Header(

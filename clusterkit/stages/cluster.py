@@ -13,13 +13,14 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import (
     again,
+    all_used,
+    beside_training,
     check_dataset,
     check_made_from,
     distinct,
     g_of,
     learned_from,
     run_key,
-    strongest,
 )
 from clusterkit.augment import check_variation
 from clusterkit.config import G_FILE, BatchNorm, ClusterConfig, Context, Features, Init, Loss, Method, Precision
@@ -46,6 +47,10 @@ log = logging.getLogger("clusterkit")
 OUTPUT = "assignments.h5"
 NETWORK = "ccn.safetensors"
 ESTIMATES = "k.json"
+
+
+Learned = dict[str, list[dict[str, Any]]]
+"""By the name of a network, the `dataset` objects of the sets whose labels it learned from."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
     estimates, counted, behind = read_estimates(config, context, given)
     inputs = {**given.inputs, **network.inputs, **counted}
-    learned = {**behind, **given.learned(config), **network.learned}
+    learned = together(behind, given.learned(config), network.learned)
     trained = warn_of_training(learned, fields, *([] if given.header is None else [given.header.dataset]))
     ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
     for subset in data.subsets:
@@ -84,7 +89,9 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         check_cost(config, whole, len(subset), network.width(data), ks[subset.name])
     sources = {subset.name: given.source(subset, config, context.seed) for subset in data.subsets}
     states = StateFolder(context.path(OUTPUT), context.resume)
-    key = run_key("cluster", resolved(config), context.seed, fields, inputs, describe(device))
+    counts_labels = from_labels(config) or config.k == "known"
+    own = data.to_learned() if counts_labels else fields
+    key = run_key("cluster", resolved(config), context.seed, own, inputs, describe(device))
     results: dict[str, Clustering] = {}
     for subset in data.subsets:
         source, k = sources[subset.name], ks[subset.name]
@@ -100,6 +107,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
 
     networks = {title: result.network for title, result in results.items() if result.network is not None}
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, network, trained), "classes": None}
+    if counts_labels:
+        extra["learned_from"] = [own]
     path, ccn_path = context.path(OUTPUT), context.path(NETWORK)
     header = Header("assignments", "cluster", resolved(config), context.seed, describe(device), fields, inputs, extra)
     assignments = {
@@ -108,7 +117,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     }
     if networks and is_first():
         architectures = {title: network.architecture.to_header() for title, network in networks.items()}
-        sets = distinct(*learned.values(), [data.to_learned()] if from_labels(config) else [])
+        sets = distinct(*learned.values(), [own] if from_labels(config) else [])
         ccn_header = replace(header, format="ccn", extra={**extra, "networks": architectures, "learned_from": sets})
         write_with_network(path, header, assignments, ccn_path, ccn_header, state_of(networks))
     elif is_first():
@@ -177,10 +186,6 @@ def check_features(config: ClusterConfig) -> None:
         raise UsageError(f"--features: --method {config.method} sees the pairs alone; leave it out")
     if config.max_pairs is not None and not config.method.samples_pairs:
         raise UsageError(f"--max-pairs: --method {config.method} does not use it; leave it out")
-
-
-Learned = dict[str, list[dict[str, Any]]]
-"""By the name of a network, the `dataset` objects of the sets whose labels it learned from."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +282,7 @@ class Network:
         check_dataset(self.header, self.path, data.name, data.fingerprint)
         for subset in data.subsets:
             if subset.name not in self.by_subset:
-                raise InputError(f"{self.path}: has no network of {subset.name}; run: clusterkit cluster {data.name}")
+                raise InputError(f"{self.path}: has no network of {subset.name}; run: {again(self.header)}")
 
 
 def read_network(config: ClusterConfig, context: Context, given: Given) -> Network:
@@ -391,17 +396,23 @@ def from_labels(config: ClusterConfig) -> bool:
     return config.pairs == "labels" or config.pairs.startswith(PREFIX)
 
 
+def together(*parts: Learned) -> Learned:
+    """Return what several networks learned from; of one name, what any of them did."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: distinct(*(part.get(name, []) for part in parts)) for name in names}
+
+
 def uses_labels(config: ClusterConfig, network: Network, trained: str) -> str:
     """Return what a run takes from the target's labels, in words for the header.
 
     It may do so itself, by an earlier `cluster`, or by the training of networks, of which `trained` says so.
     """
-    earlier = "no" if network.header is None else str(network.header.extra.get("uses_target_labels", "no"))
+    earlier = "no" if network.header is None else beside_training(network.header)
     # "known" takes one number: how many classes there are.
     own = "number of classes" if config.k == "known" else "no"
     if from_labels(config):
         own = "pairs" if config.pairs == "labels" else "pairs with simulated errors"
-    return strongest(own, earlier, trained)
+    return all_used(own, earlier, trained)
 
 
 def check_constraints(constraints: list[tuple[int, int, float]], data: Dataset, config: ClusterConfig) -> None:

@@ -73,7 +73,7 @@ def run(config: RobustnessConfig, context: Context) -> RobustnessResult:
         raise UsageError(f"K = {max(config.ks)}: more clusters than {data.name} has images ({len(subset)})")
     path, picture = context.path(OUTPUT), context.path(PICTURE)
     states = StateFolder(path, context.resume)
-    key = run_key("robustness", resolved(config), context.seed, data.to_header(), describe(device))
+    key = run_key("robustness", resolved(config), context.seed, data.to_learned(), describe(device))
     states.check_key(key)
     wanted, partial = list(cells(config, context.seed)), states.path / OUTPUT
     runs = read_runs(partial, wanted) if partial.exists() else []
@@ -104,7 +104,7 @@ def drawn(data: Dataset, images: int | None, seed: int) -> Subset:
     if subset.labels is None:
         raise InputError(f"{data.name} has no labels to make pairs of")
     order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
-    return subset.take(order[:images].sort().values)
+    return subset.take(order[:images])
 
 
 def recalls(config: RobustnessConfig) -> list[float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_dataset, learned_from, run_key, target_of
+from clusterkit.artifacts.lineage import check_dataset, distinct, learned_from, run_key, target_of
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
@@ -99,7 +99,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         target = load_like(name, shape, context.data, offline=context.offline)
         source = load_like(header.dataset["name"], shape, context.data, offline=context.offline).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
-    learned = learned_from(header, path)
+    own = source.to_learned()
+    learned = distinct(learned_from(header, path), [own])
     warn_of_training({"G": learned}, target.to_header())
     config = replace(config, dataset=target.name)
     network.to(device)
@@ -123,7 +124,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
 
     output, inputs = context.path(OUTPUT), {"g": sha256(path)}
     states = StateFolder(output, context.resume)
-    key = run_key("self-train", resolved(config), context.seed, target.to_header(), inputs, describe(device))
+    key = run_key("self-train", resolved(config), context.seed, target.to_header(), own, inputs, describe(device))
     plan = Plan(
         "self-train", config.rounds, steps, config.learning_rate, context.seed,
         states.file("g"), key, context.resume, config.precision,

@@ -106,7 +106,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "target": data.target,
         "held_out": scores,
         "history": history,
-        "learned_from": distinct([own], learned),
+        "learned_from": distinct(learned, [own]),
     }
     header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, inputs, extra)
     if is_first():

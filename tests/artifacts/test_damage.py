@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import h5py
@@ -15,7 +17,7 @@ from samples import CONTAINERS, SAMPLES, Sample, header, names_in, tensors
 
 from clusterkit.artifacts import files
 from clusterkit.artifacts.assignments import Assignment, read_assignments, write_with_network
-from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.checkpoint import digests, write_checkpoint
 from clusterkit.artifacts.hdf5 import SEAL, SEAL_BYTES, read_header
 from clusterkit.artifacts.header import canonical
 from clusterkit.artifacts.lineage import check_dataset, check_made_from
@@ -140,8 +142,6 @@ def test_files_of_another_stage(sample: Sample, other: Sample, tmp_path: Path) -
 def test_newer_files(sample: Sample, whole: dict[str, bytes], tmp_path: Path) -> None:
     data = whole[sample.name].replace(b'version":2', b'version":9').replace(b'version\\":2', b'version\\":9')
     if sample.name.endswith("h5"):
-        from hashlib import sha256
-
         data = data[:-64] + sha256(data[:-SEAL_BYTES]).hexdigest().encode()
     (tmp_path / "x").write_bytes(data)
     assert error_of(sample, tmp_path / "x") == (
@@ -159,6 +159,17 @@ def test_values_changed_with_the_seal_renewed(tmp_path: Path) -> None:
         file["all/cluster"][0] = 1
     path.write_bytes(path.read_bytes() + SEAL + files.sha256(path).encode())
     assert "damaged" in error_of(sample, path)
+
+
+@pytest.mark.parametrize("version", ["2", None, 2.0, True, 0, -1])
+def test_versions_that_are_none(version: object, tmp_path: Path) -> None:
+    made = replace(header("g", "train-g"), version=version)  # type: ignore[arg-type]
+    fields = vars(made) | {"digest": ""}
+    digest = sha256(canonical([fields, digests(tensors())]).encode()).hexdigest()
+    text = canonical(fields | {"digest": digest})
+    (tmp_path / "x").write_bytes(safetensors.torch.save(tensors(), {"clusterkit": text}))
+    with pytest.raises(InputError, match="damaged"):
+        SAMPLES["g.safetensors"].read(tmp_path / "x", "g")
 
 
 @pytest.mark.parametrize("format", ['{"format":5,"version":1}', '{"format":null,"version":true}', "[]", "5", '"x"'])
@@ -220,7 +231,7 @@ sys.path.insert(0, sys.argv[1])
 from samples import header, tensors
 from clusterkit.artifacts import hdf5
 from clusterkit.artifacts.assignments import Assignment, write_assignments
-from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.checkpoint import digests, write_checkpoint
 from clusterkit.errors import InputError
 hdf5.MAPPED_BYTES = 10**6
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -1,6 +1,6 @@
 """Steps of each adaptation method against steps of source-only on as many images.
 
-pytest -s tests/benchmarks/bench_adapt.py
+pytest -n 0 -s tests/benchmarks/bench_adapt.py
 """
 
 from collections.abc import Callable

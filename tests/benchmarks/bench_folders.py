@@ -1,6 +1,6 @@
 """An epoch over a folder of JPEG files, decoded once, against one that decodes them.
 
-pytest -s tests/benchmarks/bench_folders.py
+pytest -n 0 -s tests/benchmarks/bench_folders.py
 """
 
 from collections.abc import Callable

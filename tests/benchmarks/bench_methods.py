@@ -1,6 +1,6 @@
 """Methods of clustering on all pairs, against going through the pairs one by one; and what each declares that it costs.
 
-pytest -s tests/benchmarks/bench_methods.py
+pytest -n 0 -s tests/benchmarks/bench_methods.py
 """
 
 import time

@@ -1,6 +1,6 @@
 """The core on its own against the obvious implementation of the same thing.
 
-pytest -s tests/benchmarks/bench_pairs.py
+pytest -n 0 -s tests/benchmarks/bench_pairs.py
 """
 
 import time

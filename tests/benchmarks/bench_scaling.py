@@ -1,6 +1,6 @@
 """What a step costs against batch, outputs and processes, beside what docs/scaling.md says.
 
-pytest -s tests/benchmarks/bench_scaling.py
+pytest -n 0 -s tests/benchmarks/bench_scaling.py
 """
 
 import os

@@ -1,6 +1,6 @@
 """Whole training steps, optimiser included, against those of the authors' form of the same network.
 
-pytest -s tests/benchmarks/bench_steps.py
+pytest -n 0 -s tests/benchmarks/bench_steps.py
 """
 
 import os

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
 from PIL import Image
 
 from clusterkit.__main__ import main
@@ -19,6 +18,7 @@ from clusterkit.config import Backbone, ClusterConfig, Context, TrainGConfig
 from clusterkit.datasets import catalogue
 from clusterkit.datasets.catalogue import select
 from clusterkit.networks.stored import read_g
+from tests.conftest import Cli
 
 SMALL = "--backbone mlp --epochs 1"
 ARRAYS, PHOTOS = "arrays:{}/points.npz", "folder:{}/photos"
@@ -208,3 +208,36 @@ def test_labels_count_where_they_were_learned(project: Path) -> None:
     for y, same in (("abc", True), ("abb", False), ("abd", False), ("abc", True)):
         np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
         assert runs.kept(path, config, Context(resume=True)) == same
+
+
+def test_k_auto_counts_again_under_other_constraints(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClusterConfig, "k", "12")
+    line = f"cluster arrays:points.npz --k auto --constraints links.csv {SMALL}"
+    assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
+    for word, counting in (("must", True), ("must", False), ("cannot", True)):
+        Path("links.csv").write_text(f"0,9,{word}\n")
+        done = cli(line)
+        assert done.code == 0, done.err
+        assert ("counting categories first" in done.err) == counting
+
+
+def test_a_clustering_of_other_labels_is_not_gone_on_with(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    monkeypatch.setattr("clusterkit.stages.cluster.solve", lambda method, problem: keys.append(problem.key) or 1 / 0)
+    for line in ("--pairs labels", "--pairs simulated:0.9,0.9", "--k known --pairs labels"):
+        keys.clear()
+        for y in ("abc", "abb", "abc"):
+            np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
+            assert cli(f"cluster arrays:points.npz --k 3 {SMALL} {line}").code == 1
+        assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_linked_work_folder_is_the_one_it_links_to(project: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "scratch" / "deep" / "out").mkdir(parents=True)
+    Path("out").symlink_to(tmp_path / "scratch" / "deep" / "out")
+    for line in (f"train-g arrays:points.npz --hidden 8 {SMALL}", f"cluster arrays:points.npz --k 4 {SMALL}"):
+        assert cli(f"{line} --workdir out").code == 0
+    for work in ("out", str(tmp_path / "scratch" / "deep" / "out")):
+        assert cli(f"evaluate --workdir {work}").code == 0

@@ -38,7 +38,7 @@ class Counting(Stream):
 @pytest.fixture
 def network() -> SimilarityNet:
     torch.manual_seed(0)
-    return SimilarityNet(Architecture(Backbone.LENET, (1, SIZE, SIZE), 0.2, 0.4, 16)).eval()
+    return SimilarityNet(Architecture(Backbone.LENET, (1, SIZE, SIZE), (0.2,), (0.4,), 16)).eval()
 
 
 @pytest.fixture

@@ -606,7 +606,7 @@ def test_equal_images_have_equal_features_in_blocks_of_any_size(tmp_path: Path) 
         def features(self, x: torch.Tensor) -> torch.Tensor:
             return x.flatten(1) * (1 + 2**-20 * len(x))
 
-    network = Rounding(Architecture(Backbone.MLP, (3,), 0.0, 1.0, 4))
+    network = Rounding(Architecture(Backbone.MLP, (3,), (0.0,) * 3, (1.0,) * 3, 4))
     images = torch.randn(5, 3)[torch.arange(1001) % 5]
     given = problem(Method.KMEANS, TRUE, images.numpy(), tmp_path)
     assert len(np.unique(values(replace(given, start=network)), axis=0)) == 5

@@ -24,7 +24,7 @@ def test_assign_gives_what_cluster_gave(points, cli):
     assert np.array_equal(again["all"].cluster, clustered["all"].cluster)
     assert np.array_equal(again["all"].prob, clustered["all"].prob)
     assert (header.stage, set(header.inputs)) == ("assign", {"model"})
-    assert header.extra["uses_target_labels"] == "labels, in the training of G"
+    assert header.extra["uses_target_labels"] == "labels, in the training of ccn.safetensors"
     _, part = read("assign synthetic:blobs@0,3", cli)
     assert np.array_equal(part["all"].cluster, clustered["all"].cluster[part["all"].id])
 

@@ -11,8 +11,9 @@ import pytest
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.hdf5 import read_hdf5, read_header, write_hdf5
-from clusterkit.artifacts.lineage import learned_from, strongest
+from clusterkit.artifacts.lineage import all_used, learned_from
 from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.datasets.imagenet import HELD_OUT, TEN
 from clusterkit.datasets.overlap import overlap
 from tests.conftest import Cli
 
@@ -95,12 +96,12 @@ def without(extra: dict[str, Any]) -> dict[str, Any]:
 def test_a_pretrained_network_of_the_target(cli: Cli, sets: None) -> None:
     words = "labels, in the training of pretrained.safetensors"
     assert not warned(cli, f"pretrain arrays:a.npz {TINY}")
-    for line in (
-        "cluster arrays:copy.npz --method kmeans --k 4 --features pretrained.safetensors",
-        "cluster arrays:a.npz --method lsc --k known --features pretrained.safetensors",
+    for line, more in (
+        ("cluster arrays:copy.npz --method kmeans --k 4 --features pretrained.safetensors", ""),
+        ("cluster arrays:a.npz --method lsc --k known --features pretrained.safetensors", "number of classes; "),
     ):
         assert warned(cli, line)
-        assert used() == words
+        assert used() == more + words
     done = cli("estimate-k --pairs none.h5")
     assert (done.code, "the target's number of classes, which is no estimate" in done.err) == (3, True)
     assert warned(cli, "assign arrays:copy.npz --model pretrained.safetensors")
@@ -109,27 +110,49 @@ def test_a_pretrained_network_of_the_target(cli: Cli, sets: None) -> None:
     assert used("assigned.h5") == "no"
 
     assert not warned(cli, "train-g arrays:other.npz --init pretrained.safetensors --epochs 1 --hidden 8")
-    assert names("g.safetensors") == ["arrays:other.npz", "arrays:a.npz"]
+    assert names("g.safetensors") == ["arrays:a.npz", "arrays:other.npz"]
     assert warned(cli, "predict-pairs arrays:copy.npz")
     assert warned(cli, "cluster --k 4 --init pretrained.safetensors --epochs 1")
     assert used() == "labels, in the training of G and pretrained.safetensors"
-    assert names("ccn.safetensors") == names("pairs.h5") == ["arrays:other.npz", "arrays:a.npz"]
+    assert names("ccn.safetensors") == names("pairs.h5") == ["arrays:a.npz", "arrays:other.npz"]
     assert warned(cli, "assign arrays:a.npz")
-    assert used("assigned.h5") == "labels, in the training of G and pretrained.safetensors"
+    assert used("assigned.h5") == "labels, in the training of ccn.safetensors"
     assert warned(cli, "cluster --method kmeans --k 4 --features ccn")
     assert warned(cli, "cluster arrays:other.npz --method kmeans --k 4 --features g")
     assert used() == G
 
 
-def test_the_strongest_reason_is_kept(cli: Cli, sets: None) -> None:
+def test_every_reason_is_kept(cli: Cli, sets: None) -> None:
     assert not warned(cli, f"pretrain arrays:a.npz {TINY}")
     line = "cluster arrays:a.npz --k known --epochs 1 --init pretrained.safetensors --pairs"
     for pairs, words in (("labels", "pairs"), ("simulated:0.9,0.9", "pairs with simulated errors")):
         assert warned(cli, f"{line} {pairs}")
-        assert used() == words
+        assert used() == f"{words}; labels, in the training of pretrained.safetensors"
         assert names("ccn.safetensors") == ["arrays:a.npz"]
-    assert strongest("no", G, "number of classes") == G
-    assert strongest("number of classes", "no") == "number of classes"
+    assert all_used("no", G, "number of classes", G) == f"{G}; number of classes"
+    assert all_used("no", "no") == "no"
+
+
+def test_a_k_that_an_earlier_clustering_knew_stays_known(points: Path, cli: Cli) -> None:
+    assert cli("cluster --k known --epochs 1 --backbone mlp").code == 0
+    assert cli("cluster --method kmeans --features ccn --k 30").code == 0
+    assert used() == "number of classes; labels, in the training of ccn.safetensors"
+    done = cli("estimate-k")
+    assert (done.code, "the target's number of classes, which is no estimate" in done.err) == (3, True)
+
+
+def test_sets_of_imagenet_share_classes() -> None:
+    def shared(one: str, other: str) -> bool:
+        return overlap({"name": one, "fingerprint": "1"}, {"name": other, "fingerprint": "2"})
+
+    assert shared("imagenet118_30/1", "imagenet118_30/2")
+    assert shared("imagenet118", "imagenet118_30/1")
+    assert shared("imagenet118", "imagenet10r2")
+    assert not shared("imagenet882", "imagenet118")
+    assert not shared("imagenet118@0", "imagenet10r2")
+    ten = [HELD_OUT.index(name) for name in TEN]
+    assert shared(f"imagenet118@{ten[3]}", "imagenet10r2")
+    assert not shared(f"imagenet118@{ten[3]}", "imagenet10r2@0-2")
 
 
 def test_self_training_hands_on_what_its_g_learned_from(points: Path, cli: Cli) -> None:

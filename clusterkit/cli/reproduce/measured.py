@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit import console
+from clusterkit.cli.chain import read_by_cluster
 from clusterkit.cli.reproduce import runs
 from clusterkit.config import ClusterConfig, Context
 from clusterkit.errors import ClusterkitError
@@ -37,7 +38,7 @@ def cluster(config: ClusterConfig, context: Context) -> Cost:
 
     path = context.path(stage.OUTPUT)
     cost = read_cost(path)
-    if cost is None or not runs.kept(path, config, context, **runs.read_by_cluster(config, context)):
+    if cost is None or not runs.kept(path, config, context, **read_by_cluster(config, context)):
         runs.announce(runs.asked("cluster", config), context)
         quiet = not console.log.isEnabledFor(logging.INFO)
         # A training that went on from where it stopped would cost only the rest.

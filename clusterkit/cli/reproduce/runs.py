@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clusterkit import console
-from clusterkit.cli.chain import fits
+from clusterkit.cli.chain import fits, read_by_cluster, started
 from clusterkit.config import (
     G_FILE,
     AdaptConfig,
@@ -16,8 +16,6 @@ from clusterkit.config import (
     Context,
     EstimateKConfig,
     EvaluateConfig,
-    Features,
-    Init,
     Method,
     PredictPairsConfig,
     PretrainConfig,
@@ -113,11 +111,6 @@ def self_train(config: SelfTrainConfig, context: Context) -> Path:
     return made(stage, "self-train", config, context, g=context.find(config.g))
 
 
-def started(file: Path | str | None, name: str, context: Context) -> dict[str, Path]:
-    """Return the file that a network starts from as an input, if there is one."""
-    return {} if file is None else {name: context.find(str(file))}
-
-
 def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
     """Return `pairs.h5` of a work folder, predicted unless it can be kept."""
     from clusterkit.stages import predict_pairs as stage
@@ -135,20 +128,6 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
         # Only a training has a state to go on from.
         stage.run(config, replace(context, resume=context.resume and config.method is Method.CCN))
     return path
-
-
-def read_by_cluster(config: ClusterConfig, context: Context) -> dict[str, Path]:
-    """Return the files that a clustering reads, by the names that its header has for them."""
-    from clusterkit.stages.cluster import ESTIMATES
-
-    inputs = {} if config.features in list(Features) else started(config.features, "features", context)
-    if config.init not in list(Init):
-        inputs |= started(Path(config.init), "init", context)
-    if config.pairs != "labels" and config.uses_pairs:
-        inputs["pairs"] = Path(config.pairs)
-    if config.k == "auto":
-        inputs["k"] = context.path(ESTIMATES)
-    return inputs
 
 
 def assign(config: AssignConfig, context: Context) -> Path:
@@ -174,7 +153,7 @@ def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dic
     from clusterkit.stages import estimate_k as stage
 
     assignments = counted.path(clustering.OUTPUT)
-    if not fits(assignments, config, counted, pairs=Path(config.pairs)):
+    if not fits(assignments, config, counted, **read_by_cluster(config, counted)):
         cluster(config, counted)
     announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
     return stage.run(EstimateKConfig(str(assignments), config.pairs), context).estimates
