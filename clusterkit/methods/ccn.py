@@ -17,7 +17,7 @@ from clusterkit.methods.consensus import LARGEST, consensus
 from clusterkit.methods.g_features import Draw, augmented_features, on_target
 from clusterkit.methods.problem import Clustering, Problem
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
-from clusterkit.networks.predict import mean_and_std, predict
+from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.pairs.clusters import ClusterPairs, confirmed, nearest
 from clusterkit.pairs.constraints import in_place_of
 from clusterkit.pairs.dense import DensePairs
@@ -125,7 +125,8 @@ def _whole(problem: Problem, title: str) -> Clustering:
     subset, start = problem.subset, problem.start
     if start is None:
         mean, std = mean_and_std(subset)
-        architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k)
+        limit = limit_of(problem.shape)
+        architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k, limit=limit)
         network = _network(problem, architecture, title)
     else:
         network = _network(problem, replace(start.architecture, hidden=HIDDEN, outputs=problem.k), title)

@@ -24,7 +24,8 @@ class Architecture:
 
     `members` is how many backbones an ensemble has, and G as many pair heads, each of `hidden` units. `mean` and
     `std`, one number for each channel (C,) or feature (D,), are those of the data the network was trained on, images
-    scaled to 0..1, or those that belong to the weights it started from.
+    scaled to 0..1, or those that belong to the weights it started from. `limit` is how many deviations an item may lie
+    off the mean, beyond which it is cut off; None for no limit.
     """
 
     backbone: Backbone
@@ -34,6 +35,7 @@ class Architecture:
     hidden: int
     outputs: int = 1
     members: int = 1
+    limit: float | None = None
 
     def to_header(self) -> dict[str, Any]:
         return {
@@ -60,19 +62,21 @@ def _for_each(numbers: float | list[float], count: int) -> tuple[float, ...]:
 
 
 class Standardise(nn.Module):
-    """Shift and scale each channel or feature by numbers of its own, which are no parameters."""
+    """Shift and scale each channel or feature by numbers of its own, which are no parameters, and cut off extremes."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        self.limit = architecture.limit
         to_each = [-1, *[1] * (len(architecture.shape) - 1)]
         self.register_buffer("mean", torch.tensor(architecture.mean).view(to_each), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(to_each), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / self.std
+        x = x if self.limit is None else x.clamp(-self.limit, self.limit)
         return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 
 

@@ -9,6 +9,8 @@ from clusterkit.networks.build import ClusterNet
 
 ROUNDING = 1e-7
 """How far float32 values of one number may lie apart, as a share of it."""
+LIMIT = 10.0
+"""Deviations."""
 
 
 def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor:
@@ -17,6 +19,15 @@ def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor
     with torch.no_grad():
         parts = [network(to_float(items)).softmax(1).cpu() for items in subset.blocks(device)]
     return torch.cat(parts).float()
+
+
+def limit_of(shape: tuple[int, ...]) -> float | None:
+    """Return the limit of standardised items of a shape: vectors have one, images none.
+
+    A feature that nearly all items have in common, an image's corner say, lies hundreds of deviations off where it is
+    another; unlimited it would count for more than all other features.
+    """
+    return LIMIT if len(shape) == 1 else None
 
 
 def mean_and_std(subset: Subset) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -34,7 +34,7 @@ from clusterkit.metrics.adaptation import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
-from clusterkit.networks.predict import mean_and_std, predict
+from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.networks.stored import read_g, state_of
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
@@ -200,7 +200,10 @@ def new_network(
     weights = has_weights(config.backbone, source.shape) and config.pretrained and weights_at_hand(config, context)
     mean, std = weights_statistics(config.backbone) if weights else mean_and_std(source.union())
     torch.manual_seed(derive_seed(context.seed, "adapt"))
-    network = ClusterNet(Architecture(config.backbone, source.shape, mean, std, BOTTLENECK, outputs))
+    architecture = Architecture(
+        config.backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape)
+    )
+    network = ClusterNet(architecture)
     if not weights:
         return network, {}
     return network, {"weights": sha256(load_pretrained(network.backbone, config.backbone, offline=context.offline))}

@@ -19,7 +19,7 @@ from clusterkit.device import check_precision, choose_device, derive_seed, descr
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
-from clusterkit.networks.predict import mean_and_std
+from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.stored import state_of
 from clusterkit.sampling import Shuffled
 from clusterkit.training import Plan, StateFolder, batches_of, fit
@@ -48,7 +48,9 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     everything = data.union()
     mean, std = mean_and_std(everything)
     torch.manual_seed(derive_seed(context.seed, "pretrain"))
-    architecture = Architecture(config.backbone, data.shape, mean, std, HIDDEN, len(classes))
+    architecture = Architecture(
+        config.backbone, data.shape, mean, std, HIDDEN, len(classes), limit=limit_of(data.shape)
+    )
     network = ClusterNet(architecture).to(device)
     items, known = everything.to(device), labels.to(device)
     sampler = Shuffled(len(items), min(config.batch_size, len(items)))

@@ -24,7 +24,7 @@ from clusterkit.errors import UsageError
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
-from clusterkit.networks.predict import mean_and_std
+from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.stored import read_start
 from clusterkit.pairs.g import g_pairs
 from clusterkit.sampling import ClassBalanced
@@ -162,7 +162,10 @@ def new_network(
         network.backbone.load_state_dict(start.backbone.state_dict())
         return network
     mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(everything)
-    network = SimilarityNet(Architecture(config.backbone, shape, mean, std, config.hidden, members=config.members))
+    architecture = Architecture(
+        config.backbone, shape, mean, std, config.hidden, members=config.members, limit=limit_of(shape)
+    )
+    network = SimilarityNet(architecture)
     if config.pretrained:
         for member in members_of(network.backbone):
             load_pretrained(member, config.backbone, offline=context.offline)

@@ -8,6 +8,7 @@ from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
 from clusterkit.networks.backbones import build_backbone, load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.networks.predict import limit_of
 
 
 @pytest.mark.parametrize("name", Backbone)
@@ -86,9 +87,17 @@ def test_items_are_standardised_by_the_numbers_of_the_training_set() -> None:
     assert not [name for name in network.state_dict() if name.startswith("standardise")]
 
 
+def test_what_lies_far_off_is_cut_off_in_vectors() -> None:
+    assert limit_of((3, 32, 32)) is None
+    network = SimilarityNet(Architecture(Backbone.MLP, (2,), (0.0, 1.0), (1.0, 0.1), 8, limit=limit_of((2,)))).eval()
+    x = torch.tensor([[9.0, 1.9], [11.0, 1.0], [-1e9, 2.5]])
+    assert torch.equal(network.features(x), network.backbone(torch.tensor([[9.0, 9.0], [10.0, 0.0], [-10.0, 10.0]])))
+
+
 def test_headers_of_version_1_have_one_number_for_all() -> None:
     fields = Architecture(Backbone.MLP, (4,), (0.25,) * 4, (2.0,) * 4, 8).to_header()
-    assert Architecture.from_header({**fields, "mean": 0.25, "std": 2.0}) == Architecture.from_header(fields)
+    older = {name: value for name, value in fields.items() if name not in ("limit", "members")}
+    assert Architecture.from_header({**older, "mean": 0.25, "std": 2.0}) == Architecture.from_header(fields)
     for wrong in ([0.25] * 3, [], "none", None):
         with pytest.raises((TypeError, ValueError)):
             SimilarityNet(Architecture.from_header({**fields, "mean": wrong}))
