@@ -9,7 +9,7 @@ from clusterkit.artifacts.own_data import found, stored
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, a project with data and work below it; the home folder is the one above."""
-    (tmp_path / "project" / "work").mkdir(parents=True)
+    (tmp_path / "project" / "out").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path / "project"
@@ -21,13 +21,13 @@ def test_in_a_file_paths_start_from_its_folder(here: Path) -> None:
         (f"folder:{here}/photos", "folder:../photos"),
         ("folder:./x/../photos/@0-4", "folder:../photos@0-4"),
         ("folder:~/project/photos@0,2", "folder:../photos@0,2"),
-        ("arrays:work/a.npz", "arrays:a.npz"),
-        ("arrays:work/~a.npz", "arrays:./~a.npz"),
+        ("arrays:out/a.npz", "arrays:a.npz"),
+        ("arrays:out/~a.npz", "arrays:./~a.npz"),
         ("arrays:../b:c@2x.npz", "arrays:../../b:c@2x.npz"),
         ("folder:.@0-4", "folder:..@0-4"),
     ):
-        assert stored(typed, Path("work")) == expected
-        assert stored(found(typed, Path()), here / "work") == expected
+        assert stored(typed, Path("out")) == expected
+        assert stored(found(typed, Path()), here / "out") == expected
 
 
 def test_in_memory_names_can_be_typed_here(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,13 +35,13 @@ def test_in_memory_names_can_be_typed_here(here: Path, monkeypatch: pytest.Monke
         ("folder:../photos", "folder:photos"),
         ("folder:..", "folder:."),
         ("folder:../../photos@0-4", f"folder:{here.parent}/photos@0-4"),
-        ("arrays:./~a.npz", "arrays:work/~a.npz"),
+        ("arrays:./~a.npz", "arrays:out/~a.npz"),
         ("arrays:../~a.npz", f"arrays:{here}/~a.npz"),
     ):
-        assert found(name, Path("work")) == found(name, here / "work") == expected
-    monkeypatch.chdir("work")
+        assert found(name, Path("out")) == found(name, here / "out") == expected
+    monkeypatch.chdir("out")
     assert found("folder:../photos", Path()) == f"folder:{here}/photos"
-    assert found("arrays:./~a.npz", Path()) == f"arrays:{here}/work/~a.npz"
+    assert found("arrays:./~a.npz", Path()) == f"arrays:{here}/out/~a.npz"
 
 
 def test_nothing_else_is_renamed(here: Path) -> None:
@@ -49,10 +49,10 @@ def test_nothing_else_is_renamed(here: Path) -> None:
         "name": "omniglot_eval/Angelic@0-4", "shape": "synthetic:moons", "size": 3, "none": None, "empty": "folder:",
         "classes": ["folder:x", "arrays:y"], "text": "a folder:x",
     }  # fmt: skip
-    assert stored(value, here / "work") == found(value, here / "work") == value
+    assert stored(value, here / "out") == found(value, here / "out") == value
     assert stored({"a": {"b": "folder:x"}}, here) == {"a": {"b": "folder:x"}}
-    assert stored({"a": {"b": "folder:x"}}, here / "work") == {"a": {"b": "folder:../x"}}
-    assert stored({"a": [{"b": "folder:x"}]}, here / "work") == {"a": [{"b": "folder:../x"}]}
+    assert stored({"a": {"b": "folder:x"}}, here / "out") == {"a": {"b": "folder:../x"}}
+    assert stored({"a": [{"b": "folder:x"}]}, here / "out") == {"a": [{"b": "folder:../x"}]}
 
 
 def test_a_run_is_the_same_however_its_data_are_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +60,6 @@ def test_a_run_is_the_same_however_its_data_are_named(here: Path, monkeypatch: p
     assert run_key("train-g", {"dataset": f"folder:{here}/photos/"}, 0) == key
     assert run_key("train-g", {"dataset": "folder:~/project/photos"}, 0) == key
     assert run_key("train-g", {"dataset": "folder:other"}, 0) != key
-    monkeypatch.chdir("work")
+    monkeypatch.chdir("out")
     assert run_key("train-g", {"dataset": "folder:../photos"}, 0) == key
     assert run_key("train-g", {"dataset": "folder:photos"}, 0) != key
