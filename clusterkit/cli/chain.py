@@ -75,6 +75,9 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
     over = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=str(pairs))
+    if over.init not in list(Init):
+        # A bare name is looked for in the work folder, of which the folder of this clustering is another.
+        over = replace(over, init=str(context.find(over.init)))
     assignments = inner.path(cluster.OUTPUT)
     there = fits(assignments, over, inner, **read_by_cluster(over, inner))
     if path.exists():

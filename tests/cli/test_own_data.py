@@ -241,3 +241,15 @@ def test_a_linked_work_folder_is_the_one_it_links_to(project: Path, cli: Cli, tm
         assert cli(f"{line} --workdir out").code == 0
     for work in ("out", str(tmp_path / "scratch" / "deep" / "out")):
         assert cli(f"evaluate --workdir {work}").code == 0
+
+
+def test_k_auto_counts_by_a_network_that_starts_from_a_file(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClusterConfig, "k", "12")
+    assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
+    for seed, counting in ((0, True), (0, False), (1, True)):
+        assert cli(f"pretrain arrays:points.npz {SMALL} --seed {seed}").code == 0
+        done = cli("cluster arrays:points.npz --k auto --init pretrained.safetensors --epochs 1")
+        assert done.code == 0, done.err
+        assert ("counting categories first" in done.err) == counting
