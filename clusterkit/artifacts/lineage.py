@@ -11,7 +11,7 @@ from clusterkit import __version__
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical
-from clusterkit.artifacts.own_data import found, stored
+from clusterkit.artifacts.own_data import found, settled
 from clusterkit.config import G_FILE, AssignConfig
 from clusterkit.errors import InputError, UsageError
 
@@ -112,5 +112,5 @@ def run_key(*parts: object) -> str:
 
     A user's own data count by where they lie, not by how they are named or from which folder.
     """
-    known = [stored(part, Path("/")) for part in parts]
+    known = [settled(part) for part in parts]
     return hashlib.sha256(canonical([*known, __version__, torch.__version__]).encode()).hexdigest()

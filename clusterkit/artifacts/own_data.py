@@ -18,8 +18,17 @@ Value = TypeVar("Value")
 
 def stored(value: Value, folder: Path) -> Value:
     """Return a JSON value with own data, however they were typed, named by their paths from a folder."""
-    start = _real(folder)
-    return _renamed(value, lambda path: Path(os.path.relpath(_absolute(_expanded(path)), start)))
+
+    def from_folder(path: str) -> Path:
+        data = _absolute(_expanded(path))
+        ways = [
+            Path(os.path.relpath(end, start)) for end in _texts(data) for start in (_absolute(folder), _real(folder))
+        ]
+        # Where links are on the way, not each that the text suggests leads there.
+        right = [way for way in ways if _real(_real(folder) / way) == _real(data)]
+        return min(right, key=lambda way: len(way.parts))
+
+    return _renamed(value, from_folder)
 
 
 def found(value: Value, folder: Path) -> Value:
@@ -39,6 +48,16 @@ def found(value: Value, folder: Path) -> Value:
     return _renamed(value, here)
 
 
+def settled(value: Value) -> Value:
+    """Return a JSON value with own data, as they can be typed here, named by where they truly lie: to compare names."""
+    return _renamed(value, lambda path: _real(_expanded(path)))
+
+
+def _texts(data: Path) -> tuple[Path, Path]:
+    """Return an absolute path as it was typed, and as it is without links on the way."""
+    return data, _real(data.parent) / data.name
+
+
 def _expanded(path: str) -> Path:
     """Return a path with the home folder for a ~ at its start. Raises UsageError for that of a user who is unknown."""
     try:
@@ -53,9 +72,9 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.normpath(path if path.is_absolute() else Path.cwd() / path))
 
 
-def _real(folder: Path) -> Path:
-    """Return where a folder truly lies: the way to the data is the same by a link to it and without."""
-    return Path(os.path.realpath(folder))
+def _real(path: Path) -> Path:
+    """Return where a path truly leads, links followed."""
+    return Path(os.path.realpath(path))
 
 
 def _renamed(value: Value, rename: Callable[[str], Path]) -> Value:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 OVER_CLUSTERED = "over-clustered"
 """The folder in a work folder for the clustering in which `--k auto` counts."""
+LEARNED = {
+    "pretrain": "dataset",
+    "train-g": "dataset",
+    "self-train": "dataset",
+    "cluster": "dataset",
+    "adapt": "source",
+}
+"""Which of the data sets in its header a stage may learn the labels of."""
 SMALLEST = 16
 """Pixels a side of images that leave something after the four poolings of the default backbone."""
 
@@ -139,11 +147,12 @@ def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
         return False
     from clusterkit.artifacts.files import sha256
     from clusterkit.artifacts.header import Header, resolved
-    from clusterkit.artifacts.own_data import found
+    from clusterkit.artifacts.own_data import settled
     from clusterkit.artifacts.summary import summarise
 
     header = Header(**summarise(path)["header"])
-    now = Header(header.format, header.stage, found(resolved(config), Path()), context.seed, header.device)
+    now = Header(header.format, header.stage, settled(resolved(config)), context.seed, header.device)
+    header = replace(header, config=settled(header.config))
     # Where no data set was named, the inputs said which.
     now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
     then, asked = ((each.config, each.seed, each.versions, each.version) for each in (header, now))
@@ -154,12 +163,13 @@ def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
 def is_of_same_data(header: "Header", context: Context) -> bool:
     """Return whether every data set that a header records can be read and has the content that it had then.
 
-    That is also the labels of one whose labels were learned.
+    The labels count where the stage itself learned them.
     """
     from clusterkit.datasets.catalogue import load_dataset
 
     labels = {data["name"]: data.get("labels") for data in header.extra.get("learned_from", [])}
-    for data in (header.dataset, header.extra.get("source"), header.extra.get("self_trained_on")):
+    for role in ("dataset", "source", "self_trained_on"):
+        data = header.dataset if role == "dataset" else header.extra.get(role)
         if not data:
             continue
         form = data["name"], data["size"], data["channels"]
@@ -169,7 +179,7 @@ def is_of_same_data(header: "Header", context: Context) -> bool:
             except (InputError, UsageError):
                 return False
             context.contents[form] = read.to_learned()
-        then = {**data, "labels": labels.get(form[0])}
+        then = {**data, "labels": labels.get(form[0]) if role == LEARNED.get(header.stage) else None}
         if any(context.contents[form][part] != then[part] for part in ("fingerprint", "labels") if then[part]):
             return False
     return True

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clusterkit.artifacts.lineage import IN_TRAINING
+from clusterkit.artifacts.lineage import BETWEEN, IN_TRAINING
 from clusterkit.datasets.catalogue import Name, chosen_classes, parse
 from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
@@ -36,7 +36,7 @@ def warn_of_training(learned: Mapping[str, Sequence[Fields]], *forms: Fields) ->
             "train on other ones",
             names, forms[0]["name"], shared,
         )  # fmt: skip
-    return IN_TRAINING + names
+    return IN_TRAINING + names.replace(BETWEEN, ", ")
 
 
 def overlap(one: Fields, other: Fields) -> bool:

@@ -24,8 +24,8 @@ class Architecture:
 
     `members` is how many backbones an ensemble has, and G as many pair heads, each of `hidden` units. `mean` and
     `std`, one number for each channel (C,) or feature (D,), are those of the data the network was trained on, images
-    scaled to 0..1, or those that belong to the weights it started from. `limit` is how many deviations an item may lie
-    off the mean, beyond which it is cut off; None for no limit.
+    scaled to 0..1, or those that belong to the weights it started from. `limit` is how many deviations a value may lie
+    off its mean, beyond which it is cut off; None for no limit.
     """
 
     backbone: Backbone
@@ -50,7 +50,10 @@ class Architecture:
         if not shape:
             raise ValueError("items of no shape")
         mean, std = (_for_each(fields[name], shape[0]) for name in ("mean", "std"))
-        return replace(Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std)
+        limit = None if fields.get("limit") is None else float(fields["limit"])
+        if limit is not None and not limit > 0:
+            raise ValueError(f"a limit of {limit}")
+        return replace(Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std, limit=limit)
 
 
 def _for_each(numbers: float | list[float], count: int) -> tuple[float, ...]:

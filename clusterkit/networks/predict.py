@@ -10,7 +10,7 @@ from clusterkit.networks.build import ClusterNet
 ROUNDING = 1e-7
 """How far float32 values of one number may lie apart, as a share of it."""
 LIMIT = 10.0
-"""Deviations."""
+"""How many deviations a feature of a vector may lie off its mean."""
 
 
 def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor:
@@ -24,8 +24,8 @@ def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor
 def limit_of(shape: tuple[int, ...]) -> float | None:
     """Return the limit of standardised items of a shape: vectors have one, images none.
 
-    A feature that nearly all items have in common, an image's corner say, lies hundreds of deviations off where it is
-    another; unlimited it would count for more than all other features.
+    A feature that is the same for nearly all items, as an image's corner is, lies hundreds of deviations off in an item
+    where it differs; without a limit it would count for more than all other features.
     """
     return LIMIT if len(shape) == 1 else None
 

@@ -88,7 +88,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         forms.append(made.dataset)
         learned["G"] = learned_from(made, context.find(config.pairs or PAIRS))
     extra: dict[str, Any] = {
-        "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*learned.values()),
+        "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
         "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else "random",
     }  # fmt: skip
     header = Header(

@@ -282,7 +282,7 @@ class Network:
         check_dataset(self.header, self.path, data.name, data.fingerprint)
         for subset in data.subsets:
             if subset.name not in self.by_subset:
-                raise InputError(f"{self.path}: has no network of {subset.name}; run: {again(self.header)}")
+                raise InputError(f"{self.path}: has no network of {subset.name}; run: {again(self.header, data.name)}")
 
 
 def read_network(config: ClusterConfig, context: Context, given: Given) -> Network:

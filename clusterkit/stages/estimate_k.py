@@ -12,7 +12,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.artifacts.lineage import IN_TRAINING, beside_training, learned_from
+from clusterkit.artifacts.lineage import beside_training, learned_from
 from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
@@ -74,14 +74,16 @@ def check_over_clustered(header: Header, path: Path) -> None:
 
     Of networks that were trained with labels of the target it is only warned.
     """
-    used = str(header.extra.get("uses_target_labels", "no"))
-    if IN_TRAINING in used:
-        log.warning("%s: was made with the target's %s, so this is no estimate for unseen categories", path, used)
     given = beside_training(header)
+    if given == "no" and header.config.get("k") == "known":
+        given = "number of classes"
     if given != "no":
         raise InputError(
             f"{path}: was made with the target's {given}, which is no estimate; run: clusterkit cluster --k 100"
         )
+    used = str(header.extra.get("uses_target_labels", "no"))
+    if used != "no":
+        log.warning("%s: was made with the target's %s, so this is no estimate for unseen categories", path, used)
     if header.config.get("k") == "auto":
         raise InputError(
             f"{path}: was made with an estimated K, which it would give back; run: clusterkit cluster --k 100"

@@ -104,6 +104,7 @@ def drawn(data: Dataset, images: int | None, seed: int) -> Subset:
     if subset.labels is None:
         raise InputError(f"{data.name} has no labels to make pairs of")
     order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
+    # In this order they are clustered, which is not that of the files.
     return subset.take(order[:images])
 
 

@@ -99,8 +99,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         target = load_like(name, shape, context.data, offline=context.offline)
         source = load_like(header.dataset["name"], shape, context.data, offline=context.offline).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
-    own = source.to_learned()
-    learned = distinct(learned_from(header, path), [own])
+    source_set = source.to_learned()
+    learned = distinct(learned_from(header, path), [source_set])
     warn_of_training({"G": learned}, target.to_header())
     config = replace(config, dataset=target.name)
     network.to(device)
@@ -124,7 +124,9 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
 
     output, inputs = context.path(OUTPUT), {"g": sha256(path)}
     states = StateFolder(output, context.resume)
-    key = run_key("self-train", resolved(config), context.seed, target.to_header(), own, inputs, describe(device))
+    key = run_key(
+        "self-train", resolved(config), context.seed, target.to_header(), source_set, inputs, describe(device)
+    )
     plan = Plan(
         "self-train", config.rounds, steps, config.learning_rate, context.seed,
         states.file("g"), key, context.resume, config.precision,

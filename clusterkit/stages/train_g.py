@@ -85,8 +85,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    fields, own = data.to_header(), data.to_learned()
-    key = run_key("train-g", resolved(config), context.seed, own, inputs, describe(device))
+    fields, source_set = data.to_header(), data.to_learned()
+    key = run_key("train-g", resolved(config), context.seed, source_set, inputs, describe(device))
     plan = Plan(
         "train-g",
         config.epochs,
@@ -106,7 +106,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "target": data.target,
         "held_out": scores,
         "history": history,
-        "learned_from": distinct(learned, [own]),
+        "learned_from": distinct(learned, [source_set]),
     }
     header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, inputs, extra)
     if is_first():

@@ -231,7 +231,7 @@ sys.path.insert(0, sys.argv[1])
 from samples import header, tensors
 from clusterkit.artifacts import hdf5
 from clusterkit.artifacts.assignments import Assignment, write_assignments
-from clusterkit.artifacts.checkpoint import digests, write_checkpoint
+from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.errors import InputError
 hdf5.MAPPED_BYTES = 10**6
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

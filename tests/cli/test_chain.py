@@ -6,7 +6,8 @@ import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.cli.chain import covers
-from clusterkit.config import ClusterConfig
+from clusterkit.config import Backbone, ClusterConfig
+from clusterkit.networks.stored import read_cluster_nets
 from clusterkit.stages import estimate_k
 
 CLUSTER = "cluster --k 10 --epochs 1 --backbone mlp"
@@ -223,3 +224,5 @@ def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_networ
     done = cli("cluster --k auto --method kmeans")
     assert done.code == 0, done.err
     assert "counting categories first" in done.err
+    [*networks] = read_cluster_nets(folder / "over-clustered" / "ccn.safetensors")[1].values()
+    assert {network.architecture.backbone for network in networks} == {Backbone.MLP}

@@ -17,6 +17,7 @@ from clusterkit.cli.reproduce import runs
 from clusterkit.config import Backbone, ClusterConfig, Context, TrainGConfig
 from clusterkit.datasets import catalogue
 from clusterkit.datasets.catalogue import select
+from clusterkit.errors import UsageError
 from clusterkit.networks.stored import read_g
 from tests.conftest import Cli
 
@@ -221,17 +222,46 @@ def test_k_auto_counts_again_under_other_constraints(project: Path, cli: Cli, mo
         assert ("counting categories first" in done.err) == counting
 
 
-def test_a_clustering_of_other_labels_is_not_gone_on_with(
-    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+LEARNING = {
+    "cluster.solve": (
+        f"cluster arrays:points.npz --k 3 {SMALL} --pairs labels",
+        f"cluster arrays:points.npz --k 3 {SMALL} --pairs simulated:0.9,0.9",
+        f"cluster arrays:points.npz --k known {SMALL} --pairs labels",
+    ),
+    "train_g.fit": (f"train-g arrays:points.npz {SMALL}",),
+    "pretrain.fit": (f"pretrain arrays:points.npz {SMALL}",),
+    "self_train.fit": ("self-train synthetic:blobs",),
+    "adapt.adapt": ("adapt arrays:points.npz arrays:target.npz --method dann --backbone mlp --steps 1",),
+}
+
+
+@pytest.mark.parametrize("where", LEARNING)
+def test_a_run_on_other_labels_is_not_gone_on_with(
+    where: str, project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
+    np.savez("target.npz", x=points(1))
     keys = []
-    monkeypatch.setattr("clusterkit.stages.cluster.solve", lambda method, problem: keys.append(problem.key) or 1 / 0)
-    for line in ("--pairs labels", "--pairs simulated:0.9,0.9", "--k known --pairs labels"):
+
+    def stop(*given: object, **named: object) -> None:
+        keys.extend(one.key for one in given if hasattr(one, "key"))
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(f"clusterkit.stages.{where}", stop)
+    for line in LEARNING[where]:
         keys.clear()
         for y in ("abc", "abb", "abc"):
             np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
-            assert cli(f"cluster arrays:points.npz --k 3 {SMALL} {line}").code == 1
+            assert "far enough" in cli(line).err
         assert keys[0] == keys[2] != keys[1]
+
+
+def test_automatic_pairs_do_not_go_by_the_labels_that_g_learned(project: Path, cli: Cli) -> None:
+    assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
+    assert cli(f"{AUTOMATIC} arrays:points.npz").code == 0
+    np.savez("points.npz", x=points(), y=np.repeat(list("abb"), 8))
+    done = cli(AUTOMATIC)
+    assert (done.code, "predicting" in done.err) == (0, False)
 
 
 def test_a_linked_work_folder_is_the_one_it_links_to(project: Path, cli: Cli, tmp_path: Path) -> None:
@@ -241,6 +271,15 @@ def test_a_linked_work_folder_is_the_one_it_links_to(project: Path, cli: Cli, tm
         assert cli(f"{line} --workdir out").code == 0
     for work in ("out", str(tmp_path / "scratch" / "deep" / "out")):
         assert cli(f"evaluate --workdir {work}").code == 0
+
+
+def test_a_link_above_data_and_work_folder_is_not_in_the_way(project: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(project)
+    for data, work in (("points.npz", "a"), (f"{tmp_path}/link/points.npz", f"{tmp_path}/link/b")):
+        assert cli(f"train-g arrays:{data} --hidden 8 {SMALL} --workdir {work}").code == 0
+    assert Path("a/g.safetensors").read_bytes() == Path("b/g.safetensors").read_bytes()
+    config = TrainGConfig(f"arrays:{tmp_path}/link/points.npz", Backbone.MLP, hidden=8, epochs=1)
+    assert runs.kept(Path("a/g.safetensors"), config, Context(workdir=Path("a"), resume=True))
 
 
 def test_k_auto_counts_by_a_network_that_starts_from_a_file(

@@ -98,9 +98,13 @@ def test_headers_of_version_1_have_one_number_for_all() -> None:
     fields = Architecture(Backbone.MLP, (4,), (0.25,) * 4, (2.0,) * 4, 8).to_header()
     older = {name: value for name, value in fields.items() if name not in ("limit", "members")}
     assert Architecture.from_header({**older, "mean": 0.25, "std": 2.0}) == Architecture.from_header(fields)
-    for wrong in ([0.25] * 3, [], "none", None):
+    for name, wrong in (
+        *(("mean", wrong) for wrong in ([0.25] * 3, [], "none", None)),
+        *(("limit", wrong) for wrong in ("none", [1.0], -1.0, 0, float("nan"))),
+        ("shape", []),
+    ):
         with pytest.raises((TypeError, ValueError)):
-            SimilarityNet(Architecture.from_header({**fields, "mean": wrong}))
+            Architecture.from_header({**fields, name: wrong})
 
 
 def test_weights_bring_their_own_statistics() -> None:

@@ -285,6 +285,12 @@ def test_features_that_belong_to_others(letters: Path, cli: Cli) -> None:
     assert cli("cluster --k 6 --method itml --features g").code == 0
 
 
+def test_features_of_a_clustering_of_one_subset_only(letters: Path, cli: Cli) -> None:
+    assert cli(f"cluster glyphs_eval/Morwen@12-27,40-47 --pairs labels --k 5 {CCN}").code == 0
+    line = f"cluster {LETTERS} --k 5 --method kmeans --features ccn"
+    fails(cli(line), 3, "ccn.safetensors: has no network of Nastric", f"run: clusterkit cluster {LETTERS}")
+
+
 def test_words_of_the_one_flag_are_files_to_the_other(cli: Cli) -> None:
     fails(cli("cluster digits --k 5 --method kmeans --features random"), 3, "random: no such file")
     for word in ("pixels", "ccn"):

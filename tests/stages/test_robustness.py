@@ -44,7 +44,7 @@ def test_it_writes_a_line_a_cell_and_a_picture(cli):
     assert done.code == 0, done.err
     result = json.loads(done.out)
     assert result["artifact"] == str(FOLDER / "robustness.csv")
-    assert result["uses_target_labels"] == "pairs with simulated errors, choice of restarts"
+    assert result["uses_target_labels"] == "pairs with simulated errors; choice of restarts"
     assert len(result["maps"]) == 8
     found = rows()
     assert len(found) == CELLS

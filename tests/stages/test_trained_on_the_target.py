@@ -11,10 +11,11 @@ import pytest
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.hdf5 import read_hdf5, read_header, write_hdf5
-from clusterkit.artifacts.lineage import all_used, learned_from
+from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.lineage import all_used, beside_training, learned_from
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.datasets.imagenet import HELD_OUT, TEN
-from clusterkit.datasets.overlap import overlap
+from clusterkit.datasets.overlap import overlap, warn_of_training
 from tests.conftest import Cli
 
 OUT = Path("clusterkit-out")
@@ -141,6 +142,13 @@ def test_a_k_that_an_earlier_clustering_knew_stays_known(points: Path, cli: Cli)
     assert (done.code, "the target's number of classes, which is no estimate" in done.err) == (3, True)
 
 
+def test_a_name_with_a_semicolon_is_one_reason() -> None:
+    fields = {"name": "digits", "fingerprint": "1"}
+    words = warn_of_training({"a; b.safetensors": [fields]}, fields)
+    assert words == "labels, in the training of a, b.safetensors"
+    assert beside_training(Header("ccn", "cluster", {}, 0, "cpu", extra={"uses_target_labels": words})) == "no"
+
+
 def test_sets_of_imagenet_share_classes() -> None:
     def shared(one: str, other: str) -> bool:
         return overlap({"name": one, "fingerprint": "1"}, {"name": other, "fingerprint": "2"})
@@ -176,7 +184,7 @@ def test_adapt_to_its_own_source(cli: Cli, sets: None) -> None:
     other = line.replace("SOURCE", "other.npz")
     assert warned(cli, f"{other} ccn+")
     assert used("adapted.h5") == G
-    assert names("adapted.safetensors") == ["arrays:other.npz", "arrays:a.npz"]
+    assert names("adapted.safetensors") == ["arrays:a.npz", "arrays:other.npz"]
     assert not warned(cli, f"{other} source-only --pairs pairs.h5"), "they are only compared with"
     assert names("adapted.safetensors") == ["arrays:other.npz"]
 

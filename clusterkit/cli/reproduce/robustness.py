@@ -50,7 +50,7 @@ def robustness(
     fields = {
         "artifact": str(done.artifact),
         "picture": str(done.picture),
-        "uses_target_labels": "pairs with simulated errors, choice of restarts",
+        "uses_target_labels": "pairs with simulated errors; choice of restarts",
         "failed": failed,
         "maps": rows,
         "runs": [asdict(run) for run in done.runs],
