@@ -36,9 +36,11 @@ def free_port() -> str:
 
 
 def start(words: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:
+    # A background job of a shell ignores SIGINT, and hands that on.
     return subprocess.Popen(
         [sys.executable, *words], cwd=folder, env=environment(**more), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
