@@ -22,7 +22,7 @@ from clusterkit.datasets.base import Subset
 from clusterkit.device import multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
 from clusterkit.errors import DivergedError, InputError
-from clusterkit.networks.backbones import Features
+from clusterkit.networks.backbones import BackboneLayers
 from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
 from clusterkit.sampling import Sampler
@@ -140,7 +140,7 @@ def fit(
     return history
 
 
-def _optimizer(network: nn.Module, backbones: list[Features], plan: Plan) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, backbones: list[BackboneLayers], plan: Plan) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     slow = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
     if plan.backbone_rate == 1:

@@ -3,11 +3,11 @@ from enum import StrEnum
 
 import pytest
 
+from clusterkit.adaptation.training import TERMS
 from clusterkit.config import AdaptMethod, Backbone, Context, Loss, Method
 from clusterkit.errors import UsageError
 from clusterkit.losses import LOSSES
 from clusterkit.methods import METHODS
-from clusterkit.methods.adaptation import TERMS
 from clusterkit.networks.backbones import BACKBONES
 
 TABLES = [(LOSSES, Loss), (METHODS, Method), (BACKBONES, Backbone), (TERMS, AdaptMethod)]

@@ -87,7 +87,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
         # A bare name is looked for in the work folder, of which the folder of this clustering is another.
         over = replace(over, init=str(context.find(over.init)))
     assignments = inner.path(cluster.OUTPUT)
-    there = fits(assignments, over, inner, **read_by_cluster(over, inner))
+    there = up_to_date(assignments, over, inner, **read_by_cluster(over, inner))
     if path.exists():
         header, _ = read_json(path, "k")
         if not header.config.get("automatic") or (there and header.inputs["assignments"] == sha256(assignments)):
@@ -138,7 +138,7 @@ def started(file: Path | str | None, name: str, context: Context) -> dict[str, P
     return {} if file is None else {name: context.find(str(file))}
 
 
-def fits(path: Path, config: object, context: Context, **inputs: Path) -> bool:
+def up_to_date(path: Path, config: object, context: Context, **inputs: Path) -> bool:
     """Return whether the artifact that a run would write is there, whole, of the same versions, settings and inputs.
 
     Its data sets must still have the content that they had.

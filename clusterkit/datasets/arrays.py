@@ -13,7 +13,7 @@ from torch import Tensor
 from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import fit, is_light
+from clusterkit.datasets.images import is_light, resized
 from clusterkit.errors import InputError
 
 
@@ -36,7 +36,7 @@ def load(request: Request) -> Raw:
         console.once(f"{path}: the borders are light, so the images are inverted: bright ink on dark")
         images = images.bitwise_not_()
     kind = Kind.CHARACTERS if grey else Kind.PHOTOS
-    return Raw(fit(images, request.size, request.channels), labels, classes, kind=kind)
+    return Raw(resized(images, request.size, request.channels), labels, classes, kind=kind)
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ import torch
 
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import class_files, damaged, fit, read_images
+from clusterkit.datasets.images import class_files, damaged_data, read_images, resized
 
 BINARY = {
     "cifar10": (
@@ -37,7 +37,7 @@ def load(request: Request, name: str, part: str) -> Raw:
 def load_tree(place: Path, request: Request) -> Raw:
     tree = class_files(place)
     if not tree:
-        raise damaged(place, "no CLASS/IMAGE files")
+        raise damaged_data(place, "no CLASS/IMAGE files")
     paths = [path for members in tree.values() for path in members]
     labels = torch.arange(len(tree)).repeat_interleave(torch.tensor([len(members) for members in tree.values()]))
     names = tuple(path.relative_to(place).as_posix() for path in paths)
@@ -56,9 +56,9 @@ def load_binary(place: Path, request: Request, name: str, part: str) -> Raw:
     except RuntimeError as error:
         sums = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
         wrong = [file for file, checksum in sums if not check_integrity(str(place / file), checksum)]
-        raise damaged(place / wrong[0] if wrong else place, "its checksum is wrong") from error
+        raise damaged_data(place / wrong[0] if wrong else place, "its checksum is wrong") from error
     images = torch.from_numpy(content.data).permute(0, 3, 1, 2)
-    return Raw(fit(images, request.size, request.channels), torch.tensor(content.targets), tuple(content.classes))
+    return Raw(resized(images, request.size, request.channels), torch.tensor(content.targets), tuple(content.classes))
 
 
 def fetch(root: Path, name: str, part: str) -> None:

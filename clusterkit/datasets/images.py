@@ -22,7 +22,7 @@ MEMORY = 2**30
 """Bytes of decoded images above which files are read while they are used."""
 
 
-def fit(images: Tensor, size: int, channels: int | None) -> Tensor:
+def resized(images: Tensor, size: int, channels: int | None) -> Tensor:
     """Turn uint8 images (N, C, H, W), C being 1 or 3, into uint8 (N, `channels`, size, size).
 
     The shorter side is scaled to `size` and the middle is kept. `channels` None keeps C.
@@ -99,7 +99,7 @@ def read_or_stream(paths: Sequence[Path], size: int, channels: int, *, invert: b
     return images.bitwise_not_() if invert else images
 
 
-def damaged(path: Path, error: Exception | str) -> InputError:
+def damaged_data(path: Path, error: Exception | str) -> InputError:
     """Return the error for a data set's own file that does not hold what it should."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return InputError(f"{path}: damaged, or not the file of this data set ({reason}); get it again")
@@ -108,6 +108,6 @@ def damaged(path: Path, error: Exception | str) -> InputError:
 def check_labels(labels: Tensor, images: Tensor, classes: int, path: Path) -> None:
     """Raise InputError where labels (N,) are not one of `classes` an image."""
     if len(labels) != len(images):
-        raise damaged(path, f"{len(labels)} labels for {len(images)} images")
+        raise damaged_data(path, f"{len(labels)} labels for {len(images)} images")
     if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise damaged(path, f"labels outside the {classes} classes")
+        raise damaged_data(path, f"labels outside the {classes} classes")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import check_labels, damaged, fit
+from clusterkit.datasets.images import check_labels, damaged_data, resized
 
 DIGITS = tuple(string.digits)
 LETTERS = tuple(string.ascii_lowercase)
@@ -30,12 +30,12 @@ def load(request: Request, name: str, stem: str, classes: tuple[str, ...]) -> Ra
         try:
             tensors.append(read(str(path)))
         except (OSError, ValueError, RuntimeError, AssertionError, TypeError, KeyError) as error:
-            raise damaged(path, error) from error
+            raise damaged_data(path, error) from error
     images, labels = tensors
     if name == "EMNIST":
         images, labels = images.transpose(1, 2), labels - 1
     check_labels(labels, images, len(classes), files(request.root, name, stem)[1])
-    return Raw(fit(images[:, None], request.size, request.channels), labels, classes)
+    return Raw(resized(images[:, None], request.size, request.channels), labels, classes)
 
 
 def fetch(root: Path, name: str, train: bool) -> None:

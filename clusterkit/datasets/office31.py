@@ -6,7 +6,7 @@ import torch
 
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import class_files, damaged, read_images
+from clusterkit.datasets.images import class_files, damaged_data, read_images
 
 DOMAINS = ("amazon", "dslr", "webcam")
 
@@ -26,7 +26,7 @@ def load(request: Request) -> Raw:
     start = 0
     for number, (place, tree) in enumerate(zip(files(request.root), trees, strict=True)):
         if not tree:
-            raise damaged(place, "no CLASS/IMAGE files")
+            raise damaged_data(place, "no CLASS/IMAGE files")
         members = [(path, classes.index(name)) for name, found in tree.items() for path in found]
         if request.subset in (None, DOMAINS[number]):
             paths += [path for path, _ in members]

@@ -8,7 +8,7 @@ import torch
 
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import check_labels, damaged, fit
+from clusterkit.datasets.images import check_labels, damaged_data, resized
 
 
 def files(root: Path, part: str) -> list[Path]:
@@ -24,9 +24,9 @@ def load(request: Request, part: str) -> Raw:
         content = SVHN(str(request.root), split=part, download=False)
         images, labels = torch.tensor(content.data), torch.from_numpy(content.labels)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, "its checksum or content is wrong") from error
+        raise damaged_data(path, "its checksum or content is wrong") from error
     check_labels(labels, images, 10, path)
-    return Raw(fit(images, request.size, request.channels), labels, tuple(string.digits))
+    return Raw(resized(images, request.size, request.channels), labels, tuple(string.digits))
 
 
 def fetch(root: Path, part: str) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import check_labels, damaged, fit
+from clusterkit.datasets.images import check_labels, damaged_data, resized
 
 
 def files(root: Path, train: bool) -> list[Path]:
@@ -22,10 +22,10 @@ def load(request: Request, train: bool) -> Raw:
     try:
         content = USPS(str(request.root), train=train, download=False)
     except (OSError, EOFError, ValueError, IndexError) as error:
-        raise damaged(path, error) from error
+        raise damaged_data(path, error) from error
     images, labels = torch.from_numpy(content.data)[:, None], torch.tensor(content.targets, dtype=torch.int64)
     check_labels(labels, images, 10, path)
-    return Raw(fit(images, request.size, request.channels), labels, tuple(string.digits))
+    return Raw(resized(images, request.size, request.channels), labels, tuple(string.digits))
 
 
 def fetch(root: Path, train: bool) -> None:

@@ -26,7 +26,7 @@ def jmmd(features: Tensor, prob: Tensor, weight: Tensor) -> Tensor:
     """
     kernel = torch.ones((), device=features.device)
     for layer, own in enumerate((features, prob)):
-        distance = squared_distances(own, gather_rows(own))
+        distance = distances_between(own, gather_rows(own))
         kernel = kernel * (_several(distance) if layer == 0 else _gaussian(distance, 2 * SOFTMAX_WIDTH**2))
     return weight @ kernel @ gather_rows(weight)
 
@@ -38,7 +38,7 @@ def domain_weights(source: int, target: int, own: Sequence[int], device: torch.d
     )
 
 
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+def distances_between(x: Tensor, y: Tensor) -> Tensor:
     """Return the squared Euclidean distances (b, B) of rows (b, D) and (B, D)."""
     return torch.addmm(x.square().sum(1, keepdim=True) + y.square().sum(1), x, y.T, alpha=-2).clamp_min(0)
 

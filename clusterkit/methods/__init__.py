@@ -3,6 +3,7 @@
 from clusterkit.config import Method
 from clusterkit.methods.agglomerative import agglomerative
 from clusterkit.methods.ccn import ccn
+from clusterkit.methods.common.problem import MethodFunction
 from clusterkit.methods.csp import csp
 from clusterkit.methods.hdbscan import hdbscan
 from clusterkit.methods.itml import itml
@@ -10,7 +11,6 @@ from clusterkit.methods.kmeans import kmeans
 from clusterkit.methods.lpnmf import lpnmf
 from clusterkit.methods.lsc import lsc
 from clusterkit.methods.mpckmeans import mpckmeans
-from clusterkit.methods.problem import MethodFunction
 from clusterkit.methods.skkm import skkm
 from clusterkit.methods.sklr import sklr
 from clusterkit.methods.skms import skms

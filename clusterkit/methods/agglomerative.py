@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clusterkit.methods.items import probabilities
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import probabilities
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 from clusterkit.metrics.k_estimates import linkage_tree
 
 

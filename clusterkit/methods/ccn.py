@@ -13,15 +13,15 @@ from clusterkit.config import Loss
 from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share
 from clusterkit.losses import LOSSES
-from clusterkit.methods.consensus import LARGEST, consensus
-from clusterkit.methods.g_features import Draw, augmented_features, on_target
-from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
+from clusterkit.methods.common.problem import Clustering, Problem
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.pairs.clusters import ClusterPairs, confirmed, nearest
 from clusterkit.pairs.constraints import in_place_of
 from clusterkit.pairs.dense import DensePairs
-from clusterkit.pairs.source import PairSource, matrix
+from clusterkit.pairs.source import PairSource, logit_matrix
 from clusterkit.sampling import Shuffled
 from clusterkit.training import Plan, batches_of, fit
 
@@ -191,7 +191,7 @@ def agreed(problem: Problem) -> PairSource:
     assert pairs is not None
     if len(pairs) > LARGEST:
         return pairs
-    logits = matrix(pairs, torch.arange(len(pairs))).double()
+    logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), derive_seed(problem.seed, "consensus", problem.subset.name))
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
 

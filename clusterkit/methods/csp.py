@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.affinity import neighbour_affinity
-from clusterkit.methods.items import Array, signs, values
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.affinity import neighbour_affinity
+from clusterkit.methods.common.items import Array, signs, values
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 LESS = 1e-6
 """By how much the threshold of satisfaction lies below the mean of two singular values."""

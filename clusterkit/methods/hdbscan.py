@@ -4,9 +4,9 @@ import logging
 
 import numpy as np
 
-from clusterkit.methods.consensus import likeness
-from clusterkit.methods.items import probabilities
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.consensus import likeness
+from clusterkit.methods.common.items import probabilities
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 log = logging.getLogger("clusterkit")
 

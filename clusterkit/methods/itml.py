@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clusterkit.methods.items import Array, k_means, sample, seed_of, signs, values
-from clusterkit.methods.logdet import bounds, learn, pair_loss
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import Array, k_means, sample, seed_of, signs, values
+from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 1.0
 SHARE = 0.05

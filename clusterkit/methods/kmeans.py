@@ -1,7 +1,7 @@
 """K-means on the items themselves or on a network's features; it consumes no pairs."""
 
-from clusterkit.methods.items import equal_together, k_means, seed_of, values
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import equal_together, k_means, seed_of, values
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 
 def kmeans(problem: Problem) -> Clustering:

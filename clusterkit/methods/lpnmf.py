@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.items import Array, equal_together, k_means, seed_of, values
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import Array, equal_together, k_means, seed_of, values
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 NEIGHBOURS = 5
 SMOOTHNESS = 100.0

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.items import Array, sample, seed_of, signs, squared_distances, values
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import Array, sample, seed_of, signs, squared_distances, values
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 ROUNDS = 10
 """Of sweeps over the items until none moves, followed by new weights of the values."""

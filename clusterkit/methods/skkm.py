@@ -1,9 +1,9 @@
 """Semi-supervised kernel k-means: a kernel learned from pairs (Anand, Mittal, Tuzel and Meer 2014), then k-means."""
 
-from clusterkit.methods.items import k_means, seed_of, signs, values
-from clusterkit.methods.kernel import kernel_points
-from clusterkit.methods.logdet import bounds, learn, pair_loss
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import k_means, seed_of, signs, values
+from clusterkit.methods.common.kernel import kernel_points
+from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 10.0
 SHARE = 0.01

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from clusterkit.methods.items import Array, k_means, seed_of, signs, values
-from clusterkit.methods.kernel import kernel_points
-from clusterkit.methods.logdet import Loss, learn
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import Array, k_means, seed_of, signs, values
+from clusterkit.methods.common.kernel import kernel_points
+from clusterkit.methods.common.logdet import Loss, learn
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 TIMES = 2.0
 """How many times farther than a similar item a dissimilar one shall be, in squared distance."""

@@ -5,10 +5,10 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.items import Array, signs, squared_distances, values
-from clusterkit.methods.kernel import kernel_points
-from clusterkit.methods.logdet import bounds, learn, pair_loss
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.items import Array, signs, squared_distances, values
+from clusterkit.methods.common.kernel import kernel_points
+from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 log = logging.getLogger("clusterkit")
 

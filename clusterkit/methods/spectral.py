@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.affinity import neighbour_affinity
-from clusterkit.methods.items import Array, equal_together, probabilities, seed_of, values
-from clusterkit.methods.problem import Clustering, Problem, hard
+from clusterkit.methods.common.affinity import neighbour_affinity
+from clusterkit.methods.common.items import Array, equal_together, probabilities, seed_of, values
+from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 
 def spectral(problem: Problem) -> Clustering:

@@ -13,7 +13,7 @@ from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
 
 
-class Features(nn.Sequential):
+class BackboneLayers(nn.Sequential):
     """Layers and the width of what comes out of them."""
 
     def __init__(self, features: int, *layers: nn.Module) -> None:
@@ -21,19 +21,19 @@ class Features(nn.Sequential):
         self.features = features
 
 
-class Ensemble(Features):
+class Ensemble(BackboneLayers):
     """Several backbones that see the same images; their features side by side."""
 
-    def __init__(self, members: list[Features]) -> None:
+    def __init__(self, members: list[BackboneLayers]) -> None:
         super().__init__(sum(member.features for member in members), *members)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([member(x) for member in self], 1)
 
 
-def members_of(backbone: Features) -> list[Features]:
+def members_of(backbone: BackboneLayers) -> list[BackboneLayers]:
     """Return the backbones of an ensemble, or the one that stands alone."""
-    return [cast(Features, member) for member in backbone] if isinstance(backbone, Ensemble) else [backbone]
+    return [cast(BackboneLayers, member) for member in backbone] if isinstance(backbone, Ensemble) else [backbone]
 
 
 def _conv(inputs: int, outputs: int, *, pool: bool) -> list[nn.Module]:
@@ -46,7 +46,7 @@ def _conv(inputs: int, outputs: int, *, pool: bool) -> list[nn.Module]:
     return [*layers, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
-def _flat(shape: tuple[int, ...], layers: list[nn.Module]) -> Features:
+def _flat(shape: tuple[int, ...], layers: list[nn.Module]) -> BackboneLayers:
     """End convolutions with one row of features an image; its width is found by running them once."""
     layers = [*layers, nn.Flatten()]
     network = nn.Sequential(*layers).eval()
@@ -54,14 +54,14 @@ def _flat(shape: tuple[int, ...], layers: list[nn.Module]) -> Features:
         width = network(torch.zeros(1, *shape)).shape[1]
     if width == 0:
         raise UsageError(f"images of {shape[1]}x{shape[2]} are too small for this --backbone")
-    return Features(width, *network.train())
+    return BackboneLayers(width, *network.train())
 
 
 def _linear(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
 
 
-def four_convolutions(shape: tuple[int, ...], *widths: int) -> Features:
+def four_convolutions(shape: tuple[int, ...], *widths: int) -> BackboneLayers:
     """Four 3x3 convolutions, each with 2x2 pooling (Hsu et al. 2018, L2C, section 5.1.1).
 
     The paper gives no widths. VGGS has those of its authors' code, 64, 128, 256 and 256; conv4 has 64, 64, 128 and
@@ -71,7 +71,7 @@ def four_convolutions(shape: tuple[int, ...], *widths: int) -> Features:
     return _flat(shape, [layer for a, b in zip(inputs, widths, strict=False) for layer in _conv(a, b, pool=True)])
 
 
-def fine_convolutions(shape: tuple[int, ...]) -> Features:
+def fine_convolutions(shape: tuple[int, ...]) -> BackboneLayers:
     """Four convolutions of 32, 32, 64 and 128, the first of 5x5, each with 2x2 pooling.
 
     From 64 pixels a side on, the first has stride 2: as many values as of images of 32, of drawings twice as fine.
@@ -83,23 +83,23 @@ def fine_convolutions(shape: tuple[int, ...]) -> Features:
     return _flat(shape, [*stem, nn.ReLU(inplace=True), *rest])
 
 
-def spn(shape: tuple[int, ...]) -> Features:
+def spn(shape: tuple[int, ...]) -> BackboneLayers:
     """VGGS and two fully connected layers before the pairing (Hsu et al. 2016, the similarity prediction network)."""
     body = four_convolutions(shape, 64, 128, 256, 256)
-    return Features(512, *body, *_linear(body.features, 512), *_linear(512, 512))
+    return BackboneLayers(512, *body, *_linear(body.features, 512), *_linear(512, 512))
 
 
-def lenet(shape: tuple[int, ...]) -> Features:
+def lenet(shape: tuple[int, ...]) -> BackboneLayers:
     """Two 5x5 convolutions of 20 and 50 channels and a fully connected layer of 500, batch-normalised."""
     convolutions: list[nn.Module] = []
     for inputs, outputs in ((shape[0], 20), (20, 50)):
         convolutions += [nn.Conv2d(inputs, outputs, 5, bias=False), nn.MaxPool2d(2)]
         convolutions += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     body = _flat(shape, convolutions)
-    return Features(500, *body, *_linear(body.features, 500))
+    return BackboneLayers(500, *body, *_linear(body.features, 500))
 
 
-def dtn(shape: tuple[int, ...]) -> Features:
+def dtn(shape: tuple[int, ...]) -> BackboneLayers:
     """Three 5x5 convolutions of 64, 128 and 256 channels with stride 2, batch-normalised: for digits of 32 x 32.
 
     The small network of the literature on SVHN to MNIST, without its dropout.
@@ -111,7 +111,7 @@ def dtn(shape: tuple[int, ...]) -> Features:
     return _flat(shape, layers)
 
 
-def _vgg(shape: tuple[int, ...], plan: str) -> Features:
+def _vgg(shape: tuple[int, ...], plan: str) -> BackboneLayers:
     """Build the VGG of a plan: widths in units of 64 channels, M for 2x2 pooling after the layer before."""
     steps = plan.split()
     layers: list[nn.Module] = []
@@ -169,7 +169,7 @@ class _PreActBottleneck(nn.Module):
 
 def _preactresnet(
     shape: tuple[int, ...], block: type[_PreActBlock] | type[_PreActBottleneck], depths: tuple[int, ...]
-) -> Features:
+) -> BackboneLayers:
     """Build the pre-activation ResNet for small images: a 3x3 stem and four stages of so many blocks."""
     layers: list[nn.Module] = [nn.Conv2d(shape[0], 64, 3, 1, 1, bias=False)]
     inputs = 64
@@ -181,7 +181,7 @@ def _preactresnet(
     return _flat(shape, layers)
 
 
-def _resnet(shape: tuple[int, ...], name: str) -> Features:
+def _resnet(shape: tuple[int, ...], name: str) -> BackboneLayers:
     from torchvision import models
 
     network = getattr(models, name)()
@@ -189,16 +189,16 @@ def _resnet(shape: tuple[int, ...], name: str) -> Features:
         network.conv1 = nn.Conv2d(shape[0], 64, 7, 2, 3, bias=False)
     width = network.fc.in_features
     network.fc = nn.Identity()
-    return Features(width, network)
+    return BackboneLayers(width, network)
 
 
-def mlp(shape: tuple[int, ...]) -> Features:
+def mlp(shape: tuple[int, ...]) -> BackboneLayers:
     """Two hidden layers of 256 units, for vectors and flattened images."""
     width = int(torch.tensor(shape).prod())
-    return Features(256, nn.Flatten(), *_linear(width, 256), *_linear(256, 256))
+    return BackboneLayers(256, nn.Flatten(), *_linear(width, 256), *_linear(256, 256))
 
 
-BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], Features]] = {
+BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.CONV4: lambda shape: four_convolutions(shape, 64, 64, 128, 256),
     Backbone.CONV4_FINE: lambda shape: fine_convolutions(shape),
     Backbone.VGGS: lambda shape: four_convolutions(shape, 64, 128, 256, 256),
@@ -217,7 +217,7 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], Features]] = {
 }
 
 
-def build_backbone(name: Backbone, shape: tuple[int, ...]) -> Features:
+def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
     """Build a backbone for items of this shape: (C, H, W) or (D,). Raises UsageError where the two do not fit."""
     if len(shape) == 1 and name is not Backbone.MLP:
         raise UsageError(f"--backbone {name} is for images and this data set holds vectors; use --backbone mlp")
@@ -269,7 +269,7 @@ def weights_file(name: Backbone, *, offline: bool) -> Path:
     return file
 
 
-def load_pretrained(backbone: Features, name: Backbone, *, offline: bool) -> Path:
+def load_pretrained(backbone: BackboneLayers, name: Backbone, *, offline: bool) -> Path:
     """Fill a colour ResNet with ImageNet weights and return their file, which `weights_file` finds.
 
     Raises InputError also where the file holds no weights of this network.

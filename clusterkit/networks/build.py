@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.config import Backbone
-from clusterkit.networks.backbones import Ensemble, Features, build_backbone, members_of
+from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbone, members_of
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.networks.target_statistics import set_target_statistics
 
@@ -91,7 +91,7 @@ class BackboneNet(nn.Module):
         self.architecture = architecture
         self.standardise = Standardise(architecture)
         members = [build_backbone(architecture.backbone, architecture.shape) for _ in range(architecture.members)]
-        self.backbone: Features = members[0] if len(members) == 1 else Ensemble(members)
+        self.backbone: BackboneLayers = members[0] if len(members) == 1 else Ensemble(members)
         self.bf16 = False
 
     def features(self, x: Tensor) -> Tensor:

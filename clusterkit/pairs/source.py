@@ -27,6 +27,6 @@ class PairSource(Protocol):
         ...
 
 
-def matrix(pairs: PairSource, positions: Tensor) -> Tensor:
+def logit_matrix(pairs: PairSource, positions: Tensor) -> Tensor:
     """Return the logits (P, P) of the pairs of these positions (P,), for few enough of them."""
     return torch.cat([pairs.logits(rows, positions) for rows in positions.split(ROWS)])

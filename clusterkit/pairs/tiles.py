@@ -58,7 +58,7 @@ def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
             yield from _ahead(eager, pairs, wanted, threads)
 
 
-def matrix(pairs: FactoredPairs) -> Tensor:
+def every_logit(pairs: FactoredPairs) -> Tensor:
     """Return the symmetric logits (N, N) of all pairs, for sets small enough."""
     logits = torch.empty(len(pairs), len(pairs))
     for (rows, columns), tile in tiles(pairs, list(places(len(pairs)))):

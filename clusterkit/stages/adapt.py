@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from clusterkit.adaptation.training import TERMS, Domains, Term, adapt
 from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
@@ -29,16 +30,15 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
-from clusterkit.methods.adaptation import TERMS, Domains, Term, adapt
-from clusterkit.metrics.adaptation import confidence, pair_agreement
+from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
-from clusterkit.networks.stored import read_g, state_of
+from clusterkit.networks.read import read_g, state_of
+from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
-from clusterkit.pairs.stored import from_group
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")

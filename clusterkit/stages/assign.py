@@ -15,7 +15,7 @@ from clusterkit.device import choose_device, describe
 from clusterkit.errors import UsageError
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import predict
-from clusterkit.networks.stored import read_cluster_nets
+from clusterkit.networks.read import read_cluster_nets
 
 OUTPUT = "assigned.h5"
 

@@ -31,15 +31,15 @@ from clusterkit.device import check_precision, choose_device, derive_seed, descr
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
-from clusterkit.methods.cost import check_cost
-from clusterkit.methods.problem import Clustering, Problem, solve
+from clusterkit.methods.common.cost import check_cost
+from clusterkit.methods.common.problem import Clustering, Problem, solve
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
-from clusterkit.networks.stored import read_cluster_nets, read_g, read_start, state_of
+from clusterkit.networks.read import read_cluster_nets, read_g, read_start, state_of
 from clusterkit.pairs.constraints import constrain, read_constraints
+from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.simulated import PREFIX, SimulatedPairs, parse_simulated
 from clusterkit.pairs.source import PairSource
-from clusterkit.pairs.stored import from_group
 from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")

@@ -16,11 +16,11 @@ from clusterkit.artifacts.lineage import beside_training, learned_from
 from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
-from clusterkit.methods.consensus import LARGEST, consensus
+from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
-from clusterkit.pairs.source import PairSource, matrix
-from clusterkit.pairs.stored import from_group
+from clusterkit.pairs.from_file import from_group
+from clusterkit.pairs.source import PairSource, logit_matrix
 
 log = logging.getLogger("clusterkit")
 
@@ -100,7 +100,7 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
     own = derive_seed(seed, "estimate-k", title)
     # In a random order also where all are taken: linkage breaks ties by position.
     some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
-    logits = matrix(pairs, some).double()
+    logits = logit_matrix(pairs, some).double()
     smallest = max(2, len(some) / among)
     found = {
         "ndc": ndc(assignment.cluster, among),

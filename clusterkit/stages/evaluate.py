@@ -23,7 +23,7 @@ from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
 from clusterkit.metrics.n_way import n_way
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.build import SimilarityNet
-from clusterkit.networks.stored import read_g
+from clusterkit.networks.read import read_g
 from clusterkit.pairs.g import g_pairs
 
 log = logging.getLogger("clusterkit")

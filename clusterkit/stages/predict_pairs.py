@@ -20,9 +20,9 @@ from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.metrics.pairs import health
-from clusterkit.networks.stored import read_g
+from clusterkit.networks.read import read_g
+from clusterkit.pairs.from_file import DENSE_LIMIT, dense_bytes, is_dense, to_group
 from clusterkit.pairs.g import g_pairs
-from clusterkit.pairs.stored import DENSE_LIMIT, dense_bytes, is_dense, to_group
 from clusterkit.pairs.tile_log import TileLog
 from clusterkit.training import StateFolder
 

@@ -20,7 +20,7 @@ from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
 from clusterkit.networks.predict import limit_of, mean_and_std
-from clusterkit.networks.stored import state_of
+from clusterkit.networks.read import state_of
 from clusterkit.sampling import Shuffled
 from clusterkit.training import Plan, StateFolder, batches_of, fit
 

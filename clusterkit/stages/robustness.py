@@ -19,7 +19,7 @@ from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import DivergedError, InputError, UsageError
 from clusterkit.methods.ccn import ccn
-from clusterkit.methods.problem import Problem
+from clusterkit.methods.common.problem import Problem
 from clusterkit.metrics.clustering import accuracy, nmi
 from clusterkit.pairs.simulated import SimulatedPairs
 from clusterkit.report.heat_maps import Maps, write_heat_maps

@@ -21,12 +21,12 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
-from clusterkit.methods.consensus import LARGEST, consensus
+from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
-from clusterkit.networks.stored import read_g
+from clusterkit.networks.read import read_g
 from clusterkit.pairs.g import g_pairs
-from clusterkit.pairs.tiles import matrix
+from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import Plan, StateFolder, batches_of, fit
 
@@ -164,7 +164,7 @@ def grouped(
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
     some = torch.randperm(len(subset), generator=generator)[:LARGEST]
     seed = int(torch.randint(2**31, (), generator=generator))
-    tree = linkage_tree(consensus(matrix(pairs.of(some)).double().numpy(), seed, RANGE))
+    tree = linkage_tree(consensus(every_logit(pairs.of(some)).double().numpy(), seed, RANGE))
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))
     classes[some], families[some] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
     _, group, sizes = classes.unique(return_inverse=True, return_counts=True)

@@ -25,7 +25,7 @@ from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std
-from clusterkit.networks.stored import read_start
+from clusterkit.networks.read import read_start
 from clusterkit.pairs.g import g_pairs
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import Plan, StateFolder, batches_of, fit

@@ -12,9 +12,9 @@ import torch
 from measure import compare
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from clusterkit.adaptation.training import Domains, adapt
 from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, Kind, Variation
 from clusterkit.datasets.base import Subset
-from clusterkit.methods.adaptation import Domains, adapt
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.training import Plan

@@ -15,11 +15,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from clusterkit.cli.reproduce.measured import Cost, apart
 from clusterkit.config import ClusterConfig, Features, Kind, Method
 from clusterkit.datasets.base import Subset
-from clusterkit.methods import METHODS, cost
-from clusterkit.methods.items import squared_distances
-from clusterkit.methods.logdet import learn, pair_loss
+from clusterkit.methods import METHODS
+from clusterkit.methods.common import cost
+from clusterkit.methods.common.items import squared_distances
+from clusterkit.methods.common.logdet import learn, pair_loss
+from clusterkit.methods.common.problem import Problem
 from clusterkit.methods.mpckmeans import State, prices, start, sweep, to_centres
-from clusterkit.methods.problem import Problem
 from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
 from clusterkit.pairs.dense import DensePairs
 from tests.benchmarks.measure import compare, peak

@@ -7,7 +7,7 @@ import pytest
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.cli.chain import covers
 from clusterkit.config import Backbone, ClusterConfig
-from clusterkit.networks.stored import read_cluster_nets
+from clusterkit.networks.read import read_cluster_nets
 from clusterkit.stages import estimate_k
 
 CLUSTER = "cluster --k 10 --epochs 1 --backbone mlp"

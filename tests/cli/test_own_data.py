@@ -18,7 +18,7 @@ from clusterkit.config import Backbone, ClusterConfig, Context, TrainGConfig
 from clusterkit.datasets import catalogue
 from clusterkit.datasets.catalogue import select
 from clusterkit.errors import UsageError
-from clusterkit.networks.stored import read_g
+from clusterkit.networks.read import read_g
 from tests.conftest import Cli
 
 SMALL = "--backbone mlp --epochs 1"

@@ -11,7 +11,7 @@ import pytest
 
 from clusterkit.__main__ import main
 from clusterkit.artifacts.files import sha256
-from clusterkit.pairs import stored, tile_log, tiles
+from clusterkit.pairs import from_file, tile_log, tiles
 from clusterkit.stages import predict_pairs
 from tests.conftest import once
 
@@ -195,7 +195,7 @@ def test_resume_where_nothing_was_interrupted(work, whole, cli):
 
 def test_pairs_of_a_large_set_go_on_where_they_were_left(work, cli, monkeypatch):
     line = f"predict-pairs glyphs_eval{SOME}"
-    for place in (tiles, stored):
+    for place in (tiles, from_file):
         monkeypatch.setattr(place, "SIZE", 64)
     assert cli(line).code == 0
     whole = sha256(work / "pairs.h5")

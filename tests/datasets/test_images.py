@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clusterkit.datasets.images import fit, image_files, is_light, read_images
+from clusterkit.datasets.images import image_files, is_light, read_images, resized
 from clusterkit.datasets.stream import Stream, read_image
 from clusterkit.errors import InputError
 
@@ -13,26 +13,26 @@ def test_fit_scales_crops_and_repeats_like_pillow(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     for channels in (1, 3):
-        ours = fit(images, 32, channels)[0].int()
+        ours = resized(images, 32, channels)[0].int()
         assert (ours - read_image(tmp_path / "a.png", 32, channels).int()).abs().max() <= 1
 
 
 def test_fit_in_blocks_equals_one_at_a_time():
     images = torch.randint(256, (1003, 1, 5, 5), dtype=torch.uint8)
-    fitted = fit(images, 8, 3)
+    fitted = resized(images, 8, 3)
     assert fitted.shape == (1003, 3, 8, 8)
-    assert torch.equal(fitted[1001:1002], fit(images[1001:1002], 8, 3))
+    assert torch.equal(fitted[1001:1002], resized(images[1001:1002], 8, 3))
     assert torch.equal(fitted[:, 0], fitted[:, 2])
 
 
 def test_fit_leaves_fitting_images_alone():
     images = torch.randint(256, (3, 1, 8, 8), dtype=torch.uint8)
-    assert torch.equal(fit(images, 8, None), images)
+    assert torch.equal(resized(images, 8, None), images)
 
 
 def test_grey_is_the_luma():
     red = torch.tensor([255, 0, 0], dtype=torch.uint8).reshape(1, 3, 1, 1)
-    assert fit(red, 1, 1).item() == 76
+    assert resized(red, 1, 1).item() == 76
 
 
 def test_is_light_looks_at_the_border_only():

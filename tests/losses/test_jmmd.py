@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clusterkit.losses.jmmd import SCALES, SOFTMAX_WIDTH, domain_weights, jmmd, squared_distances
+from clusterkit.losses.jmmd import SCALES, SOFTMAX_WIDTH, domain_weights, jmmd, distances_between
 
 CPU = torch.device("cpu")
 
@@ -80,4 +80,4 @@ def test_constant_items_are_no_division_by_zero() -> None:
 
 def test_distances() -> None:
     x, y = torch.randn(4, 3, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
-    torch.testing.assert_close(squared_distances(x, y), torch.cdist(x, y).square())
+    torch.testing.assert_close(distances_between(x, y), torch.cdist(x, y).square())

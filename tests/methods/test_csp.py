@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clusterkit.methods.affinity import FLOOR, neighbour_affinity
+from clusterkit.methods.common.affinity import FLOOR, neighbour_affinity
 from clusterkit.methods.csp import by_pivots, complement, feasible_cuts
 
 Array = NDArray[np.float64]

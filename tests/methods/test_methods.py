@@ -15,7 +15,7 @@ from clusterkit.datasets.base import Subset
 from clusterkit.losses.kcl import kcl
 from clusterkit.methods import METHODS
 from clusterkit.methods.ccn import LONGEST, SHORTEST, _loss, default_epochs
-from clusterkit.methods.problem import Problem
+from clusterkit.methods.common.problem import Problem
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.pairs.dense import DensePairs

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from clusterkit.config import ClusterConfig, Method
 from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS
-from clusterkit.methods.items import k_means, probabilities, sample, signs
-from clusterkit.methods.problem import Problem
+from clusterkit.methods.common.items import k_means, probabilities, sample, signs
+from clusterkit.methods.common.problem import Problem
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.dense import DensePairs
 from tests.methods.test_methods import separated

@@ -13,7 +13,7 @@ from clusterkit.artifacts.assignments import Assignment
 from clusterkit.config import Backbone, ClusterConfig, Kind, Method
 from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS
-from clusterkit.methods.problem import Clustering, Problem, hard, solve
+from clusterkit.methods.common.problem import Clustering, Problem, hard, solve
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.dense import DensePairs

@@ -14,7 +14,7 @@ from torch import Tensor
 from clusterkit.config import Backbone, BatchNorm
 from clusterkit.datasets.base import Subset
 from clusterkit.datasets.stream import Stream, read_image
-from clusterkit.methods.g_features import on_target
+from clusterkit.methods.common.g_features import on_target
 from clusterkit.networks import target_statistics
 from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.pairs.g import g_pairs

@@ -10,7 +10,7 @@ import torch
 from clusterkit.pairs import tiles as module
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tile_log import Half, TileLog, half_tiles
-from clusterkit.pairs.tiles import Place, matrix, places, tiles
+from clusterkit.pairs.tiles import Place, every_logit, places, tiles
 
 
 def factors(count: int, hidden: int = 6) -> FactoredPairs:
@@ -40,9 +40,9 @@ def test_tiles_hold_every_pair_once(count: int) -> None:
     found = assembled(pairs)
     torch.testing.assert_close(found, pairs.logits(every, every))
     assert torch.equal(found, assembled(pairs))
-    assert torch.equal(found, matrix(pairs))
+    assert torch.equal(found, every_logit(pairs))
     some = every.flip(0)[: count // 2 + 1]
-    torch.testing.assert_close(matrix(pairs.of(some)), pairs.logits(some, some))
+    torch.testing.assert_close(every_logit(pairs.of(some)), pairs.logits(some, some))
 
 
 @pytest.mark.usefixtures("small_tiles")

@@ -15,7 +15,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.config import AdaptMethod, Backbone
 from clusterkit.networks.backbones import weights_statistics
-from clusterkit.networks.stored import read_cluster_nets, read_g
+from clusterkit.networks.read import read_cluster_nets, read_g
 
 SOME = "@12-27,40-47"
 OUT = Path("clusterkit-out")

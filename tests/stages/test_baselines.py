@@ -17,9 +17,9 @@ from clusterkit.config import Backbone, ClusterConfig, Kind, Method
 from clusterkit.datasets.base import Subset
 from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS
-from clusterkit.methods.cost import check_cost
-from clusterkit.methods.items import values
-from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.methods.common.cost import check_cost
+from clusterkit.methods.common.items import values
+from clusterkit.methods.common.problem import Clustering, Problem
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, BackboneNet
 from clusterkit.pairs.dense import DensePairs
@@ -400,25 +400,25 @@ def test_pairs_among_a_sample_of_the_items(method: Method, cli: Cli) -> None:
 @pytest.mark.parametrize("method", [method for method in Method if method is not Method.CCN])
 def test_too_little_memory_is_said_before(method: Method, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     data = arrays(np.arange(40) % 4)
-    monkeypatch.setattr("clusterkit.methods.cost.memory", lambda: 5000)
+    monkeypatch.setattr("clusterkit.methods.common.cost.memory", lambda: 5000)
     done = cli(line_of(method, data))
     fails(done, 2, f"--method {method}", "40 images of", "need about", "this machine (or its container) has 5000")
     assert ("--max-pairs" in done.err) == method.samples_pairs
     assert not OUT.exists()
-    monkeypatch.setattr("clusterkit.methods.cost.memory", lambda: None)
+    monkeypatch.setattr("clusterkit.methods.common.cost.memory", lambda: None)
     assert cli(line_of(method, data)).code == 0
 
 
 def test_fewer_pairs_need_less_memory(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     data = arrays(np.arange(40) % 4)
-    monkeypatch.setattr("clusterkit.methods.cost.memory", lambda: 50_000)
+    monkeypatch.setattr("clusterkit.methods.common.cost.memory", lambda: 50_000)
     for method in (Method.ITML, Method.MPCKMEANS):
         assert cli(line_of(method, data)).code == 2
         assert cli(f"{line_of(method, data)} --max-pairs 100").code == 0
 
 
 def test_ccn_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clusterkit.methods.cost.memory", lambda: 10**9)
+    monkeypatch.setattr("clusterkit.methods.common.cost.memory", lambda: 10**9)
     check_cost(ClusterConfig(), "all", 10_000_000, 150_528, 100)
     with pytest.raises(UsageError, match=r"60000 images of all need about \d{11,} bytes"):
         check_cost(ClusterConfig(method=Method.SPECTRAL), "all", 60_000, 784, 100)
@@ -426,7 +426,7 @@ def test_ccn_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("method", Method)
 def test_hours_are_said(method: Method, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clusterkit.methods.cost.memory", lambda: None)
+    monkeypatch.setattr("clusterkit.methods.common.cost.memory", lambda: None)
     monkeypatch.setattr(logging.getLogger("clusterkit"), "propagate", True)
     config = ClusterConfig(method=method)
     check_cost(config, "all", 1000, 784, 10)

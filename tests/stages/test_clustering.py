@@ -9,7 +9,7 @@ import pytest
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header
-from clusterkit.networks.stored import read_cluster_nets, read_g
+from clusterkit.networks.read import read_cluster_nets, read_g
 
 
 def scores(cli) -> dict[str, float]:

@@ -11,9 +11,9 @@ import torch
 
 from clusterkit.config import Method
 from clusterkit.methods import METHODS
-from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.methods.common.problem import Clustering, Problem
 from clusterkit.networks.build import BackboneNet
-from clusterkit.pairs import stored
+from clusterkit.pairs import from_file
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tile_log import half_tiles
 from clusterkit.stages import assign
@@ -97,6 +97,6 @@ def test_predict_pairs_has_the_factors_of_one_subset_there(
         events.append("written")
 
     monkeypatch.setattr(FactoredPairs, "to", spied_to)
-    monkeypatch.setattr(stored, "half_tiles", spied_tiles)
+    monkeypatch.setattr(from_file, "half_tiles", spied_tiles)
     assert cli(f"predict-pairs {LETTERS}").code == 0
     assert events == ["sent", "written"] * 3

@@ -9,7 +9,7 @@ from clusterkit.config import BatchNorm
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.networks.backbones import members_of
 from clusterkit.networks.build import Architecture, SimilarityNet
-from clusterkit.networks.stored import read_g
+from clusterkit.networks.read import read_g
 from clusterkit.pairs.g import g_pairs
 
 TRAIN = "train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 30 --learning-rate 0.01 --members 3"

@@ -10,7 +10,7 @@ import torch
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
-from clusterkit.networks.stored import read_cluster_nets, read_g, read_start
+from clusterkit.networks.read import read_cluster_nets, read_g, read_start
 
 PRETRAIN = "pretrain digits@0-4 --backbone mlp --size 8 --epochs 8"
 FILE = Path("clusterkit-out/pretrained.safetensors")

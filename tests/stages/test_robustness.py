@@ -13,7 +13,7 @@ from PIL import Image
 from clusterkit.cli.reproduce import robustness as command
 from clusterkit.config import Backbone, Loss, RobustnessConfig
 from clusterkit.errors import DivergedError
-from clusterkit.methods.problem import Clustering, Problem
+from clusterkit.methods.common.problem import Clustering, Problem
 from clusterkit.stages import robustness
 
 LINE = "reproduce robustness --steps 2"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clusterkit import console
-from clusterkit.cli.chain import fits, read_by_cluster, started
+from clusterkit.cli.chain import read_by_cluster, started, up_to_date
 from clusterkit.config import (
     G_FILE,
     AdaptConfig,
@@ -51,7 +51,7 @@ def made(stage: Stage, command: str, config: object, context: Context, **inputs:
 
 def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
     """Return whether `--resume` is given and an earlier run made the artifact; say so."""
-    found = context.resume and fits(path, config, context, **inputs)
+    found = context.resume and up_to_date(path, config, context, **inputs)
     if found:
         console.log.info("%s: kept, an earlier run of this command made it", path)
     return found
@@ -87,7 +87,7 @@ def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
 def taken(g: Path, context: Context) -> Path:
     """Copy a G into the work folder, whole or not at all. Raises InputError where it is none."""
     from clusterkit.artifacts.checkpoint import write_checkpoint
-    from clusterkit.networks.stored import read_g
+    from clusterkit.networks.read import read_g
 
     header, network = read_g(g)
     path = context.path(G_FILE)
@@ -153,7 +153,7 @@ def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dic
     from clusterkit.stages import estimate_k as stage
 
     assignments = counted.path(clustering.OUTPUT)
-    if not fits(assignments, config, counted, **read_by_cluster(config, counted)):
+    if not up_to_date(assignments, config, counted, **read_by_cluster(config, counted)):
         cluster(config, counted)
     announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
     return stage.run(EstimateKConfig(str(assignments), config.pairs), context).estimates

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from clusterkit.pairs.source import PairSource, matrix
+from clusterkit.pairs.source import PairSource, logit_matrix
 
 SAMPLE = 2000
 
@@ -30,7 +30,7 @@ def pair_agreement(pairs: PairSource, classes: Tensor, seed: int) -> float:
     two; over all pairs of different items among at most 2,000 random ones. 0.5 is chance.
     """
     chosen = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed))[:SAMPLE]
-    similar = matrix(pairs, chosen) > 0
+    similar = logit_matrix(pairs, chosen) > 0
     same = classes[chosen, None] == classes[chosen]
     other = ~torch.eye(len(chosen), dtype=torch.bool)
     shares = [

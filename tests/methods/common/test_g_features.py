@@ -3,8 +3,8 @@ import torch
 
 from clusterkit.config import Backbone, BatchNorm, Kind
 from clusterkit.datasets.base import Subset
-from clusterkit.methods import g_features
-from clusterkit.methods.g_features import augmented_features, on_target
+from clusterkit.methods.common import g_features
+from clusterkit.methods.common.g_features import augmented_features, on_target
 from clusterkit.networks.build import Architecture, SimilarityNet
 
 CPU = torch.device("cpu")

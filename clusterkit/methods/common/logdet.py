@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterkit.methods.items import Array, squared_distances
+from clusterkit.methods.common.items import Array, squared_distances
 
 SMALLEST_STEP = 1e-9
 NEAREST = 1e-12

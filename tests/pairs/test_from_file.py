@@ -7,10 +7,10 @@ import torch
 from clusterkit.artifacts import hdf5
 from clusterkit.artifacts.hdf5 import Blocks, Group, read_hdf5
 from clusterkit.config import Form
-from clusterkit.pairs import stored
+from clusterkit.pairs import from_file
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.stored import from_group, to_group
+from clusterkit.pairs.from_file import from_group, to_group
 from tests.conftest import LETTERS, Cli
 
 EVERY = torch.arange(600)
@@ -98,7 +98,7 @@ def test_logits_too_large_for_halves_stay_finite() -> None:
 
 def test_the_form_follows_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "logit" in to_group(factors(), IDS, Form.AUTO)
-    monkeypatch.setattr(stored, "DENSE_LIMIT", 599)
+    monkeypatch.setattr(from_file, "DENSE_LIMIT", 599)
     assert "logit" not in to_group(factors(), IDS, Form.AUTO)
 
 

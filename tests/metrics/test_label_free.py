@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from clusterkit.metrics.adaptation import confidence, pair_agreement
+from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.pairs.dense import DensePairs
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from clusterkit.augment import to_float
 from clusterkit.device import derive_seed
-from clusterkit.methods.g_features import on_target
-from clusterkit.methods.problem import Problem
-from clusterkit.pairs.source import matrix
+from clusterkit.methods.common.g_features import on_target
+from clusterkit.methods.common.problem import Problem
+from clusterkit.pairs.source import logit_matrix
 
 log = logging.getLogger("clusterkit")
 
@@ -78,7 +78,7 @@ def _logits(problem: Problem, chosen: NDArray[np.int64] | None = None) -> torch.
     """Return the logits (M, M) of items, the mean of both orders."""
     assert problem.pairs is not None
     positions = torch.arange(len(problem.pairs)) if chosen is None else torch.from_numpy(chosen)
-    found = matrix(problem.pairs, positions).double()
+    found = logit_matrix(problem.pairs, positions).double()
     return (found + found.T) / 2
 
 

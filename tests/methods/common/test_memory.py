@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterkit.methods.memory import UNLIMITED, memory, of_groups, of_machine
+from clusterkit.methods.common.memory import UNLIMITED, memory, of_groups, of_machine
 
 HUGE = 9223372036854771712
 V1 = "9:cpu,cpuacct:/else\n4:memory:/docker/abc\n0::/\n"
@@ -55,7 +55,7 @@ def test_the_least_limit_along_the_path_counts(
 def test_without_limits_the_machine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2)
     assert memory(tmp_path) == of_machine()
-    monkeypatch.setattr("clusterkit.methods.memory.of_machine", lambda: None)
+    monkeypatch.setattr("clusterkit.methods.common.memory.of_machine", lambda: None)
     assert memory(tmp_path) is None
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from clusterkit.adaptation.training import TERMS, Domains, Term, adapt
 from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, Kind, Loss
 from clusterkit.datasets.base import Subset
 from clusterkit.losses.ccl import ccl
 from clusterkit.losses.jmmd import domain_weights, jmmd
 from clusterkit.losses.kcl import kcl
-from clusterkit.methods.adaptation import TERMS, Domains, Term, adapt
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.domain import Discriminator
 from clusterkit.pairs.dense import DensePairs

@@ -4,9 +4,9 @@ import logging
 
 from clusterkit.config import ClusterConfig, Method
 from clusterkit.errors import UsageError
+from clusterkit.methods.common.memory import memory
 from clusterkit.methods.hdbscan import SMALLEST
 from clusterkit.methods.lsc import LANDMARKS
-from clusterkit.methods.memory import memory
 
 log = logging.getLogger("clusterkit")
 

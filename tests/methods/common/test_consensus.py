@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clusterkit.datasets.base import Subset
 from clusterkit.methods.ccn import agreed
-from clusterkit.methods.consensus import LESS, consensus, eigenvectors, sigmoid
+from clusterkit.methods.common.consensus import LESS, consensus, eigenvectors, sigmoid
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.pairs.constraints import constrain
