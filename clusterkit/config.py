@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from clusterkit.errors import UsageError
+from clusterkit.settings import Features, File, K, Pairs
 
 
 class Kind(StrEnum):
@@ -77,81 +77,6 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
-class Loss(StrEnum):
-    KCL = "kcl"
-    CCL = "ccl"
-
-    @staticmethod
-    def parse(name: str) -> "Loss":
-        """Return a loss by name; CCL also by its later one, mcl. Raises UsageError for any other."""
-        known = {"kcl": Loss.KCL, "ccl": Loss.CCL, "mcl": Loss.CCL}
-        if name not in known:
-            raise UsageError(f"--loss {name}: choose kcl or ccl (also called mcl)")
-        return known[name]
-
-
-class Features(StrEnum):
-    """What a method sees in the items, where no file of a network is named: the items, or G's or CCN's backbone's."""
-
-    PIXELS = "pixels"
-    G = "g"
-    CCN = "ccn"
-
-
-class Init(StrEnum):
-    """What a clustering network starts from: random weights, or G's backbone, which stays as it is.
-
-    Where neither is named, a file is, whose backbone is where the whole network starts.
-    """
-
-    RANDOM = "random"
-    G = "g"
-
-
-class Method(StrEnum):
-    """How pairs, or what is seen in the items, become clusters."""
-
-    CCN = "ccn"
-    KMEANS = "kmeans"
-    SPECTRAL = "spectral"
-    LPNMF = "lpnmf"
-    LSC = "lsc"
-    ITML = "itml"
-    SKMS = "skms"
-    SKKM = "skkm"
-    SKLR = "sklr"
-    CSP = "csp"
-    MPCKMEANS = "mpckmeans"
-    AGGLOMERATIVE = "agglomerative"
-    HDBSCAN = "hdbscan"
-
-    @property
-    def on_pairs_alone(self) -> bool:
-        """Whether the items are not looked at, so that features mean nothing."""
-        return self in (Method.AGGLOMERATIVE, Method.HDBSCAN)
-
-    @property
-    def finds_k(self) -> bool:
-        """Whether the number of clusters is a result."""
-        return self in (Method.SKMS, Method.HDBSCAN)
-
-    @property
-    def samples_pairs(self) -> bool:
-        """Whether the pairs among a sample of the items are enough for it."""
-        return self in (Method.ITML, Method.MPCKMEANS)
-
-
-class AdaptMethod(StrEnum):
-    """How a classifier is carried to another domain; `ccn++` is ccn+ with DANN."""
-
-    SOURCE_ONLY = "source-only"
-    CCN_PLUS = "ccn+"
-    DANN = "dann"
-    CCN_PLUS_PLUS = "ccn++"
-    JAN = "jan"
-    JAN_CCN = "jan+ccn"
-
-
 OWN_DATA = ("folder", "arrays")
 """What stands before the colon in the name of a data set that is a user's own, before its path."""
 
@@ -162,7 +87,7 @@ def cache_folder() -> Path:
     return Path(cache).expanduser() / "clusterkit"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header.
 
@@ -194,7 +119,7 @@ class Context:
         return inside if bare and (inside.exists() or not given.exists()) else given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     dataset: str
     backbone: Backbone = Backbone.CONV4
@@ -209,9 +134,11 @@ class PretrainConfig:
 
 G_FILE = "g.safetensors"
 """The G that is used where no other is named."""
+PAIRS_FILE = File("pairs.h5")
+"""The pairs that are used where no others are named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainGConfig:
     dataset: str
     backbone: Backbone = Backbone.CONV4
@@ -228,7 +155,7 @@ class TrainGConfig:
     precision: Precision = Precision.FP32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SelfTrainConfig:
     dataset: str | None = None
     g: str = G_FILE
@@ -237,7 +164,7 @@ class SelfTrainConfig:
     precision: Precision = Precision.FP32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictPairsConfig:
     dataset: str | None = None
     g: str = G_FILE
@@ -246,51 +173,34 @@ class PredictPairsConfig:
     automatic: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
+    """What every method of clustering shares; `options` are the method's own, None for their defaults."""
+
     dataset: str | None = None
-    k: str = "100"
-    method: Method = Method.CCN
-    loss: Loss = Loss.CCL
-    sigma: float = 2.0
-    pairs: str = "pairs.h5"
+    k: K = 100
+    method: str = "ccn"
+    pairs: Pairs = PAIRS_FILE
     constraints: Path | None = None
-    features: str | None = None
-    max_pairs: int | None = None
-    init: str = Init.RANDOM
-    backbone: Backbone = Backbone.CONV4
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float = 1e-3
-    optimizer: Optimizer = Optimizer.ADAM
-    drop_every: int | None = None
-    variation: Variation = Variation.MILD
-    rounds: int = 1
-    precision: Precision = Precision.FP32
-
-    @property
-    def uses_pairs(self) -> bool:
-        """Whether the method consumes pairs; spectral works on features in their place."""
-        if self.method is Method.SPECTRAL:
-            return self.features is None
-        return self.method not in (Method.KMEANS, Method.LPNMF, Method.LSC)
+    features: Features | File | None = None
+    options: object = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AssignConfig:
     dataset: str
     model: str = "ccn.safetensors"
     subset: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EstimateKConfig:
     assignments: str = "assignments.h5"
     pairs: str = "pairs.h5"
     automatic: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     assignments: str = "assignments.h5"
     g: str | None = None
@@ -300,13 +210,13 @@ class EvaluateConfig:
     episodes: int = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdaptConfig:
+    """What every method of adaptation shares; `options` are the method's own, None for their defaults."""
+
     source: str
     target: str
-    method: AdaptMethod = AdaptMethod.CCN_PLUS
-    loss: Loss = Loss.KCL
-    sigma: float = 2.0
+    method: str = "ccn+"
     pairs: str | None = None
     backbone: Backbone = Backbone.DTN
     size: int | None = None
@@ -319,15 +229,16 @@ class AdaptConfig:
     variation: Variation = Variation.MILD
     precision: Precision = Precision.FP32
     snapshots: bool = False
+    options: object = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RobustnessConfig:
     dataset: str = "mnist_train"
     size: int = 28
     images: int | None = 10_000
     steps: int = 6
-    losses: tuple[Loss, ...] = (Loss.KCL, Loss.CCL)
+    losses: tuple[str, ...] = ("kcl", "ccl")
     ks: tuple[int, ...] = (10, 100)
     densities: tuple[float, ...] = (1.0, 0.1)
     restarts: int = 1

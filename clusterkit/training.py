@@ -37,7 +37,7 @@ Batch = TypeVar("Batch")
 History = list[dict[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How long and how fast to train, and where the state is kept.
 

@@ -35,7 +35,15 @@ class StopError(Exception):
 
 
 def plan_in(folder: Path, **changes: object) -> Plan:
-    plan = Plan("train-g", 4, STEPS, 1e-2, 0, folder / "state" / "g.safetensors", "key")
+    plan = Plan(
+        title="train-g",
+        epochs=4,
+        steps=STEPS,
+        learning_rate=1e-2,
+        seed=0,
+        state=folder / "state" / "g.safetensors",
+        key="key",
+    )
     return dataclasses.replace(plan, **changes)
 
 
@@ -91,7 +99,7 @@ def test_a_rate_that_is_smaller_for_the_backbone(tmp_path: Path) -> None:
     network = ClusterNet(Architecture(Backbone.MLP, (2,), (0.0,) * 2, (1.0,) * 2, 8, 3))
     before = {name: value.clone() for name, value in network.named_parameters()}
     plan = Plan(
-        "adapt", 2, 2, 0.1, 0, tmp_path / "state" / "g.safetensors", "key", optimizer=Optimizer.SGD, drop_every=2,
+        title="adapt", epochs=2, steps=2, learning_rate=0.1, seed=0, state=tmp_path / "state" / "g.safetensors", key="key", optimizer=Optimizer.SGD, drop_every=2,
         backbone_rate=0.25,
     )  # fmt: skip
 

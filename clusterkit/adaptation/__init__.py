@@ -1,0 +1,61 @@
+"""The methods of adaptation and what each declares. Nothing heavy is imported before a method runs.
+
+A method is a set of terms beside the classification loss of the source. A term is the class `Term` in the file of its
+name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from clusterkit.config import AdaptConfig
+from clusterkit.errors import UsageError
+from clusterkit.losses import WITH_MARGIN, Loss, parse_loss
+from clusterkit.settings import Flag, Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(Options):
+    """How the target's pairs are learned."""
+
+    loss: Annotated[Loss, Flag(help="Pair loss on the target (mcl is ccl).", read=parse_loss, metavar="[kcl|ccl]")] = (
+        Loss.KCL
+    )
+    sigma: Annotated[float, Flag(help="Margin of kcl.", min=0)] = 2.0
+
+    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
+        if self.loss not in WITH_MARGIN and is_given("sigma"):
+            raise UsageError(f"--sigma: --loss {self.loss} has no margin; leave it out or use --loss kcl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adaptation:
+    """A method: its name in tables, the files of its terms, whether it reads the target's pairs, its own options."""
+
+    title: str
+    terms: tuple[str, ...] = ()
+    pairs: bool = False
+    options: type[Options] = Options
+
+
+ADAPTATIONS: dict[str, Adaptation] = {
+    "source-only": Adaptation(title="source-only"),
+    "ccn+": Adaptation(title="CCN+", terms=("ccn",), pairs=True, options=PairOptions),
+    "dann": Adaptation(title="DANN", terms=("dann",)),
+    "ccn++": Adaptation(title="CCN++", terms=("ccn", "dann"), pairs=True, options=PairOptions),
+    "jan": Adaptation(title="JAN", terms=("jan",)),
+    "jan+ccn": Adaptation(title="JAN and CCN+", terms=("ccn", "jan"), pairs=True, options=PairOptions),
+}
+"""The methods by name."""
+
+
+def with_options(config: AdaptConfig) -> AdaptConfig:
+    """Return settings of which the method's own options are there, at their defaults where none were given."""
+    check_method(config.method)
+    return config if config.options is not None else replace(config, options=ADAPTATIONS[config.method].options())
+
+
+def check_method(name: str) -> None:
+    """Raise UsageError for a method that is none."""
+    if name not in ADAPTATIONS:
+        raise UsageError(f"--method {name}: choose of {', '.join(ADAPTATIONS)}")

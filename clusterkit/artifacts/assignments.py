@@ -12,7 +12,6 @@ from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.files import sha256, together
 from clusterkit.artifacts.hdf5 import Group, fill_hdf5, read_hdf5, write_hdf5
 from clusterkit.artifacts.header import Header, damaged
-from clusterkit.config import ClusterConfig, Method
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,6 @@ class Assignment:
     @property
     def k(self) -> int:
         return int(self.prob.shape[1])
-
-
-def finds_k(header: Header) -> bool:
-    """Return whether the method that made the assignments found their number of clusters itself."""
-    return header.config.get("method") in [method for method in Method if method.finds_k]
-
-
-def outputs(header: Header, assignment: Assignment) -> int:
-    """Return among how many outputs a cluster has to have its share of the items, to count as dominant.
-
-    That is K; what finds K has no output to spare, and small clusters of it count as they do for a network.
-    """
-    return int(ClusterConfig.k) if finds_k(header) else assignment.k
 
 
 def write_assignments(path: Path, header: Header, subsets: Mapping[str, Assignment]) -> None:

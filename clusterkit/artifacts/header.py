@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +14,7 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.own_data import found, stored
 from clusterkit.errors import InputError
+from clusterkit.settings import File, NoisyPairs, TruePairs
 
 KEY = "clusterkit"
 VERSION = 2
@@ -66,19 +67,25 @@ def resolved(config: object) -> dict[str, Any]:
     """Return a stage's configuration as plain JSON values; of a file only its name is kept."""
     assert is_dataclass(config)
     assert not isinstance(config, type)
-    return {name: _plain(value, name in FILES) for name, value in asdict(config).items()}
+    return {one.name: _plain(getattr(config, one.name), one.name in FILES) for one in fields(config)}
 
 
-FILES = ("assignments", "constraints", "features", "g", "init", "model", "pairs")
-"""Settings that name a file."""
+FILES = ("assignments", "g", "model", "pairs")
+"""Settings whose text names a file."""
 
 
 def _plain(value: Any, is_file: bool) -> Any:
-    if is_file and value is not None:
-        return Path(value).name
-    if isinstance(value, str):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    match value:
+        case str() if is_file:
+            return Path(value).name
+        case Path() | File():
+            return Path(str(value)).name
+        case str() | TruePairs() | NoisyPairs():
+            return str(value)
+        case tuple():
+            return list(value)
+        case _:
+            return resolved(value) if is_dataclass(value) else value
 
 
 def parse_header(text: Any, format: str, path: Path) -> Header:

@@ -20,6 +20,9 @@ IN_TRAINING = "labels, in the training of "
 BETWEEN = "; "
 """What stands between several things that were taken from the target's labels."""
 
+Learned = dict[str, list[dict[str, Any]]]
+"""By the name of a network, the `dataset` objects of the sets whose labels it learned from."""
+
 
 def made_from(header: Header, name: str, path: Path) -> bool:
     """Return whether the file at `path`, where there is one, is the input `name` that a header records."""
@@ -59,6 +62,12 @@ def distinct(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the objects of several lists, each once."""
     every = [each for one in lists for each in one]
     return [each for number, each in enumerate(every) if each not in every[:number]]
+
+
+def joined(*parts: Learned) -> Learned:
+    """Return what several networks learned from; of one name, what any of them did."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: distinct(*(part.get(name, []) for part in parts)) for name in names}
 
 
 def all_used(*used: str) -> str:

@@ -24,10 +24,10 @@ app = typer.Typer(
     images, sort them into categories nobody named, and say how many there are.""",
     epilog="Exit codes: 0 done, 1 unexpected failure, 2 bad flag or value, 3 an input is missing, damaged or does not "
     "match, 4 the result is below --fail-under, 130 interrupted.",
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -39,7 +39,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(False, "--version", "-V", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Print the version, or leave everything to the commands."""
 

@@ -1,19 +1,23 @@
 """clusterkit adapt"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clusterkit import console
+from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.chain import ensure_pairs
 from clusterkit.cli.common import Common, Precise, Resume, with_common
-from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, ClusterConfig, Loss, Optimizer, Variation
+from clusterkit.cli.options import flags_of, read_options
+from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, Optimizer, Variation
+from clusterkit.settings import File
 
 EXAMPLE = "Example: clusterkit adapt usps_train mnist_train --method ccn+"
+OPTIONS = {name: method.options for name, method in ADAPTATIONS.items()}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("adapt", epilog=EXAMPLE)(with_common(adapt, shared=lambda values: True))
+    app.command("adapt", epilog=EXAMPLE)(with_common(adapt, shared=lambda values: True, more=flags_of(OPTIONS)))
 
 
 def adapt(
@@ -21,25 +25,23 @@ def adapt(
     source: Annotated[str, typer.Argument(help="The labelled set S'.")],
     target: Annotated[str, typer.Argument(help="The unlabelled set T of the same classes.")],
     method: Annotated[
-        AdaptMethod,
+        str,
         typer.Option(
-            help="Beside the source's labels: nothing, the target's pairs (ccn+), or what aligns the domains."
+            metavar=f"[{'|'.join(ADAPTATIONS)}]",
+            help="What to learn beside the source's labels: nothing, the target's pairs (ccn+), or what aligns the "
+            "domains.",
         ),
     ] = AdaptConfig.method,
-    loss: Annotated[
-        str, typer.Option(metavar="[kcl|ccl]", help="Pair loss on the target (mcl is ccl).")
-    ] = AdaptConfig.loss,
-    sigma: Annotated[float, typer.Option(min=0, help="Margin of kcl.")] = AdaptConfig.sigma,
     pairs: Annotated[
         str | None,
         typer.Option(
-            help="The pairs of the target [default: pairs.h5 where they are learned from]; "
-            "the other methods only say how well they agree with them."
+            help="The pairs of the target; methods that do not learn from them only say how well they agree with them.",
+            show_default="pairs.h5 where they are learned from",
         ),
     ] = AdaptConfig.pairs,
     backbone: Annotated[Backbone, typer.Option(help="The network under the classifier.")] = AdaptConfig.backbone,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Image size of both sets [default: that of the source].")
+        int | None, typer.Option(min=1, help="Image size of both sets.", show_default="that of the source")
     ] = AdaptConfig.size,
     pretrained: Annotated[
         bool, typer.Option(help="Start a colour ResNet from ImageNet weights, where they can be had.")
@@ -57,6 +59,7 @@ def adapt(
         bool, typer.Option("--snapshots", help="Also keep the network after every epoch of a hundred steps.")
     ] = AdaptConfig.snapshots,
     resume: Resume = False,
+    **options: Any,
 ) -> None:
     """Carry a classifier from a labelled set to an unlabelled one; write adapted.safetensors and adapted.h5.
 
@@ -65,26 +68,26 @@ def adapt(
     from clusterkit.stages import adapt as stage
 
     config = AdaptConfig(
-        source,
-        target,
-        method,
-        Loss.parse(loss),
-        sigma,
-        pairs,
-        backbone,
-        size,
-        pretrained,
-        steps,
-        source_batch,
-        target_batch,
-        learning_rate,
-        optimizer,
-        variation,
-        precision,
-        snapshots,
+        source=source,
+        target=target,
+        method=method,
+        pairs=pairs,
+        backbone=backbone,
+        size=size,
+        pretrained=pretrained,
+        steps=steps,
+        source_batch=source_batch,
+        target_batch=target_batch,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        variation=variation,
+        precision=precision,
+        snapshots=snapshots,
+        options=read_options(OPTIONS, method, options, common.context.given),
     )
     stage.check_flags(config, common.context)
-    ensure_pairs(pairs or ClusterConfig.pairs, target, common.context, needed=stage.uses_pairs(method))
+    learned = PAIRS_FILE if pairs is None else File(pairs)
+    ensure_pairs(learned, target, common.context, needed=ADAPTATIONS[method].pairs)
     done = stage.run(config, common.context)
     files = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}
     console.result([str(done.artifact)], {**files, "diagnostics": done.diagnostics}, common.as_json)

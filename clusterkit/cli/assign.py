@@ -30,5 +30,5 @@ def assign(
     """Assign other images by a trained network; write assigned.h5, for evaluate --assignments assigned.h5."""
     from clusterkit.stages import assign as stage
 
-    done = stage.run(AssignConfig(dataset, model, subset), common.context)
+    done = stage.run(AssignConfig(dataset=dataset, model=model, subset=subset), common.context)
     console.result([str(done.artifact)], {"artifact": str(done.artifact), "dataset": done.dataset}, common.as_json)

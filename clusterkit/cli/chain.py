@@ -5,17 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import (
-    Backbone,
-    ClusterConfig,
-    Context,
-    EstimateKConfig,
-    Features,
-    Init,
-    Method,
-    PredictPairsConfig,
-)
+from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
 from clusterkit.errors import InputError, UsageError
+from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.settings import CountedBy, File, Pairs
 
 if TYPE_CHECKING:
     from clusterkit.artifacts.header import Header
@@ -34,13 +27,13 @@ SMALLEST = 16
 """Pixels a side of images that leave something after the four poolings of the default backbone."""
 
 
-def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: bool = True) -> None:
+def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True) -> None:
     """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
 
     Pairs that `predict-pairs` was asked for, or that `--pairs` names, are never replaced: the stage that reads them
     says what does not fit. Several processes predict them together.
     """
-    if pairs != ClusterConfig.pairs or "pairs" in context.given or not needed:
+    if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return
     context = replace(context, given=frozenset())
     from clusterkit.artifacts.hdf5 import read_header
@@ -48,7 +41,7 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
 
-    path = context.path(pairs)
+    path = context.path(PAIRS_FILE.name)
     reason = "there are none yet"
     if path.exists():
         header = read_header(path, "pairs")
@@ -62,7 +55,7 @@ def ensure_pairs(pairs: str, dataset: str | None, context: Context, *, needed: b
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # Nobody writes before all have looked, and nobody reads before all is written.
     wait_for_all()
-    predict_pairs.run(PredictPairsConfig(dataset, automatic=True), context)
+    predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
     wait_for_all()
 
 
@@ -72,7 +65,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     The set is clustered with the default K in a folder of its own first. A `k.json` that `estimate-k` was asked for is
     never replaced.
     """
-    if config.k != "auto":
+    if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
         return
     context = replace(context, given=frozenset())
     from clusterkit.artifacts.files import sha256
@@ -80,12 +73,13 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     from clusterkit.distributed import is_first, wait_for_all
     from clusterkit.stages import cluster, estimate_k
 
-    path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs)
+    path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
-    over = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=str(pairs))
-    if over.init not in list(Init):
+    over = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=File(str(pairs)))
+    options = over.options
+    if isinstance(options, CcnOptions) and isinstance(options.init, File):
         # A bare name is looked for in the work folder, of which the folder of this clustering is another.
-        over = replace(over, init=str(context.find(over.init)))
+        over = replace(over, options=replace(options, init=File(str(context.find(options.init.name)))))
     assignments = inner.path(cluster.OUTPUT)
     there = up_to_date(assignments, over, inner, **read_by_cluster(over, inner))
     if path.exists():
@@ -99,7 +93,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
         cluster.run(over, inner)
     wait_for_all()
     if is_first():
-        estimate_k.run(EstimateKConfig(str(assignments), str(pairs), automatic=True), context)
+        estimate_k.run(EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True), context)
     wait_for_all()
 
 
@@ -110,25 +104,24 @@ def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
     """
     from clusterkit.artifacts.hdf5 import read_header
 
-    if config.method is Method.CCN:
+    if METHODS[config.method].trains:
         return config
     shape = read_header(pairs, "pairs").extra["shape"]
-    backbone = ClusterConfig.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
-    return ClusterConfig(config.dataset, constraints=config.constraints, backbone=backbone)
+    backbone = CcnOptions.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
+    return ClusterConfig(dataset=config.dataset, constraints=config.constraints, options=CcnOptions(backbone=backbone))
 
 
 def read_by_cluster(config: ClusterConfig, context: Context) -> dict[str, Path]:
     """Return the files that a clustering reads, by the names that its header has for them."""
-    from clusterkit.stages.cluster import ESTIMATES, from_labels
+    from clusterkit.stages.cluster import ESTIMATES
 
-    inputs = {} if config.features in list(Features) else started(config.features, "features", context)
-    if config.init not in list(Init):
-        inputs |= started(config.init, "init", context)
+    files = {"features": config.features, "init": getattr(config.options, "init", None)}
+    inputs = {name: context.find(file.name) for name, file in files.items() if isinstance(file, File)}
     if config.constraints is not None:
         inputs["constraints"] = config.constraints
-    if config.uses_pairs and not from_labels(config):
-        inputs["pairs"] = Path(config.pairs)
-    if config.k == "auto":
+    if reads_pairs(config) and isinstance(config.pairs, File):
+        inputs["pairs"] = Path(config.pairs.name)
+    if config.k is CountedBy.ESTIMATE:
         inputs["k"] = context.path(ESTIMATES)
     return inputs
 

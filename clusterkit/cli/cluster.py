@@ -7,93 +7,65 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import ensure_k, ensure_pairs
-from clusterkit.cli.common import Common, DropEvery, Precise, Resume, with_common
-from clusterkit.config import Backbone, ClusterConfig, Loss, Method, Optimizer, Variation
+from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.options import flags_of, read_options
+from clusterkit.config import ClusterConfig
+from clusterkit.methods import METHODS, reads_pairs, with_options
+from clusterkit.settings import CountedBy, parse_features, parse_k, parse_pairs
 
 EXAMPLE = "Example: clusterkit cluster --k 100 --loss ccl"
+OPTIONS = {name: method.options for name, method in METHODS.items()}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("cluster", epilog=EXAMPLE)(with_common(cluster, shared=trains_a_network))
+    app.command("cluster", epilog=EXAMPLE)(with_common(cluster, shared=trains_a_network, more=flags_of(OPTIONS)))
 
 
 def trains_a_network(values: dict[str, Any]) -> bool:
-    return bool(values["method"] is Method.CCN)
+    return values["method"] in METHODS and METHODS[values["method"]].trains
 
 
 def cluster(
     common: Common,
-    dataset: Annotated[str | None, typer.Argument(help="The unlabelled set T [default: that of the pairs].")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="The unlabelled set T.", show_default="that of the pairs")
+    ] = None,
     k: Annotated[
         str,
         typer.Option(
+            metavar="[N|auto|known]",
             help="Number of outputs: more than there can be categories; auto, as many as estimate-k finds; "
-            "or known, which is an oracle: it counts the classes among the target's labels."
+            "or known, which is an oracle: it counts the classes among the target's labels.",
         ),
-    ] = ClusterConfig.k,
+    ] = str(ClusterConfig.k),
     method: Annotated[
-        Method, typer.Option(help="How pairs, or what is seen in the images, become clusters.")
+        str, typer.Option(metavar=f"[{'|'.join(METHODS)}]", help="How to cluster.")
     ] = ClusterConfig.method,
-    loss: Annotated[str, typer.Option(metavar="[kcl|ccl]", help="Pair loss of ccn (mcl is ccl).")] = ClusterConfig.loss,
-    sigma: Annotated[float, typer.Option(min=0, help="Margin of kcl.")] = ClusterConfig.sigma,
     pairs: Annotated[
         str,
         typer.Option(
-            help="A pairs file, or labels: the true pairs, for supervised studies; or "
+            rich_help_panel="Input",
+            metavar="[FILE|labels|simulated:...]",
+            help="A file of pairs; or labels: the true pairs, for supervised studies; or "
             "simulated:SIMILAR,DISSIMILAR[,DENSITY]: true pairs of which only these shares (the recalls) are right, "
-            "and only the share DENSITY of all is used."
+            "and only the share DENSITY of all is used.",
         ),
-    ] = ClusterConfig.pairs,
-    constraints: Annotated[Path | None, typer.Option(help="CSV of id_a,id_b,must|cannot laid over the pairs.")] = None,
+    ] = str(ClusterConfig.pairs),
+    constraints: Annotated[
+        Path | None, typer.Option(rich_help_panel="Input", help="CSV of id_a,id_b,must|cannot laid over the pairs.")
+    ] = None,
     features: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel="Input",
             metavar="[pixels|g|ccn|FILE]",
-            help="What methods other than ccn see in the images: their pixels, or the features of G, of earlier ccn, "
-            "or of the network in a file (of pretrain or train-g) [default: pixels; spectral sees the pairs].",
+            help="What represents the images for methods other than ccn: their pixels, or the features of G, of an "
+            "earlier ccn, or of the network in a file (of pretrain or train-g).",
+            show_default="pixels; spectral reads the pairs instead",
         ),
     ] = None,
-    max_pairs: Annotated[
-        int | None,
-        typer.Option(
-            min=4, help="itml and mpckmeans use the pairs among so many random images that they are no more than this."
-        ),
-    ] = None,
-    init: Annotated[
-        str,
-        typer.Option(
-            metavar="[random|g|FILE]",
-            help="Train a whole network from random weights or from those of a file (of pretrain or train-g), or a "
-            "head on the features of G, which is quicker.",
-        ),
-    ] = ClusterConfig.init,
-    backbone: Annotated[Backbone, typer.Option(help="The network of ccn.")] = ClusterConfig.backbone,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Passes over each subset [default: until each pair met 7.5 times, in 250 to 5,000 batches]."
-        ),
-    ] = ClusterConfig.epochs,
-    batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Images in a batch [default: 100, and 200 with --init g].")
-    ] = ClusterConfig.batch_size,
-    learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = ClusterConfig.learning_rate,
-    optimizer: Annotated[Optimizer, typer.Option(help="Adam, or sgd with momentum.")] = ClusterConfig.optimizer,
-    drop_every: DropEvery = None,
-    variation: Annotated[
-        Variation,
-        typer.Option(help="How much characters are varied; strong also bends them, erased blanks parts of them."),
-    ] = ClusterConfig.variation,
-    rounds: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Trainings one after another: each but the first on the clusters of the one before, as far as the "
-            "nearest neighbours of each image agree.",
-        ),
-    ] = ClusterConfig.rounds,
-    precision: Precise = ClusterConfig.precision,
     resume: Resume = False,
+    **options: Any,
 ) -> None:
     """Sort an unlabelled set into clusters by its pairs; write assignments.h5 and ccn.safetensors.
 
@@ -103,30 +75,18 @@ def cluster(
     from clusterkit.stages import cluster as stage
 
     config = ClusterConfig(
-        dataset,
-        k,
-        method,
-        Loss.parse(loss),
-        sigma,
-        pairs,
-        constraints,
-        features,
-        max_pairs,
-        init,
-        backbone,
-        epochs,
-        batch_size,
-        learning_rate,
-        optimizer,
-        drop_every,
-        variation,
-        rounds,
-        precision,
+        dataset=dataset,
+        k=parse_k(k),
+        method=method,
+        pairs=parse_pairs(pairs),
+        constraints=constraints,
+        features=None if features is None else parse_features(features),
+        options=read_options(OPTIONS, method, options, common.context.given),
     )
-    stage.check_flags(config, common.context)
-    needed = config.uses_pairs or dataset is None or k == "auto"
-    ensure_pairs(config.pairs, config.dataset, common.context, needed=needed)
-    ensure_k(config, common.context)
+    stage.check(config, common.context)
+    needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
+    ensure_pairs(config.pairs, dataset, common.context, needed=needed)
+    ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
     fields = {
         "artifact": str(done.artifact),

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,24 +14,41 @@ from clusterkit import console
 from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
 
-Workdir = Annotated[Path, typer.Option("--workdir", envvar="CLUSTERKIT_WORKDIR", help="Folder of all artifacts.")]
+COMMON = "Common"
+"""The panel of the flags that every command has."""
+Workdir = Annotated[
+    Path,
+    typer.Option("--workdir", envvar="CLUSTERKIT_WORKDIR", help="Folder of all artifacts.", rich_help_panel=COMMON),
+]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", envvar="CLUSTERKIT_DATA", help="Root of the data sets [default: ~/.cache/clusterkit]."),
+    typer.Option(
+        "--data",
+        envvar="CLUSTERKIT_DATA",
+        help="Root of the data sets.",
+        show_default="~/.cache/clusterkit",
+        rich_help_panel=COMMON,
+    ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", envvar="CLUSTERKIT_OFFLINE", help="Never touch the network.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="All randomness follows from it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.")]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", envvar="CLUSTERKIT_OFFLINE", help="Never touch the network.", rich_help_panel=COMMON),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=COMMON)]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="All randomness follows from it.", rich_help_panel=COMMON)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.", rich_help_panel=COMMON)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.", rich_help_panel=COMMON)]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.", rich_help_panel=COMMON)]
 Precise = Annotated[
     Precision, typer.Option("--precision", help="Of the training: fp32, or faster tf32 (on CUDA) or bf16.")
 ]
 DropEvery = Annotated[
     int | None,
     typer.Option(
-        "--drop-every", min=1, help="Epochs after which the rate is divided by ten [default: it follows a cosine]."
+        "--drop-every",
+        min=1,
+        help="Epochs after which the rate is divided by ten.",
+        show_default="the rate follows a cosine",
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this command stopped.")]
@@ -81,14 +98,19 @@ def alone(values: dict[str, Any]) -> bool:
     return False
 
 
-def with_common(command: Callable[..., None], shared: Callable[[dict[str, Any]], bool] = alone) -> Callable[..., None]:
-    """Add the common flags to a command whose first parameter takes what they say.
+def with_common(
+    command: Callable[..., None],
+    shared: Callable[[dict[str, Any]], bool] = alone,
+    more: Sequence[inspect.Parameter] = (),
+) -> Callable[..., None]:
+    """Add the common flags, and `more` of the command's own, to a command whose first parameter takes the common ones.
 
     `shared` tells by the command's own flags whether several processes, where torchrun starts them, do its work
     together. Otherwise the first one does it and the others have nothing to do.
     """
     signature = inspect.signature(command)
-    own = list(signature.parameters.values())[1:]
+    written = list(signature.parameters.values())[1:]
+    own = [one for one in written if one.kind is not inspect.Parameter.VAR_KEYWORD] + list(more)
     flags = [
         inspect.Parameter("call", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
         *(

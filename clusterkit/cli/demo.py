@@ -13,17 +13,18 @@ from clusterkit.config import (
     ClusterConfig,
     EstimateKConfig,
     EvaluateConfig,
-    Init,
     PredictPairsConfig,
     SelfTrainConfig,
     TrainGConfig,
 )
+from clusterkit.methods import CcnOptions
+from clusterkit.settings import Init
 
 EXAMPLE = "Example: clusterkit demo"
 
-TRAIN_G = TrainGConfig("glyphs_bg", Backbone.CONV4_FINE, epochs=20, learning_rate=3e-3)
-SELF_TRAIN = SelfTrainConfig("glyphs_eval", rounds=3)
-CLUSTER = ClusterConfig(init=Init.G)
+TRAIN_G = TrainGConfig(dataset="glyphs_bg", backbone=Backbone.CONV4_FINE, epochs=20, learning_rate=3e-3)
+SELF_TRAIN = SelfTrainConfig(dataset="glyphs_eval", rounds=3)
+CLUSTER = ClusterConfig(options=CcnOptions(init=Init.G))
 
 
 def register(app: typer.Typer) -> None:
@@ -59,10 +60,10 @@ def demo(common: Common) -> None:
     )
     self_train.run(SELF_TRAIN, context)
     narrate("3. Ask it about every pair of their drawings.", f"predict-pairs glyphs_eval --g {self_train.OUTPUT}")
-    predict_pairs.run(PredictPairsConfig("glyphs_eval", self_train.OUTPUT), context)
+    predict_pairs.run(PredictPairsConfig(dataset="glyphs_eval", g=self_train.OUTPUT), context)
     narrate(
         "4. Sort each alphabet into at most 100 clusters that agree with those answers.",
-        f"cluster --k {CLUSTER.k} --loss {CLUSTER.loss} --init {CLUSTER.init}",
+        f"cluster --k {CLUSTER.k} --loss {CcnOptions.loss} --init {Init.G}",
     )
     cluster.run(CLUSTER, context)
     narrate("5. How many characters are there? Nobody has said.", "estimate-k")

@@ -29,7 +29,7 @@ def estimate_k(
     """
     from clusterkit.stages import estimate_k as stage
 
-    done = stage.run(EstimateKConfig(assignments, pairs), common.context)
+    done = stage.run(EstimateKConfig(assignments=assignments, pairs=pairs), common.context)
     single = len(done.recommended) == 1
     lines = [str(k) if single else f"{title}\t{k}" for title, k in done.recommended.items()]
     fields = {

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="With --g, the labelled set to test it on [default: its target].")
+        str | None, typer.Argument(help="With --g, the labelled set to test it on.", show_default="its target")
     ] = None,
     assignments: Annotated[str, typer.Option(help="The assignments to evaluate.")] = EvaluateConfig.assignments,
     g: Annotated[str | None, typer.Option(help="Evaluate this G instead: its pairs and N-way tests.")] = None,
@@ -56,7 +56,10 @@ def evaluate(
             raise UsageError(
                 f"--fail-under {name}: less is better, so it cannot be too low; gate acc, nmi or ari instead"
             )
-    done = stage.run(EvaluateConfig(assignments, g, dataset, bn, tuple(ways), episodes), common.context)
+    done = stage.run(
+        EvaluateConfig(assignments=assignments, g=g, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes),
+        common.context,
+    )
     several = len(done.scores) > 1
     lines = [f"{name}/{title}\t{value:.4f}" for title, part in done.scores.items() for name, value in part.items()]
     means = [f"{name}\t{value:.4f}" for name, value in done.mean.items()]

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def predict_pairs(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T [default: the target of G's set].")
+        str | None, typer.Argument(help="The unlabelled set T.", show_default="the target of G's set")
     ] = None,
     g: Annotated[str, typer.Option(help="The G to ask: that of train-g, or of self-train.")] = PredictPairsConfig.g,
     bn: Annotated[
@@ -32,6 +32,6 @@ def predict_pairs(
     """Let G say of every pair of a set whether it is similar; write pairs.h5."""
     from clusterkit.stages import predict_pairs as stage
 
-    done = stage.run(PredictPairsConfig(dataset, g, bn, form), common.context)
+    done = stage.run(PredictPairsConfig(dataset=dataset, g=g, bn=bn, form=form), common.context)
     fields = {"artifact": str(done.artifact), "dataset": done.dataset, "health": done.health}
     console.result([str(done.artifact)], fields, common.as_json)

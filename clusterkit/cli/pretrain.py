@@ -19,7 +19,9 @@ def pretrain(
     common: Common,
     dataset: Annotated[str, typer.Argument(help="A labelled set: NAME[/SUBSET][@CLASSES].")],
     backbone: Annotated[Backbone, typer.Option(help="The network under the classifier.")] = PretrainConfig.backbone,
-    size: Annotated[int | None, typer.Option(min=8, help="Side of the images in pixels [default: the set's].")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the set's")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = PretrainConfig.epochs,
     batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = PretrainConfig.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = PretrainConfig.learning_rate,
@@ -32,7 +34,15 @@ def pretrain(
     from clusterkit.stages import pretrain as stage
 
     config = PretrainConfig(
-        dataset, backbone, size, epochs, batch_size, learning_rate, optimizer, drop_every, precision
+        dataset=dataset,
+        backbone=backbone,
+        size=size,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        drop_every=drop_every,
+        precision=precision,
     )
     done = stage.run(config, common.context)
     console.result([str(done.artifact)], {"artifact": str(done.artifact), "classes": done.classes}, common.as_json)

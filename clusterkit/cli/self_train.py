@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def self_train(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T [default: the target of G's set].")
+        str | None, typer.Argument(help="The unlabelled set T.", show_default="the target of G's set")
     ] = None,
     g: Annotated[str, typer.Option(help="The G to start from; it stays as it is.")] = SelfTrainConfig.g,
     rounds: Annotated[int, typer.Option(min=1, help="How often T is grouped anew.")] = SelfTrainConfig.rounds,
@@ -35,5 +35,8 @@ def self_train(
     """
     from clusterkit.stages import self_train as stage
 
-    done = stage.run(SelfTrainConfig(dataset, g, rounds, learning_rate, precision), common.context)
+    done = stage.run(
+        SelfTrainConfig(dataset=dataset, g=g, rounds=rounds, learning_rate=learning_rate, precision=precision),
+        common.context,
+    )
     console.result([str(done.artifact)], {"artifact": str(done.artifact), "dataset": done.dataset}, common.as_json)

@@ -24,7 +24,9 @@ def train_g(
     members: Annotated[
         int, typer.Option(min=1, help="Networks in G, trained apart; their logits are averaged.")
     ] = TrainGConfig.members,
-    size: Annotated[int | None, typer.Option(min=8, help="Side of the images in pixels [default: the set's].")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the set's")
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = TrainGConfig.epochs,
     classes_per_batch: Annotated[int, typer.Option(min=2, help="Classes in a batch.")] = TrainGConfig.classes_per_batch,
     images_per_class: Annotated[
@@ -49,19 +51,19 @@ def train_g(
     from clusterkit.stages import train_g as stage
 
     config = TrainGConfig(
-        dataset,
-        backbone,
-        hidden,
-        members,
-        size,
-        epochs,
-        classes_per_batch,
-        images_per_class,
-        learning_rate,
-        variation,
-        pretrained,
-        init,
-        precision,
+        dataset=dataset,
+        backbone=backbone,
+        hidden=hidden,
+        members=members,
+        size=size,
+        epochs=epochs,
+        classes_per_batch=classes_per_batch,
+        images_per_class=images_per_class,
+        learning_rate=learning_rate,
+        variation=variation,
+        pretrained=pretrained,
+        init=init,
+        precision=precision,
     )
     done = stage.run(config, common.context)
     for name, value in done.held_out.items():

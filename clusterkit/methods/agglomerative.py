@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from clusterkit.methods.common.items import probabilities
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 from clusterkit.metrics.k_estimates import linkage_tree
 
@@ -14,7 +13,7 @@ def agglomerative(problem: Problem) -> Clustering:
     """
     from scipy.cluster.hierarchy import fcluster
 
-    tree = linkage_tree(probabilities(problem))
+    tree = linkage_tree(problem.pairs)
     # SciPy undoes merges at one height together; numbered, no two are.
     tree[:, 2] = np.arange(len(tree))
     return hard(fcluster(tree, problem.k, "maxclust").astype(np.int32) - 1, problem.k)

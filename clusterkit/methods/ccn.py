@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from clusterkit.augment import augment
-from clusterkit.config import Loss
 from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share
-from clusterkit.losses import LOSSES
+from clusterkit.losses import Loss, pair_loss
+from clusterkit.methods import CcnOptions
 from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
-from clusterkit.methods.common.problem import Clustering, Problem
+from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.pairs.clusters import ClusterPairs, confirmed, nearest
@@ -23,7 +23,7 @@ from clusterkit.pairs.constraints import in_place_of
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.source import PairSource, logit_matrix
 from clusterkit.sampling import Shuffled
-from clusterkit.training import Plan, batches_of, fit
+from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")
 
@@ -45,7 +45,7 @@ LONGEST = 5000
 """Batches after which a large set has been trained on enough all the same."""
 
 
-def ccn(problem: Problem) -> Clustering:
+def ccn(items: Items, question: Question, run: Run) -> Clustering:
     """Train a network of K outputs with a pair loss on random batches, and assign each item its largest output.
 
     The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
@@ -55,57 +55,87 @@ def ccn(problem: Problem) -> Clustering:
     further round trains such a network anew, on the pairs of the clustering before that the items' nearest neighbours
     confirm. Cost: `consensus` and 5 N images through G's backbone, or epochs times N through a network and back.
     """
-    given = problem.pairs
-    assert given is not None
-    pairs = (given if problem.g is None else agreed(problem)).to(problem.device)
-    problem = replace(problem, subset=problem.subset.to(problem.device), pairs=pairs)
-    train = _whole if problem.g is None else _heads(problem, problem.g)
-    found = train(problem, "")
-    return found if problem.config.rounds == 1 else _rounds(problem, given, train, found)
+    assert question.pairs is not None
+    training = Training(
+        replace(items, subset=items.subset.to(run.device)), question.pairs, question.k, question.options, run
+    )
+    g = items.g
+    pairs = question.pairs if g is None else agreed(training)
+    training = replace(training, pairs=pairs.to(run.device))
+    train = _whole if g is None else _heads(training, g)
+    first = train(training, "")
+    return first if training.options.rounds == 1 else _rounds(training, question.pairs, train, first)
 
 
-def _rounds(
-    problem: Problem, given: PairSource, train: Callable[[Problem, str], Clustering], found: Clustering
-) -> Clustering:
-    """Return what the last round makes of a first clustering; in each, what a user knows stays as it was given."""
-    name, near = problem.subset.name, nearest(problem.subset)
-    for number in range(2, problem.config.rounds + 1):
-        cluster = confirmed(found.prob, near)
+@dataclass(frozen=True)
+class Training:
+    """What one training needs: the items on the device, the pairs that it learns, K, and how it runs."""
+
+    items: Items
+    pairs: PairSource
+    k: int
+    options: CcnOptions
+    run: Run
+
+    @property
+    def name(self) -> str:
+        return self.items.subset.name
+
+
+Train = Callable[[Training, str], Clustering]
+
+
+def _rounds(training: Training, known: PairSource, train: Train, result: Clustering) -> Clustering:
+    """Return what the last round makes of a first clustering; in each, the pairs that a user knows stay as they are."""
+    name, near, history = training.name, nearest(training.items.subset), result.history
+    for number in range(2, training.options.rounds + 1):
+        cluster = confirmed(result.prob, near)
         title, share_known = f", round {number}", 100 * (cluster >= 0).mean()
         log.info("cluster %s%s: %.1f %% of the items confirmed", name, title, share_known)
         if len(np.unique(cluster[cluster >= 0])) < 2:
             log.info("cluster %s: too few to go on; the clustering is that of round %d", name, number - 1)
             break
-        pairs = in_place_of(given, ClusterPairs(torch.from_numpy(cluster).to(problem.device)))
-        found = train(replace(problem, pairs=pairs), title)
-    return found
+        pairs = in_place_of(known, ClusterPairs(torch.from_numpy(cluster).to(training.run.device)))
+        result = train(replace(training, pairs=pairs), title)
+        history = {**history, **result.history}
+    return replace(result, history=history)
 
 
-def _heads(problem: Problem, g: SimilarityNet) -> Callable[[Problem, str], Clustering]:
+def _heads(training: Training, g: SimilarityNet) -> Train:
     """Return a function that trains heads on G's features and takes that of the least loss."""
-    g = on_target(g, problem.subset, problem.bn, problem.device)
-    views = seeded(problem.seed, "views", problem.subset.name)
-    draw = augmented_features(g, problem.subset, problem.kind, views, problem.device, problem.config.variation)
-    sampler = _sampler(problem, ON_FEATURES)
+    items, run = training.items, training.run
+    g = on_target(g, items.subset, items.bn, run.device)
+    views = seeded(run.seed, "views", training.name)
+    draw = augmented_features(g, items.subset, items.kind, views, run.device, training.options.variation)
+    sampler = _sampler(training, ON_FEATURES)
 
-    def train(problem: Problem, title: str) -> Clustering:
-        titles = [title, *(f"{title}, restart {number}" for number in range(1, RESTARTS[problem.config.loss]))]
-        tries = [_on_features(problem, g, draw, sampler, each) for each in titles]
-        return _assigned(problem, min(tries, key=lambda found: found[0])[1])
+    def train(training: Training, title: str) -> Clustering:
+        restarts = RESTARTS.get(training.options.loss, 1)
+        titles = [title, *(f"{title}, restart {number}" for number in range(1, restarts))]
+        tries = [_on_features(training, g, draw, sampler, each) for each in titles]
+        best = min(tries, key=lambda one: _last_loss(one[1]))[0]
+        return _assigned(training, best, {each: one[1] for each, one in zip(titles, tries, strict=True)})
 
     return train
 
 
+def _last_loss(history: History) -> float:
+    """Return the mean loss in the last tenth of the epochs."""
+    last = history[-max(1, len(history) // 10) :]
+    return sum(means["loss"] for means in last) / len(last)
+
+
 def _on_features(
-    problem: Problem, g: SimilarityNet, draw: Draw, sampler: Shuffled, title: str
-) -> tuple[float, ClusterNet]:
-    """Train a head on G's features; return its mean loss in the last tenth of the epochs, and the whole network."""
-    dropout = DROPOUT[problem.config.loss]
-    network = _network(problem, replace(g.architecture, hidden=HIDDEN, outputs=problem.k), title)
+    training: Training, g: SimilarityNet, draw: Draw, sampler: Shuffled, title: str
+) -> tuple[ClusterNet, History]:
+    """Train a head on G's features; return the whole network and the losses of each epoch."""
+    options, device = training.options, training.run.device
+    dropout = DROPOUT.get(options.loss, DROPOUT[Loss.KCL])
+    network = _network(training, replace(g.architecture, hidden=HIDDEN, outputs=training.k), title)
     network.backbone.load_state_dict(g.backbone.state_dict())
 
     def batches(generator: torch.Generator) -> Iterator[Tensor]:
-        return (send(index, problem.device) for index in sampler.epoch(generator))
+        return (send(index, device) for index in sampler.epoch(generator))
 
     def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         own = share(len(index)).rows
@@ -113,86 +143,84 @@ def _on_features(
         # Drawn for the whole batch, of which each of several processes has a part.
         kept = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
         seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - dropout)
-        return {"loss": _loss(problem, outputs(seen), index)}
+        return {"loss": _loss(training, outputs(seen), index)}
 
-    epochs = max(1, round(BATCHES[problem.config.loss] / sampler.steps))
-    history = fit(network.head, batches, step, _plan(problem, sampler, epochs, title))
-    last = history[-max(1, len(history) // 10) :]
-    return sum(means["loss"] for means in last) / len(last), network
+    epochs = max(1, round(BATCHES.get(options.loss, BATCHES[Loss.KCL]) / sampler.steps))
+    return network, fit(network.head, batches, step, _plan(training, sampler, epochs, title))
 
 
-def _whole(problem: Problem, title: str) -> Clustering:
-    subset, start = problem.subset, problem.start
+def _whole(training: Training, title: str) -> Clustering:
+    items, options, device = training.items, training.options, training.run.device
+    subset, start = items.subset, items.start
     if start is None:
         mean, std = mean_and_std(subset)
-        limit = limit_of(problem.shape)
-        architecture = Architecture(problem.config.backbone, problem.shape, mean, std, HIDDEN, problem.k, limit=limit)
-        network = _network(problem, architecture, title)
+        limit = limit_of(items.shape)
+        architecture = Architecture(options.backbone, items.shape, mean, std, HIDDEN, training.k, limit=limit)
+        network = _network(training, architecture, title)
     else:
-        network = _network(problem, replace(start.architecture, hidden=HIDDEN, outputs=problem.k), title)
+        network = _network(training, replace(start.architecture, hidden=HIDDEN, outputs=training.k), title)
         network.backbone.load_state_dict(start.backbone.state_dict())
-    sampler = _sampler(problem, BATCH, title)
+    sampler = _sampler(training, BATCH, title)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        index, items = batch
-        logits = network(augment(items, problem.kind, generator, share(len(index)), problem.config.variation))
-        return {"loss": _loss(problem, logits, index)}
+        index, images = batch
+        logits = network(augment(images, items.kind, generator, share(len(index)), options.variation))
+        return {"loss": _loss(training, logits, index)}
 
-    plan = _plan(problem, sampler, default_epochs(sampler), title)
-    fit(network, lambda generator: batches_of(subset, sampler, generator, problem.device), step, plan)
-    return _assigned(problem, network)
-
-
-def _network(problem: Problem, architecture: Architecture, title: str) -> ClusterNet:
-    torch.manual_seed(derive_seed(problem.seed, "ccn", problem.subset.name + title))
-    return ClusterNet(architecture).to(problem.device)
+    plan = _plan(training, sampler, default_epochs(sampler), title)
+    history = fit(network, lambda generator: batches_of(subset, sampler, generator, device), step, plan)
+    return _assigned(training, network, {title: history})
 
 
-def _sampler(problem: Problem, usual: int, title: str = "") -> Shuffled:
-    count, wanted = len(problem.subset), problem.config.batch_size or usual
+def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
+    torch.manual_seed(derive_seed(training.run.seed, "ccn", training.name + title))
+    return ClusterNet(architecture).to(training.run.device)
+
+
+def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
+    count, wanted = len(training.items.subset), training.options.batch_size or usual
     if count < wanted:
-        log.info("cluster %s%s: batches of %d, all there are", problem.subset.name, title, count)
+        log.info("cluster %s%s: batches of %d, all there are", training.name, title, count)
     return Shuffled(count, min(wanted, count))
 
 
-def _loss(problem: Problem, logits: Tensor, index: Tensor) -> Tensor:
+def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
     """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all."""
-    assert problem.pairs is not None
-    pairs = problem.pairs.logits(index[share(len(index)).rows], index)
+    pairs = training.pairs.logits(index[share(len(index)).rows], index)
     # 1 above zero and 0 elsewhere; what is not known is NaN, and stays so.
-    return LOSSES[problem.config.loss](logits, pairs.clamp(0, 1).ceil().to(logits), problem.config.sigma)
+    return pair_loss(training.options.loss)(logits, pairs.clamp(0, 1).ceil().to(logits), training.options.sigma)
 
 
-def _plan(problem: Problem, sampler: Shuffled, epochs: int, title: str) -> Plan:
-    config = problem.config
+def _plan(training: Training, sampler: Shuffled, epochs: int, title: str) -> Plan:
+    options, run = training.options, training.run
     return Plan(
-        f"cluster {problem.subset.name}{title}",
-        config.epochs or epochs,
-        sampler.steps,
-        config.learning_rate,
-        problem.seed,
-        problem.state.with_stem(problem.state.stem + title),
-        problem.key,
-        problem.resume,
-        config.precision,
-        config.optimizer,
-        config.drop_every,
+        title=f"cluster {training.name}{title}",
+        epochs=options.epochs or epochs,
+        steps=sampler.steps,
+        learning_rate=options.learning_rate,
+        seed=run.seed,
+        state=run.state.with_stem(run.state.stem + title),
+        key=run.key,
+        resume=run.resume,
+        precision=options.precision,
+        optimizer=options.optimizer,
+        drop_every=options.drop_every,
     )
 
 
-def _assigned(problem: Problem, network: ClusterNet) -> Clustering:
-    prob = predict(network, problem.subset, problem.device)
-    return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network)
+def _assigned(training: Training, network: ClusterNet, histories: dict[str, History]) -> Clustering:
+    prob = predict(network, training.items.subset, training.run.device)
+    named = {title.removeprefix(", ") or "round 1": history for title, history in histories.items()}
+    return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, named)
 
 
-def agreed(problem: Problem) -> PairSource:
+def agreed(training: Training) -> PairSource:
     """Return what the consensus of all pairs says of each, in sets small enough; what a user knows stays as it is."""
-    pairs = problem.pairs
-    assert pairs is not None
+    pairs = training.pairs
     if len(pairs) > LARGEST:
         return pairs
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
-    shares = consensus(logits.numpy(), derive_seed(problem.seed, "consensus", problem.subset.name))
+    shares = consensus(logits.numpy(), derive_seed(training.run.seed, "consensus", training.name))
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
 
 

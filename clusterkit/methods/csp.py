@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.affinity import neighbour_affinity
-from clusterkit.methods.common.items import Array, signs, values
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 LESS = 1e-6
 """By how much the threshold of satisfaction lies below the mean of two singular values."""
@@ -20,7 +19,7 @@ def csp(problem: Problem) -> Clustering:
     The graph is of the items' values; pairs are binarised. Cost: three eigenproblems, about 40 N^3 multiplications;
     memory: about 12 matrices of N x N.
     """
-    cuts = feasible_cuts(neighbour_affinity(values(problem)), signs(problem) + np.eye(len(problem.subset)), problem.k)
+    cuts = feasible_cuts(neighbour_affinity(problem.values), problem.pairs + np.eye(len(problem.values)), problem.k)
     weight = 1 - cuts.cost
     # The cut that parts nothing costs nothing and would outweigh all others.
     weighted = np.column_stack([weight.max(initial=1e-3) * cuts.trivial, weight * cuts.vectors])

@@ -4,13 +4,13 @@ import logging
 
 import numpy as np
 
+from clusterkit.methods import METHODS
 from clusterkit.methods.common.consensus import likeness
-from clusterkit.methods.common.items import probabilities
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 log = logging.getLogger("clusterkit")
 
-SMALLEST = 5
+SMALLEST = METHODS["hdbscan"].fewest
 """Items of the smallest cluster."""
 CORE = 1
 """Neighbours that make an item dense, itself counted: pairs say more than how many items are near."""
@@ -31,7 +31,7 @@ def hdbscan(problem: Problem) -> Clustering:
     """
     from sklearn.cluster import HDBSCAN
 
-    probability = probabilities(problem)
+    probability = problem.pairs
     np.fill_diagonal(probability, 0)
     alike = probability.sum() > UNDECIDED * len(probability) * (len(probability) - 1)
     np.fill_diagonal(probability, 1)
@@ -46,5 +46,5 @@ def hdbscan(problem: Problem) -> Clustering:
         method.set_params(allow_single_cluster=True, cluster_selection_epsilon=UNDECIDED)
         cluster = method.fit_predict(distances).astype(np.int32)
     outside = int((cluster < 0).sum())
-    log.info("cluster %s: %d of %d items are in no cluster", problem.subset.name, outside, len(cluster))
+    log.info("cluster %s: %d of %d items are in no cluster", problem.title, outside, len(cluster))
     return hard(cluster, max(1, int(cluster.max()) + 1))

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from clusterkit.methods.common.items import Array, k_means, sample, seed_of, signs, values
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.points import k_means
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 SLACK = 1.0
 SHARE = 0.05
@@ -20,11 +20,11 @@ def itml(problem: Problem) -> Clustering:
     random sample of items. Cost: the principal components of N x D values; 60 steps of 2 P D + 2 D^3 multiplications
     for P pairs; k-means.
     """
-    points = components(values(problem))
-    chosen = sample(problem)
+    points = components(problem.values)
+    chosen = problem.chosen
     upper, lower = bounds(points[chosen], SHARE)
-    learned = learn(points[chosen], pair_loss(signs(problem, chosen), upper, lower, SLACK))
-    return hard(k_means(points @ learned.transform, problem.k, seed_of(problem, "itml")), problem.k)
+    learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, SLACK))
+    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
 
 
 def components(found: Array) -> Array:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.items import Array, equal_together, k_means, seed_of, values
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 NEIGHBOURS = 5
 SMOOTHNESS = 100.0
@@ -27,8 +27,8 @@ def lpnmf(problem: Problem) -> Clustering:
     V is also smooth over a graph of neighbours (Cai, He, Wang, Bao, Han, IJCAI 2009; the divergence form of GNMF, Cai,
     He, Han, Huang, PAMI 2011). Cost: N K D an iteration, and a factor of a sparse N x N matrix once.
     """
-    seed, k = seed_of(problem, "lpnmf"), problem.k
-    points = values(problem)
+    seed, k = problem.seed, problem.k
+    points = problem.values
 
     def cluster() -> NDArray[np.int32]:
         x = shares(points)

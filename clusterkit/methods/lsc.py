@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.items import Array, equal_together, k_means, seed_of, values
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods import LANDMARKS
+from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
-LANDMARKS = 1000
-"""At most; of a small set, half as many as it has items."""
 NEAREST = 5
 """Landmarks that represent an item."""
 ITERATIONS = 5
@@ -23,8 +22,8 @@ def lsc(problem: Problem) -> Clustering:
 
     Cost: N P D for P landmarks and their distances to the items, P^3 for the eigenvectors, then N K^2 an iteration.
     """
-    seed, k = seed_of(problem, "lsc"), problem.k
-    points = values(problem)
+    seed, k = problem.seed, problem.k
+    points = problem.values
 
     def cluster() -> NDArray[np.int32]:
         rows = embedding(representation(points, k, seed), k)[1]

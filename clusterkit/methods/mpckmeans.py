@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.items import Array, sample, seed_of, signs, squared_distances, values
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 ROUNDS = 10
 """Of sweeps over the items until none moves, followed by new weights of the values."""
@@ -25,8 +25,7 @@ def mpckmeans(problem: Problem) -> Clustering:
     random sample of items. Cost: for P pairs, N K D + P D multiplications a round, of at most 10, and N K + P additions
     a sweep; memory: N D and about seven matrices of P.
     """
-    found, chosen = values(problem), sample(problem)
-    state = start(found, signs(problem, chosen), chosen, problem.k, seed_of(problem, "mpckmeans"))
+    state = start(problem.values, problem.pairs, problem.chosen, problem.k, problem.seed)
     for _ in range(ROUNDS):
         for _ in range(SWEEPS):
             if not sweep(state):

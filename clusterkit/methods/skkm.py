@@ -1,8 +1,8 @@
 """Semi-supervised kernel k-means: a kernel learned from pairs (Anand, Mittal, Tuzel and Meer 2014), then k-means."""
 
-from clusterkit.methods.common.items import k_means, seed_of, signs, values
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 10.0
@@ -16,7 +16,7 @@ def skkm(problem: Problem) -> Clustering:
     Pairs are binarised. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications, and k-means; memory: about 16
     matrices of N x N.
     """
-    points = kernel_points(values(problem))
+    points = kernel_points(problem.values)
     upper, lower = bounds(points, SHARE)
-    learned = learn(points, pair_loss(signs(problem), upper, lower, SLACK))
-    return hard(k_means(points @ learned.transform, problem.k, seed_of(problem, "skkm")), problem.k)
+    learned = learn(points, pair_loss(problem.pairs, upper, lower, SLACK))
+    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)

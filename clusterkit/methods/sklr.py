@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from clusterkit.methods.common.items import Array, k_means, seed_of, signs, values
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.logdet import Loss, learn
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.points import k_means
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 TIMES = 2.0
 """How many times farther than a similar item a dissimilar one shall be, in squared distance."""
@@ -20,9 +20,9 @@ def sklr(problem: Problem) -> Clustering:
     `kernel_points`, 60 steps of 4 N^3 multiplications and N^2 log N for the comparisons, and k-means; memory: about
     25 matrices of N x N.
     """
-    points = kernel_points(values(problem))
-    learned = learn(points, comparison_loss(signs(problem)))
-    return hard(k_means(points @ learned.transform, problem.k, seed_of(problem, "sklr")), problem.k)
+    points = kernel_points(problem.values)
+    learned = learn(points, comparison_loss(problem.pairs))
+    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
 
 
 def comparison_loss(pairs: Array) -> Loss:

@@ -5,10 +5,10 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.items import Array, signs, squared_distances, values
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 log = logging.getLogger("clusterkit")
 
@@ -28,13 +28,13 @@ def skms(problem: Problem) -> Clustering:
     neighbours as items have similar ones, in the median. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications for
     the kernel, 50 shifts of 2 N^3; memory: about 18 matrices of N x N.
     """
-    points, pairs = kernel_points(values(problem)), signs(problem)
+    points, pairs = kernel_points(problem.values), problem.pairs
     low, high = bounds(points, SHARE)
     learned = learn(points, pair_loss(pairs, min(low, NEAR), max(high, FAR), SLACK))
     similar = (pairs > 0).sum(1)
     neighbours = int(np.median(similar[similar > 0])) if similar.any() else 1
     cluster = mean_shift(points @ learned.transform, neighbours)
-    log.info("cluster %s: mean shift finds %d clusters", problem.subset.name, cluster.max() + 1)
+    log.info("cluster %s: mean shift finds %d clusters", problem.title, cluster.max() + 1)
     return hard(cluster, int(cluster.max()) + 1)
 
 

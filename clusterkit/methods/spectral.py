@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.affinity import neighbour_affinity
-from clusterkit.methods.common.items import Array, equal_together, probabilities, seed_of, values
-from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.points import equal_together
+from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 
 def spectral(problem: Problem) -> Clustering:
@@ -15,9 +15,9 @@ def spectral(problem: Problem) -> Clustering:
 
     The items' are used where features are asked for. Cost: N^2 K; memory: about five matrices of N x N.
     """
-    if problem.config.uses_pairs:
-        return hard(cuts(probabilities(problem), problem), problem.k)
-    points = values(problem)
+    if problem.pairs.size:
+        return hard(cuts(problem.pairs, problem), problem.k)
+    points = problem.values
     return hard(equal_together(points, problem.k, lambda: cuts(neighbour_affinity(points), problem)), problem.k)
 
 
@@ -25,7 +25,7 @@ def cuts(affinity: Array, problem: Problem) -> NDArray[np.int32]:
     """Return the clusters (N,) of affinities (N, N)."""
     from sklearn.cluster import SpectralClustering
 
-    method = SpectralClustering(problem.k, affinity="precomputed", random_state=seed_of(problem, "spectral"))
+    method = SpectralClustering(problem.k, affinity="precomputed", random_state=problem.seed)
     with warnings.catch_warnings():
         # A graph in parts is no mistake: its parts are clusters.
         warnings.filterwarnings("ignore", "Graph is not fully connected")

@@ -1,12 +1,14 @@
 """A user's must-link and cannot-link pairs, laid over whatever else is believed."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from clusterkit.datasets.base import Dataset
 from clusterkit.errors import InputError
 from clusterkit.pairs.source import CERTAIN, PairSource
 
@@ -83,7 +85,7 @@ def read_constraints(path: Path) -> list[tuple[int, int, float]]:
     return [(a, b, value) for (a, b), value in found.items()]
 
 
-def constrain(base: PairSource, ids: Tensor, constraints: list[tuple[int, int, float]]) -> PairSource:
+def constrain(base: PairSource, ids: Tensor, constraints: Sequence[tuple[int, int, float]]) -> PairSource:
     """Lay those constraints over `base` whose two ids are both among `ids` (N,)."""
     position = {int(item): place for place, item in enumerate(ids)}
     inside = [(position[a], position[b], v) for a, b, v in constraints if a in position and b in position]
@@ -91,3 +93,13 @@ def constrain(base: PairSource, ids: Tensor, constraints: list[tuple[int, int, f
         return base
     a, b, value = zip(*inside, strict=True)
     return ConstrainedPairs(base, torch.tensor(a), torch.tensor(b), torch.tensor(value))
+
+
+def check_constraints(constraints: Sequence[tuple[int, int, float]], data: Dataset, path: Path) -> None:
+    """Raise InputError, naming the file, for a constraint on ids that do not exist or never meet."""
+    home = {int(item): subset.name for subset in data.subsets for item in subset.ids}
+    for a, b, _ in constraints:
+        if a not in home or b not in home:
+            raise InputError(f"{path}: no item {a if a not in home else b} in {data.name}")
+        if home[a] != home[b]:
+            raise InputError(f"{path}: items {a} and {b} are in different subsets, which are clustered apart")

@@ -1,15 +1,12 @@
 """Pairs known from labels and made wrong on purpose, for the study of what a clustering bears (L2C, appendix D)."""
 
-import re
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from clusterkit.errors import UsageError
 from clusterkit.pairs.source import CERTAIN
 
-PREFIX = "simulated:"
 RANGE = 2**62
 """Draws are whole numbers from 0 to below it, so that a limit of RANGE itself still fits 64 bits."""
 STEP, FIRST, SECOND = (value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -69,20 +66,3 @@ def mixed(x: Tensor) -> Tensor:
     x = (x ^ (x >> 30)).mul_(FIRST)
     x = (x ^ (x >> 27)).mul_(SECOND)
     return x ^ (x >> 31)
-
-
-def parse_simulated(text: str) -> tuple[float, float, float]:
-    """Return both recalls and the density that `simulated:SIMILAR,DISSIMILAR[,DENSITY]` says.
-
-    Raises UsageError for one that is of another form, or not in 0..1.
-    """
-    numbers = text.removeprefix(PREFIX).split(",")
-    if len(numbers) not in (2, 3) or not all(re.fullmatch(r"\d*\.?\d+", number) for number in numbers):
-        raise UsageError(f"--pairs {text}: write {PREFIX}SIMILAR,DISSIMILAR[,DENSITY], each from 0 to 1")
-    similar, dissimilar, density = (*map(float, numbers), 1.0)[:3]
-    for name, value in (("SIMILAR", similar), ("DISSIMILAR", dissimilar), ("DENSITY", density)):
-        if not 0 <= value <= 1:
-            raise UsageError(f"--pairs {text}: {name} is {value:g}; give a number from 0 to 1")
-    if density == 0:
-        raise UsageError(f"--pairs {text}: DENSITY is 0, which leaves no pairs; give a number above 0")
-    return similar, dissimilar, density

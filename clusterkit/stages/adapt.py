@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from clusterkit.adaptation.training import TERMS, Domains, Term, adapt
+from clusterkit.adaptation import ADAPTATIONS, with_options
+from clusterkit.adaptation.joint import Domains
+from clusterkit.adaptation.training import adapt
 from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
@@ -23,7 +25,7 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.augment import check_variation
-from clusterkit.config import AdaptConfig, AdaptMethod, BatchNorm, Context, Loss
+from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.datasets.overlap import warn_of_training
@@ -39,14 +41,13 @@ from clusterkit.networks.read import read_g, state_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
+from clusterkit.settings import Options
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "adapted.h5"
 NETWORK = "adapted.safetensors"
-PAIRS = "pairs.h5"
-"""The pairs that are learned from where no others are named."""
 EPOCH = 100
 """Steps, at most, after which the state is kept and a line is shown: with two sets there is no natural epoch."""
 WEIGHT_DECAY = 5e-4
@@ -73,20 +74,21 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
 
     The target's labels are never read; where it has some, the names of their classes must be those of the source.
     """
+    config = with_options(config)
     check_flags(config, context)
     device = choose_device(context.device)
     source, target = read_domains(config, context)
     labels, classes = source.numbered("adapt")
     check_classes(source, target, classes)
     pairs, made, g_path, inputs = read_target_pairs(config, context, target)
-    if uses_pairs(config.method) and is_first():
+    if ADAPTATIONS[config.method].pairs and is_first():
         warn_of_chance(g_path, config, context, device)
     network, weights = new_network(config, context, source, len(classes))
     inputs |= weights
     forms, learned = [target.to_header()], {"the classifier": [source.to_learned()]}
-    if made is not None and uses_pairs(config.method):
+    if made is not None and ADAPTATIONS[config.method].pairs:
         forms.append(made.dataset)
-        learned["G"] = learned_from(made, context.find(config.pairs or PAIRS))
+        learned["G"] = learned_from(made, context.find(config.pairs or PAIRS_FILE.name))
     extra: dict[str, Any] = {
         "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
         "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else "random",
@@ -131,10 +133,19 @@ def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) 
     key = run_key("adapt", header.config, header.seed, fields, header.inputs, header.device)
     epochs = -(-config.steps // EPOCH)
     return Plan(
-        "adapt", epochs, -(-config.steps // epochs), config.learning_rate, context.seed, state, key, context.resume,
-        config.precision, config.optimizer, weight_decay=WEIGHT_DECAY,
+        title="adapt",
+        epochs=epochs,
+        steps=-(-config.steps // epochs),
+        learning_rate=config.learning_rate,
+        seed=context.seed,
+        state=state,
+        key=key,
+        resume=context.resume,
+        precision=config.precision,
+        optimizer=config.optimizer,
+        weight_decay=WEIGHT_DECAY,
         backbone_rate=PRETRAINED_RATE if "weights" in header.inputs else 1.0,
-    )  # fmt: skip
+    )
 
 
 def of_network(header: Header, network: ClusterNet, **more: Any) -> Header:
@@ -146,17 +157,11 @@ def of_network(header: Header, network: ClusterNet, **more: Any) -> Header:
 def check_flags(config: AdaptConfig, context: Context) -> None:
     """Raise UsageError for values that cannot be, or that the method would not use."""
     check_precision(config.precision, choose_device(context.device))
-    if not uses_pairs(config.method):
-        for name in ("loss", "sigma"):
-            if context.is_given(config, name):
-                raise UsageError(f"--{name}: --method {config.method} does not use it; leave it out or use ccn+")
-    if config.loss is not Loss.KCL and context.is_given(config, "sigma"):
-        raise UsageError(f"--sigma: --loss {config.loss} has no margin; leave it out or use --loss kcl")
-
-
-def uses_pairs(method: AdaptMethod) -> bool:
-    """Return whether a method learns from the target's pairs."""
-    return Term.CLUSTER in TERMS[method]
+    options = with_options(config).options
+    wanted = ADAPTATIONS[config.method].options
+    if not (isinstance(options, Options) and type(options) is wanted):
+        raise UsageError(f"options: --method {config.method} takes {wanted.__name__}, not {options!r}")
+    options.check(config, lambda name: context.is_given(options, name))
 
 
 def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
@@ -235,9 +240,9 @@ def read_target_pairs(
     """Return the target's pairs and header, None where none are asked for, their G's place, and their file's hash."""
     name = config.pairs
     if name is None:
-        if not uses_pairs(config.method):
+        if not ADAPTATIONS[config.method].pairs:
             return None, None, None, {}
-        name = PAIRS
+        name = PAIRS_FILE.name
     path = context.find(name)
     header, groups = read_hdf5(path, "pairs")
     g_path = g_of(header, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from clusterkit.artifacts.assignments import Assignment, finds_k, outputs, read_assignments
+from clusterkit.artifacts.assignments import Assignment, read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
@@ -17,10 +17,12 @@ from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.methods.common.outputs import finds_k, outputs
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.source import PairSource, logit_matrix
+from clusterkit.settings import CountedBy
 
 log = logging.getLogger("clusterkit")
 
@@ -75,7 +77,7 @@ def check_over_clustered(header: Header, path: Path) -> None:
     Of networks that were trained with labels of the target it is only warned.
     """
     given = beside_training(header)
-    if given == "no" and header.config.get("k") == "known":
+    if given == "no" and header.config.get("k") == CountedBy.LABELS:
         given = "number of classes"
     if given != "no":
         raise InputError(
@@ -84,7 +86,7 @@ def check_over_clustered(header: Header, path: Path) -> None:
     used = str(header.extra.get("uses_target_labels", "no"))
     if used != "no":
         log.warning("%s: was made with the target's %s, so this is no estimate for unseen categories", path, used)
-    if header.config.get("k") == "auto":
+    if header.config.get("k") == CountedBy.ESTIMATE:
         raise InputError(
             f"{path}: was made with an estimated K, which it would give back; run: clusterkit cluster --k 100"
         )

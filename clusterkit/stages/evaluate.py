@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clusterkit.artifacts.assignments import Assignment, outputs, read_assignments
+from clusterkit.artifacts.assignments import Assignment, read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
@@ -19,6 +19,7 @@ from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
+from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
 from clusterkit.metrics.n_way import n_way
 from clusterkit.metrics.pairs import pair_scores

@@ -69,9 +69,18 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     fields, learned = data.to_header(), data.to_learned()
     key = run_key("pretrain", resolved(config), context.seed, learned, describe(device))
     plan = Plan(
-        "pretrain", config.epochs, sampler.steps, config.learning_rate, context.seed, states.file("pretrained"), key,
-        context.resume, config.precision, config.optimizer, config.drop_every,
-    )  # fmt: skip
+        title="pretrain",
+        epochs=config.epochs,
+        steps=sampler.steps,
+        learning_rate=config.learning_rate,
+        seed=context.seed,
+        state=states.file("pretrained"),
+        key=key,
+        resume=context.resume,
+        precision=config.precision,
+        optimizer=config.optimizer,
+        drop_every=config.drop_every,
+    )
     history = fit(network, batches, step, plan)
 
     extra: dict[str, Any] = {

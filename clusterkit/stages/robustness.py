@@ -13,13 +13,16 @@ import torch
 from clusterkit.artifacts.files import together, write_text
 from clusterkit.artifacts.header import resolved
 from clusterkit.artifacts.lineage import run_key
-from clusterkit.config import ClusterConfig, Context, Kind, Loss, RobustnessConfig
+from clusterkit.config import Context, Kind, RobustnessConfig
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import DivergedError, InputError, UsageError
+from clusterkit.losses import Loss
+from clusterkit.methods import CcnOptions
 from clusterkit.methods.ccn import ccn
-from clusterkit.methods.common.problem import Problem
+from clusterkit.methods.common.problem import Items, Question
+from clusterkit.methods.common.problem import Run as Execution
 from clusterkit.metrics.clustering import accuracy, nmi
 from clusterkit.pairs.simulated import SimulatedPairs
 from clusterkit.report.heat_maps import Maps, write_heat_maps
@@ -81,13 +84,15 @@ def run(config: RobustnessConfig, context: Context) -> RobustnessResult:
         log.info("robustness: resumed after cell %d of %d", len(runs), len(wanted))
     for cell in wanted[len(runs) :]:
         state = states.file(cell.title)
-        problem = Problem(
-            Subset(cell.title, subset.images, subset.ids, subset.labels),
+        items = Items(
+            subset=Subset(cell.title, subset.images, subset.ids, subset.labels),
             # As published, nothing is augmented.
-            Kind.VECTORS, data.shape, cell.k, pairs_of(cell, subset), clustering(cell, config), cell.seed, device,
-            state, key, context.resume,
-        )  # fmt: skip
-        runs.append(scored(cell, problem))
+            kind=Kind.VECTORS,
+            shape=data.shape,
+        )
+        question = Question(k=cell.k, pairs=pairs_of(cell, subset), options=clustering(cell, config))
+        how = Execution(seed=cell.seed, device=device, state=state, key=key, resume=context.resume)
+        runs.append(scored(cell, items, question, how))
         write_text(partial, to_csv(runs))
         state.unlink(missing_ok=True)
         log.info("robustness: %d of %d, %s: NMI %.3f", len(runs), len(wanted), cell.title, runs[-1].nmi)
@@ -120,7 +125,7 @@ def cells(config: RobustnessConfig, seed: int) -> Iterator[Cell]:
                 for similar in recalls(config):
                     for dissimilar in recalls(config):
                         for restart in range(config.restarts):
-                            yield Cell(loss, k, density, similar, dissimilar, seed + restart)
+                            yield Cell(Loss(loss), k, density, similar, dissimilar, seed + restart)
 
 
 def pairs_of(cell: Cell, subset: Subset) -> SimulatedPairs:
@@ -129,8 +134,8 @@ def pairs_of(cell: Cell, subset: Subset) -> SimulatedPairs:
     return SimulatedPairs(subset.labels, cell.similar_recall, cell.dissimilar_recall, cell.density, seed)
 
 
-def clustering(cell: Cell, config: RobustnessConfig) -> ClusterConfig:
-    return ClusterConfig(
+def clustering(cell: Cell, config: RobustnessConfig) -> CcnOptions:
+    return CcnOptions(
         loss=cell.loss,
         backbone=config.backbone,
         epochs=config.epochs,
@@ -142,12 +147,12 @@ def clustering(cell: Cell, config: RobustnessConfig) -> ClusterConfig:
     )
 
 
-def scored(cell: Cell, problem: Problem) -> Run:
+def scored(cell: Cell, items: Items, question: Question, how: Execution) -> Run:
     """Train a network on a cell's pairs; return how well its clusters agree with the labels."""
-    assert problem.subset.labels is not None
-    labels, failed = problem.subset.labels.numpy(), 0
+    assert items.subset.labels is not None
+    labels, failed = items.subset.labels.numpy(), 0
     try:
-        clusters = ccn(problem).cluster
+        clusters = ccn(items, question, how).cluster
     except DivergedError:
         log.warning("robustness: %s: the loss is no longer a number; counted as one cluster", cell.title)
         clusters, failed = np.zeros(len(labels), np.int32), 1

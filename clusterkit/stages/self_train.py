@@ -128,9 +128,16 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         "self-train", resolved(config), context.seed, target.to_header(), source_set, inputs, describe(device)
     )
     plan = Plan(
-        "self-train", config.rounds, steps, config.learning_rate, context.seed,
-        states.file("g"), key, context.resume, config.precision,
-    )  # fmt: skip
+        title="self-train",
+        epochs=config.rounds,
+        steps=steps,
+        learning_rate=config.learning_rate,
+        seed=context.seed,
+        state=states.file("g"),
+        key=key,
+        resume=context.resume,
+        precision=config.precision,
+    )
     history = fit(network, batches, step, plan)
     extra = {
         "network": network.architecture.to_header(),

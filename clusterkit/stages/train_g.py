@@ -88,15 +88,15 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     fields, source_set = data.to_header(), data.to_learned()
     key = run_key("train-g", resolved(config), context.seed, source_set, inputs, describe(device))
     plan = Plan(
-        "train-g",
-        config.epochs,
-        steps,
-        config.learning_rate,
-        context.seed,
-        states.file("g"),
-        key,
-        context.resume,
-        config.precision,
+        title="train-g",
+        epochs=config.epochs,
+        steps=steps,
+        learning_rate=config.learning_rate,
+        seed=context.seed,
+        state=states.file("g"),
+        key=key,
+        resume=context.resume,
+        precision=config.precision,
     )
     history = fit(network, batches, step, plan)
 

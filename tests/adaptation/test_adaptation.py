@@ -20,7 +20,7 @@ from clusterkit.pairs.dense import DensePairs
 from clusterkit.training import Plan
 
 SOURCE, TARGET = 12, 9
-CONFIG = AdaptConfig("s", "t", source_batch=SOURCE, target_batch=TARGET, learning_rate=0)
+CONFIG = AdaptConfig(source="s", target="t", source_batch=SOURCE, target_batch=TARGET, learning_rate=0)
 
 
 def random_domains(pairs: torch.Tensor) -> Domains:
@@ -47,7 +47,9 @@ def test_the_loss_is_the_sum_of_its_terms(method: AdaptMethod, loss: Loss, tmp_p
     """Of batches that are the whole of both sets, in any order, by a network that stays as it is."""
     pairs = symmetric()
     domains, network = random_domains(pairs), fresh_network()
-    plan = Plan("adapt", 1, 2, 0.0, 0, tmp_path / "state.safetensors", "")
+    plan = Plan(
+        title="adapt", epochs=1, steps=2, learning_rate=0.0, seed=0, state=tmp_path / "state.safetensors", key=""
+    )
     [history] = adapt(network, domains, replace(CONFIG, method=method, loss=loss), plan)
 
     same = fresh_network().train().requires_grad_(False)
@@ -77,7 +79,9 @@ def test_the_loss_is_the_sum_of_its_terms(method: AdaptMethod, loss: Loss, tmp_p
 def test_what_is_trained_beside_the_classifier_is_no_part_of_it(tmp_path: Path) -> None:
     network = fresh_network()
     before = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    plan = Plan("adapt", 1, 2, 0.01, 0, tmp_path / "state.safetensors", "")
+    plan = Plan(
+        title="adapt", epochs=1, steps=2, learning_rate=0.01, seed=0, state=tmp_path / "state.safetensors", key=""
+    )
     adapt(network, random_domains(symmetric()), replace(CONFIG, method=AdaptMethod.CCN_PLUS_PLUS), plan)
     assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == before
 
@@ -94,7 +98,15 @@ def test_a_discriminator_makes_the_domains_alike(tmp_path: Path) -> None:
     gaps = {}
     for method in (AdaptMethod.SOURCE_ONLY, AdaptMethod.DANN, AdaptMethod.JAN):
         network = fresh_network()
-        plan = Plan("adapt", 3, 100, 0.01, 0, tmp_path / f"{method}.safetensors", "")
+        plan = Plan(
+            title="adapt",
+            epochs=3,
+            steps=100,
+            learning_rate=0.01,
+            seed=0,
+            state=tmp_path / f"{method}.safetensors",
+            key="",
+        )
         adapt(network, domains, replace(CONFIG, method=method, source_batch=32, target_batch=32), plan)
         with torch.no_grad():
             features = network.eval().bottleneck(torch.cat([source, target]))

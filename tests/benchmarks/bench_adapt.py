@@ -21,13 +21,23 @@ from clusterkit.training import Plan
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 N, HIDDEN, STEPS = 4000, 512, 5
-CONFIG = AdaptConfig("s", "t", variation=Variation.NONE)
+CONFIG = AdaptConfig(source="s", target="t", variation=Variation.NONE)
 
 
 def steps_of(config: AdaptConfig, domains: Domains, folder: Path) -> Callable[[], None]:
     network = ClusterNet(Architecture(config.backbone, (1, 32, 32), (0.1,), (0.3,), BOTTLENECK, 10))
     state = folder / f"{config.method}-{config.source_batch}.safetensors"
-    plan = Plan("adapt", 1, STEPS, 0.01, 0, state, "", optimizer=config.optimizer, weight_decay=5e-4)
+    plan = Plan(
+        title="adapt",
+        epochs=1,
+        steps=STEPS,
+        learning_rate=0.01,
+        seed=0,
+        state=state,
+        key="",
+        optimizer=config.optimizer,
+        weight_decay=5e-4,
+    )
 
     def run() -> None:
         adapt(network, domains, config, plan)

@@ -173,7 +173,7 @@ def test_k_auto_counts_again_in_changed_data(project: Path, cli: Cli, monkeypatc
 def test_a_study_keeps_what_was_made_of_the_same_content(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     monkeypatch.setattr(catalogue, "select", lambda *given: read.append(given) or select(*given))
-    config = TrainGConfig("arrays:points.npz", Backbone.MLP, hidden=8, epochs=1)
+    config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
     resumed = Context(resume=True)
     path = runs.train_g(config, resumed)
     read.clear()
@@ -204,7 +204,7 @@ def test_every_data_set_of_a_header_counts(role: str, project: Path) -> None:
 
 
 def test_labels_count_where_they_were_learned(project: Path) -> None:
-    config = TrainGConfig("arrays:points.npz", Backbone.MLP, hidden=8, epochs=1)
+    config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
     path = runs.train_g(config, Context())
     for y, same in (("abc", True), ("abb", False), ("abd", False), ("abc", True)):
         np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
@@ -278,7 +278,7 @@ def test_a_link_above_data_and_work_folder_is_not_in_the_way(project: Path, cli:
     for data, work in (("points.npz", "a"), (f"{tmp_path}/link/points.npz", f"{tmp_path}/link/b")):
         assert cli(f"train-g arrays:{data} --hidden 8 {SMALL} --workdir {work}").code == 0
     assert Path("a/g.safetensors").read_bytes() == Path("b/g.safetensors").read_bytes()
-    config = TrainGConfig(f"arrays:{tmp_path}/link/points.npz", Backbone.MLP, hidden=8, epochs=1)
+    config = TrainGConfig(dataset=f"arrays:{tmp_path}/link/points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
     assert runs.kept(Path("a/g.safetensors"), config, Context(workdir=Path("a"), resume=True))
 
 

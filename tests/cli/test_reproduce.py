@@ -14,12 +14,12 @@ LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    g = TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, epochs=1)
+    g = TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, epochs=1)
     monkeypatch.setattr(omniglot, "G", g)
-    cluster = ClusterConfig("glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
+    cluster = ClusterConfig(dataset="glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
     monkeypatch.setattr(omniglot, "BACKBONE", Backbone.MLP)
-    monkeypatch.setattr(omniglot, "SELF_TRAIN", SelfTrainConfig(cluster.dataset, rounds=1))
+    monkeypatch.setattr(omniglot, "SELF_TRAIN", SelfTrainConfig(dataset=cluster.dataset, rounds=1))
     # So little trained a G is sure of no two groups.
     monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
     monkeypatch.setattr(omniglot, "DIGITS", "digits")
@@ -123,7 +123,7 @@ def test_supervised_sets_that_are_not_there(cli, tmp_path):
 
 
 def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(omniglot_mnist, "G", TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16))
+    monkeypatch.setattr(omniglot_mnist, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16))
     monkeypatch.setattr(omniglot_mnist, "CHARACTERS", "glyphs_eval")
     monkeypatch.setattr(omniglot_mnist, "SELF_TRAINING", 1)
     monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k="10", backbone=Backbone.MLP))

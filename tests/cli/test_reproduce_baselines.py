@@ -23,7 +23,9 @@ LINE = "reproduce baselines --set omniglot --method kmeans --method spectral --m
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "G", TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, size=8, epochs=1))
+    monkeypatch.setattr(
+        baselines, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8, epochs=1)
+    )
     monkeypatch.setattr(baselines, "SETS", {"omniglot": LETTERS, "mnist": "digits@0-4"})
     quick = {row: replace(config, epochs=1) for row, config in baselines.ROWS["ccn"].items()}
     monkeypatch.setitem(baselines.ROWS, "ccn", quick)

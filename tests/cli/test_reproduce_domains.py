@@ -15,8 +15,8 @@ METHODS = [str(method) for method in AdaptMethod]
 
 
 def test_digits(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(digits, "G", TrainGConfig("glyphs_bg@0-11", Backbone.MLP, hidden=16, size=8))
-    monkeypatch.setattr(digits, "ADAPT", AdaptConfig("", "", backbone=Backbone.MLP, size=8))
+    monkeypatch.setattr(digits, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8))
+    monkeypatch.setattr(digits, "ADAPT", AdaptConfig(source="", target="", backbone=Backbone.MLP, size=8))
     monkeypatch.setattr(digits, "TASKS", {"svhn-mnist": digits.Task("digits@0-4", "digits@0-4", "digits@0-4")})
     line = "reproduce digits --g-epochs 1 --steps 1 --seeds 2 --task svhn-mnist --oracle --loss mcl --json"
     done = cli(line)

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Run a study of the papers and write its tables or pictures.",
         epilog=EXAMPLE,
-        rich_markup_mode=None,
+        rich_markup_mode="rich",
         no_args_is_help=True,
     )
     for study in (omniglot, baselines, omniglot_mnist, robustness, supervised, natural, digits, office31):

@@ -11,14 +11,13 @@ from clusterkit.cli.reproduce import measured, runs
 from clusterkit.config import (
     ClusterConfig,
     Context,
-    Features,
-    Init,
-    Loss,
-    Method,
     PredictPairsConfig,
     SelfTrainConfig,
 )
 from clusterkit.errors import UsageError
+from clusterkit.losses import Loss
+from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
+from clusterkit.settings import CountedBy, Features, File, Init, K, parse_k
 
 EXAMPLE = "Example: clusterkit reproduce baselines --set omniglot --method kmeans --method ccn --seeds 1"
 
@@ -28,10 +27,10 @@ SAMPLED = ("mnist",)
 """Sets of which a sample is clustered."""
 IMAGES, SIZE = 1000, 28
 """How many images are drawn, and their height and width, as MNIST has them."""
-KS = ["known", ClusterConfig.k]
-ROWS = {str(method): {str(method): ClusterConfig(method=method)} for method in Method}
-ROWS["ccn"] = {f"ccn-{loss}": ClusterConfig(loss=loss, init=Init.G) for loss in Loss}
-ROWS["spectral-pixels"] = {"spectral-pixels": ClusterConfig(method=Method.SPECTRAL, features=Features.PIXELS)}
+KS = ["known", str(ClusterConfig.k)]
+ROWS = {method: {method: ClusterConfig(method=method)} for method in METHODS}
+ROWS["ccn"] = {f"ccn-{loss}": ClusterConfig(options=CcnOptions(loss=loss, init=Init.G)) for loss in Loss}
+ROWS["spectral-pixels"] = {"spectral-pixels": ClusterConfig(method="spectral", features=Features.PIXELS)}
 """The rows of the tables by the name that asks for them."""
 SELF_TRAINING = SelfTrainConfig.rounds
 
@@ -44,13 +43,13 @@ def baselines(
     common: Common,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="[omniglot|mnist]", help="May be repeated [default: all that are here]."),
+        typer.Option("--set", metavar="[omniglot|mnist]", help="May be repeated.", show_default="all that are here"),
     ] = None,
     g: Annotated[Path | None, typer.Option(help="A G to take instead of training one.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How long G is trained on omniglot_bg.")] = G.epochs,
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="One of cluster, or spectral-pixels; may be repeated [default: all]."),
+        typer.Option(metavar="NAME", help="One of cluster, or spectral-pixels; may be repeated.", show_default="all"),
     ] = None,
     k: Annotated[
         list[str], typer.Option(help="Number of clusters, or known (an oracle: it counts the classes); repeatable.")
@@ -73,7 +72,7 @@ def baselines(
     from clusterkit.report import baselines as report
 
     names = runs.wanted("set", sets, {name: [data] for name, data in SETS.items()}, common.context)
-    rows, ks = rows_of(method), list(dict.fromkeys(k))
+    rows, ks = rows_of(method), [parse_k(number) for number in dict.fromkeys(k)]
     context = runs.inside(common.context, "baselines")
     check(rows, ks, images if set(names) & set(SAMPLED) else None, context)
     given = runs.g_for(g, replace(G, epochs=epochs), context)
@@ -101,22 +100,22 @@ def rows_of(methods: list[str] | None) -> dict[str, ClusterConfig]:
     return {row: config for name in asked for row, config in ROWS[name].items()}
 
 
-def numbers(config: ClusterConfig, ks: list[str]) -> list[str]:
+def numbers(config: ClusterConfig, ks: list[K]) -> list[K]:
     """Return the K that a method is run with: what it does not need stays at its default."""
-    return [ClusterConfig.k] if config.method.finds_k else ks
+    return [ClusterConfig.k] if METHODS[config.method].finds_k else ks
 
 
-def check(rows: dict[str, ClusterConfig], ks: list[str], images: int | None, context: Context) -> None:
+def check(rows: dict[str, ClusterConfig], ks: list[K], images: int | None, context: Context) -> None:
     """Raise UsageError for a K that cannot be, before G is trained; `images` is the size of the sample, if any."""
     from clusterkit.stages import cluster
 
-    if "auto" in ks:
+    if CountedBy.ESTIMATE in ks:
         raise UsageError("--k auto: all methods are to have the same K; give a number, or known")
     for config in rows.values():
         for number in numbers(config, ks):
-            cluster.check_flags(replace(config, k=number), replace(context, resume=False))
+            cluster.check(replace(config, k=number), replace(context, resume=False))
     for number in ks:
-        if images is not None and number.isdecimal() and int(number) > images:
+        if images is not None and isinstance(number, int) and number > images:
             raise UsageError(f"--images {images}: fewer than the clusters of --k {number}")
 
 
@@ -145,14 +144,14 @@ def pairs_of(data: str, g: Path, self_train: bool, context: Context) -> Path:
     """Return the pairs that all methods share, with the G beside them that predicted them."""
     chosen = runs.taken(g, context)
     if self_train:
-        chosen = runs.self_train(SelfTrainConfig(data, rounds=SELF_TRAINING), context)
-    return runs.predict_pairs(PredictPairsConfig(data, g=chosen.name), context)
+        chosen = runs.self_train(SelfTrainConfig(dataset=data, rounds=SELF_TRAINING), context)
+    return runs.predict_pairs(PredictPairsConfig(dataset=data, g=chosen.name), context)
 
 
-def run(row: str, config: ClusterConfig, k: str, pairs: Path, context: Context, seed: int) -> dict[str, Any]:
+def run(row: str, config: ClusterConfig, k: K, pairs: Path, context: Context, seed: int) -> dict[str, Any]:
     """Cluster a set in a folder of its own; return the scores and what it cost."""
     inner = runs.inside(context, f"{row}-k{k}-seed{seed}", seed)
-    config = replace(config, k=k, pairs=str(pairs) if config.uses_pairs else config.pairs)
+    config = with_options(replace(config, k=k, pairs=File(str(pairs)) if reads_pairs(config) else config.pairs))
     cost = measured.cluster(config, inner)
-    found = {"method": row, "k": k, "finds_k": config.method.finds_k, "seed": seed}
+    found = {"method": row, "k": str(k), "finds_k": METHODS[config.method].finds_k, "seed": seed}
     return {**found, **asdict(cost), **runs.scores(inner)}

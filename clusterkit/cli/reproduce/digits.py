@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from clusterkit.adaptation import PairOptions
 from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.cli.reproduce import domains, runs
 from clusterkit.cli.reproduce.domains import Task
-from clusterkit.config import AdaptConfig, Loss, Precision, PredictPairsConfig, SelfTrainConfig, Variation
+from clusterkit.config import AdaptConfig, Precision, PredictPairsConfig, SelfTrainConfig, Variation
+from clusterkit.losses import parse_loss
 
 EXAMPLE = "Example: clusterkit reproduce digits --task usps-mnist --seeds 1"
 
@@ -19,7 +21,7 @@ TASKS = {
     "mnist-usps": Task("mnist_train", "usps_train", "usps_test"),
     "svhn-mnist": Task("svhn_train", "mnist_train", "mnist_test"),
 }
-ADAPT = AdaptConfig("", "", learning_rate=0.03, variation=Variation.NONE)
+ADAPT = AdaptConfig(source="", target="", learning_rate=0.03, variation=Variation.NONE)
 """As is usual for small networks trained from random weights on digits as they are."""
 SELF_TRAINING = SelfTrainConfig.rounds
 
@@ -35,11 +37,11 @@ def digits(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[usps-mnist|mnist-usps|svhn-mnist]", help="May be repeated [default: all that are here]."
+            metavar="[usps-mnist|mnist-usps|svhn-mnist]", help="May be repeated.", show_default="all that are here"
         ),
     ] = None,
     method: domains.Methods = domains.METHODS,
-    loss: domains.PairLoss = AdaptConfig.loss,
+    loss: domains.PairLoss = PairOptions.loss,
     variation: Annotated[Variation, typer.Option(help="How much digits are varied.")] = ADAPT.variation,
     self_train: Annotated[
         bool, typer.Option("--self-train", help="Let G go on learning on each unlabelled target first.")
@@ -61,8 +63,10 @@ def digits(
     from clusterkit.report import adaptation as report
 
     names = runs.wanted("task", task, {name: [one.source, one.target] for name, one in TASKS.items()}, common.context)
-    config = replace(ADAPT, loss=Loss.parse(loss), variation=variation, steps=steps, precision=precision)
-    config = replace(config, source_batch=source_batch, target_batch=target_batch)
+    config = replace(ADAPT, variation=variation, steps=steps, precision=precision)
+    runs.unknown("method", method, domains.METHODS)
+    options = PairOptions(loss=parse_loss(loss))
+    config = replace(config, options=options, source_batch=source_batch, target_batch=target_batch)
     context = runs.inside(common.context, "digits")
     given = runs.g_for(g, replace(G, epochs=g_epochs), context)
     trained = domains.trained(config, seeds)
@@ -71,8 +75,8 @@ def digits(
         of_target = runs.inside(context, target)
         chosen = given
         if self_train:
-            chosen = runs.self_train(SelfTrainConfig(target, str(given), SELF_TRAINING), of_target)
-        pairs = runs.predict_pairs(PredictPairsConfig(target, g=str(chosen)), of_target)
+            chosen = runs.self_train(SelfTrainConfig(dataset=target, g=str(given), rounds=SELF_TRAINING), of_target)
+        pairs = runs.predict_pairs(PredictPairsConfig(dataset=target, g=str(chosen)), of_target)
         judged = test or target
         results["pairs"].append({"target": judged, **domains.g_pairs(chosen, judged, of_target)})
         for name in names:

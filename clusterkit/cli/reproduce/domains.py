@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from clusterkit.adaptation import ADAPTATIONS, PairOptions
 from clusterkit.cli.reproduce import runs
-from clusterkit.config import AdaptConfig, AdaptMethod, AssignConfig, Context, EvaluateConfig
+from clusterkit.config import AdaptConfig, AssignConfig, Context, EvaluateConfig
 
-METHODS = list(AdaptMethod)
+METHODS = list(ADAPTATIONS)
 
-Methods = Annotated[list[AdaptMethod], typer.Option("--method", help="May be repeated.")]
+Methods = Annotated[list[str], typer.Option("--method", metavar=f"[{'|'.join(ADAPTATIONS)}]", help="May be repeated.")]
 PairLoss = Annotated[str, typer.Option("--loss", metavar="[kcl|ccl]", help="Pair loss of the methods that have one.")]
 Steps = Annotated[int, typer.Option("--steps", min=1, help="Batches that every method is trained on.")]
 SourceBatch = Annotated[int, typer.Option("--source-batch", min=2, help="Source images in a batch.")]
@@ -33,7 +34,7 @@ class Task:
 
 
 def compare(
-    task: Task, methods: list[AdaptMethod], config: AdaptConfig, pairs: Path, seeds: int, oracle: bool, context: Context
+    task: Task, methods: list[str], config: AdaptConfig, pairs: Path, seeds: int, oracle: bool, context: Context
 ) -> list[dict[str, Any]]:
     """Adapt by each method and seed; return the scores of each on the target and on its test set.
 
@@ -44,8 +45,10 @@ def compare(
     for method in dict.fromkeys(methods):
         for seed in range(context.seed, context.seed + seeds):
             inner = runs.inside(context, f"{method}-seed{seed}", seed)
-            loss = config.loss if "ccn" in method else AdaptConfig.loss
-            how = replace(config, source=task.source, target=task.target, method=method, loss=loss, pairs=str(pairs))
+            options = config.options if ADAPTATIONS[method].pairs else None
+            how = replace(
+                config, source=task.source, target=task.target, method=method, options=options, pairs=str(pairs)
+            )
             found.append({"method": method, "seed": seed, **adapted(task, replace(how, snapshots=oracle), inner)})
     return found
 
@@ -65,7 +68,7 @@ def adapted(task: Task, config: AdaptConfig, context: Context) -> dict[str, Any]
 
 def assigned(dataset: str, network: Path, context: Context) -> float:
     """Return the accuracy of a network on a set."""
-    made = runs.assign(AssignConfig(dataset, network.name), context)
+    made = runs.assign(AssignConfig(dataset=dataset, model=network.name), context)
     return float(runs.scores(context, made.name)["mean"]["accuracy"])
 
 
@@ -82,4 +85,7 @@ def trained(config: AdaptConfig, seeds: int) -> dict[str, Any]:
         "backbone", "size", "steps", "source_batch", "target_batch", "loss", "optimizer", "learning_rate", "variation",
         "precision",
     )  # fmt: skip
-    return {**{name: getattr(config, name) for name in names}, "seeds": seeds}
+    options = config.options
+    assert isinstance(options, PairOptions)
+    fields = {name: str(options.loss) if name == "loss" else getattr(config, name) for name in names}
+    return {**fields, "seeds": seeds}

@@ -17,6 +17,7 @@ from clusterkit.cli.chain import read_by_cluster
 from clusterkit.cli.reproduce import runs
 from clusterkit.config import ClusterConfig, Context
 from clusterkit.errors import ClusterkitError
+from clusterkit.methods import with_options
 
 COST = "cost.json"
 
@@ -36,7 +37,7 @@ def cluster(config: ClusterConfig, context: Context) -> Cost:
     """
     from clusterkit.stages import cluster as stage
 
-    path = context.path(stage.OUTPUT)
+    path, config = context.path(stage.OUTPUT), with_options(config)
     cost = read_cost(path)
     if cost is None or not runs.kept(path, config, context, **read_by_cluster(config, context)):
         runs.announce(runs.asked("cluster", config), context)

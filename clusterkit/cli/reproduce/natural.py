@@ -12,13 +12,14 @@ from clusterkit.config import (
     ClusterConfig,
     Context,
     EvaluateConfig,
-    Loss,
-    Method,
     Precision,
     PredictPairsConfig,
     PretrainConfig,
     TrainGConfig,
 )
+from clusterkit.losses import Loss, parse_loss
+from clusterkit.methods import CcnOptions
+from clusterkit.settings import File
 
 EXAMPLE = "Example: clusterkit reproduce natural --set cifar10 --budget 0.2"
 
@@ -30,7 +31,7 @@ class Study:
     known: str
     unseen: str
     judged: str
-    ks: tuple[str, ...]
+    ks: tuple[int, ...]
     backbone: Backbone
     classes_per_batch: int
     images_per_class: int
@@ -41,10 +42,10 @@ class Study:
 
 STUDIES = {
     "cifar10": Study(
-        "cifar10_train@0-4", "cifar10_train@5-9", "cifar10_test@5-9", ("5", "20"), Backbone.VGG8, 5, 20, 100, 50, 20
+        "cifar10_train@0-4", "cifar10_train@5-9", "cifar10_test@5-9", (5, 20), Backbone.VGG8, 5, 20, 100, 50, 20
     ),
     "imagenet": Study(
-        "imagenet882", "imagenet118_30", "imagenet118_30", ("30", "100"), Backbone.RESNET18, 20, 5, 90, 30, 30
+        "imagenet882", "imagenet118_30", "imagenet118_30", (30, 100), Backbone.RESNET18, 20, 5, 90, 30, 30
     ),
 }
 
@@ -57,9 +58,9 @@ def natural(
     common: Common,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="[cifar10|imagenet]", help="May be repeated [default: all that are here]."),
+        typer.Option("--set", metavar="[cifar10|imagenet]", help="May be repeated.", show_default="all that are here"),
     ] = None,
-    backbone: Annotated[Backbone | None, typer.Option(help="Of all networks [default: the set's].")] = None,
+    backbone: Annotated[Backbone | None, typer.Option(help="Of all networks.", show_default="the set's")] = None,
     loss: Annotated[
         list[str], typer.Option(metavar="[kcl|ccl]", help="Pair loss; may be repeated.")
     ] = runs.PAIR_LOSSES,
@@ -76,7 +77,7 @@ def natural(
     """
     from clusterkit.report import natural as report
 
-    losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
+    losses = [parse_loss(name) for name in dict.fromkeys(loss)]
     names = runs.wanted("set", sets, {name: [study.known] for name, study in STUDIES.items()}, common.context)
     context = runs.inside(common.context, "natural")
     results: dict[str, Any] = {"budget": budget, "precision": precision, "sets": {}}
@@ -101,19 +102,24 @@ def run(study: Study, losses: list[Loss], seeds: int, precision: Precision, cont
     from clusterkit.stages import evaluate
 
     pretrained = runs.pretrain(
-        PretrainConfig(study.known, study.backbone, epochs=study.pretrain_epochs, precision=precision), context
+        PretrainConfig(dataset=study.known, backbone=study.backbone, epochs=study.pretrain_epochs, precision=precision),
+        context,
     )
     g = TrainGConfig(
-        study.known, epochs=study.g_epochs, classes_per_batch=study.classes_per_batch,
+        dataset=study.known, epochs=study.g_epochs, classes_per_batch=study.classes_per_batch,
         images_per_class=study.images_per_class, init=pretrained, precision=precision,
     )  # fmt: skip
     scored = evaluate.run(EvaluateConfig(g=str(runs.train_g(g, context)), dataset=study.judged, ways=(5,)), context)
-    pairs = runs.predict_pairs(PredictPairsConfig(study.unseen), context)
-    ccn = ClusterConfig(
-        study.unseen, pairs=str(pairs), init=str(pretrained), epochs=study.cluster_epochs, precision=precision
-    )
-    methods = {"k-means": ClusterConfig(study.unseen, method=Method.KMEANS, features=str(pretrained))}
-    methods |= {f"CCN, {loss.upper()}": replace(ccn, loss=loss) for loss in losses}
+    pairs = runs.predict_pairs(PredictPairsConfig(dataset=study.unseen), context)
+    start = File(str(pretrained))
+    ccn = CcnOptions(init=start, epochs=study.cluster_epochs, precision=precision)
+    methods = {"k-means": ClusterConfig(dataset=study.unseen, method="kmeans", features=start)}
+    methods |= {
+        f"CCN, {loss.upper()}": ClusterConfig(
+            dataset=study.unseen, pairs=File(str(pairs)), options=replace(ccn, loss=loss)
+        )
+        for loss in losses
+    }
     found = [
         cluster(method, replace(config, k=k), context, seed)
         for k in study.ks
@@ -125,7 +131,7 @@ def run(study: Study, losses: list[Loss], seeds: int, precision: Precision, cont
 
 
 def cluster(method: str, config: ClusterConfig, context: Context, seed: int) -> dict[str, Any]:
-    name = config.loss if config.method is Method.CCN else config.method
+    name = config.options.loss if isinstance(config.options, CcnOptions) else config.method
     inner = runs.inside(context, f"{name}-k{config.k}-seed{seed}", seed)
     runs.cluster(config, inner)
-    return {"method": method, "k": config.k, "seed": seed, **runs.scores(inner)["mean"]}
+    return {"method": method, "k": str(config.k), "seed": seed, **runs.scores(inner)["mean"]}

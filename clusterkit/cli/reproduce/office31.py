@@ -6,17 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from clusterkit.adaptation import PairOptions
 from clusterkit.cli.common import Common, Precise, Resume, with_common
 from clusterkit.cli.reproduce import domains, runs
 from clusterkit.cli.reproduce.domains import Task
-from clusterkit.config import AdaptConfig, Backbone, Context, Loss, Precision, PredictPairsConfig, TrainGConfig
+from clusterkit.config import AdaptConfig, Backbone, Context, Precision, PredictPairsConfig, TrainGConfig
+from clusterkit.losses import parse_loss
 
 EXAMPLE = "Example: clusterkit reproduce office31 --steps 200 --size 64"
 
 DOMAINS = ("amazon", "dslr", "webcam")
 EVERY = list(DOMAINS)
 DATASET = "office31"
-G = TrainGConfig("", classes_per_batch=20, images_per_class=5)
+G = TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5)
 
 
 def register(group: typer.Typer) -> None:
@@ -25,7 +27,9 @@ def register(group: typer.Typer) -> None:
 
 def office31(
     common: Common,
-    g: Annotated[Path | None, typer.Option(help="A G for all targets [default: one trained on each source].")] = None,
+    g: Annotated[
+        Path | None, typer.Option(help="A G for all targets.", show_default="one trained on each source")
+    ] = None,
     g_steps: Annotated[int, typer.Option(min=1, help="Batches of G on a source domain, in whole epochs.")] = 1000,
     source: Annotated[
         list[str], typer.Option(metavar=f"[{'|'.join(DOMAINS)}]", help="Domains to carry over; may be repeated.")
@@ -33,7 +37,7 @@ def office31(
     backbone: Annotated[Backbone, typer.Option(help="Of classifiers and G.")] = Backbone.RESNET18,
     size: Annotated[int, typer.Option(min=1, help="Image size.")] = 224,
     method: domains.Methods = domains.METHODS,
-    loss: domains.PairLoss = AdaptConfig.loss,
+    loss: domains.PairLoss = PairOptions.loss,
     steps: domains.Steps = AdaptConfig.steps,
     source_batch: domains.SourceBatch = AdaptConfig.source_batch,
     target_batch: domains.TargetBatch = AdaptConfig.target_batch,
@@ -52,8 +56,10 @@ def office31(
     from clusterkit.report import adaptation as report
 
     runs.unknown("source", source, EVERY)
-    config = replace(AdaptConfig("", ""), backbone=backbone, size=size, loss=Loss.parse(loss), steps=steps)
-    config = replace(config, source_batch=source_batch, target_batch=target_batch, precision=precision)
+    config = replace(AdaptConfig(source="", target=""), backbone=backbone, size=size, steps=steps)
+    runs.unknown("method", method, domains.METHODS)
+    options = PairOptions(loss=parse_loss(loss))
+    config = replace(config, options=options, source_batch=source_batch, target_batch=target_batch, precision=precision)
     context = runs.inside(common.context, "office31")
     how = replace(G, backbone=backbone, size=size, precision=precision)
     how = replace(how, pretrained=runs.weights_at_hand(backbone, context))
@@ -65,7 +71,7 @@ def office31(
         for unknown in (name for name in DOMAINS if name != known):
             task = Task(f"{DATASET}/{known}", f"{DATASET}/{unknown}")
             inner = runs.inside(context, f"{known}-{unknown}")
-            pairs = runs.predict_pairs(PredictPairsConfig(task.target, g=str(given)), inner)
+            pairs = runs.predict_pairs(PredictPairsConfig(dataset=task.target, g=str(given)), inner)
             scores = domains.g_pairs(given, task.target, inner)
             results["pairs"].append({"target": task.target, "g": "given" if g else task.source, **scores})
             found = domains.compare(task, method, config, pairs, seeds, oracle, inner)

@@ -13,21 +13,22 @@ from clusterkit.config import (
     ClusterConfig,
     Context,
     EvaluateConfig,
-    Init,
-    Loss,
     PredictPairsConfig,
     SelfTrainConfig,
 )
 from clusterkit.errors import InputError, UsageError
+from clusterkit.losses import parse_loss
+from clusterkit.methods import CcnOptions, with_options
+from clusterkit.settings import CountedBy, File, Init, parse_k
 
 EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = runs.OMNIGLOT_G
-SELF_TRAIN, CLUSTER = SelfTrainConfig("omniglot_eval"), ClusterConfig("omniglot_eval")
+SELF_TRAIN, CLUSTER = SelfTrainConfig(dataset="omniglot_eval"), ClusterConfig(dataset="omniglot_eval")
 BACKBONE = G.backbone
 """Of whole clustering networks."""
 DIGITS = "mnist_test"
-LOSSES, KS = ["ccl", "kcl"], [CLUSTER.k, "auto", "known"]
+LOSSES, KS = ["ccl", "kcl"], [str(CLUSTER.k), "auto", "known"]
 SEEDS = 3
 
 
@@ -61,15 +62,18 @@ def omniglot(
     from clusterkit.report.confusions import write_confusions
     from clusterkit.stages import cluster
 
-    losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
-    base = replace(CLUSTER, init=init, backbone=BACKBONE if init is Init.RANDOM else ClusterConfig.backbone)
-    configs = [replace(base, k=number, loss=name) for number in dict.fromkeys(k) for name in losses]
+    losses = [parse_loss(name) for name in dict.fromkeys(loss)]
+    base = with_options(CLUSTER).options
+    assert isinstance(base, CcnOptions)
+    options = replace(base, init=init, backbone=BACKBONE if init is Init.RANDOM else CcnOptions.backbone)
+    ks = [parse_k(number) for number in dict.fromkeys(k)]
+    configs = [replace(CLUSTER, k=k, options=replace(options, loss=name)) for k in ks for name in losses]
     context = runs.inside(common.context, "omniglot")
     for config in configs:
-        cluster.check_flags(config, context)
+        cluster.check(config, context)
     given = runs.g_for(g, replace(G, epochs=epochs), context)
     results: dict[str, Any] = {"g": g_scores(given, context), "runs": []}
-    asked = PredictPairsConfig(CLUSTER.dataset)
+    asked = PredictPairsConfig(dataset=CLUSTER.dataset)
     if self_train:
         trained = runs.self_train(SELF_TRAIN, context)
         results["self-trained g"] = g_scores(trained, context)
@@ -77,7 +81,7 @@ def omniglot(
     pairs = runs.predict_pairs(asked, context)
     for config in configs:
         for seed in range(context.seed, context.seed + seeds):
-            results["runs"].append(run(replace(config, pairs=str(pairs)), context, seed))
+            results["runs"].append(run(replace(config, pairs=File(str(pairs))), context, seed))
     worst, where = report.worst(results["runs"]), context.path("confusions.png")
     first = results["runs"][0]
     made = runs.inside(context, f"{losses[0]}-k{first['k']}-seed{first['seed']}").path(cluster.OUTPUT)
@@ -87,13 +91,17 @@ def omniglot(
 
 def run(config: ClusterConfig, context: Context, seed: int) -> dict[str, Any]:
     """Cluster all alphabets in a folder of their own; return the scores and, where K is not known, the estimates."""
-    inner = runs.inside(context, f"{config.loss}-k{config.k}-seed{seed}", seed)
-    found: dict[str, Any] = {"method": f"CCN, {config.loss.upper()}", "k": config.k, "seed": seed, "init": config.init}
-    if config.k == "auto":
-        counted = runs.inside(context, f"{config.loss}-k{CLUSTER.k}-seed{seed}", seed)
+    options = config.options
+    assert isinstance(options, CcnOptions)
+    inner = runs.inside(context, f"{options.loss}-k{config.k}-seed{seed}", seed)
+    found: dict[str, Any] = {
+        "method": f"CCN, {options.loss.upper()}", "k": str(config.k), "seed": seed, "init": str(options.init),
+    }  # fmt: skip
+    if config.k is CountedBy.ESTIMATE:
+        counted = runs.inside(context, f"{options.loss}-k{CLUSTER.k}-seed{seed}", seed)
         found["estimates"] = runs.estimate_k(replace(config, k=CLUSTER.k), counted, inner)
     runs.cluster(config, inner)
-    if config.k not in ("auto", "known"):
+    if isinstance(config.k, int):
         found["estimates"] = runs.estimate_k(config, inner, inner)
     return {**found, **runs.scores(inner)}
 

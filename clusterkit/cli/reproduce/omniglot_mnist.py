@@ -14,11 +14,13 @@ from clusterkit.config import (
     ClusterConfig,
     Context,
     EvaluateConfig,
-    Loss,
     PredictPairsConfig,
     SelfTrainConfig,
     Variation,
 )
+from clusterkit.losses import Loss, parse_loss
+from clusterkit.methods import CcnOptions
+from clusterkit.settings import File
 
 EXAMPLE = "Example: clusterkit reproduce omniglot-mnist --loss kcl"
 
@@ -45,7 +47,7 @@ TARGETS = {
     "usps": Target("usps_train", "usps_test", 20),
     "digits": Target("digits", None, 30),
 }
-CLUSTER = ClusterConfig(k="10", backbone=Backbone.CONV4_FINE)
+CLUSTER = ClusterConfig(k=10, options=CcnOptions(backbone=Backbone.CONV4_FINE))
 ROUNDS = 3
 SELF_TRAINING = SelfTrainConfig.rounds
 FIRST = ["mnist"]
@@ -68,7 +70,7 @@ def omniglot_mnist(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How long each clustering network is trained [default: 5; 20 on usps and 30 on digits]."
+            min=1, help="How long each clustering network is trained.", show_default="5; 20 on usps and 30 on digits"
         ),
     ] = None,
     rounds: Annotated[
@@ -88,7 +90,7 @@ def omniglot_mnist(
     from clusterkit.report import omniglot_mnist as report
 
     runs.unknown("target", target, list(TARGETS))
-    losses = [Loss.parse(name) for name in dict.fromkeys(loss)]
+    losses = [parse_loss(name) for name in dict.fromkeys(loss)]
     context = runs.inside(common.context, "omniglot-mnist")
     given = runs.g_for(g, replace(G, epochs=g_epochs), context)
     results: dict[str, Any] = {"characters": runs.one_shot(given, CHARACTERS, (5, 20), context), "targets": {}}
@@ -102,18 +104,20 @@ def run(target: Target, g: Path, losses: list[Loss], rounds: int, self_train: bo
     """Cluster a target by each loss; return G's scores on it, before and after it learned there, and those of each."""
     train, test = target.train, target.test
     found: dict[str, Any] = {"g": g_scores(g, test or train, context), "runs": []}
-    pairs = runs.predict_pairs(PredictPairsConfig(train, g=str(g)), context)
+    pairs = runs.predict_pairs(PredictPairsConfig(dataset=train, g=str(g)), context)
     for loss in losses:
         inner = runs.inside(context, loss)
-        how = replace(CLUSTER, dataset=train, loss=loss, pairs=str(pairs), variation=target.variation, rounds=rounds)
-        runs.cluster(replace(how, epochs=target.epochs), inner)
+        options = CLUSTER.options
+        assert isinstance(options, CcnOptions)
+        options = replace(options, loss=loss, variation=target.variation, rounds=rounds, epochs=target.epochs)
+        runs.cluster(replace(CLUSTER, dataset=train, pairs=File(str(pairs)), options=options), inner)
         scores = {"train": runs.scores(inner)["mean"]}
         if test is not None:
-            assigned = runs.assign(AssignConfig(test), inner)
+            assigned = runs.assign(AssignConfig(dataset=test), inner)
             scores["test"] = runs.scores(inner, assigned.name)["mean"]
         found["runs"].append({"loss": loss, "epochs": target.epochs, "rounds": rounds, **scores})
     if self_train:
-        g = runs.self_train(SelfTrainConfig(train, str(g), SELF_TRAINING), context)
+        g = runs.self_train(SelfTrainConfig(dataset=train, g=str(g), rounds=SELF_TRAINING), context)
         found["self-trained g"] = g_scores(g, test or train, context)
     return found
 

@@ -24,7 +24,7 @@ def register(group: typer.Typer) -> None:
 def robustness(
     common: Common,
     steps: Annotated[
-        int | None, typer.Option(min=2, help="Values of each recall, from 0 to 1 [default: 6, or 11 with --full].")
+        int | None, typer.Option(min=2, help="Values of each recall, from 0 to 1.", show_default="6, or 11 with --full")
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="As published: all images, 15 epochs, the best of 5 restarts. Takes days.")

@@ -1,7 +1,7 @@
 """The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
 
 import shlex
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from clusterkit.config import (
     Context,
     EstimateKConfig,
     EvaluateConfig,
-    Method,
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
@@ -24,9 +23,15 @@ from clusterkit.config import (
     Variation,
 )
 from clusterkit.errors import InputError, UsageError
+from clusterkit.methods import METHODS, with_options
 
 OMNIGLOT_G = TrainGConfig(
-    "omniglot_bg", Backbone.CONV4_FINE, size=64, epochs=100, learning_rate=3e-3, variation=Variation.STRONG
+    dataset="omniglot_bg",
+    backbone=Backbone.CONV4_FINE,
+    size=64,
+    epochs=100,
+    learning_rate=3e-3,
+    variation=Variation.STRONG,
 )
 """The G of the studies that start from Omniglot."""
 PAIR_LOSSES = ["kcl", "ccl"]
@@ -59,10 +64,12 @@ def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
 
 def asked(command: str, config: object) -> str:
     """Return the command that a configuration stands for, with the flags that are not at their defaults."""
-    words = [command]
+    words = [command] if command else []
     for field in fields(config):  # type: ignore[arg-type]
         value = getattr(config, field.name)
-        if field.name in ("dataset", "source", "target"):
+        if is_dataclass(value) and field.name == "options":
+            words += asked("", value).split()
+        elif field.name in ("dataset", "source", "target"):
             words.append(str(value))
         elif isinstance(value, bool):
             flag = field.name.replace("_", "-")
@@ -122,11 +129,11 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
-    path = context.path(stage.OUTPUT)
+    path, config = context.path(stage.OUTPUT), with_options(config)
     if not kept(path, config, context, **read_by_cluster(config, context)):
         announce(asked("cluster", config), context)
         # Only a training has a state to go on from.
-        stage.run(config, replace(context, resume=context.resume and config.method is Method.CCN))
+        stage.run(config, replace(context, resume=context.resume and METHODS[config.method].trains))
     return path
 
 
@@ -139,8 +146,10 @@ def assign(config: AssignConfig, context: Context) -> Path:
 
 def adapt(config: AdaptConfig, context: Context) -> Path:
     """Return `adapted.h5` of a work folder, adapted unless it can be kept."""
+    from clusterkit.adaptation import with_options
     from clusterkit.stages import adapt as stage
 
+    config = with_options(config)
     return made(stage, "adapt", config, context, **started(config.pairs, "pairs", context))
 
 
@@ -152,18 +161,18 @@ def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dic
     from clusterkit.stages import cluster as clustering
     from clusterkit.stages import estimate_k as stage
 
-    assignments = counted.path(clustering.OUTPUT)
+    assignments, config = counted.path(clustering.OUTPUT), with_options(config)
     if not up_to_date(assignments, config, counted, **read_by_cluster(config, counted)):
         cluster(config, counted)
     announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
-    return stage.run(EstimateKConfig(str(assignments), config.pairs), context).estimates
+    return stage.run(EstimateKConfig(assignments=str(assignments), pairs=str(config.pairs)), context).estimates
 
 
 def scores(context: Context, assignments: str = EvaluateConfig.assignments) -> dict[str, Any]:
     """Return the scores of assignments in a work folder, by subset and in the mean."""
     from clusterkit.stages import evaluate
 
-    found = evaluate.run(EvaluateConfig(assignments), context)
+    found = evaluate.run(EvaluateConfig(assignments=assignments), context)
     return {"subsets": found.scores, "mean": found.mean}
 
 

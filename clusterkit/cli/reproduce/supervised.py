@@ -12,11 +12,13 @@ from clusterkit.config import (
     Backbone,
     ClusterConfig,
     Context,
-    Loss,
     Optimizer,
     Precision,
     PretrainConfig,
 )
+from clusterkit.losses import Loss
+from clusterkit.methods import CcnOptions
+from clusterkit.settings import TruePairs
 
 EXAMPLE = "Example: clusterkit reproduce supervised --set mnist"
 
@@ -53,9 +55,13 @@ def supervised(
     common: Common,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="[mnist|cifar10|cifar100]", help="May be repeated [default: all that are here]."),
+        typer.Option(
+            "--set", metavar="[mnist|cifar10|cifar100]", help="May be repeated.", show_default="all that are here"
+        ),
     ] = None,
-    backbone: Annotated[list[Backbone] | None, typer.Option(help="May be repeated [default: the papers'].")] = None,
+    backbone: Annotated[
+        list[Backbone] | None, typer.Option(help="May be repeated.", show_default="the papers'")
+    ] = None,
     loss: Annotated[
         list[str], typer.Option(metavar="[ce|kcl|ccl]", help="Cross entropy or a pair loss; may be repeated.")
     ] = LOSSES,
@@ -121,10 +127,11 @@ def run(
     }
     train, test = parts(name)
     if loss == "ce":
-        model = runs.pretrain(PretrainConfig(train, **shared), inner).name
+        model = runs.pretrain(PretrainConfig(dataset=train, **shared), inner).name
     else:
-        runs.cluster(ClusterConfig(train, k=str(setting.k), pairs="labels", loss=Loss(loss), **shared), inner)
+        options = CcnOptions(loss=Loss(loss), **shared)
+        runs.cluster(ClusterConfig(dataset=train, k=setting.k, pairs=TruePairs(), options=options), inner)
         model = AssignConfig.model
-    assigned = runs.assign(AssignConfig(test, model), inner)
+    assigned = runs.assign(AssignConfig(dataset=test, model=model), inner)
     scores = runs.scores(inner, assigned.name)["mean"]
     return {"set": name, "loss": loss, "seed": seed, "k": setting.k, **shared, **scores}

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from clusterkit.methods.common.items import Array, squared_distances
+from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.problem import Array
 
 NEIGHBOUR = 7
 """The width of the Gaussian at an item is half the distance to this neighbour, so that few others are near."""

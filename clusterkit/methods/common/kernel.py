@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from clusterkit.methods.common.items import Array, squared_distances
+from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.problem import Array
 
 NEIGHBOURS = 100
 """The width of the kernel at an item is the distance to this neighbour (Amid, Gionis and Ukkonen 2016)."""

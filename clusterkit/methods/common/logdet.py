@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterkit.methods.common.items import Array, squared_distances
+from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.problem import Array
 
 SMALLEST_STEP = 1e-9
 NEAREST = 1e-12

@@ -1,57 +1,97 @@
-"""What every method takes and gives."""
+"""What a method takes and gives."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from clusterkit.config import BatchNorm, ClusterConfig, Kind
+from clusterkit.config import BatchNorm, Kind
 from clusterkit.datasets.base import Subset
-from clusterkit.device import derive_seed
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
-from clusterkit.pairs.reordered import reordered
 from clusterkit.pairs.source import PairSource
 
+Array = NDArray[np.float64]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One subset to sort into `k` clusters by what is believed of its pairs.
+    """What a method of arrays is asked: N items to sort into `k` clusters, 0 where the method finds K.
 
-    `pairs` is None for a method that consumes none; `k` means nothing to one that finds it. `g` is the network that
-    predicted the pairs, where the method starts from it or works on its features, and `bn` says whose statistics it
-    normalises by. `start` is another network whose backbone a whole network starts from, or gives the features.
-    `state` is where a training keeps its state, `key` names everything that the result depends on.
+    `values` are (N, D), (N, 0) for a method that reads none. `pairs` are (M, M), symmetric: signs or probabilities, as
+    the method declares, of the items at the positions `chosen` (M,); (0, 0) for a method that reads none. `seed` is
+    the method's own for these items, as scikit-learn takes it, and `title` names them in messages.
+    """
+
+    values: Array
+    pairs: Array
+    chosen: NDArray[np.int64]
+    k: int
+    options: Any
+    seed: int
+    title: str = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """The items of one subset, each of a `shape`, and the network that represents them, where there is one.
+
+    `g` is the network that predicted the pairs, `bn` says whose statistics it normalises by, and `start` is another
+    network.
     """
 
     subset: Subset
     kind: Kind
     shape: tuple[int, ...]
+    g: SimilarityNet | None = None
+    bn: BatchNorm = BatchNorm.TARGET
+    start: BackboneNet | None = None
+
+    def take(self, order: Tensor) -> "Items":
+        """Return the items at positions (M,)."""
+        return replace(self, subset=self.subset.take(order))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of the items: `k` clusters by what is believed of their pairs, and the method's options.
+
+    `pairs` is None for a method that reads none; `k` is 0 for one that finds it.
+    """
+
     k: int
     pairs: PairSource | None
-    config: ClusterConfig
+    options: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How a method runs. `state` is where a training keeps its state; `key` names all that the result depends on."""
+
     seed: int
     device: torch.device
     state: Path
     key: str
     resume: bool = False
-    g: SimilarityNet | None = None
-    bn: BatchNorm = BatchNorm.TARGET
-    start: BackboneNet | None = None
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, where there is one."""
+    """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, where there is one.
+
+    `history` holds the mean losses of each epoch of each training, by the training's title.
+    """
 
     cluster: NDArray[np.int32]
     prob: NDArray[np.float32]
     network: ClusterNet | None = None
+    history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
 
     @property
-    def found(self) -> int:
+    def clusters(self) -> int:
         """How many clusters are not empty."""
         return len(set(self.cluster.tolist()) - {-1})
 
@@ -65,19 +105,3 @@ def hard(cluster: NDArray[np.integer], k: int) -> Clustering:
     inside = np.flatnonzero(cluster >= 0)
     prob[inside, cluster[inside]] = 1
     return Clustering(cluster.astype(np.int32), prob)
-
-
-MethodFunction = Callable[[Problem], Clustering]
-
-
-def solve(method: MethodFunction, problem: Problem) -> Clustering:
-    """Cluster the items in a random order that follows from the seed; return the clusters in the items' own order.
-
-    Methods break ties by position, and a folder is read class by class: its order would reach the clusters.
-    """
-    generator = torch.Generator().manual_seed(derive_seed(problem.seed, "order", problem.subset.name))
-    order = torch.randperm(len(problem.subset), generator=generator)
-    pairs = None if problem.pairs is None else reordered(problem.pairs, order)
-    found = method(replace(problem, subset=problem.subset.take(order), pairs=pairs))
-    back = order.argsort().numpy()
-    return replace(found, cluster=found.cluster[back], prob=found.prob[back])

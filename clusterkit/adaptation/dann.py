@@ -1,0 +1,23 @@
+"""DANN: a discriminator that cannot tell the domains apart (Ganin et al. 2016)."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.adaptation.joint import BaseTerm, Joint
+from clusterkit.networks.domain import Discriminator, reversed_gradient
+
+
+class Term(BaseTerm):
+    """The discriminator's loss on the hidden layer of both parts, whose gradient is reversed."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.discriminator = Discriminator(self.hidden)
+
+    def forward(self, joint: Joint) -> dict[str, Tensor]:
+        from_source = self.discriminator(reversed_gradient(joint.hidden, self.ramp()))
+        source = F.softplus(-from_source[: joint.count]).mean() * joint.own_s.weight
+        target = F.softplus(from_source[joint.count :]).mean() * joint.own_t.weight
+        return {"domain": (source + target) / 2}

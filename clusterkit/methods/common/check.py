@@ -1,0 +1,81 @@
+"""Whether a clustering can be, by what its method declares: said before anything is read or computed."""
+
+import logging
+
+from clusterkit.config import ClusterConfig, Context
+from clusterkit.errors import UsageError
+from clusterkit.methods import METHODS, reads_pairs, reads_values
+from clusterkit.methods.common.declared import Reads, Size
+from clusterkit.methods.common.memory import memory
+from clusterkit.settings import CountedBy, File, NoisyPairs, Options
+
+log = logging.getLogger("clusterkit")
+
+SPEED = 2e10
+"""Multiplications a second of a few cores."""
+HOUR, GIB = 3600, 2**30
+
+
+def check_settings(config: ClusterConfig, context: Context) -> None:
+    """Raise UsageError for settings that cannot be, or that the method would not use."""
+    method, options = METHODS[config.method], config.options
+    if not (isinstance(options, Options) and type(options) is method.options):
+        raise UsageError(f"options: --method {config.method} takes {method.options.__name__}, not {options!r}")
+    if isinstance(config.k, int) and config.k < 2:
+        raise UsageError(f"--k {config.k}: give a number from 2")
+    if config.k is CountedBy.ESTIMATE and not isinstance(config.pairs, File):
+        raise UsageError(f"--k auto: --pairs {config.pairs} are no estimate of anything; give a number, or known")
+    options.check(config, lambda name: context.is_given(options, name))
+    if config.features is not None and not (method.values or method.instead):
+        more = ", or use --init FILE" if method.trains else ""
+        raise UsageError(f"--features: --method {config.method} reads no features; leave it out{more}")
+    if context.resume and not method.trains:
+        raise UsageError(f"--resume: --method {config.method} trains no network; leave it out")
+    name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
+    if not reads_pairs(config):
+        if config.constraints is not None:
+            raise UsageError(f"--constraints: {name} uses no pairs; leave it out or use --method ccn")
+        if config.dataset is not None and context.is_given(config, "pairs"):
+            raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
+    elif needs_all_pairs(config) and isinstance(config.pairs, NoisyPairs) and config.pairs.density < 1:
+        raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
+    if method.finds_k and context.is_given(config, "k"):
+        raise UsageError(f"--k {config.k}: {name} finds the number of clusters itself; leave it out")
+
+
+def needs_all_pairs(config: ClusterConfig) -> bool:
+    """Return whether the method takes the probability of every pair, so that none may be unknown."""
+    return reads_pairs(config) and METHODS[config.method].pairs is Reads.PROBABILITIES
+
+
+def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:
+    """Raise UsageError where a method needs more items, or more memory for N items of D values, than there is.
+
+    Hours are warned of.
+    """
+    method = METHODS[config.method]
+    if count < method.fewest:
+        raise UsageError(f"--method {config.method}: {name} has fewer than {method.fewest} items; use another method")
+    if method.memory is None or method.work is None:
+        return
+    size = size_of(config, count, width, k)
+    needed, there = method.memory(size), memory()
+    if there is not None and needed > there:
+        less = "give --max-pairs or use" if hasattr(config.options, "max_pairs") else "use"
+        raise UsageError(
+            f"--method {config.method}: the {count} images of {name} need about {needed:.0f} bytes of memory "
+            f"({needed / GIB:.1f} GiB), this machine (or its container) has {there}; {less} --method ccn"
+        )
+    seconds = method.work(size) / SPEED
+    if seconds > HOUR:
+        log.warning(
+            "--method %s: the %d images of %s take about %.0f hours",
+            config.method, count, name, max(1, seconds / HOUR),
+        )  # fmt: skip
+
+
+def size_of(config: ClusterConfig, count: int, width: int, k: int) -> Size:
+    """Return the size of a problem of N items, of which the options may sample some for their pairs."""
+    most = getattr(config.options, "max_pairs", None)
+    sample = count if most is None else min(count, int(most**0.5))
+    return Size(items=count, sample=sample, width=width if reads_values(config) else 0, k=k)

@@ -1,0 +1,119 @@
+"""Any method on any items: in an order of the seed's, with the arrays that the method declares to read."""
+
+import copy
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clusterkit.augment import to_float
+from clusterkit.config import ClusterConfig
+from clusterkit.device import derive_seed
+from clusterkit.methods import METHODS, function_of, reads_pairs, reads_values
+from clusterkit.methods.common.declared import Reads
+from clusterkit.methods.common.g_features import on_target
+from clusterkit.methods.common.points import digests_of, numbered
+from clusterkit.methods.common.problem import Array, Clustering, Items, Problem, Question, Run
+from clusterkit.pairs.reordered import reordered
+from clusterkit.pairs.source import PairSource, logit_matrix
+
+
+def solve(config: ClusterConfig, items: Items, question: Question, run: Run) -> Clustering:
+    """Cluster the items in a random order that follows from the seed; return the clusters in the items' own order.
+
+    Methods break ties by position, and a folder is read class by class: its order would reach the clusters. A method
+    that trains a network is called with the items, the question and the run, any other with a problem of arrays.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(run.seed, "order", items.subset.name))
+    order = torch.randperm(len(items.subset), generator=generator)
+    items = items.take(order)
+    if question.pairs is not None:
+        question = replace(question, pairs=reordered(question.pairs, order))
+    function = function_of(config.method)
+    if METHODS[config.method].trains:
+        result: Clustering = function(items, question, run)
+    else:
+        result = function(problem_of(config, items, question, run))
+    back = order.argsort().numpy()
+    return replace(result, cluster=result.cluster[back], prob=result.prob[back])
+
+
+def problem_of(config: ClusterConfig, items: Items, question: Question, run: Run) -> Problem:
+    """Return the arrays that a method reads."""
+    name, count = items.subset.name, len(items.subset)
+    chosen = sample(count, getattr(question.options, "max_pairs", None), seed_of(run.seed, "sample", name))
+    pairs: Array = np.zeros((0, 0))
+    if reads_pairs(config) and question.pairs is not None:
+        binary = METHODS[config.method].pairs is Reads.SIGNS
+        pairs = signs(question.pairs, chosen) if binary else probabilities(question.pairs)
+    return Problem(
+        values=values(items, run.device) if reads_values(config) else np.zeros((count, 0)),
+        pairs=pairs,
+        chosen=chosen,
+        k=question.k,
+        options=question.options,
+        seed=seed_of(run.seed, config.method, name),
+        title=name,
+    )
+
+
+def seed_of(seed: int, purpose: str, name: str) -> int:
+    """Return the seed of a method's random choices on a subset, as scikit-learn takes it."""
+    return derive_seed(seed, purpose, name) % 2**32
+
+
+def sample(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
+    """Return the positions of the items whose pairs are used: of all, or of so many at random as `most` pairs allow."""
+    if most is None or count**2 <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, math.isqrt(most), replace=False))
+
+
+def values(items: Items, device: torch.device) -> Array:
+    """Return the values (N, D) of the items: their pixels, or what the backbone of a network makes of them.
+
+    G's backbone is normalised as it was for its pairs, another network by the statistics of its training. Items whose
+    pixels are equal have equal features, to the last bit.
+    """
+    network = items.start
+    if items.g is not None:
+        network = on_target(items.g, items.subset, items.bn, device)
+    elif network is not None:
+        # A copy, which leaves the device with this call.
+        network = copy.deepcopy(network).to(device).eval()
+    parts, digests = [], []
+    with torch.no_grad():
+        for block in items.subset.blocks(device):
+            pixels = to_float(block)
+            parts.append((pixels if network is None else network.features(pixels)).flatten(1).cpu().numpy())
+            if network is not None:
+                digests += digests_of(pixels.flatten(1).cpu().numpy())
+    matrix = np.concatenate(parts).astype(np.float64)
+    if network is None:
+        return matrix
+    # A network may round the same image otherwise in a block of another size.
+    same = numbered(digests)
+    return matrix[np.unique(same, return_index=True)[1]][same]
+
+
+def probabilities(pairs: PairSource) -> Array:
+    """Return the probability (N, N) that two items are similar, symmetric; of what is not known, one half."""
+    everything = np.arange(len(pairs))
+    return torch.nan_to_num(_logits(pairs, everything), 0.0).sigmoid_().numpy()
+
+
+def signs(pairs: PairSource, chosen: NDArray[np.int64]) -> Array:
+    """Return the pairs (M, M) of the items at some positions (M,), symmetric and binarised.
+
+    1 stands for similar, -1 for dissimilar, 0 for what is not known, and for an item and itself whatever was said.
+    """
+    matrix: Array = torch.nan_to_num(_logits(pairs, chosen), 0.0).sign_().fill_diagonal_(0).numpy()
+    return matrix
+
+
+def _logits(pairs: PairSource, chosen: NDArray[np.int64]) -> torch.Tensor:
+    """Return the logits (M, M) of items, the mean of both orders."""
+    logits = logit_matrix(pairs, torch.from_numpy(chosen)).double()
+    return (logits + logits.T) / 2

@@ -1,0 +1,94 @@
+"""The network that a clustering starts from, or that represents the items."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.lineage import Learned, again, check_dataset, g_of, learned_from
+from clusterkit.config import G_FILE, Context
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.errors import InputError
+from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
+from clusterkit.networks.read import read_cluster_nets, read_g, read_start
+from clusterkit.settings import Features, File, Init
+
+CCN_FILE = "ccn.safetensors"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The network of a run, where there is one, with the hashes of what was read.
+
+    `network` is that of a file, `g` the G that predicted the pairs, `by_subset` those of an earlier `cluster`, made of
+    the data set that `header` names. `learned` says whose labels it learned from.
+    """
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    network: BackboneNet | None = None
+    g: SimilarityNet | None = None
+    by_subset: dict[str, ClusterNet] | None = None
+    header: Header | None = None
+    path: Path | None = None
+    learned: Learned = field(default_factory=dict)
+
+    @property
+    def any(self) -> BackboneNet | None:
+        return self.network or self.g or next(iter((self.by_subset or {}).values()), None)
+
+    def of(self, subset: Subset) -> BackboneNet | None:
+        """Return the network, other than G, of one subset."""
+        return self.network if self.by_subset is None else self.by_subset[subset.name]
+
+    def width(self, data: Dataset) -> int:
+        """Return how many values represent an item."""
+        return math.prod(data.shape) if self.any is None else self.any.backbone.features
+
+    def check_data(self, data: Dataset) -> None:
+        """Raise InputError where the networks of an earlier `cluster` are not of this data."""
+        if self.by_subset is None or self.header is None or self.path is None:
+            return
+        check_dataset(self.header, self.path, data.name, data.fingerprint)
+        for subset in data.subsets:
+            if subset.name not in self.by_subset:
+                raise InputError(f"{self.path}: has no network of {subset.name}; run: {again(self.header, data.name)}")
+
+
+def read_network(
+    features: Features | File | None, init: Init | File, context: Context, pairs: tuple[Header, Path] | None
+) -> Start:
+    """Read the network that `--features` or `--init` names; `pairs` is the file of pairs and its header, if any."""
+    if features is Features.CCN:
+        path = context.path(CCN_FILE)
+        header, networks = read_cluster_nets(path)
+        learned = {path.name: learned_from(header, path)}
+        return Start({"features": sha256(path)}, by_subset=networks, header=header, path=path, learned=learned)
+    if features is Features.G or (init is Init.G and pairs is not None):
+        path = path_of_g(context, pairs)
+        # Read first: what reads it says how to make one that is missing.
+        header, g = read_g(path)
+        return Start({"g": sha256(path)}, g=g, learned={"G": learned_from(header, path)})
+    for name, value in (("features", features), ("init", init)):
+        if isinstance(value, File):
+            path = context.find(value.name)
+            header, network = read_start(path)
+            return Start({name: sha256(path)}, network=network, learned={path.name: learned_from(header, path)})
+    return Start()
+
+
+def path_of_g(context: Context, pairs: tuple[Header, Path] | None) -> Path:
+    """Return the G that predicted the pairs, or where there are none the one in the work folder.
+
+    Raises InputError where the one that predicted them is not beside them.
+    """
+    if pairs is None:
+        return context.path(G_FILE)
+    header, made = pairs
+    path = g_of(header, made)
+    if not (path.exists() and sha256(path) == header.inputs.get("g")):
+        raise InputError(
+            f"{made}: the {path.name} that predicted it is not beside it; put it there, or use neither "
+            "--init g nor --features g"
+        )
+    return path

@@ -1,0 +1,93 @@
+"""The pair information that a clustering is asked to use: of a file, or of the target's labels."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import Array, read_hdf5
+from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.lineage import Learned, again, check_made_from, g_of, learned_from
+from clusterkit.config import BatchNorm, ClusterConfig, Context
+from clusterkit.datasets.base import Subset
+from clusterkit.device import derive_seed
+from clusterkit.errors import InputError
+from clusterkit.pairs.from_file import from_group
+from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.simulated import SimulatedPairs
+from clusterkit.pairs.source import PairSource
+from clusterkit.settings import File, NoisyPairs
+
+
+@dataclass(frozen=True)
+class PairInput:
+    """Where the pairs of a run come from: a file with its `header` and `groups` by subset, or neither for labels.
+
+    `inputs` has the file's hash. `used` says whether the method reads the pairs, or the file only names the data set.
+    """
+
+    used: bool
+    header: Header | None = None
+    path: Path | None = None
+    groups: dict[str, dict[str, Array]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bn(self) -> BatchNorm:
+        """Whose statistics G normalised by."""
+        return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
+
+    @property
+    def learned(self) -> Learned:
+        """What the G of the pairs learned from, where they are used."""
+        if self.header is None or self.path is None or not self.used:
+            return {}
+        return {"G": learned_from(self.header, self.path)}
+
+    def source(self, subset: Subset, config: ClusterConfig, seed: int, *, every: bool) -> PairSource | None:
+        """Return the pairs of a subset, None where the method reads none.
+
+        Raises InputError where there are none of this subset or, if the method needs `every` pair, only some.
+        """
+        if not self.used:
+            return None
+        if self.header is None:
+            return from_labels(subset, config, seed, every=every)
+        group = self.groups.get(subset.name)
+        if group is None or group["id"].tolist() != subset.ids.tolist():
+            raise InputError(
+                f"{self.path}: has no pairs of {config.dataset}; run: {again(self.header, config.dataset)}"
+            )
+        return from_group(group)
+
+
+def from_labels(subset: Subset, config: ClusterConfig, seed: int, *, every: bool) -> PairSource:
+    """Return the pairs that a subset's labels give, with the errors asked for. Raises InputError for missing labels."""
+    if subset.labels is None:
+        raise InputError(f"--pairs {config.pairs}: {config.dataset} has no labels")
+    unlabelled = int((subset.labels < 0).sum())
+    if unlabelled and every:
+        raise InputError(
+            f"--pairs {config.pairs}: --method {config.method} needs all pairs, and {unlabelled} items of "
+            f"{config.dataset} are unlabelled; use --method ccn"
+        )
+    if isinstance(config.pairs, NoisyPairs):
+        noise = config.pairs
+        return SimulatedPairs(
+            subset.labels, noise.similar_recall, noise.dissimilar_recall, noise.density,
+            derive_seed(seed, "pairs", subset.name),
+        )  # fmt: skip
+    return LabelPairs(subset.labels)
+
+
+def read_pairs(config: ClusterConfig, context: Context, *, used: bool) -> PairInput:
+    """Read the pairs that the settings name; `used` says whether the method reads them.
+
+    Raises InputError for a file that is none, or that another G predicted than the one in the work folder.
+    """
+    if not isinstance(config.pairs, File) or (not used and config.dataset is not None):
+        return PairInput(used)
+    path = context.find(config.pairs.name)
+    header, groups = read_hdf5(path, "pairs")
+    if path.parent == context.workdir:
+        check_made_from(header, path, "g", g_of(header, path))
+    return PairInput(used, header, path, groups, {"pairs": sha256(path)})
