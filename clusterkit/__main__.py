@@ -58,9 +58,6 @@ def usage(error: Exception) -> tuple[int, str] | None:
         return None
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "clusterkit"
-    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
-        print(context.get_help(), file=sys.stderr)
-        return 2, "name a command"
     # What checks a value for typer words its answer for programmers.
     text = PARSER.sub("", message()).replace("Input should be", "it should be").rstrip(".")
     return int(getattr(error, "exit_code", 2)), f"{text} (see: {path} --help)"

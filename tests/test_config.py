@@ -1,27 +1,79 @@
+import importlib
 from collections.abc import Mapping
-from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clusterkit.adaptation.training import TERMS
-from clusterkit.config import AdaptMethod, Backbone, Context, Loss, Method
+from clusterkit.adaptation import ADAPTATIONS
+from clusterkit.cli.options import options_in
+from clusterkit.config import Backbone, Context
 from clusterkit.errors import UsageError
-from clusterkit.losses import LOSSES
-from clusterkit.methods import METHODS
+from clusterkit.losses import ALIASES, WITH_MARGIN, Loss, pair_loss, parse_loss
+from clusterkit.methods import METHODS, function_of
 from clusterkit.networks.backbones import BACKBONES
+from clusterkit.settings import (
+    CountedBy,
+    Features,
+    File,
+    Init,
+    TruePairs,
+    parse_features,
+    parse_init,
+    parse_k,
+    parse_pairs,
+)
 
-TABLES = [(LOSSES, Loss), (METHODS, Method), (BACKBONES, Backbone), (TERMS, AdaptMethod)]
+
+def test_every_backbone_has_its_entry() -> None:
+    assert list(BACKBONES) == list(Backbone)
 
 
-@pytest.mark.parametrize(("table", "names"), TABLES)
-def test_every_name_has_its_entry(table: Mapping[StrEnum, object], names: type[StrEnum]) -> None:
-    assert list(table) == list(names)
+def files_in(package: str) -> set[str]:
+    module = importlib.import_module(package)
+    return {path.stem for path in Path(str(module.__file__)).parent.glob("*.py")} - {"__init__"}
+
+
+def test_the_folder_of_the_methods_holds_them_and_nothing_else() -> None:
+    assert files_in("clusterkit.methods") == set(METHODS)
+    for name in METHODS:
+        assert function_of(name).__name__ == name
+
+
+def test_every_term_of_an_adaptation_has_its_file() -> None:
+    terms = {term for method in ADAPTATIONS.values() for term in method.terms}
+    assert files_in("clusterkit.adaptation") == terms | {"joint", "training"}
+
+
+def test_every_loss_has_its_file() -> None:
+    for loss in Loss:
+        assert callable(pair_loss(loss))
+    assert set(ALIASES.values()) | WITH_MARGIN <= set(Loss)
+
+
+@pytest.mark.parametrize("declared", [METHODS, ADAPTATIONS])
+def test_an_option_is_the_same_for_every_method_that_has_it(declared: Mapping[str, Any]) -> None:
+    options = [each for method in declared.values() for each in options_in(method.options)]
+    for name in {each[0] for each in options}:
+        assert len({repr(each) for each in options if each[0] == name}) == 1
 
 
 def test_ccl_has_two_names() -> None:
-    assert [Loss.parse(name) for name in ("kcl", "ccl", "mcl")] == [Loss.KCL, Loss.CCL, Loss.CCL]
+    assert [parse_loss(name) for name in ("kcl", "ccl", "mcl")] == [Loss.KCL, Loss.CCL, Loss.CCL]
     with pytest.raises(UsageError, match="--loss nll: choose kcl or ccl"):
-        Loss.parse("nll")
+        parse_loss("nll")
+
+
+def test_settings_with_several_meanings_are_read_once_and_shown_as_they_were_typed() -> None:
+    assert [parse_k(text) for text in ("100", "auto", "known")] == [100, CountedBy.ESTIMATE, CountedBy.LABELS]
+    assert [parse_pairs(text) for text in ("labels", "./labels")] == [TruePairs(), File("./labels")]
+    assert [parse_init(text) for text in ("random", "g", "g.safetensors")] == [*Init, File("g.safetensors")]
+    assert [parse_features(text) for text in ("pixels", "g", "ccn", "x")] == [*Features, File("x")]
+    for parse, text in ((parse_k, "auto"), (parse_k, "7"), (parse_pairs, "simulated:0.5,1,0.25"), (parse_init, "a/b")):
+        assert str(parse(text)) == text  # type: ignore[operator]
+    for text in ("1", "0", "-3", "ten", "2.5", ""):
+        with pytest.raises(UsageError, match=f"--k {text}: give a number from 2, auto, or known"):
+            parse_k(text)
 
 
 def test_the_data_root_follows_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from clusterkit.__main__ import main
 from clusterkit.augment import augment, quarter_turns
-from clusterkit.config import Backbone, Kind, Loss
+from clusterkit.config import Backbone, Kind
 from clusterkit.datasets.base import Subset
-from clusterkit.losses import LOSSES
+from clusterkit.losses import Loss, pair_loss
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
 from clusterkit.pairs import tiles as module
 from clusterkit.pairs.dense import DensePairs
@@ -83,7 +83,7 @@ def test_a_step_of_ccn_never_waits(name: Loss) -> None:
     pairs = DensePairs(torch.randn(40, 40).half()).to(CUDA)
     network = ClusterNet(Architecture(Backbone.CONV4, (1, 32, 32), (0.5,), (0.3,), 64, 7)).to(CUDA)
     x, index = torch.rand(20, 1, 32, 32, device=CUDA), torch.arange(20, device=CUDA)
-    never_waiting(lambda: LOSSES[name](network(x), (pairs.logits(index, index) > 0).to(x), 2.0), network)
+    never_waiting(lambda: pair_loss(name)(network(x), (pairs.logits(index, index) > 0).to(x), 2.0), network)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

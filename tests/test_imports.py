@@ -24,6 +24,7 @@ FLOORS = (
     {"distributed"},
     {"artifacts", "device"},
     {"config"},
+    {"settings"},
     {"sampling", "console", "errors"},
 )
 """From the top down. Side by side on one floor they may use each other."""
@@ -79,10 +80,14 @@ def test_imports_run_one_way(module: str) -> None:
 def test_the_package_and_the_lowest_layer_need_nothing() -> None:
     assert imports_of("clusterkit") == set()
     assert imports_of("clusterkit.errors") == set()
-    for module, allowed in {"clusterkit.console": TERMINAL, "clusterkit.config": set()}.items():
+    for module, allowed in {
+        "clusterkit.console": TERMINAL,
+        "clusterkit.settings": set(),
+        "clusterkit.config": set(),
+    }.items():
         outside = {other for other in imports_of(module) if other.split(".")[0] not in sys.stdlib_module_names}
         own = {other for other in outside if other.startswith("clusterkit")}
-        assert own <= {"clusterkit.errors"}
+        assert own <= {"clusterkit.errors", "clusterkit.settings"}
         assert {other.split(".")[0] for other in outside - own} <= allowed
 
 

@@ -99,9 +99,17 @@ def test_a_rate_that_is_smaller_for_the_backbone(tmp_path: Path) -> None:
     network = ClusterNet(Architecture(Backbone.MLP, (2,), (0.0,) * 2, (1.0,) * 2, 8, 3))
     before = {name: value.clone() for name, value in network.named_parameters()}
     plan = Plan(
-        title="adapt", epochs=2, steps=2, learning_rate=0.1, seed=0, state=tmp_path / "state" / "g.safetensors", key="key", optimizer=Optimizer.SGD, drop_every=2,
+        title="adapt",
+        epochs=2,
+        steps=2,
+        learning_rate=0.1,
+        seed=0,
+        state=tmp_path / "state" / "g.safetensors",
+        key="key",
+        optimizer=Optimizer.SGD,
+        drop_every=2,
         backbone_rate=0.25,
-    )  # fmt: skip
+    )
 
     def step(batch: None, generator: torch.Generator) -> dict[str, Tensor]:
         return {"loss": torch.stack([value.sum() for value in network.parameters()]).sum()}

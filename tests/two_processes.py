@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.__main__ import main
-from clusterkit.config import Loss
 from clusterkit.distributed import gather_rows, joined, share, size, sum_all, sum_gradients
-from clusterkit.losses import LOSSES, blocks
+from clusterkit.losses import Loss, blocks, pair_loss
 from clusterkit.networks.global_norm import globalise
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.pairs import tiles
@@ -99,7 +98,7 @@ def losses(name: Loss, count: int, soft: bool) -> None:
     similar = (similar if soft else similar.round()).float()
     own = share(count).rows
     part = logits[own].float().requires_grad_()
-    value = LOSSES[name](part, similar[own], 2.0)
+    value = pair_loss(name)(part, similar[own], 2.0)
     value.backward()
     exact = logits.float().double().requires_grad_()
     expected = whole_loss(name, exact, similar.double())

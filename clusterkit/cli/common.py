@@ -1,8 +1,10 @@
 """The flags that mean the same in every command."""
 
+import contextlib
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +74,15 @@ FLAGS: dict[str, tuple[Any, Any]] = {
     "quiet": (Quiet, False),
     "debug": (Debug, False),
 }
+
+
+def name_a_command(context: typer.Context) -> None:
+    """Show the help on stderr and raise UsageError where a group of commands is called without one."""
+    if context.invoked_subcommand is None:
+        with contextlib.redirect_stdout(sys.stderr):
+            # In panels it is printed, not returned.
+            print(context.get_help(), end="")
+        raise UsageError("name a command")
 
 
 def check_finite(values: dict[str, Any]) -> None:

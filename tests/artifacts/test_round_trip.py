@@ -17,7 +17,9 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5, read_header, write_hdf5
 from clusterkit.artifacts.header import canonical, resolved
 from clusterkit.artifacts.summary import summarise
-from clusterkit.config import ClusterConfig
+from clusterkit.config import ClusterConfig, SelfTrainConfig
+from clusterkit.methods import CcnOptions
+from clusterkit.settings import CountedBy, File, NoisyPairs
 
 ARCHIVES = Path(__file__).parents[1] / "data" / "archives"
 
@@ -85,9 +87,18 @@ def test_the_order_of_a_dictionary_means_nothing(tmp_path: Path) -> None:
 
 
 def test_a_configuration_keeps_the_names_of_files_only() -> None:
-    config = ClusterConfig(constraints=Path("/home/someone/links.csv"))
-    assert resolved(config)["constraints"] == "links.csv"
-    assert type(resolved(config)["loss"]) is str
+    options = CcnOptions(init=File("/home/someone/g.safetensors"))
+    config = ClusterConfig(constraints=Path("/home/someone/links.csv"), pairs=File("/home/pairs.h5"), options=options)
+    fields = resolved(config)
+    assert (fields["constraints"], fields["pairs"], fields["options"]["init"]) == (
+        "links.csv",
+        "pairs.h5",
+        "g.safetensors",
+    )
+    assert (fields["k"], fields["features"]) == (100, None)
+    assert type(fields["options"]["loss"]) is str
+    assert resolved(ClusterConfig(k=CountedBy.LABELS, pairs=NoisyPairs(0.5, 1)))["pairs"] == "simulated:0.5,1"
+    assert resolved(SelfTrainConfig(g="/home/someone/g.safetensors"))["g"] == "g.safetensors"
 
 
 def test_tensors_keep_type_shape_and_order_in_memory_does_not_matter(tmp_path: Path) -> None:

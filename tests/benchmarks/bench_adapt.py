@@ -12,8 +12,10 @@ import torch
 from measure import compare
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from clusterkit.adaptation.training import Domains, adapt
-from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, Kind, Variation
+from clusterkit.adaptation import ADAPTATIONS, with_options
+from clusterkit.adaptation.joint import Domains
+from clusterkit.adaptation.training import adapt
+from clusterkit.config import AdaptConfig, Backbone, Kind, Variation
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
 from clusterkit.pairs.factored import FactoredPairs
@@ -40,16 +42,16 @@ def steps_of(config: AdaptConfig, domains: Domains, folder: Path) -> Callable[[]
     )
 
     def run() -> None:
-        adapt(network, domains, config, plan)
+        adapt(network, domains, with_options(config), plan)
 
     return run
 
 
 @pytest.mark.parametrize(
     ("method", "backbone"),
-    [*((method, Backbone.DTN) for method in AdaptMethod), (AdaptMethod.CCN_PLUS, Backbone.RESNET18)],
+    [*((method, Backbone.DTN) for method in ADAPTATIONS), ("ccn+", Backbone.RESNET18)],
 )
-def test_adapt_step(method: AdaptMethod, backbone: Backbone, benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+def test_adapt_step(method: str, backbone: Backbone, benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     images = torch.randint(256, (2, N, 1, 32, 32), dtype=torch.uint8)
     source, target = (Subset("all", part, torch.arange(N), None).to(DEVICE) for part in images)
     # As of a set too large for the logits of all its pairs.
@@ -58,7 +60,7 @@ def test_adapt_step(method: AdaptMethod, backbone: Backbone, benchmark: Benchmar
     domains = Domains(source, Kind.CHARACTERS, labels, target, Kind.CHARACTERS, pairs.to(DEVICE))
     config = replace(CONFIG, method=method, backbone=backbone)
     every = config.source_batch + config.target_batch
-    alone = replace(config, method=AdaptMethod.SOURCE_ONLY, source_batch=every)
+    alone = replace(config, method="source-only", options=None, source_batch=every)
     mine, other = compare(
         benchmark, f"{STEPS} steps of {method} against source-only on {every} images, {backbone}",
         steps_of(config, domains, tmp_path), steps_of(alone, domains, tmp_path),

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from clusterkit.cli.reproduce.measured import Cost, apart
-from clusterkit.config import ClusterConfig, Features, Kind, Method
-from clusterkit.datasets.base import Subset
-from clusterkit.methods import METHODS
-from clusterkit.methods.common import cost
-from clusterkit.methods.common.items import squared_distances
+from clusterkit.config import ClusterConfig
+from clusterkit.methods import METHODS, reads_pairs, with_options
+from clusterkit.methods.common.check import SPEED, size_of
 from clusterkit.methods.common.logdet import learn, pair_loss
-from clusterkit.methods.common.problem import Problem
+from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.mpckmeans import State, prices, start, sweep, to_centres
 from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
 from clusterkit.pairs.dense import DensePairs
+from clusterkit.settings import Features
 from tests.benchmarks.measure import compare, peak
+from tests.problems import case
 
 Array = NDArray[np.float64]
 
@@ -101,42 +101,43 @@ def test_a_sweep_of_mpckmeans(benchmark: BenchmarkFixture) -> None:
 
 
 K, TINY = 20, 60
-SETS = {Method.KMEANS: (8000, 200), Method.LPNMF: (8000, 200), Method.LSC: (8000, 200)}
+SETS = {"kmeans": (8000, 200), "lpnmf": (8000, 200), "lsc": (8000, 200)}
 USUAL = (800, 100)
 """Items and their values; of methods that hold matrices of N x N."""
 
 
-def problem_of(method: Method, features: Features | None, count: int, width: int) -> Problem:
-    """Return noisy groups to sort, with their pairs where the method uses them."""
+def cluster(method: str, features: Features | None, count: int, width: int) -> None:
+    """Sort noisy groups, by their pairs where the method reads them."""
     group = torch.arange(count) % K
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(K, width, generator=generator)[group] + torch.randn(count, width, generator=generator)
-    config = ClusterConfig(method=method, features=features)
-    pairs = None
-    if config.uses_pairs:
+    asked = case(method, points, None, K, Path()).having(features=features)
+    if reads_pairs(asked.config):
         logits = torch.where(group[:, None] == group, 2.0, -2.0) + torch.randn(count, count, generator=generator)
-        pairs = DensePairs(logits.half())
-    subset = Subset("all", points, torch.arange(count), None)
-    return Problem(subset, Kind.VECTORS, (width,), K, pairs, config, 0, torch.device("cpu"), Path(), "key")
+        asked = asked.having(pairs=DensePairs(logits.half()))
+    asked.clustered()
 
 
-def cost_of(method: Method, features: Features | None, count: int, width: int) -> Cost:
+def cost_of(method: str, features: Features | None, count: int, width: int) -> Cost:
     """Return processor seconds, and the bytes that this process grows by; what is loaded is so by a tiny run before."""
-    METHODS[method](problem_of(method, features, TINY, width))
+    cluster(method, features, TINY, width)
     start = time.process_time()
-    grown = peak(lambda: METHODS[method](problem_of(method, features, count, width)))
+    grown = peak(lambda: cluster(method, features, count, width))
     return Cost(time.process_time() - start, grown)
 
 
 @pytest.mark.parametrize(
     ("method", "features"),
-    [*((method, None) for method in Method if method is not Method.CCN), (Method.SPECTRAL, Features.PIXELS)],
+    [*((method, None) for method in METHODS if method != "ccn"), ("spectral", Features.PIXELS)],
 )
-def test_a_method_takes_what_it_declares(method: Method, features: Features | None) -> None:
+def test_a_method_takes_what_it_declares(method: str, features: Features | None) -> None:
     count, width = SETS.get(method, USUAL)
     found = apart(cost_of, method, features, count, width)
-    declared = cost.peak_bytes(method, count, count, width)
-    seconds = cost.multiplications(method, count, count, width, K) / cost.SPEED
+    config = with_options(ClusterConfig(method=method, features=features))
+    size, declares = size_of(config, count, width, K), METHODS[method]
+    assert declares.memory is not None
+    assert declares.work is not None
+    declared, seconds = declares.memory(size), declares.work(size) / SPEED
     print(
         f"\n{method}, N = {count}, D = {width}: {found.peak_bytes / 2**20:.0f} MiB, {declared / 2**20:.0f} declared, "
         f"ratio {declared / found.peak_bytes:.2f}; {found.seconds:.1f} processor seconds, {seconds:.2f} declared, "

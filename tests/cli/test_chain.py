@@ -177,7 +177,7 @@ def test_methods_without_a_network_take_the_same_estimate(method, letters_with_p
     done = cli(f"cluster glyphs_eval/Morwen@12-27 --k auto --method {method}")
     assert done.code == 0, done.err
     counted, _ = read_assignments(letters_with_pairs / "over-clustered" / "assignments.h5")
-    assert (counted.config["method"], counted.config["k"]) == ("ccn", "100")
+    assert (counted.config["method"], counted.config["k"]) == ("ccn", 100)
     header, found = read_assignments(letters_with_pairs / "assignments.h5")
     assert header.config["method"] == method
     assert {title: (part.k, len(set(part.cluster))) for title, part in found.items()} == {"Morwen": (7, 7)}
@@ -218,7 +218,7 @@ def test_k_auto_with_labels(cli):
 def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_network(made, request, cli, monkeypatch):
     folder = request.getfixturevalue(made)
     (folder / "k.json").unlink(missing_ok=True)
-    monkeypatch.setattr(ClusterConfig, "k", "12")
+    monkeypatch.setattr(ClusterConfig, "k", 12)
     for name in ("SHORTEST", "LONGEST"):
         monkeypatch.setattr(import_module("clusterkit.methods.ccn"), name, 4)
     done = cli("cluster --k auto --method kmeans")

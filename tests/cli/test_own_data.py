@@ -134,9 +134,9 @@ def interrupted(*_: object, **__: object) -> None:
 def test_the_copy_of_a_g_finds_the_data_of_the_first_one(project: Path) -> None:
     assert main(f"train-g arrays:points.npz --hidden 8 {SMALL} --quiet".split()) == 0
     first = Path("clusterkit-out/g.safetensors")
-    copy = runs.taken(first, Context(Path("other/below")))
+    copy = runs.taken(first, Context(workdir=Path("other/below")))
     assert read_g(copy)[0].dataset == read_g(first)[0].dataset
-    again = runs.taken(copy, Context(Path("third")))
+    again = runs.taken(copy, Context(workdir=Path("third")))
     assert again.read_bytes() == first.read_bytes()
 
 
@@ -159,7 +159,7 @@ def test_automatic_pairs_follow_the_content_of_their_data(project: Path, cli: Cl
 
 
 def test_k_auto_counts_again_in_changed_data(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterConfig, "k", "12")
+    monkeypatch.setattr(ClusterConfig, "k", 12)
     line = f"cluster arrays:points.npz --k auto {SMALL}"
     assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
     assert cli(line).code == 0
@@ -212,7 +212,7 @@ def test_labels_count_where_they_were_learned(project: Path) -> None:
 
 
 def test_k_auto_counts_again_under_other_constraints(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ClusterConfig, "k", "12")
+    monkeypatch.setattr(ClusterConfig, "k", 12)
     line = f"cluster arrays:points.npz --k auto --constraints links.csv {SMALL}"
     assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
     for word, counting in (("must", True), ("must", False), ("cannot", True)):
@@ -285,7 +285,7 @@ def test_a_link_above_data_and_work_folder_is_not_in_the_way(project: Path, cli:
 def test_k_auto_counts_by_a_network_that_starts_from_a_file(
     project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ClusterConfig, "k", "12")
+    monkeypatch.setattr(ClusterConfig, "k", 12)
     assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
     for seed, counting in ((0, True), (0, False), (1, True)):
         assert cli(f"pretrain arrays:points.npz {SMALL} --seed {seed}").code == 0

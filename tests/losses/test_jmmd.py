@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clusterkit.losses.jmmd import SCALES, SOFTMAX_WIDTH, domain_weights, jmmd, distances_between
+from clusterkit.losses.jmmd import SCALES, SOFTMAX_WIDTH, distances_between, domain_weights, jmmd
 
 CPU = torch.device("cpu")
 

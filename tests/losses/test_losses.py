@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from clusterkit.config import Loss
-from clusterkit.losses import LOSSES, blocks
+from clusterkit.losses import Loss, blocks, pair_loss
 from clusterkit.losses.ccl import EPSILON
 
 Reference = Callable[[Tensor, Tensor, float], Tensor]
@@ -66,7 +65,7 @@ def test_value_and_gradient_are_those_of_all_ordered_pairs(
 ) -> None:
     logits, similar = random_case(size, k, spread, soft, seed=size)
     expected, gradient = value_and_gradient(REFERENCES[name], logits, similar, 2.0)
-    value, found = value_and_gradient(LOSSES[name], logits.float(), similar.float(), 2.0)
+    value, found = value_and_gradient(pair_loss(name), logits.float(), similar.float(), 2.0)
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
 
@@ -78,7 +77,7 @@ def test_unknown_pairs_add_nothing(name: Loss, soft: bool) -> None:
     unknown = torch.rand(7, 7, generator=torch.Generator().manual_seed(2)) < 0.2
     similar = similar.masked_fill(unknown | unknown.T, torch.nan)
     expected, gradient = value_and_gradient(REFERENCES[name], logits, similar, 2.0)
-    value, found = value_and_gradient(LOSSES[name], logits.float(), similar.float(), 2.0)
+    value, found = value_and_gradient(pair_loss(name), logits.float(), similar.float(), 2.0)
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
 
@@ -87,7 +86,7 @@ def test_unknown_pairs_add_nothing(name: Loss, soft: bool) -> None:
 def test_the_margin_of_kcl(sigma: float) -> None:
     logits, similar = random_case(6, 4, 1.5, True, seed=3)
     expected = kcl_pair_by_pair(logits, similar, sigma)
-    value = LOSSES[Loss.KCL](logits.float(), similar.float(), sigma)
+    value = pair_loss(Loss.KCL)(logits.float(), similar.float(), sigma)
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -95,8 +94,8 @@ def test_the_margin_of_kcl(sigma: float) -> None:
 def test_the_order_of_the_batch_does_not_matter(order: list[int], name: Loss, seed: int) -> None:
     logits, similar = (x.float() for x in random_case(6, 4, 1.0, True, seed))
     place = torch.tensor(order)
-    whole = LOSSES[name](logits, similar, 2.0)
-    torch.testing.assert_close(LOSSES[name](logits[place], similar[place][:, place], 2.0), whole)
+    whole = pair_loss(name)(logits, similar, 2.0)
+    torch.testing.assert_close(pair_loss(name)(logits[place], similar[place][:, place], 2.0), whole)
 
 
 @pytest.mark.parametrize("name", Loss)
@@ -106,7 +105,7 @@ def test_certain_assignments_keep_value_and_gradient_finite(name: Loss, similar:
     certain[torch.arange(6), torch.tensor([0, 0, 1, 2, 3, 3])] = 1e4
     identical = torch.tensor([[1.0, 2.0, 3.0, 40.0]]).expand(6, 4)
     for logits in (certain, identical, torch.zeros(6, 4)):
-        value, gradient = value_and_gradient(LOSSES[name], logits, torch.full((6, 6), similar), 2.0)
+        value, gradient = value_and_gradient(pair_loss(name), logits, torch.full((6, 6), similar), 2.0)
         assert value.isfinite()
         assert gradient.isfinite().all()
 
@@ -116,22 +115,22 @@ def test_the_perfect_clustering_costs_nothing_and_the_worst_much(name: Loss) -> 
     labels = torch.tensor([0, 0, 1, 2, 2])
     similar = (labels[:, None] == labels[None]).float()
     logits = 30 * torch.eye(3)[labels]
-    assert LOSSES[name](logits, similar, 2.0) < 1e-5
-    assert LOSSES[name](logits, 1 - similar, 2.0) > 1
+    assert pair_loss(name)(logits, similar, 2.0) < 1e-5
+    assert pair_loss(name)(logits, 1 - similar, 2.0) > 1
 
 
 def test_ccl_sees_no_margin() -> None:
     logits, similar = (x.float() for x in random_case(5, 3, 1.0, False, seed=1))
-    assert LOSSES[Loss.CCL](logits, similar, 0.1) == LOSSES[Loss.CCL](logits, similar, 5.0)
+    assert pair_loss(Loss.CCL)(logits, similar, 0.1) == pair_loss(Loss.CCL)(logits, similar, 5.0)
 
 
 @pytest.mark.parametrize("name", Loss)
 @pytest.mark.parametrize("elements", [1, 20, 34])
 def test_blocks_of_any_size_give_the_same(name: Loss, elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     logits, similar = (x.float() for x in random_case(10, 4, 1.0, True, seed=2))
-    expected = value_and_gradient(LOSSES[name], logits, similar, 2.0)
+    expected = value_and_gradient(pair_loss(name), logits, similar, 2.0)
     monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", elements)
-    found = value_and_gradient(LOSSES[name], logits, similar, 2.0)
+    found = value_and_gradient(pair_loss(name), logits, similar, 2.0)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -140,14 +139,14 @@ def test_blocks_of_any_size_give_the_same(name: Loss, elements: int, monkeypatch
 @pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.bfloat16])
 def test_pairs_may_be_held_in_a_small_type(name: Loss, kind: torch.dtype) -> None:
     logits, similar = (x.float() for x in random_case(8, 4, 1.0, False, seed=4))
-    assert torch.equal(LOSSES[name](logits, similar.to(kind), 2.0), LOSSES[name](logits, similar, 2.0))
+    assert torch.equal(pair_loss(name)(logits, similar.to(kind), 2.0), pair_loss(name)(logits, similar, 2.0))
 
 
 @pytest.mark.parametrize("name", Loss)
 def test_logits_in_bfloat16_are_worked_on_in_float32(name: Loss) -> None:
     logits, similar = (x.float() for x in random_case(8, 4, 2.0, True, seed=5))
     half = logits.bfloat16()
-    value, gradient = value_and_gradient(LOSSES[name], half, similar, 2.0)
+    value, gradient = value_and_gradient(pair_loss(name), half, similar, 2.0)
     expected, exact = value_and_gradient(REFERENCES[name], half.double(), similar.double(), 2.0)
     assert value.dtype == torch.float32
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
@@ -159,7 +158,7 @@ def test_logits_in_bfloat16_are_worked_on_in_float32(name: Loss) -> None:
 def test_probabilities_of_exactly_0_and_1_keep_value_and_gradient_finite(name: Loss, similar: float) -> None:
     logits = torch.full((4, 3), -3e38)
     logits[torch.arange(4), torch.tensor([0, 0, 1, 2])] = 3e38
-    value, gradient = value_and_gradient(LOSSES[name], logits, torch.full((4, 4), similar), 2.0)
+    value, gradient = value_and_gradient(pair_loss(name), logits, torch.full((4, 4), similar), 2.0)
     assert value.isfinite()
     assert gradient.isfinite().all()
 
@@ -178,5 +177,5 @@ def test_ccl_does_not_push_where_rounding_passes_one() -> None:
         return -(similar * (together + EPSILON).log() + (1 - similar) * (apart + EPSILON).log()).mean()
 
     _, expected = value_and_gradient(as_written, logits, similar, 0)
-    _, found = value_and_gradient(LOSSES[Loss.CCL], logits, similar, 0)
+    _, found = value_and_gradient(pair_loss(Loss.CCL), logits, similar, 0)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)

@@ -1,6 +1,5 @@
 """Locality-preserving factorisation: the objective, what it finds, and data that leave it little to find."""
 
-from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from hypothesis import strategies as st
 from scipy.sparse import eye_array
 from scipy.sparse.linalg import splu
 
-from clusterkit.datasets.base import Subset
-from clusterkit.methods.lpnmf import FLOOR, factors, laplacian, lpnmf, next_v, shares, smoothness
-from tests.methods.test_methods import separated
+from clusterkit.methods.lpnmf import FLOOR, factors, laplacian, next_v, shares, smoothness
+from tests.problems import case
 
 Array = np.ndarray
 
@@ -123,8 +121,7 @@ def test_smoothness_does_not_hang_on_the_unit_of_the_values() -> None:
     ids=["zeros", "constant", "negative", "far-off", "blank", "duplicates", "one-feature", "one-item"],
 )
 def test_little_to_find_is_clustered_all_the_same(points: torch.Tensor, tmp_path: Path) -> None:
-    subset = Subset("all", points, torch.arange(len(points)), None)
-    result = lpnmf(replace(separated(tmp_path), subset=subset))
+    result = case("lpnmf", points, None, 4, tmp_path).clustered()
     assert result.cluster.shape == (len(points),)
     assert ((result.cluster >= 0) & (result.cluster < 4)).all()
     assert np.isfinite(result.prob).all()

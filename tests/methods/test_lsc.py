@@ -1,6 +1,5 @@
 """Landmark-based spectral clustering: the eigenproblem, what it finds, and data that leave it little to find."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterkit.datasets.base import Subset
-from clusterkit.methods.lsc import embedding, lsc, representation
+from clusterkit.methods.lsc import embedding, representation
 from clusterkit.metrics.clustering import accuracy
 from tests.methods.test_methods import separated
+from tests.problems import case
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -57,11 +56,10 @@ def test_weights_fall_with_the_distance_as_a_gaussian() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_separated_groups_are_found(seed: int, tmp_path: Path) -> None:
-    problem = replace(separated(tmp_path), seed=seed)
-    result = lsc(problem)
-    assert problem.subset.labels is not None
-    assert accuracy(result.cluster, problem.subset.labels.numpy()) == 1.0
-    np.testing.assert_array_equal(lsc(problem).cluster, result.cluster)
+    asked = separated(tmp_path).by("lsc").having(seed=seed)
+    result = asked.clustered()
+    assert accuracy(result.cluster, np.arange(120) % 4) == 1.0
+    np.testing.assert_array_equal(asked.clustered().cluster, result.cluster)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +75,7 @@ def test_separated_groups_are_found(seed: int, tmp_path: Path) -> None:
     ids=["zeros", "constant", "far-off", "duplicates", "one-feature", "one-item"],
 )
 def test_little_to_find_is_clustered_all_the_same(points: torch.Tensor, tmp_path: Path) -> None:
-    subset = Subset("all", points, torch.arange(len(points)), None)
-    result = lsc(replace(separated(tmp_path), subset=subset))
+    result = case("lsc", points, None, 4, tmp_path).clustered()
     assert result.cluster.shape == (len(points),)
     assert ((result.cluster >= 0) & (result.cluster < 4)).all()
     assert np.isfinite(result.prob).all()

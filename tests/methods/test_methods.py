@@ -1,6 +1,5 @@
 """Every method is perfect with perfect pairs, and gives the same result twice."""
 
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from clusterkit.config import Backbone, ClusterConfig, Kind, Loss, Method
-from clusterkit.datasets.base import Subset
+from clusterkit.config import Backbone
+from clusterkit.losses import Loss
 from clusterkit.losses.kcl import kcl
-from clusterkit.methods import METHODS
-from clusterkit.methods.ccn import LONGEST, SHORTEST, _loss, default_epochs
-from clusterkit.methods.common.problem import Problem
+from clusterkit.methods import METHODS, reads_pairs
+from clusterkit.methods.ccn import LONGEST, SHORTEST, Training, _loss, default_epochs
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.pairs.dense import DensePairs
@@ -23,56 +21,50 @@ from clusterkit.pairs.labels import LabelPairs
 from clusterkit.sampling import Shuffled
 from clusterkit.training import History, fit
 from tests.groups import plain_groups, two_groupings
+from tests.problems import Case, case
 
 
-def separated(folder: Path, loss: Loss = Loss.CCL) -> Problem:
+def separated(folder: Path, **options: Any) -> Case:
     """Four far-off groups of 30 points in the plane."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(4).repeat(30)
     centres = torch.tensor([[5.0, 5.0], [5.0, -5.0], [-5.0, 5.0], [-5.0, -5.0]])
     points = centres[labels] + 0.3 * torch.randn(120, 2, generator=generator)
-    subset = Subset("all", points, torch.arange(120), labels)
-    config = ClusterConfig(backbone=Backbone.MLP, loss=loss, epochs=40, batch_size=60)
-    return Problem(
-        subset, Kind.VECTORS, (2,), 4, LabelPairs(labels), config, 0, torch.device("cpu"), folder / "state", "key"
-    )
+    return case("ccn", points, LabelPairs(labels), 4, folder, labels, **{"epochs": 40, "batch_size": 60, **options})
 
 
-def told_by_pairs(folder: Path, loss: Loss = Loss.CCL) -> Problem:
+def told_by_pairs(folder: Path, **options: Any) -> Case:
     """Four classes of 20 items, of which the values show others more plainly."""
-    problem, labels = separated(folder, loss), np.arange(80) % 4
-    subset = Subset("all", torch.from_numpy(two_groupings(labels)).float(), torch.arange(80), torch.from_numpy(labels))
-    return replace(problem, subset=subset, shape=(8,), pairs=LabelPairs(torch.from_numpy(labels)))
+    labels = torch.arange(80) % 4
+    points = torch.from_numpy(two_groupings(labels.numpy())).float()
+    return case("ccn", points, LabelPairs(labels), 4, folder, labels, **{"epochs": 40, "batch_size": 60, **options})
 
 
-@pytest.mark.parametrize("method", list(Method))
-def test_pairs_tell_the_groups_and_without_them_the_values_do(method: Method, tmp_path: Path) -> None:
-    problem = told_by_pairs(tmp_path)
-    result = METHODS[method](problem)
-    assert problem.subset.labels is not None
-    labels = problem.subset.labels.numpy()
-    expected = labels if replace(problem.config, method=method).uses_pairs else plain_groups(labels)
-    assert accuracy(result.cluster, expected) == 1.0
+@pytest.mark.parametrize("method", METHODS)
+def test_pairs_tell_the_groups_and_without_them_the_values_do(method: str, tmp_path: Path) -> None:
+    asked = told_by_pairs(tmp_path).by(method)
+    result = asked.clustered()
+    labels = np.arange(80) % 4
+    assert accuracy(result.cluster, labels if reads_pairs(asked.config) else plain_groups(labels)) == 1.0
     assert result.prob.shape == (80, 4)
     np.testing.assert_allclose(result.prob.sum(1), 1, atol=1e-5)
     assert (result.prob.argmax(1) == result.cluster).all()
-    again = METHODS[method](problem)
+    again = asked.clustered()
     assert (again.cluster == result.cluster).all()
     assert (again.prob == result.prob).all()
 
 
 def test_kcl_finds_them_too(tmp_path: Path) -> None:
-    problem = told_by_pairs(tmp_path, Loss.KCL)
-    assert problem.subset.labels is not None
-    assert accuracy(METHODS[Method.CCN](problem).cluster, problem.subset.labels.numpy()) == 1.0
+    assert accuracy(told_by_pairs(tmp_path, loss=Loss.KCL).clustered().cluster, np.arange(80) % 4) == 1.0
 
 
 def test_pairs_of_which_nothing_is_known_stay_out_of_the_loss(tmp_path: Path) -> None:
-    problem = separated(tmp_path, Loss.KCL)
+    asked = separated(tmp_path, loss=Loss.KCL)
     pairs = torch.tensor([[16.0, torch.nan, -0.1], [torch.nan, 16.0, 0.0], [-0.1, 0.0, 0.3]])
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    found = _loss(replace(problem, pairs=DensePairs(pairs)), logits, torch.arange(3))
-    assert found == kcl(logits, torch.tensor([[1, torch.nan, 0], [torch.nan, 1, 0], [0, 0, 1]]))
+    training = Training(asked.items, DensePairs(pairs), 4, asked.options, asked.run)
+    expected = kcl(logits, torch.tensor([[1, torch.nan, 0], [torch.nan, 1, 0], [0, 0, 1]]))
+    assert _loss(training, logits, torch.arange(3)) == expected
 
 
 def test_default_length_lets_pairs_meet_equally_often() -> None:
@@ -92,10 +84,9 @@ def test_default_length_is_neither_too_short_nor_too_long(count: int) -> None:
 
 
 def test_of_several_heads_on_g_that_of_least_loss_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = separated(tmp_path)
     torch.manual_seed(0)
     g = SimilarityNet(Architecture(Backbone.MLP, (2,), (0.0,) * 2, (1.0,) * 2, 16))
-    problem = replace(problem, g=g, config=replace(problem.config, epochs=3))
+    asked = separated(tmp_path, epochs=3).having(g=g)
     losses: list[tuple[float, list[torch.Tensor]]] = []
 
     def remembered(network: nn.Module, *rest: Any) -> History:
@@ -106,7 +97,7 @@ def test_of_several_heads_on_g_that_of_least_loss_is_kept(tmp_path: Path, monkey
     ccn = import_module("clusterkit.methods.ccn")
     monkeypatch.setattr(ccn, "fit", remembered)
     monkeypatch.setattr(ccn, "RESTARTS", {Loss.CCL: 5})
-    network = METHODS[Method.CCN](problem).network
+    network = asked.clustered().network
     assert network is not None
     assert len({loss for loss, _ in losses}) == 5
     assert losses[0][0] > min(losses)[0], "or the test tells nothing"

@@ -1,6 +1,5 @@
 """Linkage, density and cuts of probabilities, against what they are by definition; k-means at rest."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +7,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from clusterkit.config import ClusterConfig, Method
-from clusterkit.datasets.base import Subset
-from clusterkit.methods import METHODS
-from clusterkit.methods.common.items import k_means, probabilities, sample, signs
-from clusterkit.methods.common.problem import Problem
+from clusterkit.methods.common.points import k_means
+from clusterkit.methods.common.solve import probabilities, signs
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.dense import DensePairs
-from tests.methods.test_methods import separated
+from tests.problems import Case, case
 
 Array = NDArray[np.float64]
 
 
-def noisy(folder: Path, count: int = 30, seed: int = 0) -> Problem:
-    problem = separated(folder)
+def noisy(folder: Path, method: str, count: int = 30, seed: int = 0) -> Case:
     logits = torch.randn(count, count, generator=torch.Generator().manual_seed(seed))
-    few = replace(problem.subset, images=problem.subset.images[:count], ids=problem.subset.ids[:count], labels=None)
-    return replace(problem, subset=few, pairs=DensePairs(logits))
+    return case(method, torch.zeros(count, 2), DensePairs(logits), 4, folder)
 
 
 def average_linkage(probability: Array, k: int) -> set[frozenset[int]]:
@@ -41,48 +35,45 @@ def average_linkage(probability: Array, k: int) -> set[frozenset[int]]:
 
 
 def test_average_linkage_is_what_it_is_by_definition(tmp_path: Path) -> None:
-    problem = replace(noisy(tmp_path), k=6)
-    found = METHODS[Method.AGGLOMERATIVE](problem).cluster
-    groups = {frozenset(np.flatnonzero(found == number).tolist()) for number in set(found.tolist())}
-    assert groups == average_linkage(probabilities(problem), 6)
+    asked = noisy(tmp_path, "agglomerative").having(k=6)
+    cluster = asked.clustered().cluster
+    groups = {frozenset(np.flatnonzero(cluster == number).tolist()) for number in set(cluster.tolist())}
+    assert groups == average_linkage(asked.problem.pairs, 6)
 
 
 def test_parts_of_a_graph_are_the_clusters(tmp_path: Path) -> None:
     part = np.random.default_rng(0).integers(3, size=30)
     logits = torch.from_numpy(np.where(part[:, None] == part, 3.0, -np.inf))
-    problem = replace(noisy(tmp_path), pairs=DensePairs(logits), k=3)
-    assert accuracy(METHODS[Method.SPECTRAL](problem).cluster, part) == 1
+    asked = noisy(tmp_path, "spectral").having(pairs=DensePairs(logits), k=3)
+    assert accuracy(asked.clustered().cluster, part) == 1
 
 
 def test_an_item_like_no_other_is_in_no_cluster(tmp_path: Path) -> None:
-    problem = separated(tmp_path)
     labels = torch.cat([torch.arange(4).repeat(10), torch.tensor([9])])
     logits = torch.where(labels[:, None] == labels, 6.0, -3.0) + 0.1 * torch.randn(41, 41)
     logits[-1], logits[:, -1] = -9.0, -9.0
-    subset = replace(problem.subset, images=torch.zeros(41, 2), ids=torch.arange(41), labels=None)
-    found = METHODS[Method.HDBSCAN](replace(problem, subset=subset, pairs=DensePairs(logits)))
-    assert found.cluster.tolist().count(-1) == 1
-    assert found.cluster[-1] == -1
-    assert found.prob.shape == (41, 4)
-    assert not found.prob[-1].any()
+    result = case("hdbscan", torch.zeros(41, 2), DensePairs(logits), 0, tmp_path).clustered()
+    assert result.cluster.tolist().count(-1) == 1
+    assert result.cluster[-1] == -1
+    assert result.prob.shape == (41, 4)
+    assert not result.prob[-1].any()
 
 
 @pytest.mark.parametrize(("count", "spread"), [(6, 1.0), (30, 0.0), (30, 3.0), (120, 0.0)])
 def test_one_tight_group_is_one_cluster_without_its_outliers(count: int, spread: float, tmp_path: Path) -> None:
     logits = 3 + spread * torch.randn(count, count, generator=torch.Generator().manual_seed(1))
-    subset = Subset("all", torch.zeros(count, 2), torch.arange(count), None)
-    problem = replace(separated(tmp_path), subset=subset, pairs=DensePairs(logits))
-    found = METHODS[Method.HDBSCAN](problem)
-    assert found.cluster.tolist() == [0] * count
-    assert found.prob.tolist() == [[1.0]] * count
+    asked = case("hdbscan", torch.zeros(count, 2), DensePairs(logits), 0, tmp_path)
+    result = asked.clustered()
+    assert result.cluster.tolist() == [0] * count
+    assert result.prob.tolist() == [[1.0]] * count
     logits[0], logits[:, 0] = -9.0, -9.0
-    assert METHODS[Method.HDBSCAN](problem).cluster.tolist() == [-1] + [0] * (count - 1)
+    assert asked.clustered().cluster.tolist() == [-1] + [0] * (count - 1)
 
 
 @pytest.mark.parametrize("logit", [-5.0, 0.0, torch.nan])
 def test_items_that_are_not_alike_are_no_cluster(logit: float, tmp_path: Path) -> None:
-    problem = replace(noisy(tmp_path), pairs=DensePairs(torch.full((30, 30), logit)))
-    assert METHODS[Method.HDBSCAN](problem).cluster.tolist() == [-1] * 30
+    asked = noisy(tmp_path, "hdbscan").having(pairs=DensePairs(torch.full((30, 30), logit)))
+    assert asked.clustered().cluster.tolist() == [-1] * 30
 
 
 def test_k_means_rests_at_the_nearest_means() -> None:
@@ -93,27 +84,26 @@ def test_k_means_rests_at_the_nearest_means() -> None:
     assert (nearest == cluster).all()
 
 
-def test_pairs_are_binarised_and_both_orders_count(tmp_path: Path) -> None:
-    logits = torch.tensor([[-5.0, 2.0, torch.nan], [-1.0, 0.0, -1.0], [1.0, -3.0, 9.0]])
-    problem = replace(noisy(tmp_path, 3), pairs=DensePairs(logits))
-    np.testing.assert_array_equal(signs(problem), [[0, 1, 0], [1, 0, -1], [0, -1, 0]])
-    np.testing.assert_array_equal(signs(problem, np.array([0, 1])), [[0, 1], [1, 0]])
-    found = probabilities(problem)
-    np.testing.assert_allclose(found[0, 1:], [1 / (1 + np.exp(-0.5)), 0.5])
+def test_pairs_are_binarised_and_both_orders_count() -> None:
+    pairs = DensePairs(torch.tensor([[-5.0, 2.0, torch.nan], [-1.0, 0.0, -1.0], [1.0, -3.0, 9.0]]))
+    np.testing.assert_array_equal(signs(pairs, np.arange(3)), [[0, 1, 0], [1, 0, -1], [0, -1, 0]])
+    np.testing.assert_array_equal(signs(pairs, np.array([0, 1])), [[0, 1], [1, 0]])
+    np.testing.assert_allclose(probabilities(pairs)[0, 1:], [1 / (1 + np.exp(-0.5)), 0.5])
 
 
-def test_a_sample_has_no_more_pairs_than_allowed(tmp_path: Path) -> None:
-    problem = noisy(tmp_path)
-    assert sample(problem).tolist() == list(range(30))
+@pytest.mark.parametrize("method", ["itml", "mpckmeans"])
+def test_a_sample_has_no_more_pairs_than_allowed(method: str, tmp_path: Path) -> None:
+    assert noisy(tmp_path, method).problem.chosen.tolist() == list(range(30))
     for most, size in ((900, 30), (899, 29), (100, 10), (4, 2)):
-        few = replace(problem, config=ClusterConfig(method=Method.ITML, max_pairs=most))
-        chosen = sample(few)
+        few = noisy(tmp_path, method).by(method, max_pairs=most)
+        chosen = few.problem.chosen
         assert len(chosen) == size
+        assert few.problem.pairs.shape == (size, size)
         assert (np.diff(chosen) > 0).all()
-        assert (sample(few) == chosen).all()
+        assert (few.problem.chosen == chosen).all()
 
 
 def test_ties_leave_as_many_clusters_as_asked_for(tmp_path: Path) -> None:
     for pairs in (torch.full((30, 30), -3.0), torch.full((30, 30), 3.0), torch.zeros(30, 30)):
-        problem = replace(noisy(tmp_path), pairs=DensePairs(pairs), k=7)
-        assert METHODS[Method.AGGLOMERATIVE](problem).found == 7
+        asked = noisy(tmp_path, "agglomerative").having(pairs=DensePairs(pairs), k=7)
+        assert asked.clustered().clusters == 7

@@ -10,32 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterkit.artifacts.assignments import Assignment
-from clusterkit.config import Backbone, ClusterConfig, Kind, Method
-from clusterkit.datasets.base import Subset
-from clusterkit.methods import METHODS
-from clusterkit.methods.common.problem import Clustering, Problem, hard, solve
+from clusterkit.methods import METHODS, agglomerative
+from clusterkit.methods.common.problem import Clustering, Problem, hard
+from clusterkit.methods.common.solve import solve
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.reordered import reordered
 from clusterkit.stages.estimate_k import estimate
 from tests.conftest import Cli
+from tests.problems import Case, case
 
 LABELS = np.repeat(np.arange(4), 20)
 
 
-def equal_items(method: Method, folder: Path) -> Problem:
+def equal_items(method: str, folder: Path) -> Case:
     """80 equal items of four classes, class by class, of whose pairs nothing is known."""
-    subset = Subset("all", torch.zeros(80, 2), torch.arange(80), torch.from_numpy(LABELS))
-    config = ClusterConfig(method=method, backbone=Backbone.MLP, epochs=1)
     pairs = DensePairs(torch.zeros(80, 80))
-    return Problem(subset, Kind.VECTORS, (2,), 4, pairs, config, 0, torch.device("cpu"), folder / "state", "key")
+    return case(method, torch.zeros(80, 2), pairs, 4, folder, torch.from_numpy(LABELS))
 
 
-@pytest.mark.parametrize("method", [Method.SKKM, Method.SKLR])
-def test_equal_items_in_the_order_of_their_classes_are_no_classes(method: Method, tmp_path: Path) -> None:
-    found = solve(METHODS[method], equal_items(method, tmp_path))
-    assert accuracy(found.cluster, LABELS) < 0.5
+def solved(asked: Case) -> Clustering:
+    return solve(asked.config, asked.items, asked.question, asked.run)
+
+
+@pytest.mark.parametrize("method", ["skkm", "sklr"])
+def test_equal_items_in_the_order_of_their_classes_are_no_classes(method: str, tmp_path: Path) -> None:
+    assert accuracy(solved(equal_items(method, tmp_path)).cluster, LABELS) < 0.5
 
 
 def test_nor_are_they_through_the_program(points: Path, cli: Cli) -> None:
@@ -45,20 +46,17 @@ def test_nor_are_they_through_the_program(points: Path, cli: Cli) -> None:
     assert cli("evaluate --fail-under acc=0.5").code == 4
 
 
-def test_each_item_keeps_its_own_cluster_and_probabilities(tmp_path: Path) -> None:
+def test_each_item_keeps_its_own_cluster_and_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def by_value(problem: Problem) -> Clustering:
-        images = problem.subset.images
-        assert isinstance(images, torch.Tensor)
-        assert problem.subset.ids.tolist() != sorted(problem.subset.ids.tolist())
-        assert problem.pairs is not None
-        own = problem.pairs.logits(torch.arange(80), torch.arange(80)).diagonal()
-        assert own.tolist() == images[:, 0].tolist()
-        return hard(images[:, 0].int().numpy(), 80)
+        own = problem.values[:, 0]
+        assert own.tolist() != sorted(own.tolist())
+        np.testing.assert_allclose(problem.pairs.diagonal(), 1 / (1 + np.exp(-own)))
+        return hard(own.astype(int), 80)
 
-    problem = equal_items(Method.KMEANS, tmp_path)
-    values = torch.arange(80).float()[:, None]
-    subset, pairs = replace(problem.subset, images=values), DensePairs(values[:, 0].diag())
-    found = solve(by_value, replace(problem, subset=subset, pairs=pairs))
+    monkeypatch.setattr(agglomerative, "agglomerative", by_value)
+    monkeypatch.setitem(METHODS, "agglomerative", replace(METHODS["agglomerative"], values=True))
+    own = torch.arange(80).float()
+    found = solved(case("agglomerative", own[:, None], DensePairs(own.diag()), 80, tmp_path))
     assert found.cluster.tolist() == found.prob.argmax(1).tolist() == list(range(80))
 
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from clusterkit.errors import UsageError
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.labels import LabelPairs
-from clusterkit.pairs.simulated import RANGE, SimulatedPairs, parse_simulated
+from clusterkit.pairs.simulated import RANGE, SimulatedPairs
 from clusterkit.pairs.source import CERTAIN
+from clusterkit.settings import NoisyPairs, parse_pairs
 
 N = 700
 LABELS = torch.arange(N) % 10
@@ -93,7 +94,8 @@ def test_it_moves_to_a_device_and_takes_constraints() -> None:
     [("simulated:0.6,1", (0.6, 1, 1)), ("simulated:0,.5,0.1", (0, 0.5, 0.1)), ("simulated:1,1.0,1", (1, 1, 1))],
 )
 def test_what_is_parsed(text: str, found: tuple[float, float, float]) -> None:
-    assert parse_simulated(text) == found
+    assert parse_pairs(text) == NoisyPairs(*found)
+    assert parse_pairs(str(parse_pairs(text))) == NoisyPairs(*found)
 
 
 @pytest.mark.parametrize(
@@ -112,5 +114,5 @@ def test_what_is_parsed(text: str, found: tuple[float, float, float]) -> None:
 )
 def test_what_is_refused(text: str, word: str) -> None:
     with pytest.raises(UsageError, match=f"--pairs {text}: ") as raised:
-        parse_simulated(text)
+        parse_pairs(text)
     assert word in str(raised.value)

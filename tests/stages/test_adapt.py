@@ -10,10 +10,11 @@ import torch
 import torchvision
 from PIL import Image
 
+from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
-from clusterkit.config import AdaptMethod, Backbone
+from clusterkit.config import Backbone
 from clusterkit.networks.backbones import weights_statistics
 from clusterkit.networks.read import read_cluster_nets, read_g
 
@@ -36,7 +37,7 @@ def squares(name: str, *, shift: float = 0, labels: bool = True, classes: tuple[
     np.savez(f"{name}.npz", x=x, **({"y": y} if labels else {}))
 
 
-@pytest.mark.parametrize("method", [*AdaptMethod, "ccn+ --loss ccl"])
+@pytest.mark.parametrize("method", [*ADAPTATIONS, "ccn+ --loss ccl"])
 def test_each_method_names_the_classes_of_the_target(method, points, cli):
     line = f"synthetic:blobs synthetic:blobs --method {method} --steps 100 --backbone mlp"
     header, found, fields = adapted(line, cli)

@@ -69,7 +69,7 @@ def test_the_methods_without_a_network(method, points, cli):
 def test_the_headers_tell_where_assignments_come_from(points):
     made = header_of(points / "assignments.h5")
     assert set(made.inputs) == {"pairs", "ccn"}
-    assert made.config["k"] == "10"
+    assert made.config["k"] == 10
     assert (made.extra["uses_target_labels"], made.extra["classes"]) == ("labels, in the training of G", None)
     pairs, groups = read_hdf5(points / "pairs.h5", "pairs")
     assert set(pairs.inputs) == {"g"}
@@ -206,7 +206,7 @@ def test_a_network_sees_characters_varied_as_asked(cli):
     found = [assigned(cli, f"{line} {option}") for option in ("", "--variation mild", "--variation erased")]
     assert np.array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
-    assert header_of(Path("clusterkit-out/assignments.h5")).config["variation"] == "erased"
+    assert header_of(Path("clusterkit-out/assignments.h5")).config["options"]["variation"] == "erased"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_rounds_go_on_from_what_neighbours_confirm(cli):
     assert done.code == 0, done.err
     assert "clusterkit: cluster all, round 2: 9" in done.err
     assert scores(cli)["acc"] > 0.98
-    assert header_of(Path("clusterkit-out/assignments.h5")).config["rounds"] == 2
+    assert header_of(Path("clusterkit-out/assignments.h5")).config["options"]["rounds"] == 2
 
 
 @pytest.mark.parametrize("start", ["--backbone mlp --epochs 8", "--init g --epochs 8"])

@@ -54,7 +54,7 @@ def test_evaluate_g(points, cli):
     assert set(fields["mean"]) >= {"similar_precision", "similar_recall", "similar_f1", "2_way", "5_way"}
     assert fields["mean"]["2_way"] > 0.9
     alone = one_shot(
-        EvaluateConfig(g="g.safetensors", dataset="synthetic:blobs", ways=(2, 5), episodes=50), Context(points)
+        EvaluateConfig(g="g.safetensors", dataset="synthetic:blobs", ways=(2, 5), episodes=50), Context(workdir=points)
     )
     assert alone == {name: fields["mean"][name] for name in ("2_way", "5_way")}
     done = cli("evaluate --g g.safetensors synthetic:moons --ways 2 --ways 5 --episodes 5")
@@ -96,7 +96,7 @@ def test_training_in_bfloat16_is_said_in_the_header_and_learns_as_much(points, c
     assert cli("train-g synthetic:blobs --hidden 32 --epochs 4 --backbone mlp --precision bf16").code == 0
     assert cli("predict-pairs synthetic:blobs").code == 0
     header, found = read("cluster synthetic:blobs --k 10 --epochs 8 --backbone mlp --precision bf16", cli)
-    assert header.config["precision"] == "bf16"
+    assert header.config["options"]["precision"] == "bf16"
     assert len(found["all"].cluster) == 600
     assert cli("evaluate --fail-under acc=0.95").code == 0
     for line in ("train-g digits", "cluster", "adapt digits digits"):

@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from clusterkit.artifacts.assignments import read_assignments
-from clusterkit.config import Method
+from clusterkit.methods import METHODS
+from clusterkit.methods.common.declared import Reads
 from tests.conftest import Cli
 
 OUT = Path("clusterkit-out")
 TINY = "--backbone mlp --epochs 1"
-ALL_PAIRS = [method for method in Method if method.on_pairs_alone or method is Method.SPECTRAL]
+ALL_PAIRS = [name for name, method in METHODS.items() if method.pairs is Reads.PROBABILITIES]
 
 
 @pytest.fixture
@@ -86,7 +87,9 @@ def test_pairs_of_unlabelled_items_are_unknown(pairs: str, cli: Cli, sets: None)
         found.append(groups["all"].cluster)
     assert (found[0][:3] == found[0][9:12]).all(), "unlabelled items follow the values"
     for method in ALL_PAIRS:
-        result = cli(f"cluster arrays:partly.npz --pairs {pairs} --method {method}{'' if method.finds_k else ' --k 3'}")
+        result = cli(
+            f"cluster arrays:partly.npz --pairs {pairs} --method {method}{'' if METHODS[method].finds_k else ' --k 3'}"
+        )
         assert (result.code, result.out) == (3, "")
         assert "needs all pairs, and 18 items of arrays:partly.npz are unlabelled" in result.err.splitlines()[-1]
 

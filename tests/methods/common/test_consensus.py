@@ -1,6 +1,5 @@
 """Consensus of spectral clusterings: what it makes of right, wrong and no similarities."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterkit.datasets.base import Subset
-from clusterkit.methods.ccn import agreed
+from clusterkit.methods.ccn import Training, agreed
 from clusterkit.methods.common.consensus import LESS, consensus, eigenvectors, sigmoid
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.dense import DensePairs
-from tests.methods.test_methods import separated
+from clusterkit.pairs.source import PairSource
+from tests.problems import case
 
 Array = np.ndarray
 
@@ -77,13 +76,16 @@ def test_eigenvectors_solve_the_problem() -> None:
     assert np.abs(vectors.T @ vectors - np.eye(4)).max() < 1e-8
 
 
+def training(pairs: PairSource, folder: Path) -> Training:
+    asked = case("ccn", torch.zeros(60, 2), pairs, 4, folder)
+    return Training(asked.items, pairs, 4, asked.options, asked.run)
+
+
 def test_what_a_user_knows_stays(tmp_path: Path) -> None:
     labels = np.arange(4).repeat(15)
     ids = torch.arange(60)
     pairs = constrain(DensePairs(torch.from_numpy(told(labels, 0.05))), ids, [(0, 59, 16.0), (0, 1, -16.0)])
-    items = torch.zeros(60, 2)
-    problem = replace(separated(tmp_path), subset=Subset("all", items, ids, None), pairs=pairs)
-    logits = agreed(problem).logits(ids, ids).numpy()
+    logits = agreed(training(pairs, tmp_path)).logits(ids, ids).numpy()
     assert logits[0, 59] == logits[59, 0] == 16
     assert logits[0, 1] == logits[1, 0] == -16
     alike = labels[:, None] == labels
@@ -98,11 +100,6 @@ def test_a_prediction_as_sure_as_a_user_is_still_a_prediction(tmp_path: Path) ->
     logits = told(labels, 0.0)
     logits[0, 1] = logits[1, 0] = -16
     logits[0, 59] = logits[59, 0] = 16
-    problem = replace(
-        separated(tmp_path),
-        subset=Subset("all", torch.zeros(60, 2), ids, None),
-        pairs=DensePairs(torch.from_numpy(logits)),
-    )
-    found = agreed(problem).logits(ids, ids)
+    found = agreed(training(DensePairs(torch.from_numpy(logits)), tmp_path)).logits(ids, ids)
     assert found[0, 1] > 0
     assert found.abs().max() < 14, "the consensus is never quite sure"

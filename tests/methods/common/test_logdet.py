@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.items import squared_distances
 from clusterkit.methods.common.kernel import ENERGY, NEIGHBOURS, kernel_points
 from clusterkit.methods.common.logdet import Loss, bounds, learn, pair_loss
+from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
 
 Array = NDArray[np.float64]
