@@ -51,9 +51,10 @@ def joined(device: str) -> Iterator[None]:
     Raises ClusterkitError where not all of them come within a minute. A process that torchrun ends, because another
     one failed, ends as on an error: without a half-written file.
     """
-    cuda = device.startswith("cuda")
+    chosen = choose_device(device)
+    cuda = chosen.type == "cuda"
     if cuda:
-        torch.cuda.set_device(choose_device(device))
+        torch.cuda.set_device(chosen)
     before = signal.signal(signal.SIGTERM, _ended)
     try:
         _meet("cpu:gloo,cuda:nccl" if cuda else "gloo")

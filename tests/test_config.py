@@ -1,3 +1,4 @@
+import ast
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -5,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import clusterkit
 from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.options import options_in
 from clusterkit.config import Backbone, Context
@@ -13,6 +15,7 @@ from clusterkit.losses import ALIASES, WITH_MARGIN, Loss, pair_loss, parse_loss
 from clusterkit.methods import METHODS, function_of
 from clusterkit.networks.backbones import BACKBONES
 from clusterkit.settings import (
+    SIMULATED,
     CountedBy,
     Features,
     File,
@@ -74,6 +77,24 @@ def test_settings_with_several_meanings_are_read_once_and_shown_as_they_were_typ
     for text in ("1", "0", "-3", "ten", "2.5", ""):
         with pytest.raises(UsageError, match=f"--k {text}: give a number from 2, auto, or known"):
             parse_k(text)
+
+
+RAW = {SIMULATED, *CountedBy, str(TruePairs()), *Features, *Init} - {"g", "ccn"}
+"""Texts that settings have meanings for; g and ccn are names of files' formats too."""
+
+
+def texts_in(path: Path) -> set[str]:
+    """The strings that a file compares, hands on or looks up; names of members of enums are none."""
+    tree = ast.parse(path.read_text())
+    inside = {id(each) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for each in ast.walk(node)}
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in inside)
+    return {node.value for node in nodes if isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize("floor", ["stages", "methods", "adaptation", "pairs", "networks", "artifacts", "datasets"])
+def test_below_the_door_nothing_asks_what_a_setting_says(floor: str) -> None:
+    for path in (Path(clusterkit.__file__).parent / floor).rglob("*.py"):
+        assert not texts_in(path) & RAW, path
 
 
 def test_the_data_root_follows_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

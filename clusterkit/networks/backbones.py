@@ -227,16 +227,20 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
         raise UsageError(f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
 
 
+WITH_WEIGHTS = (Backbone.RESNET18, Backbone.RESNET34, Backbone.RESNET50)
+"""Those that torchvision has ImageNet weights of."""
+
+
 def has_weights(name: Backbone, shape: tuple[int, ...]) -> bool:
     """Return whether there are ImageNet weights for a backbone of items of this shape: colour ResNets have some."""
-    return name.startswith("resnet") and len(shape) == 3 and shape[0] == 3
+    return name in WITH_WEIGHTS and len(shape) == 3 and shape[0] == 3
 
 
 def _weights(name: Backbone) -> Any:
     """Return torchvision's description of the ImageNet weights of a ResNet. Raises UsageError where there are none."""
     from torchvision import models
 
-    if not name.startswith("resnet"):
+    if name not in WITH_WEIGHTS:
         raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
     return models.get_model_weights(name).DEFAULT
 

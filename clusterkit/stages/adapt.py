@@ -41,7 +41,7 @@ from clusterkit.networks.read import read_g, state_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
-from clusterkit.settings import Options
+from clusterkit.settings import Init, Options
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
@@ -91,7 +91,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         learned["G"] = learned_from(made, context.find(config.pairs or PAIRS_FILE.name))
     extra: dict[str, Any] = {
         "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
-        "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else "random",
+        "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else Init.RANDOM.value,
     }  # fmt: skip
     header = Header(
         "assignments", "adapt", resolved(config), context.seed, describe(device), target.to_header(), inputs, extra

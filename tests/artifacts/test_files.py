@@ -87,7 +87,7 @@ def test_assignments_and_their_network_are_both_or_neither(
 def test_the_tables_of_a_study_and_its_figures_are_both_or_neither(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = Context(tmp_path)
+    context = Context(workdir=tmp_path)
     runs.write_tables("study", "old", {"acc": 0}, context, as_json=False)
     before = {name: (tmp_path / name).read_text() for name in names_in(tmp_path)}
     assert list(before) == ["study.json", "study.md"]

@@ -6,6 +6,7 @@ import pytest
 
 from clusterkit.cli.reproduce import natural, omniglot, omniglot_mnist, supervised
 from clusterkit.config import Backbone, ClusterConfig, Optimizer, SelfTrainConfig, TrainGConfig
+from clusterkit.methods import CcnOptions
 from clusterkit.metrics.n_way import n_way
 from clusterkit.stages import evaluate, self_train
 
@@ -16,7 +17,9 @@ LINE = "reproduce omniglot --loss mcl --k 30 --k auto --k known --seeds 2 --seed
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     g = TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, epochs=1)
     monkeypatch.setattr(omniglot, "G", g)
-    cluster = ClusterConfig(dataset="glyphs_eval@12-27,40-47", k="30", backbone=Backbone.MLP, epochs=1)
+    cluster = ClusterConfig(
+        dataset="glyphs_eval@12-27,40-47", k=30, options=CcnOptions(backbone=Backbone.MLP, epochs=1)
+    )
     monkeypatch.setattr(omniglot, "CLUSTER", cluster)
     monkeypatch.setattr(omniglot, "BACKBONE", Backbone.MLP)
     monkeypatch.setattr(omniglot, "SELF_TRAIN", SelfTrainConfig(dataset=cluster.dataset, rounds=1))
@@ -104,7 +107,7 @@ def test_supervised_clustering_beside_classification(cli, tmp_path, monkeypatch)
     assert again.out == done.out
     assert again.err.count("kept, an earlier run of this command made it") == 6
     assert "clusterkit cluster" not in again.err
-    assert "$ clusterkit cluster digits --k 10 --loss kcl --pairs labels --backbone mlp --epochs 4" in done.err
+    assert "$ clusterkit cluster digits --k 10 --pairs labels --loss kcl --backbone mlp --epochs 4" in done.err
 
 
 def test_supervised_sets_that_are_not_there(cli, tmp_path):
@@ -126,7 +129,7 @@ def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(omniglot_mnist, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16))
     monkeypatch.setattr(omniglot_mnist, "CHARACTERS", "glyphs_eval")
     monkeypatch.setattr(omniglot_mnist, "SELF_TRAINING", 1)
-    monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k="10", backbone=Backbone.MLP))
+    monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k=10, options=CcnOptions(backbone=Backbone.MLP)))
     targets = {
         "mnist": omniglot_mnist.Target("digits", "digits", 2),
         "digits": omniglot_mnist.Target("digits", None, 2),
@@ -165,7 +168,7 @@ def test_omniglot_to_nothing(cli):
 
 
 def test_unseen_photos(cli, tmp_path, monkeypatch):
-    study = natural.Study("digits@0-4", "digits@5-9", "digits@5-9", ("5", "8"), Backbone.MLP, 5, 10, 20, 10, 10)
+    study = natural.Study("digits@0-4", "digits@5-9", "digits@5-9", (5, 8), Backbone.MLP, 5, 10, 20, 10, 10)
     monkeypatch.setattr(natural, "STUDIES", {"cifar10": study})
     line = "reproduce natural --set cifar10 --budget 0.1 --seeds 2 --json"
     done = cli(line)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.reproduce import digits, office31
-from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, TrainGConfig
+from clusterkit.config import AdaptConfig, Backbone, TrainGConfig
 from clusterkit.stages import self_train
 
-METHODS = [str(method) for method in AdaptMethod]
+METHODS = list(ADAPTATIONS)
 
 
 def test_digits(cli, tmp_path, monkeypatch):
@@ -41,7 +42,7 @@ def test_digits(cli, tmp_path, monkeypatch):
     again = cli(f"{line} --resume")
     assert again.out == done.out
     assert "$ clusterkit adapt" not in again.err
-    assert "$ clusterkit adapt digits@0-4 digits@0-4 --method ccn++ --loss ccl --pairs" in done.err
+    assert "$ clusterkit adapt digits@0-4 digits@0-4 --method ccn++ --pairs" in done.err
 
     g = tmp_path / "clusterkit-out" / "digits" / "g.safetensors"
     other = cli(f"reproduce digits --g {g} --task svhn-mnist --method dann --steps 1 --seeds 1 --workdir other")

@@ -62,9 +62,9 @@ def digits(
     """
     from clusterkit.report import adaptation as report
 
+    runs.unknown("method", method, domains.METHODS)
     names = runs.wanted("task", task, {name: [one.source, one.target] for name, one in TASKS.items()}, common.context)
     config = replace(ADAPT, variation=variation, steps=steps, precision=precision)
-    runs.unknown("method", method, domains.METHODS)
     options = PairOptions(loss=parse_loss(loss))
     config = replace(config, options=options, source_batch=source_batch, target_batch=target_batch)
     context = runs.inside(common.context, "digits")

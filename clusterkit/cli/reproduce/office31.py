@@ -55,9 +55,9 @@ def office31(
     """
     from clusterkit.report import adaptation as report
 
+    runs.unknown("method", method, domains.METHODS)
     runs.unknown("source", source, EVERY)
     config = replace(AdaptConfig(source="", target=""), backbone=backbone, size=size, steps=steps)
-    runs.unknown("method", method, domains.METHODS)
     options = PairOptions(loss=parse_loss(loss))
     config = replace(config, options=options, source_batch=source_batch, target_batch=target_batch, precision=precision)
     context = runs.inside(common.context, "office31")

@@ -229,9 +229,9 @@ def wanted(flag: str, asked: list[str] | None, known: dict[str, list[str]], cont
 
 def weights_at_hand(backbone: Backbone, context: Context) -> bool:
     """Return whether a backbone has ImageNet's weights, in the cache or by a download."""
-    from clusterkit.networks.backbones import weights_file
+    from clusterkit.networks.backbones import WITH_WEIGHTS, weights_file
 
-    if not backbone.startswith("resnet"):
+    if backbone not in WITH_WEIGHTS:
         return False
     try:
         weights_file(backbone, offline=context.offline)

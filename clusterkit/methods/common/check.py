@@ -27,10 +27,9 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
         raise UsageError(f"--k auto: --pairs {config.pairs} are no estimate of anything; give a number, or known")
     options.check(config, lambda name: context.is_given(options, name))
     if config.features is not None and not (method.values or method.instead):
-        more = (
-            "learns its own; leave it out, or use --init FILE" if method.trains else "reads pairs alone; leave it out"
-        )
-        raise UsageError(f"--features: --method {config.method} {more}")
+        own = "learns its own; leave it out, or use --init FILE"
+        why = own if method.trains else "reads pairs alone; leave it out"
+        raise UsageError(f"--features: --method {config.method} {why}")
     if context.resume and not method.trains:
         raise UsageError(f"--resume: --method {config.method} trains no network; leave it out")
     name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
