@@ -1,4 +1,4 @@
-"""Every command that the documentation shows exists, and those of the README run."""
+"""Every command, link and path that the documentation shows exists, and the README's pipeline runs."""
 
 import re
 import shlex
@@ -11,8 +11,15 @@ from clusterkit.__main__ import main
 from clusterkit.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+USER_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*USER_PAGES, *sorted((ROOT / "docs" / "lab").glob("*.md"))]
 SMALL = {"omniglot_bg": "glyphs_bg@0-11", "--k 100": "--k 30"}
+MOST_WORDS = 15_000
+"""Words of the pages for users: what one person can read in an hour or two."""
+
+
+def page_name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def shell_blocks(page: Path) -> list[list[str]]:
@@ -30,7 +37,18 @@ def commands(lines: list[str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def prose(page: Path) -> str:
+    """The text of a page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_documented_commands_are_accepted(page: Path) -> None:
     group = typer.main.get_command(app)
     for block in shell_blocks(page):
@@ -45,8 +63,41 @@ def test_documented_commands_are_accepted(page: Path) -> None:
                     sub.make_context(name, rest, parent=context).close()
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=page_name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    linked = {ROOT / "README.md"}
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        targets = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#\s]+\.md)", prose(page))}
+        waiting += targets - linked
+        linked |= targets
+    assert {page.resolve() for page in PAGES} <= {page.resolve() for page in linked}
+
+
+def test_paths_of_pages_that_the_code_names_exist() -> None:
+    for folder in ("clusterkit", "tests"):
+        for source in (ROOT / folder).rglob("*.py"):
+            for path in re.findall(r"docs/[\w/.\-]+\.\w+", source.read_text()):
+                assert (ROOT / path).is_file(), f"{source.relative_to(ROOT)} names {path}"
+
+
+def test_the_pages_for_users_stay_short() -> None:
+    assert sum(len(page.read_text().split()) for page in USER_PAGES) <= MOST_WORDS
+
+
 def test_the_readme_pipeline_runs_on_a_small_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    [pipeline] = [block for block in shell_blocks(ROOT / "README.md") if any("train-g" in line for line in block)]
+    [pipeline] = [block for block in shell_blocks(ROOT / "README.md") if "train-g omniglot" in block[0]]
     for command in commands(pipeline):
         for long, short in SMALL.items():
             command = command.replace(long, short)

@@ -1,4 +1,4 @@
-"""What a step costs against batch, outputs and processes, beside what docs/scaling.md says.
+"""What a step costs against batch, outputs and processes, beside what docs/lab/scaling.md says.
 
 pytest -n 0 -s tests/benchmarks/bench_scaling.py
 """
@@ -60,4 +60,4 @@ def test_processes_share_a_step(batch: int) -> None:
         )  # fmt: skip
         seconds, sent, expected = (float(word) for word in done.stdout.split())
         print(f"\nB = {batch}, {count} processes: {seconds * 1e3:.0f} ms, {sent / MIB:.2f} MiB sent; ", end="")
-        print(f"by docs/scaling.md {expected / MIB:.2f} MiB", end="")
+        print(f"by docs/lab/scaling.md {expected / MIB:.2f} MiB", end="")

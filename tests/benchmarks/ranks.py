@@ -27,7 +27,7 @@ def main(batch: int, k: int) -> None:
     together = distributed._together
 
     def counted(function: Any, *arguments: Any) -> None:
-        """As docs/scaling.md counts: an all-reduce of n values is 2 n, an all-gather of n values in all is n."""
+        """As docs/lab/scaling.md counts: an all-reduce of n values is 2 n, an all-gather of n values in all is n."""
         nonlocal sent
         parts = arguments[0]
         size = sum(part.nbytes for part in parts) if isinstance(parts, list) else 2 * parts.nbytes
