@@ -8,7 +8,12 @@ import pytest
 import typer
 
 from clusterkit.__main__ import main
+from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli import app
+from clusterkit.config import Backbone
+from clusterkit.datasets.catalogue import PREFIXES, SOURCES
+from clusterkit.losses import Loss
+from clusterkit.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 USER_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -105,6 +110,21 @@ def test_the_readme_pipeline_runs_on_a_small_set(tmp_path: Path, capsys: pytest.
         brief = {"train-g": ["--epochs", "1"], "cluster": ["--epochs", "2"]}.get(words[0], [])
         assert main([*words, *brief, "--workdir", str(tmp_path), "--seed", "1"]) == 0
         assert capsys.readouterr().out
+
+
+ROWS = {
+    "methods.md": [*METHODS],
+    "stages.md": [*ADAPTATIONS, *Backbone, *SOURCES, *(f"{prefix}:" for prefix in PREFIXES)],
+    "mathematics.md": [loss.upper() for loss in Loss],
+}
+"""What users choose among, by the page that tells of each."""
+
+
+@pytest.mark.parametrize("page", ROWS)
+def test_the_pages_tell_of_everything_that_can_be_chosen(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    words = {word.strip("`.,;:()|") for word in text.split()} | set(re.findall(r"\b[a-z]+:", text))
+    assert [name for name in ROWS[page] if name not in words] == []
 
 
 def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
