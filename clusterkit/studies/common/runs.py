@@ -3,10 +3,9 @@
 import shlex
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clusterkit import console
-from clusterkit.cli.chain import read_by_cluster, started, up_to_date
 from clusterkit.config import (
     G_FILE,
     AdaptConfig,
@@ -24,6 +23,10 @@ from clusterkit.config import (
 )
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, with_options
+from clusterkit.metrics.rows import Row, rows_of
+
+if TYPE_CHECKING:
+    from clusterkit.datasets.base import Dataset, Subset
 
 OMNIGLOT_G = TrainGConfig(
     dataset="omniglot_bg",
@@ -34,7 +37,6 @@ OMNIGLOT_G = TrainGConfig(
     variation=Variation.STRONG,
 )
 """The G of the studies that start from Omniglot."""
-PAIR_LOSSES = ["kcl", "ccl"]
 
 
 class Stage(Protocol):
@@ -56,6 +58,8 @@ def made(stage: Stage, command: str, config: object, context: Context, **inputs:
 
 def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
     """Return whether `--resume` is given and an earlier run made the artifact; say so."""
+    from clusterkit.datasets.current import up_to_date
+
     found = context.resume and up_to_date(path, config, context, **inputs)
     if found:
         console.log.info("%s: kept, an earlier run of this command made it", path)
@@ -77,6 +81,11 @@ def asked(command: str, config: object) -> str:
         elif field.default is MISSING or value != field.default:
             words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def started(file: Path | str | None, name: str, context: Context) -> dict[str, Path]:
+    """Return the file that a network starts from as an input, if there is one."""
+    return {} if file is None else {name: context.find(str(file))}
 
 
 def train_g(config: TrainGConfig, context: Context) -> Path:
@@ -130,7 +139,7 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
     from clusterkit.stages import cluster as stage
 
     path, config = context.path(stage.OUTPUT), with_options(config)
-    if not kept(path, config, context, **read_by_cluster(config, context)):
+    if not kept(path, config, context, **stage.files_read(config, context)):
         announce(asked("cluster", config), context)
         # Only a training has a state to go on from.
         stage.run(config, replace(context, resume=context.resume and METHODS[config.method].trains))
@@ -158,65 +167,54 @@ def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dic
 
     Writes `k.json` of the folder of `context`, which `--k auto` reads there.
     """
+    from clusterkit.datasets.current import up_to_date
     from clusterkit.stages import cluster as clustering
     from clusterkit.stages import estimate_k as stage
 
     assignments, config = counted.path(clustering.OUTPUT), with_options(config)
-    if not up_to_date(assignments, config, counted, **read_by_cluster(config, counted)):
+    if not up_to_date(assignments, config, counted, **clustering.files_read(config, counted)):
         cluster(config, counted)
     announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
     return stage.run(EstimateKConfig(assignments=str(assignments), pairs=str(config.pairs)), context).estimates
 
 
-def scores(context: Context, assignments: str = EvaluateConfig.assignments) -> dict[str, Any]:
-    """Return the scores of assignments in a work folder, by subset and in the mean."""
+def scores(context: Context, assignments: str = EvaluateConfig.assignments, **fields: Any) -> list[Row]:
+    """Return the scores of assignments in a work folder, by subset and in the mean, as rows with these other fields."""
     from clusterkit.stages import evaluate
 
-    found = evaluate.run(EvaluateConfig(assignments=assignments), context)
-    return {"subsets": found.scores, "mean": found.mean}
+    return evaluate.run(EvaluateConfig(assignments=assignments), context).rows(seed=context.seed, **fields)
 
 
-def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context) -> dict[str, float]:
+def g_scores(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
+    """Return the scores of a G's pairs of a set, by subset and in the mean, and its N-way one-shot tests."""
+    from clusterkit.stages import evaluate
+
+    found = evaluate.run(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    return found.rows(**{"method": "g"} | fields)
+
+
+def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
     """Return the N-way one-shot tests of a G alone."""
     from clusterkit.stages import evaluate
 
-    return evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    found = evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    return rows_of(found, subset="mean", **{"method": "g"} | fields)
 
 
-def write_tables(study: str, text: str, results: dict[str, Any], context: Context, as_json: bool) -> None:
-    """Write a study's tables and all its figures in its folder, both or neither, and print them."""
-    from clusterkit.artifacts.files import together
-    from clusterkit.report.tables import to_json
+def wanted(flag: str, names: tuple[str, ...] | None, known: dict[str, list[str]], context: Context) -> tuple[str, ...]:
+    """Return the parts of a study that were named, or all whose data sets are at hand without a download.
 
-    written = context.path(f"{study}.md")
-    with together(written, context.path(f"{study}.json")) as (tables, figures):
-        tables.write_text(text, encoding="utf-8")
-        figures.write_text(to_json(results), encoding="utf-8")
-    console.result(text.splitlines(), {"artifact": str(written), **results}, as_json)
-
-
-def unknown(flag: str, asked: list[str], known: list[str]) -> None:
-    """Raise UsageError for a value of a repeated flag that is none."""
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"--{flag} {name}: choose of {', '.join(known)}")
-
-
-def wanted(flag: str, asked: list[str] | None, known: dict[str, list[str]], context: Context) -> list[str]:
-    """Return which parts of a study are asked for, or all whose data sets are at hand without a download.
-
-    `known` has the data sets of each. Raises UsageError for a part that is none, or where nothing is at hand.
+    `known` has the data sets of each. Raises UsageError where nothing is named or at hand.
     """
     from clusterkit.datasets.catalogue import parse
 
-    if asked is not None:
-        unknown(flag, asked, list(known))
-        return list(dict.fromkeys(asked))
-    here = [
+    if names is not None:
+        return names
+    here = tuple(
         name
         for name, sets in known.items()
         if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
-    ]
+    )
     if not here:
         raise UsageError(
             f"--data {context.data}: none of {', '.join(known)} is there; name one with --{flag} to get it"
@@ -256,6 +254,20 @@ def said(path: Path, *names: str) -> dict[str, Any]:
 
     extra = summarise(path)["header"]["extra"]
     return {name: extra[name] for name in names}
+
+
+def drawn(data: "Dataset", images: int | None, seed: int) -> "Subset":
+    """Return so many random labelled items, or all of them. Raises InputError for a set without labels."""
+    import torch
+
+    from clusterkit.device import derive_seed
+
+    subset = data.labelled().union()
+    if subset.labels is None:
+        raise InputError(f"{data.name} has no labels to make pairs of")
+    order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
+    # In this order they are clustered, which is not that of the files.
+    return subset.take(order[:images])
 
 
 def share_of(epochs: int, budget: float) -> int:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit import console
-from clusterkit.cli.chain import read_by_cluster
-from clusterkit.cli.reproduce import runs
 from clusterkit.config import ClusterConfig, Context
 from clusterkit.errors import ClusterkitError
 from clusterkit.methods import with_options
+from clusterkit.studies.common import runs
 
 COST = "cost.json"
 
@@ -39,7 +38,7 @@ def cluster(config: ClusterConfig, context: Context) -> Cost:
 
     path, config = context.path(stage.OUTPUT), with_options(config)
     cost = read_cost(path)
-    if cost is None or not runs.kept(path, config, context, **read_by_cluster(config, context)):
+    if cost is None or not runs.kept(path, config, context, **stage.files_read(config, context)):
         runs.announce(runs.asked("cluster", config), context)
         quiet = not console.log.isEnabledFor(logging.INFO)
         # A training that went on from where it stopped would cost only the rest.
@@ -123,6 +122,6 @@ def read_cost(assignments: Path) -> Cost | None:
 
 def write_cost(cost: Cost, assignments: Path) -> None:
     from clusterkit.artifacts.files import sha256, write_text
-    from clusterkit.report.tables import to_json
 
-    write_text(assignments.with_name(COST), to_json({"assignments": sha256(assignments), **asdict(cost)}))
+    content = {"assignments": sha256(assignments), **asdict(cost)}
+    write_text(assignments.with_name(COST), json.dumps(content, sort_keys=True, indent=1) + "\n")
