@@ -37,6 +37,7 @@ from clusterkit.studies.common.tables import (
     mean,
     pivot,
     seeds,
+    subsets,
     titled,
     where,
 )
@@ -164,7 +165,7 @@ def worst(rows: Rows) -> list[str]:
 
 def first_run(rows: Rows) -> list[Row]:
     """Return the ACC of each alphabet in the first run."""
-    every = [row for row in where(rows, method="ccn", metric="acc") if row.subset != "mean"]
+    every = subsets(where(rows, method="ccn", metric="acc"))
     return where(every, loss=every[0].loss, k=every[0].k, seed=every[0].seed)
 
 
@@ -186,7 +187,9 @@ def document(options: OmniglotOptions, found: Found) -> list[Part]:
             [*scores, ("ADif of NDC", mean("adif", digits=2)), ("seeds", seeds)],
         ),
         Heading("G (L2C, table 7)"),
-        "Before and after it went on learning on the unlabelled alphabets (`self-train`)." if options.self_train else "",
+        "Before and after it went on learning on the unlabelled alphabets (`self-train`)."
+        if options.self_train
+        else "",
         g_table(where(gs, subset="mean")),
     ]
     for k in dict.fromkeys(row.k for row in ccn):
@@ -228,7 +231,7 @@ def by_alphabet(rows: Rows) -> list[Part]:
     parts: list[Part] = [
         Heading(f"{title}, K = {k}, by alphabet (L2C, tables 5 and 6: CCN with KCL at K = 100)"),
         pivot(
-            [row for row in rows if row.subset != "mean"],
+            subsets(rows),
             {"alphabet": "subset"},
             [
                 ("characters", first("classes", digits=0)),

@@ -36,6 +36,11 @@ def where(rows: Rows, **fields: Any) -> list[Row]:
     return [row for row in rows if all(getattr(row, name) in value for name, value in wanted.items())]
 
 
+def subsets(rows: Rows) -> list[Row]:
+    """Return the rows of single subsets, without those of means over them."""
+    return [row for row in rows if row.subset != "mean"]
+
+
 def pivot(rows: Rows, labels: Mapping[str, Label], cells: Sequence[tuple[str, Cell]]) -> Table:
     """Return a table with a line for all rows of equal labels, in the order in which they first come."""
     groups: dict[tuple[str, ...], list[Row]] = {}
@@ -46,18 +51,21 @@ def pivot(rows: Rows, labels: Mapping[str, Label], cells: Sequence[tuple[str, Ce
     return Table([*labels, *(title for title, _ in cells)], lines)
 
 
-def mean(*metrics: str, digits: int = 3, scale: float = 1, brackets: bool = True, **fields: Any) -> Cell:
+def mean(
+    *metrics: str, digits: int = 3, field: str = "value", scale: float = 1, brackets: bool = True, **fields: Any
+) -> Cell:
     """Return the cell of a metric: mean ± standard deviation, and in brackets what was published.
 
-    `fields` choose among the rows of a line.
+    `field` names another field of the rows to show, which no paper has; `fields` choose among the rows of a line.
     """
 
     def cell(rows: Rows) -> str:
         found = of(rows, metrics, fields)
         if not found:
             return ""
-        published = found[0].published if brackets else None
-        return spread([scale * row.value for row in found], published and scale * published, digits)
+        published = found[0].published if brackets and field == "value" else None
+        values = [scale * getattr(row, field) for row in found]
+        return spread(values, None if published is None else scale * published, digits)
 
     return cell
 
