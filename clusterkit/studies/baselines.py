@@ -21,7 +21,19 @@ from clusterkit.studies.common.driver import Found, Study
 from clusterkit.studies.common.flags import Clusterings
 from clusterkit.studies.common.flags import G as GFlag
 from clusterkit.studies.common.published import figures
-from clusterkit.studies.common.tables import Cell, Heading, Part, Rows, Table, first, mean, pivot, subsets, titled, where
+from clusterkit.studies.common.tables import (
+    Cell,
+    Heading,
+    Part,
+    Rows,
+    Table,
+    first,
+    mean,
+    pivot,
+    subsets,
+    titled,
+    where,
+)
 
 G = runs.OMNIGLOT_G
 SETS = {"omniglot": "omniglot_eval", "mnist": "mnist_test"}
