@@ -13,6 +13,9 @@ Label = str | Callable[[Row], str]
 Cell = Callable[[Rows], str]
 """The text for the rows of one line."""
 
+SCORES = ["similar_precision", "similar_recall", "dissimilar_precision", "dissimilar_recall"]
+"""Of pairs, as the papers give them."""
+
 
 @dataclass(frozen=True)
 class Heading:
