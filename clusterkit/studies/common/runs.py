@@ -248,12 +248,12 @@ def of_one_run(path: Path, other: Path) -> bool:
     return first == second
 
 
-def said(path: Path, *names: str) -> dict[str, Any]:
-    """Return what the header of an artifact says beside what every header does."""
+def extra_of(path: Path) -> dict[str, Any]:
+    """Return what the header of an artifact has beside what every header does."""
     from clusterkit.artifacts.summary import summarise
 
-    extra = summarise(path)["header"]["extra"]
-    return {name: extra[name] for name in names}
+    extra: dict[str, Any] = summarise(path)["header"]["extra"]
+    return extra
 
 
 def drawn(data: "Dataset", images: int | None, seed: int) -> "Subset":
