@@ -18,8 +18,7 @@ from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, Features, File, Flag, Init, K, Options, parse_k
 from clusterkit.studies.common import measured, runs
 from clusterkit.studies.common.driver import Found, Study
-from clusterkit.studies.common.flags import Clusterings
-from clusterkit.studies.common.flags import G as GFlag
+from clusterkit.studies.common.flags import Clusterings, GFile
 from clusterkit.studies.common.published import figures
 from clusterkit.studies.common.tables import (
     Cell,
@@ -34,6 +33,8 @@ from clusterkit.studies.common.tables import (
     titled,
     where,
 )
+
+EXAMPLE = "Example: clusterkit reproduce baselines --set omniglot --method kmeans --method ccn --seeds 1"
 
 G = runs.OMNIGLOT_G
 SETS = {"omniglot": "omniglot_eval", "mnist": "mnist_test"}
@@ -65,7 +66,7 @@ class BaselinesOptions(Options):
         tuple[str, ...] | None,
         Flag(name="set", help="May be repeated.", choices=SETS, default="all that are here"),
     ] = None
-    g: GFlag = None
+    g: GFile = None
     epochs: Annotated[int, Flag(help="How long G is trained on omniglot_bg.", min=1)] = G.epochs
     method: Annotated[
         tuple[str, ...] | None,
@@ -148,8 +149,8 @@ def pairs_of(data: str, g: Path, self_train: bool, context: Context) -> Path:
     """Return the pairs that all methods share, with the G beside them that predicted them."""
     chosen = runs.taken(g, context)
     if self_train:
-        chosen = runs.self_train(SelfTrainConfig(dataset=data, rounds=SELF_TRAINING), context)
-    return runs.predict_pairs(PredictPairsConfig(dataset=data, g=chosen.name), context)
+        chosen = runs.made(SelfTrainConfig(dataset=data, rounds=SELF_TRAINING), context)
+    return runs.made(PredictPairsConfig(dataset=data, g=chosen.name), context)
 
 
 def clustered(name: str, row: str, config: ClusterConfig, pairs: Path, context: Context, seed: int) -> list[Row]:
@@ -271,11 +272,4 @@ def counted(rows: Rows, title: str) -> list[Part]:
     ]
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce baselines --set omniglot --method kmeans --method ccn --seeds 1",
-    options=BaselinesOptions,
-    papers=("L2C", "CCL", "SPN"),
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, BaselinesOptions, ("L2C", "CCL", "SPN"), run, document)

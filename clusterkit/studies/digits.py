@@ -14,9 +14,11 @@ from clusterkit.settings import Flag
 from clusterkit.studies.common import domains, runs
 from clusterkit.studies.common.domains import DomainsOptions, Task
 from clusterkit.studies.common.driver import Found, Study
-from clusterkit.studies.common.flags import G as GFlag
+from clusterkit.studies.common.flags import GFile
 from clusterkit.studies.common.published import figures
 from clusterkit.studies.common.tables import SCORES, Heading, Part, Table, mean, pivot, where
+
+EXAMPLE = "Example: clusterkit reproduce digits --task usps-mnist --seeds 1"
 
 G = runs.OMNIGLOT_G
 TASKS = {
@@ -31,7 +33,7 @@ SELF_TRAINING = SelfTrainConfig.rounds
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsOptions(DomainsOptions):
-    g: GFlag = None
+    g: GFile = None
     g_epochs: Annotated[int, Flag(help="Epochs of G on omniglot_bg.", min=1)] = G.epochs
     task: Annotated[
         tuple[str, ...] | None, Flag(help="May be repeated.", choices=TASKS, default="all that are here")
@@ -55,8 +57,8 @@ def run(options: DigitsOptions, context: Context) -> Found:
         chosen = g
         if options.self_train:
             learning = SelfTrainConfig(dataset=target, g=str(g), rounds=SELF_TRAINING)
-            chosen = runs.self_train(learning, of_target)
-        pairs = runs.predict_pairs(PredictPairsConfig(dataset=target, g=str(chosen)), of_target)
+            chosen = runs.made(learning, of_target)
+        pairs = runs.made(PredictPairsConfig(dataset=target, g=str(chosen)), of_target)
         rows += runs.g_scores(chosen, judged, (), of_target, set=judged)
         for name in names:
             if TASKS[name].target == target:
@@ -109,11 +111,4 @@ def published() -> Table:
     return Table(["from", "method", "source-only", "adapted", "gain"], lines)
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce digits --task usps-mnist --seeds 1",
-    options=DigitsOptions,
-    papers=domains.PAPERS,
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, DigitsOptions, domains.PAPERS, run, document)

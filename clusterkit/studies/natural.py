@@ -25,6 +25,8 @@ from clusterkit.studies.common.driver import Found, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings, Losses, Precise
 from clusterkit.studies.common.tables import SCORES, Heading, Part, Table, first, mean, pivot, seeds, titled, where
 
+EXAMPLE = "Example: clusterkit reproduce natural --set cifar10 --budget 0.2"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -81,7 +83,7 @@ def run(options: NaturalOptions, context: Context) -> Found:
 
 def of_set(name: str, setting: Setting, options: NaturalOptions, context: Context) -> list[Row]:
     """Return G's scores on the unseen classes of a set and those of each method, K and seed."""
-    pretrained = runs.pretrain(
+    pretrained = runs.made(
         PretrainConfig(
             dataset=setting.known, backbone=setting.backbone, epochs=setting.pretrain_epochs,
             precision=options.precision,
@@ -92,8 +94,8 @@ def of_set(name: str, setting: Setting, options: NaturalOptions, context: Contex
         dataset=setting.known, epochs=setting.g_epochs, classes_per_batch=setting.classes_per_batch,
         images_per_class=setting.images_per_class, init=pretrained, precision=options.precision,
     )  # fmt: skip
-    rows = runs.g_scores(runs.train_g(g, context), setting.judged, (5,), context, set=name)
-    pairs = runs.predict_pairs(PredictPairsConfig(dataset=setting.unseen), context)
+    rows = runs.g_scores(runs.made(g, context), setting.judged, (5,), context, set=name)
+    pairs = runs.made(PredictPairsConfig(dataset=setting.unseen), context)
     start = File(str(pretrained))
     ccn = CcnOptions(init=start, epochs=setting.cluster_epochs, precision=options.precision)
     configs = [ClusterConfig(dataset=setting.unseen, method="kmeans", features=start)]
@@ -141,11 +143,4 @@ def document(options: NaturalOptions, found: Found) -> list[Part]:
     ]
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce natural --set cifar10 --budget 0.2",
-    options=NaturalOptions,
-    papers=("L2C", "CCL", "SUPREME"),
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, NaturalOptions, ("L2C", "CCL", "SUPREME"), run, document)

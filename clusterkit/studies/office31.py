@@ -20,6 +20,8 @@ from clusterkit.studies.common.driver import Found, Study
 from clusterkit.studies.common.published import figures, fill
 from clusterkit.studies.common.tables import SCORES, Heading, Part, Rows, Table, mean, pivot, where
 
+EXAMPLE = "Example: clusterkit reproduce office31 --steps 200 --size 64"
+
 DOMAINS = ("amazon", "dslr", "webcam")
 DATASET = "office31"
 G = TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5)
@@ -51,7 +53,7 @@ def run(options: Office31Options, context: Context) -> Found:
         for unknown in (name for name in DOMAINS if name != known):
             task = Task(source, f"{DATASET}/{unknown}")
             inner = runs.inside(context, f"{known}-{unknown}")
-            pairs = runs.predict_pairs(PredictPairsConfig(dataset=task.target, g=str(g)), inner)
+            pairs = runs.made(PredictPairsConfig(dataset=task.target, g=str(g)), inner)
             method = GIVEN if options.g else g_of(known)
             scores = runs.g_scores(g, task.target, (), inner, set=task.target, method=method)
             rows += fill(scores, domains.PAPERS, method="g")
@@ -129,11 +131,4 @@ def by_network() -> Table:
     return Table(["network", *dict.fromkeys(one.set for one in found)], list(lines.values()))
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce office31 --steps 200 --size 64",
-    options=Office31Options,
-    papers=domains.PAPERS,
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, Office31Options, domains.PAPERS, run, document)

@@ -11,12 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from clusterkit import console
-from clusterkit.config import (
-    ClusterConfig,
-    Context,
-    PredictPairsConfig,
-    SelfTrainConfig,
-)
+from clusterkit.config import ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig
 from clusterkit.errors import InputError, UsageError
 from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions, with_options
@@ -24,8 +19,7 @@ from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, File, Flag, Init, K, Options, parse_k
 from clusterkit.studies.common import runs
 from clusterkit.studies.common.driver import Found, Study
-from clusterkit.studies.common.flags import Clusterings, Losses
-from clusterkit.studies.common.flags import G as GFlag
+from clusterkit.studies.common.flags import Clusterings, GFile, Losses
 from clusterkit.studies.common.published import find
 from clusterkit.studies.common.tables import (
     Cell,
@@ -41,6 +35,8 @@ from clusterkit.studies.common.tables import (
     titled,
     where,
 )
+
+EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = runs.OMNIGLOT_G
 SELF_TRAIN, CLUSTER = SelfTrainConfig(dataset="omniglot_eval"), ClusterConfig(dataset="omniglot_eval")
@@ -59,7 +55,7 @@ PICTURE = "confusions.png"
 
 @dataclass(frozen=True, kw_only=True)
 class OmniglotOptions(Options):
-    g: GFlag = None
+    g: GFile = None
     epochs: Annotated[int, Flag(help="How long G is trained; 30 for those in a hurry.", min=1)] = G.epochs
     loss: Losses = (Loss.CCL, Loss.KCL)
     k: Annotated[tuple[K, ...], Flag(help="Outputs, auto, or known (an oracle); may be repeated.", read=parse_k)] = (
@@ -88,10 +84,10 @@ def run(options: OmniglotOptions, context: Context) -> Found:
     rows = g_rows(given, "g", context)
     wanted = PredictPairsConfig(dataset=CLUSTER.dataset)
     if options.self_train:
-        trained = runs.self_train(SELF_TRAIN, context)
+        trained = runs.made(SELF_TRAIN, context)
         rows += g_rows(trained, "self-trained g", context)
         wanted = replace(wanted, g=trained.name)
-    pairs = runs.predict_pairs(wanted, context)
+    pairs = runs.made(wanted, context)
     for config in configs:
         for seed in range(context.seed, context.seed + options.seeds):
             rows += clustered(replace(config, pairs=File(str(pairs))), context, seed)
@@ -265,11 +261,4 @@ def known(metric: str, digits: int) -> Cell:
     return cell
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1",
-    options=OmniglotOptions,
-    papers=PAPERS,
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, OmniglotOptions, PAPERS, run, document)

@@ -23,10 +23,11 @@ from clusterkit.metrics.rows import Row
 from clusterkit.settings import File, Flag, Options
 from clusterkit.studies.common import runs
 from clusterkit.studies.common.driver import Found, Study
-from clusterkit.studies.common.flags import PAIR_LOSSES, Losses
-from clusterkit.studies.common.flags import G as GFlag
+from clusterkit.studies.common.flags import PAIR_LOSSES, GFile, Losses
 from clusterkit.studies.common.published import fill
 from clusterkit.studies.common.tables import SCORES, Heading, Part, first, mean, pivot, where
+
+EXAMPLE = "Example: clusterkit reproduce omniglot-mnist --loss kcl"
 
 G = runs.OMNIGLOT_G
 CHARACTERS = "omniglot_eval"
@@ -63,7 +64,7 @@ G_CELLS = [
 
 @dataclass(frozen=True, kw_only=True)
 class OmniglotMnistOptions(Options):
-    g: GFlag = None
+    g: GFile = None
     g_epochs: Annotated[int, Flag(help="How long G is trained.", min=1)] = G.epochs
     target: Annotated[tuple[str, ...], Flag(help="May be repeated.", choices=TARGETS)] = ("mnist",)
     loss: Losses = PAIR_LOSSES
@@ -88,7 +89,7 @@ def of_target(name: str, g: Path, options: OmniglotMnistOptions, context: Contex
     """Cluster a target by each loss; return G's scores on it, before and after it learned there, and those of each."""
     target = TARGETS[name]
     rows = g_rows(name, g, "g", context)
-    pairs = runs.predict_pairs(PredictPairsConfig(dataset=target.train, g=str(g)), context)
+    pairs = runs.made(PredictPairsConfig(dataset=target.train, g=str(g)), context)
     assert isinstance(CLUSTER.options, CcnOptions)
     for loss in options.loss:
         inner, of_loss = runs.inside(context, loss), {"set": name, "method": "ccn", "loss": loss, "k": str(CLUSTER.k)}
@@ -99,14 +100,14 @@ def of_target(name: str, g: Path, options: OmniglotMnistOptions, context: Contex
         runs.cluster(replace(CLUSTER, dataset=target.train, pairs=File(str(pairs)), options=ccn), inner)
         scores = [replace(row, subset="train") for row in where(runs.scores(inner, **of_loss), subset="mean")]
         if target.test is not None:
-            made = runs.assign(AssignConfig(dataset=target.test), inner)
+            made = runs.made(AssignConfig(dataset=target.test), inner)
             tested = where(runs.scores(inner, made.name, **of_loss), subset="mean")
             scores += [replace(row, subset="test") for row in tested]
         # The paper has one loss.
         rows += fill(scores, PAPERS, loss="")
     if options.self_train:
         config = SelfTrainConfig(dataset=target.train, g=str(g), rounds=SELF_TRAINING)
-        rows += g_rows(name, runs.self_train(config, context), "self-trained g", context)
+        rows += g_rows(name, runs.made(config, context), "self-trained g", context)
     return rows
 
 
@@ -150,11 +151,4 @@ def document(options: OmniglotMnistOptions, found: Found) -> list[Part]:
     ]
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce omniglot-mnist --loss kcl",
-    options=OmniglotMnistOptions,
-    papers=PAPERS,
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, OmniglotMnistOptions, PAPERS, run, document)

@@ -7,10 +7,9 @@ maps, robustness.md, robustness.json and results.csv in the folder robustness of
 """
 
 import csv
-import io
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +19,11 @@ from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import Flag, Options
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Found, Study, to_csv
 from clusterkit.studies.common.runs import drawn
 from clusterkit.studies.common.tables import Heading, Part, Rows, first, pivot, where
+
+EXAMPLE = "Example: clusterkit reproduce robustness"
 
 if TYPE_CHECKING:
     from clusterkit.datasets.base import Dataset, Subset
@@ -143,7 +144,7 @@ def run(options: RobustnessOptions, context: Context) -> Found:
     runs = clustered(grid, data, subset, states, context)
     best = maps(runs)
     with together(path, picture) as (table, drawing):
-        table.write_text(to_csv(runs), encoding="utf-8")
+        table.write_text(to_csv(Run, runs), encoding="utf-8")
         write_heat_maps(best, grid.recalls, drawing)
     states.remove()
     rows = [row for one in runs for row in one.rows(data.name)]
@@ -178,7 +179,7 @@ def clustered(grid: Grid, data: "Dataset", subset: "Subset", states: "StateFolde
         state = states.file(cell.title)
         how = Execution(seed=cell.seed, device=device, state=state, key=key, resume=context.resume)
         runs.append(scored(cell, grid, data, subset, how))
-        write_text(partial, to_csv(runs))
+        write_text(partial, to_csv(Run, runs))
         state.unlink(missing_ok=True)
         log.info("robustness: %d of %d, %s: NMI %.3f", len(runs), len(wanted), cell.title, runs[-1].nmi)
     return runs
@@ -237,14 +238,6 @@ def maps(runs: list[Run]) -> "Maps":
     return {name: np.array(list(found.values())).reshape(side, side) for name, found in best.items()}
 
 
-def to_csv(runs: list[Run]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Run))
-    writer.writerows(astuple(one) for one in runs)
-    return text.getvalue()
-
-
 def read_runs(path: Path, wanted: list[Cell]) -> list[Run]:
     """Read the cells that an interrupted run finished, the first of those wanted.
 
@@ -256,7 +249,7 @@ def read_runs(path: Path, wanted: list[Cell]) -> list[Run]:
             Run(**asdict(cell), nmi=float(line[-3]), acc=float(line[-2]), failed=int(line[-1]))
             for cell, line in zip(wanted, lines, strict=False)
         ]
-        whole = list(csv.reader(to_csv(runs).splitlines()))[1:] == lines
+        whole = list(csv.reader(to_csv(Run, runs).splitlines()))[1:] == lines
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise damaged(path) from error
     if not whole:
@@ -291,11 +284,4 @@ def percent(rows: Rows) -> str:
     return f"{row.value:.0%}"
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce robustness",
-    options=RobustnessOptions,
-    papers=("L2C",),
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, RobustnessOptions, ("L2C",), run, document)

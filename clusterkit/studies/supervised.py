@@ -19,6 +19,8 @@ from clusterkit.studies.common.driver import Found, Study
 from clusterkit.studies.common.flags import Precise
 from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, pivot, seeds, where
 
+EXAMPLE = "Example: clusterkit reproduce supervised --set mnist"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -96,12 +98,12 @@ def trained_and_scored(
     shared |= {"backbone": network, "precision": precision}
     train, test = parts(name)
     if loss == CROSS_ENTROPY:
-        model = runs.pretrain(PretrainConfig(dataset=train, **shared), inner).name
+        model = runs.made(PretrainConfig(dataset=train, **shared), inner).name
     else:
         ccn = CcnOptions(loss=Loss(loss), **shared)
         runs.cluster(ClusterConfig(dataset=train, k=setting.k, pairs=TruePairs(), options=ccn), inner)
         model = AssignConfig.model
-    made = runs.assign(AssignConfig(dataset=test, model=model), inner)
+    made = runs.made(AssignConfig(dataset=test, model=model), inner)
     return runs.scores(inner, made.name, set=name, method=str(network), loss=loss, k=str(setting.k))
 
 
@@ -141,11 +143,4 @@ def document(options: SupervisedOptions, found: Found) -> list[Part]:
     ]
 
 
-STUDY = Study(
-    help=__doc__,
-    example="Example: clusterkit reproduce supervised --set mnist",
-    options=SupervisedOptions,
-    papers=("CCL",),
-    run=run,
-    document=document,
-)
+STUDY = Study(__doc__, EXAMPLE, SupervisedOptions, ("CCL",), run, document)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from clusterkit.adaptation import ADAPTATIONS, PairOptions
+from clusterkit.adaptation import ADAPTATIONS, PairOptions, with_options
 from clusterkit.config import AdaptConfig, AssignConfig, Context, Precision
 from clusterkit.losses import Loss, parse_loss
 from clusterkit.metrics.rows import Row, rows_of
@@ -89,7 +89,7 @@ def compare(
 
 def adapted(task: Task, config: AdaptConfig, context: Context) -> tuple[dict[str, dict[str, float]], str]:
     """Return what one method reaches on the target and its test set, the signs that need no label, and its weights."""
-    done = runs.adapt(config, context)
+    done = runs.made(with_options(config), context)
     network, header = done.with_suffix(".safetensors"), runs.extra_of(done)
     scores = {"target": {"accuracy": accuracy(done, context), **header["diagnostics"]}}
     if task.test is not None:
@@ -103,7 +103,7 @@ def adapted(task: Task, config: AdaptConfig, context: Context) -> tuple[dict[str
 
 def assigned(dataset: str, network: Path, context: Context) -> float:
     """Return the accuracy of a network on a set."""
-    return accuracy(runs.assign(AssignConfig(dataset=dataset, model=network.name), context), context)
+    return accuracy(runs.made(AssignConfig(dataset=dataset, model=network.name), context), context)
 
 
 def accuracy(assignments: Path, context: Context) -> float:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Study:
     """A study: its help, the class of its options, the papers it is compared with, its runs and its tables.
 
     Where several papers have a figure for the same, the first of them counts.
     """
 
-    help: str
+    help: str | None
     example: str
     options: type[Options]
     papers: tuple[str, ...]
@@ -69,7 +69,7 @@ def write(
 
     text = markdown(parts)
     content = {"study": name, "settings": settings, "rows": [asdict(row) for row in found.rows], **found.facts}
-    files = {f"{name}.md": text, RESULTS: to_csv(found.rows), f"{name}.json": to_json(content)}
+    files = {f"{name}.md": text, RESULTS: to_csv(Row, found.rows), f"{name}.json": to_json(content)}
     if with_latex:
         files[f"{name}.tex"] = latex(parts)
     with together(*map(context.path, files)) as staged:
@@ -78,12 +78,12 @@ def write(
     return Written(context.path(f"{name}.md"), text, content)
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Return rows as CSV, the names of their fields first; what does not apply is empty."""
+def to_csv(kind: type[Any], rows: Sequence[Any]) -> str:
+    """Return dataclasses of one kind as CSV, the names of their fields first; what does not apply is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [one.name for one in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(one.name for one in fields(kind))
+    writer.writerows(astuple(row) for row in rows)
     return text.getvalue()
 
 

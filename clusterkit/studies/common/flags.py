@@ -7,7 +7,7 @@ from clusterkit.config import Precision
 from clusterkit.losses import Loss, parse_loss
 from clusterkit.settings import Flag
 
-G = Annotated[Path | None, Flag(help="A G to take instead of training one.")]
+GFile = Annotated[Path | None, Flag(help="A G to take instead of training one.")]
 Losses = Annotated[
     tuple[Loss, ...], Flag(help="Pair loss; may be repeated.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]")
 ]

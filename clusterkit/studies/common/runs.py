@@ -2,8 +2,9 @@
 
 import shlex
 from dataclasses import MISSING, fields, is_dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from clusterkit import console
 from clusterkit.config import (
@@ -39,17 +40,24 @@ OMNIGLOT_G = TrainGConfig(
 """The G of the studies that start from Omniglot."""
 
 
-class Stage(Protocol):
-    """A module of `clusterkit.stages` that writes one artifact."""
+STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
+    PretrainConfig: ("pretrain", ()),
+    TrainGConfig: ("train-g", ("init",)),
+    SelfTrainConfig: ("self-train", ("g",)),
+    PredictPairsConfig: ("predict-pairs", ("g",)),
+    AssignConfig: ("assign", ("model",)),
+    AdaptConfig: ("adapt", ("pairs",)),
+}
+"""The stage of each configuration, and which of its fields name a file that the stage reads."""
 
-    OUTPUT: str
 
-    def run(self, config: Any, context: Context) -> Any: ...
-
-
-def made(stage: Stage, command: str, config: object, context: Context, **inputs: Path) -> Path:
+def made(config: object, context: Context) -> Path:
     """Return the artifact that a stage writes in a work folder; it is run unless `--resume` can keep an earlier one."""
-    path = context.path(stage.OUTPUT)
+    command, names = STAGES[type(config)]
+    stage = import_module(f"clusterkit.stages.{command.replace('-', '_')}")
+    files = {name: getattr(config, name) for name in names}
+    inputs = {name: context.find(str(file)) for name, file in files.items() if file is not None}
+    path: Path = context.path(stage.OUTPUT)
     if not kept(path, config, context, **inputs):
         announce(asked(command, config), context)
         stage.run(config, context)
@@ -83,21 +91,9 @@ def asked(command: str, config: object) -> str:
     return shlex.join(words)
 
 
-def started(file: Path | str | None, name: str, context: Context) -> dict[str, Path]:
-    """Return the file that a network starts from as an input, if there is one."""
-    return {} if file is None else {name: context.find(str(file))}
-
-
-def train_g(config: TrainGConfig, context: Context) -> Path:
-    """Return `g.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import train_g as stage
-
-    return made(stage, "train-g", config, context, **started(config.init, "init", context))
-
-
 def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
     """Return `g.safetensors` of a work folder: a copy of the one given, or trained unless it can be kept."""
-    return train_g(config, context) if g is None else taken(g, context)
+    return made(config, context) if g is None else taken(g, context)
 
 
 def taken(g: Path, context: Context) -> Path:
@@ -113,27 +109,6 @@ def taken(g: Path, context: Context) -> Path:
     return path
 
 
-def pretrain(config: PretrainConfig, context: Context) -> Path:
-    """Return `pretrained.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import pretrain as stage
-
-    return made(stage, "pretrain", config, context)
-
-
-def self_train(config: SelfTrainConfig, context: Context) -> Path:
-    """Return `self-trained.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import self_train as stage
-
-    return made(stage, "self-train", config, context, g=context.find(config.g))
-
-
-def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
-    """Return `pairs.h5` of a work folder, predicted unless it can be kept."""
-    from clusterkit.stages import predict_pairs as stage
-
-    return made(stage, "predict-pairs", config, context, g=context.find(config.g))
-
-
 def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
@@ -144,22 +119,6 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
         # Only a training has a state to go on from.
         stage.run(config, replace(context, resume=context.resume and METHODS[config.method].trains))
     return path
-
-
-def assign(config: AssignConfig, context: Context) -> Path:
-    """Return `assigned.h5` of a work folder."""
-    from clusterkit.stages import assign as stage
-
-    return made(stage, "assign", config, context, model=context.find(config.model))
-
-
-def adapt(config: AdaptConfig, context: Context) -> Path:
-    """Return `adapted.h5` of a work folder, adapted unless it can be kept."""
-    from clusterkit.adaptation import with_options
-    from clusterkit.stages import adapt as stage
-
-    config = with_options(config)
-    return made(stage, "adapt", config, context, **started(config.pairs, "pairs", context))
 
 
 def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dict[str, dict[str, int]]:
