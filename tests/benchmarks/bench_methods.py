@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from clusterkit.cli.reproduce.measured import Cost, apart
+from clusterkit.studies.common.measured import Cost, apart
 from clusterkit.config import ClusterConfig, Features, Kind, Method
 from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS

@@ -1,6 +1,7 @@
 """The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -76,19 +77,21 @@ def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
 
 def asked(command: str, config: object) -> str:
     """Return the command that a configuration stands for, with the flags that are not at their defaults."""
-    words = [command] if command else []
+    return shlex.join([command, *words_of(config)])
+
+
+def words_of(config: object) -> Iterator[str]:
+    """Yield what is typed for a configuration after the command."""
     for field in fields(config):  # type: ignore[arg-type]
-        value = getattr(config, field.name)
+        value, flag = getattr(config, field.name), field.name.replace("_", "-")
         if is_dataclass(value) and field.name == "options":
-            words += asked("", value).split()
+            yield from words_of(value)
         elif field.name in ("dataset", "source", "target"):
-            words.append(str(value))
-        elif isinstance(value, bool):
-            flag = field.name.replace("_", "-")
-            words += [] if value == field.default else [f"--{flag}" if value else f"--no-{flag}"]
+            yield str(value)
         elif field.default is MISSING or value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+            yield from (
+                [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+            )
 
 
 def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:

@@ -7,28 +7,34 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clusterkit.cli.reproduce import digits, office31
-from clusterkit.config import AdaptConfig, AdaptMethod, Backbone, TrainGConfig
+from clusterkit.adaptation import ADAPTATIONS
+from clusterkit.config import AdaptConfig, Backbone, TrainGConfig
+from clusterkit.losses import Loss
 from clusterkit.stages import self_train
+from clusterkit.studies import digits, office31
+from clusterkit.studies.common.tables import where
+from tests.study_files import check_files
 
-METHODS = [str(method) for method in AdaptMethod]
+METHODS = list(ADAPTATIONS)
 
 
 def test_digits(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(digits, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8))
     monkeypatch.setattr(digits, "ADAPT", AdaptConfig(source="", target="", backbone=Backbone.MLP, size=8))
-    monkeypatch.setattr(digits, "TASKS", {"svhn-mnist": digits.Task("digits@0-4", "digits@0-4", "digits@0-4")})
+    monkeypatch.setitem(digits.TASKS, "svhn-mnist", digits.Task("digits@0-4", "digits@0-4", "digits@0-4"))
     line = "reproduce digits --g-epochs 1 --steps 1 --seeds 2 --task svhn-mnist --oracle --loss mcl --json"
     done = cli(line)
     assert done.code == 0, done.err
-    result = json.loads(done.out)
-    found = result["tasks"]["svhn-mnist"]
-    assert [(run["method"], run["seed"]) for run in found] == [(method, seed) for method in METHODS for seed in (0, 1)]
-    for run in found:
-        assert run["diagnostics"].keys() == {"entropy", "balance", "agreement"}
+    assert json.loads(done.out)["settings"]["loss"] == "ccl"
+    options = digits.DigitsOptions(steps=1, seeds=2, loss=Loss.CCL, oracle=True)
+    rows = where(check_files("digits", options), set="svhn-mnist")
+    found = where(rows, subset="target", metric="accuracy")
+    assert [(row.method, row.seed) for row in found] == [(method, seed) for method in METHODS for seed in (0, 1)]
+    for row in found:
+        run = where(rows, method=row.method, seed=row.seed)
+        assert {"entropy", "balance", "agreement"} <= {one.metric for one in where(run, subset="target")}
         # Here the test set is the target, and there is one snapshot, the last.
-        assert run["target"] == run["test"] == run["oracle"]
-    assert result["trained"]["loss"] == "ccl"
+        assert [one.value for one in where(run, subset="test")] == [row.value, row.value]
     tables = (tmp_path / "clusterkit-out" / "digits" / "digits.md").read_text()
     assert "(0.891) | 0." in tables
     assert "| svhn-mnist | CCN++, oracle | 0." in tables
@@ -41,7 +47,7 @@ def test_digits(cli, tmp_path, monkeypatch):
     again = cli(f"{line} --resume")
     assert again.out == done.out
     assert "$ clusterkit adapt" not in again.err
-    assert "$ clusterkit adapt digits@0-4 digits@0-4 --method ccn++ --loss ccl --pairs" in done.err
+    assert "$ clusterkit adapt digits@0-4 digits@0-4 --method ccn++ --pairs clusterkit-out" in done.err
 
     g = tmp_path / "clusterkit-out" / "digits" / "g.safetensors"
     other = cli(f"reproduce digits --g {g} --task svhn-mnist --method dann --steps 1 --seeds 1 --workdir other")
@@ -90,10 +96,18 @@ def test_office31(cli, tmp_path):
     line = f"reproduce office31 --backbone mlp --size 8 --steps 1 --g-steps 1 --data {tmp_path} --json"
     done = cli(line)
     assert done.code == 0, done.err
-    result = json.loads(done.out)
-    assert set(result["tasks"]) == {"A to D", "A to W", "D to A", "D to W", "W to A", "W to D"}
-    assert all([run["method"] for run in found] == METHODS for found in result["tasks"].values())
-    assert len(result["pairs"]) == 6
+    assert json.loads(done.out)["weights"] == ["random"]
+    options = office31.Office31Options(backbone=Backbone.MLP, size=8, steps=1)
+    rows = check_files("office31", options)
+    accuracies = where(rows, metric="accuracy")
+    directions = {"A to D", "A to W", "D to A", "D to W", "W to A", "W to D"}
+    assert {row.set for row in accuracies} == {*directions, "mean"}
+    for name in (*directions, "mean"):
+        assert [row.method for row in where(accuracies, set=name)] == METHODS
+    for row in where(accuracies, set="mean"):
+        every = [one.value for one in where(accuracies, method=row.method) if one.set != "mean"]
+        assert row.value == np.mean(every)
+    assert len(where(rows, subset="mean", metric="similar_recall")) == 6
     tables = (tmp_path / "clusterkit-out" / "office31" / "office31.md").read_text()
     assert "Weights before the training: **random**" in tables
     assert "(0.785)" in tables
