@@ -8,7 +8,7 @@ from pathlib import Path
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import Options
 from clusterkit.studies import STUDIES
-from clusterkit.studies.common.driver import Found
+from clusterkit.studies.common.driver import Outcome
 from clusterkit.studies.common.tables import markdown
 
 NUMBERS = {"seed": int, "value": float, "published": float, "seconds": float, "bytes": int}
@@ -37,7 +37,7 @@ def check_files(name: str, options: Options, workdir: Path = Path("clusterkit-ou
     facts = {key: value for key, value in content.items() if key not in ("study", "settings", "rows")}
     assert content["study"] == name
     assert [Row(**row) for row in content["rows"]] == rows
-    assert markdown(STUDIES[name].document(options, Found(rows, facts))) == (folder / f"{name}.md").read_text()
+    assert markdown(STUDIES[name].document(options, Outcome(rows, facts))) == (folder / f"{name}.md").read_text()
     keys = [(row.set, row.subset, row.method, row.loss, row.k, row.seed, row.metric) for row in rows]
     assert len(set(keys)) == len(keys)
     return rows

@@ -33,8 +33,8 @@ def up_to_date(path: Path, config: object, context: Context, **inputs: Path) -> 
     header = replace(header, config=settled(header.config))
     # Where no data set was named, the inputs said which.
     now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
-    then, wanted = ((each.config, each.seed, each.versions, each.version) for each in (header, now))
-    same = then == wanted and all(header.inputs.get(name) == sha256(file) for name, file in inputs.items())
+    before, after = ((each.config, each.seed, each.versions, each.version) for each in (header, now))
+    same = before == after and all(header.inputs.get(name) == sha256(file) for name, file in inputs.items())
     return same and is_of_same_data(header, context)
 
 

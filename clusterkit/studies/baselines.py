@@ -1,7 +1,7 @@
 """Every method of clustering on the same pairs: L2C, tables 1, 5 and 6; SPN, table 2.
 
 Trains G on omniglot_bg, predicts the pairs of omniglot_eval and of random images of mnist_test once, and clusters them
-by each method, K and seed, in a process of its own that tells its seconds and its peak memory. Writes baselines.md,
+by each method, K and seed, in a process of its own whose seconds and peak memory are measured. Writes baselines.md,
 baselines.json and results.csv. All artifacts are in the folder baselines of --workdir, one folder a set and run.
 """
 
@@ -17,7 +17,7 @@ from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, Features, File, Flag, Init, K, Options, parse_k
 from clusterkit.studies.common import measured, runs
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import Clusterings, GFile
 from clusterkit.studies.common.published import figures
 from clusterkit.studies.common.tables import (
@@ -55,8 +55,8 @@ BROAD = str(ClusterConfig.k)
 SELF_TRAINING = SelfTrainConfig.rounds
 GIB = 2**30
 COSTS = (
-    "Seconds are of the whole stage, the sum over all subsets; GiB are the most main memory that its process held, "
-    "Python and its libraries included."
+    "Seconds are those of the whole stage, summed over all subsets; GiB are the most main memory that its process "
+    "held, with Python and its libraries."
 )
 
 
@@ -64,17 +64,22 @@ COSTS = (
 class BaselinesOptions(Options):
     sets: Annotated[
         tuple[str, ...] | None,
-        Flag(name="set", help="May be repeated.", choices=SETS, default="all that are here"),
+        Flag(name="set", help="Data set to run on; may be repeated.", choices=SETS, default="all that are here"),
     ] = None
     g: GFile = None
-    epochs: Annotated[int, Flag(help="How long G is trained on omniglot_bg.", min=1)] = G.epochs
+    epochs: Annotated[int, Flag(help="Epochs that G is trained for on omniglot_bg.", min=1)] = G.epochs
     method: Annotated[
         tuple[str, ...] | None,
-        Flag(help="One of cluster, or spectral-pixels; may be repeated.", choices=NAMES, metavar="NAME", default="all"),
+        Flag(
+            help="Method of `cluster`, or spectral-pixels; may be repeated.",
+            choices=NAMES,
+            metavar="NAME",
+            default="all",
+        ),
     ] = None
     k: Annotated[
         tuple[K, ...],
-        Flag(help="Number of clusters, or known (an oracle: it counts the classes); repeatable.", read=parse_k),
+        Flag(help="Number of clusters, or known (an oracle: it counts the classes); may be repeated.", read=parse_k),
     ] = (CountedBy.LABELS, ClusterConfig.k)
     images: Annotated[int, Flag(help="How many images of MNIST's test set are drawn.", min=2, max=10_000)] = 1000
     seeds: Clusterings = 1
@@ -83,22 +88,22 @@ class BaselinesOptions(Options):
     ] = False
 
 
-def run(options: BaselinesOptions, context: Context) -> Found:
+def run(options: BaselinesOptions, context: Context) -> Outcome:
     """Return the scores of each method, K and seed on each set, and what each clustering cost."""
-    names = runs.wanted("set", options.sets, {name: [data] for name, data in SETS.items()}, context)
-    asked = {row: ROWS[row] for name in options.method or NAMES for row in rows_named(name)}
-    check(asked.values(), options.k, options.images if set(names) & set(SAMPLED) else None, context)
-    given = runs.g_for(options.g, replace(G, epochs=options.epochs), context)
+    names = runs.parts_at_hand("set", options.sets, {name: [data] for name, data in SETS.items()}, context)
+    configs = {row: ROWS[row] for name in options.method or NAMES for row in rows_named(name)}
+    check(configs.values(), options.k, options.images if set(names) & set(SAMPLED) else None, context)
+    g = runs.g_for(options.g, replace(G, epochs=options.epochs), context)
     rows = []
     for name in names:
         inner = runs.inside(context, f"{name}-{options.images}" if name in SAMPLED else name)
         data = sample(SETS[name], options.images, inner) if name in SAMPLED else SETS[name]
-        pairs = pairs_of(data, given, options.self_train, inner)
-        for row, config in asked.items():
+        pairs = pairs_of(data, g, options.self_train, inner)
+        for row, config in configs.items():
             for k in numbers(config, options.k):
                 for seed in range(context.seed, context.seed + options.seeds):
                     rows += clustered(name, row, replace(config, dataset=data, k=k), pairs, inner, seed)
-    return Found(rows)
+    return Outcome(rows)
 
 
 def rows_named(name: str) -> list[str]:
@@ -116,7 +121,7 @@ def check(configs: Collection[ClusterConfig], ks: tuple[K, ...], images: int | N
     from clusterkit.stages import cluster
 
     if CountedBy.ESTIMATE in ks:
-        raise UsageError("--k auto: all methods are to have the same K; give a number, or known")
+        raise UsageError("--k auto: all methods must have the same K; give a number, or known")
     for config in configs:
         for k in numbers(config, ks):
             cluster.check(replace(config, k=k), replace(context, resume=False))
@@ -160,10 +165,10 @@ def clustered(name: str, row: str, config: ClusterConfig, pairs: Path, context: 
     cost = measured.cluster(config, inner)
     loss = config.options.loss if isinstance(config.options, CcnOptions) else ""
     method = PIXELS if row == PIXELS else config.method
-    found = runs.scores(inner, set=name, method=method, loss=loss, k=str(config.k))
+    rows = runs.scores(inner, set=name, method=method, loss=loss, k=str(config.k))
     if METHODS[config.method].finds_k:
-        found.append(adif(found))
-    return [replace(one, seconds=cost.seconds, bytes=cost.peak_bytes) if one.subset == "mean" else one for one in found]
+        rows.append(adif(rows))
+    return [replace(one, seconds=cost.seconds, bytes=cost.peak_bytes) if one.subset == "mean" else one for one in rows]
 
 
 def adif(rows: Rows) -> Row:
@@ -173,21 +178,22 @@ def adif(rows: Rows) -> Row:
     return replace(rows[0], subset="mean", metric="adif_clusters", value=sum(errors) / len(errors))
 
 
-def document(options: BaselinesOptions, found: Found) -> list[Part]:
+def document(options: BaselinesOptions, outcome: Outcome) -> list[Part]:
     """Return the tables of each set, the methods of the papers first and in their order."""
     trained = "after it went on learning on the unlabelled set" if options.self_train else "as it was transferred"
     published = [(one.method, one.loss) for one in figures()]
     order = list(dict.fromkeys([*published, *((name, "") for name in METHODS)]))
-    rows = sorted(found.rows, key=lambda row: order.index((row.method, row.loss)))
+    rows = sorted(outcome.rows, key=lambda row: order.index((row.method, row.loss)))
     return [
         Heading("Baselines", 1),
-        f"Every method that uses pairs has the same ones, of G {trained}; published figures in brackets. Over several "
-        "seeds of the clustering, mean ± standard deviation. An o says what the pairs shape.",
-        f"Scores without a number are of K known, an oracle: it counts the classes among the labels. Methods that find "
-        f"K themselves stand under {BROAD}.",
+        f"All methods that use pairs use the same ones, of G {trained}; published figures in brackets. Over several "
+        "seeds of the clustering, mean ± standard deviation. An o marks what the pairs change: the metric, or the "
+        "clusters.",
+        f"In columns without a number K is known, by an oracle that counts the classes among the labels. Methods that "
+        f"find K themselves stand under {BROAD}.",
         *(
             part
-            for name in dict.fromkeys(row.set for row in found.rows)
+            for name in dict.fromkeys(row.set for row in outcome.rows)
             for part in SECTIONS[name](where(rows, set=name), options)
         ),
     ]

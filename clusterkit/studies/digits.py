@@ -13,7 +13,7 @@ from clusterkit.config import AdaptConfig, Context, PredictPairsConfig, SelfTrai
 from clusterkit.settings import Flag
 from clusterkit.studies.common import domains, runs
 from clusterkit.studies.common.domains import DomainsOptions, Task
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import GFile
 from clusterkit.studies.common.published import figures
 from clusterkit.studies.common.tables import SCORES, Heading, Part, Table, mean, pivot, where
@@ -34,21 +34,22 @@ SELF_TRAINING = SelfTrainConfig.rounds
 @dataclass(frozen=True, kw_only=True)
 class DigitsOptions(DomainsOptions):
     g: GFile = None
-    g_epochs: Annotated[int, Flag(help="Epochs of G on omniglot_bg.", min=1)] = G.epochs
+    g_epochs: Annotated[int, Flag(help="Epochs that G is trained for on omniglot_bg.", min=1)] = G.epochs
     task: Annotated[
-        tuple[str, ...] | None, Flag(help="May be repeated.", choices=TASKS, default="all that are here")
+        tuple[str, ...] | None,
+        Flag(help="Source and target; may be repeated.", choices=TASKS, default="all that are here"),
     ] = None
-    variation: Annotated[Variation, Flag(help="How much digits are varied.")] = ADAPT.variation
+    variation: Annotated[Variation, Flag(help="How much images are varied in training.")] = ADAPT.variation
     self_train: Annotated[
         bool, Flag(name="self-train", help="Let G go on learning on each unlabelled target first.")
     ] = False
     seeds: Annotated[int, Flag(help="How often each training is repeated.", min=1)] = 3
 
 
-def run(options: DigitsOptions, context: Context) -> Found:
+def run(options: DigitsOptions, context: Context) -> Outcome:
     """Return the scores of G on each target, and of each method and seed on each task."""
     at_hand = {name: [one.source, one.target] for name, one in TASKS.items()}
-    names = runs.wanted("task", options.task, at_hand, context)
+    names = runs.parts_at_hand("task", options.task, at_hand, context)
     config = config_of(options)
     g = runs.g_for(options.g, replace(G, epochs=options.g_epochs), context)
     rows = []
@@ -62,19 +63,19 @@ def run(options: DigitsOptions, context: Context) -> Found:
         rows += runs.g_scores(chosen, judged, (), of_target, set=judged)
         for name in names:
             if TASKS[name].target == target:
-                found, _ = domains.compare(name, TASKS[name], options, config, pairs, runs.inside(context, name))
-                rows += found
-    return Found(rows)
+                scores, _ = domains.compare(name, TASKS[name], options, config, pairs, runs.inside(context, name))
+                rows += scores
+    return Outcome(rows)
 
 
 def config_of(options: DigitsOptions) -> AdaptConfig:
     return replace(options.shared(ADAPT), variation=options.variation)
 
 
-def document(options: DigitsOptions, found: Found) -> list[Part]:
+def document(options: DigitsOptions, outcome: Outcome) -> list[Part]:
     """Return the tables of the methods, of G's pairs, and of what was published."""
-    g = where(found.rows, method="g", subset="mean")
-    rows = where(found.rows, method=list(ADAPTATIONS))
+    g = where(outcome.rows, method="g", subset="mean")
+    rows = where(outcome.rows, method=list(ADAPTATIONS))
     when = "after it went on learning on the unlabelled target" if options.self_train else "as it was transferred"
     return [
         Heading("Digits from another domain", 1),

@@ -21,7 +21,7 @@ from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import File, Flag, Options
 from clusterkit.studies.common import runs
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings, Losses, Precise
 from clusterkit.studies.common.tables import SCORES, Heading, Part, Table, first, mean, pivot, seeds, titled, where
 
@@ -30,11 +30,11 @@ EXAMPLE = "Example: clusterkit reproduce natural --set cifar10 --budget 0.2"
 
 @dataclass(frozen=True)
 class Setting:
-    """Known classes, unseen ones, images to judge G's pairs by, outputs, and how long each network is trained."""
+    """Known classes, unseen ones, images to test G's pairs on, outputs, and how long each network is trained."""
 
-    known: str
-    unseen: str
-    judged: str
+    source: str
+    target: str
+    test: str
     ks: tuple[int, ...]
     backbone: Backbone
     classes_per_batch: int
@@ -59,48 +59,48 @@ EPOCHS = ("pretrain_epochs", "g_epochs", "cluster_epochs")
 class NaturalOptions(Options):
     sets: Annotated[
         tuple[str, ...] | None,
-        Flag(name="set", help="May be repeated.", choices=SETTINGS, default="all that are here"),
+        Flag(name="set", help="Data set to run on; may be repeated.", choices=SETTINGS, default="all that are here"),
     ] = None
-    backbone: Annotated[Backbone | None, Flag(help="Of all networks.", default="the set's")] = None
+    backbone: Annotated[Backbone | None, Flag(help="Backbone of all networks.", default="the set's")] = None
     loss: Losses = PAIR_LOSSES
     budget: Annotated[float, Flag(help="The share of the epochs of every training.", min=0.001, max=1)] = 1.0
     seeds: Clusterings = 1
     precision: Precise = Precision.FP32
 
 
-def run(options: NaturalOptions, context: Context) -> Found:
+def run(options: NaturalOptions, context: Context) -> Outcome:
     """Return G's scores on the unseen classes, those of each clustering, and what each set was trained with."""
-    known = {name: [setting.known] for name, setting in SETTINGS.items()}
+    sources = {name: [setting.source] for name, setting in SETTINGS.items()}
     rows, trained = [], {}
-    for name in runs.wanted("set", options.sets, known, context):
+    for name in runs.parts_at_hand("set", options.sets, sources, context):
         setting = SETTINGS[name]
         epochs: dict[str, Any] = {field: runs.share_of(getattr(setting, field), options.budget) for field in EPOCHS}
         setting = replace(setting, backbone=options.backbone or setting.backbone, **epochs)
         trained[name] = {"backbone": setting.backbone, **epochs}
         rows += of_set(name, setting, options, runs.inside(context, name))
-    return Found(rows, {"trained": trained})
+    return Outcome(rows, {"trained": trained})
 
 
 def of_set(name: str, setting: Setting, options: NaturalOptions, context: Context) -> list[Row]:
     """Return G's scores on the unseen classes of a set and those of each method, K and seed."""
     pretrained = runs.made(
         PretrainConfig(
-            dataset=setting.known, backbone=setting.backbone, epochs=setting.pretrain_epochs,
+            dataset=setting.source, backbone=setting.backbone, epochs=setting.pretrain_epochs,
             precision=options.precision,
         ),
         context,
     )  # fmt: skip
     g = TrainGConfig(
-        dataset=setting.known, epochs=setting.g_epochs, classes_per_batch=setting.classes_per_batch,
+        dataset=setting.source, epochs=setting.g_epochs, classes_per_batch=setting.classes_per_batch,
         images_per_class=setting.images_per_class, init=pretrained, precision=options.precision,
     )  # fmt: skip
-    rows = runs.g_scores(runs.made(g, context), setting.judged, (5,), context, set=name)
-    pairs = runs.made(PredictPairsConfig(dataset=setting.unseen), context)
+    rows = runs.g_scores(runs.made(g, context), setting.test, (5,), context, set=name)
+    pairs = runs.made(PredictPairsConfig(dataset=setting.target), context)
     start = File(str(pretrained))
     ccn = CcnOptions(init=start, epochs=setting.cluster_epochs, precision=options.precision)
-    configs = [ClusterConfig(dataset=setting.unseen, method="kmeans", features=start)]
+    configs = [ClusterConfig(dataset=setting.target, method="kmeans", features=start)]
     configs += [
-        ClusterConfig(dataset=setting.unseen, pairs=File(str(pairs)), options=replace(ccn, loss=loss))
+        ClusterConfig(dataset=setting.target, pairs=File(str(pairs)), options=replace(ccn, loss=loss))
         for loss in options.loss
     ]
     for k in setting.ks:
@@ -113,9 +113,9 @@ def of_set(name: str, setting: Setting, options: NaturalOptions, context: Contex
     return rows
 
 
-def document(options: NaturalOptions, found: Found) -> list[Part]:
+def document(options: NaturalOptions, outcome: Outcome) -> list[Part]:
     """Return the tables of the clusterings, of G's pairs, and of what each set was trained with."""
-    means = where(found.rows, subset="mean")
+    means = where(outcome.rows, subset="mean")
     return [
         Heading("Unseen categories of photos", 1),
         f"After {options.budget:g} of the epochs, {options.precision}; mean ± standard deviation over the seeds "
@@ -138,7 +138,7 @@ def document(options: NaturalOptions, found: Found) -> list[Part]:
         Heading("Trained with"),
         Table(
             ["set", "network", "epochs of the classifier", "of G", "of a clustering"],
-            [[name, *map(str, how.values())] for name, how in found.facts["trained"].items()],
+            [[name, *map(str, how.values())] for name, how in outcome.facts["trained"].items()],
         ),
     ]
 

@@ -18,7 +18,7 @@ from clusterkit.methods import CcnOptions, with_options
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, File, Flag, Init, K, Options, parse_k
 from clusterkit.studies.common import runs
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import Clusterings, GFile, Losses
 from clusterkit.studies.common.published import find
 from clusterkit.studies.common.tables import (
@@ -56,9 +56,14 @@ PICTURE = "confusions.png"
 @dataclass(frozen=True, kw_only=True)
 class OmniglotOptions(Options):
     g: GFile = None
-    epochs: Annotated[int, Flag(help="How long G is trained; 30 for those in a hurry.", min=1)] = G.epochs
+    epochs: Annotated[int, Flag(help="Epochs that G is trained for; 30 are quicker.", min=1)] = G.epochs
     loss: Losses = (Loss.CCL, Loss.KCL)
-    k: Annotated[tuple[K, ...], Flag(help="Outputs, auto, or known (an oracle); may be repeated.", read=parse_k)] = (
+    k: Annotated[
+        tuple[K, ...],
+        Flag(
+            help="Number of outputs, auto, or known (an oracle: it counts the classes); may be repeated.", read=parse_k
+        ),
+    ] = (
         100,
         CountedBy.ESTIMATE,
         CountedBy.LABELS,
@@ -72,7 +77,7 @@ class OmniglotOptions(Options):
     ] = True
 
 
-def run(options: OmniglotOptions, context: Context) -> Found:
+def run(options: OmniglotOptions, context: Context) -> Outcome:
     """Return the scores of G, before and after it learned on the alphabets, and of each clustering."""
     from clusterkit.report.confusions import write_confusions
     from clusterkit.stages import cluster
@@ -80,20 +85,20 @@ def run(options: OmniglotOptions, context: Context) -> Found:
     configs = list(clusterings(options))
     for config in configs:
         cluster.check(config, context)
-    given = runs.g_for(options.g, replace(G, epochs=options.epochs), context)
-    rows = g_rows(given, "g", context)
-    wanted = PredictPairsConfig(dataset=CLUSTER.dataset)
+    g = runs.g_for(options.g, replace(G, epochs=options.epochs), context)
+    rows = g_rows(g, "g", context)
+    predict = PredictPairsConfig(dataset=CLUSTER.dataset)
     if options.self_train:
         trained = runs.made(SELF_TRAIN, context)
         rows += g_rows(trained, "self-trained g", context)
-        wanted = replace(wanted, g=trained.name)
-    pairs = runs.made(wanted, context)
+        predict = replace(predict, g=trained.name)
+    pairs = runs.made(predict, context)
     for config in configs:
         for seed in range(context.seed, context.seed + options.seeds):
             rows += clustered(replace(config, pairs=File(str(pairs))), context, seed)
     made = folder(configs[0], context, context.seed).path(cluster.OUTPUT)
     write_confusions(context, made, worst(rows), context.path(PICTURE))
-    return Found(rows)
+    return Outcome(rows)
 
 
 def clusterings(options: OmniglotOptions) -> Iterator[ClusterConfig]:
@@ -129,7 +134,7 @@ def clustered(config: ClusterConfig, context: Context, seed: int) -> list[Row]:
 def counted(rows: Rows, estimates: dict[str, dict[str, int]]) -> list[Row]:
     """Return rows of each estimator: K by alphabet, the mean error (ADif), and how many alphabets it nearly counts."""
     classes = where(rows, metric="classes", subset=list(estimates))
-    found = [
+    counts = [
         replace(row, metric=f"k_hat_{name}", value=float(k))
         for row in classes
         for name, k in estimates[row.subset].items()
@@ -138,8 +143,8 @@ def counted(rows: Rows, estimates: dict[str, dict[str, int]]) -> list[Row]:
         errors = [abs(estimates[row.subset][name] - row.value) for row in classes]
         of_all = replace(classes[0], subset="mean", metric=f"adif_{name}", value=sum(errors) / len(errors))
         near = float(sum(error <= NEAR for error in errors))
-        found += [of_all, replace(of_all, metric=f"within_{NEAR}_{name}", value=near)]
-    return found
+        counts += [of_all, replace(of_all, metric=f"within_{NEAR}_{name}", value=near)]
+    return counts
 
 
 def g_rows(g: Path, method: str, context: Context) -> list[Row]:
@@ -155,8 +160,7 @@ def g_rows(g: Path, method: str, context: Context) -> list[Row]:
 
 def worst(rows: Rows) -> list[str]:
     """Return the three alphabets of lowest ACC in the first run."""
-    found = first_run(rows)
-    return [row.subset for row in sorted(found, key=lambda row: (row.value, row.subset))][:3]
+    return [row.subset for row in sorted(first_run(rows), key=lambda row: (row.value, row.subset))][:3]
 
 
 def first_run(rows: Rows) -> list[Row]:
@@ -165,9 +169,9 @@ def first_run(rows: Rows) -> list[Row]:
     return where(every, loss=every[0].loss, k=every[0].k, seed=every[0].seed)
 
 
-def document(options: OmniglotOptions, found: Found) -> list[Part]:
+def document(options: OmniglotOptions, outcome: Outcome) -> list[Part]:
     """Return the tables of the clusterings, of G, of each clustering by alphabet, and of the worst alphabets."""
-    ccn, gs = where(found.rows, method="ccn"), where(found.rows, method=list(G_NAMES))
+    ccn, gs = where(outcome.rows, method="ccn"), where(outcome.rows, method=list(G_NAMES))
     means = [row for row in where(ccn, subset="mean") if row.metric != "adif" or row.k.isdecimal()]
     scores: list[tuple[str, Cell]] = [("ACC", mean("acc")), ("NMI", mean("nmi")), ("ARI", mean("ari"))]
     parts: list[Part] = [
@@ -232,10 +236,10 @@ def by_alphabet(rows: Rows) -> list[Part]:
             [
                 ("characters", first("classes", digits=0)),
                 ("ACC", mean("acc", brackets=False)),
-                ("published", known("acc", 2)),
+                ("published", of_kcl("acc", 2)),
                 ("NMI", mean("nmi")),
                 *((kind, mean(f"k_hat_{kind}", digits=0)) for kind in (*ESTIMATORS, "spread")),
-                ("published", known("ndc", 0) if errors else lambda rows: ""),
+                ("published", of_kcl("ndc", 0) if errors else lambda rows: ""),
             ],
         ),
     ]
@@ -251,8 +255,8 @@ def by_alphabet(rows: Rows) -> list[Part]:
     return parts
 
 
-def known(metric: str, digits: int) -> Cell:
-    """Return the cell of what was published of an alphabet."""
+def of_kcl(metric: str, digits: int) -> Cell:
+    """Return the cell of what was published of an alphabet, of CCN with KCL at K = 100."""
 
     def cell(rows: Rows) -> str:
         value = find(PAPERS, **KCL_100, subset=rows[0].subset, metric=metric)

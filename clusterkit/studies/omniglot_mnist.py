@@ -22,7 +22,7 @@ from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import File, Flag, Options
 from clusterkit.studies.common import runs
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, GFile, Losses
 from clusterkit.studies.common.published import fill
 from clusterkit.studies.common.tables import SCORES, Heading, Part, first, mean, pivot, where
@@ -65,24 +65,32 @@ G_CELLS = [
 @dataclass(frozen=True, kw_only=True)
 class OmniglotMnistOptions(Options):
     g: GFile = None
-    g_epochs: Annotated[int, Flag(help="How long G is trained.", min=1)] = G.epochs
-    target: Annotated[tuple[str, ...], Flag(help="May be repeated.", choices=TARGETS)] = ("mnist",)
+    g_epochs: Annotated[int, Flag(help="Epochs that G is trained for.", min=1)] = G.epochs
+    target: Annotated[tuple[str, ...], Flag(help="Data set to cluster; may be repeated.", choices=TARGETS)] = ("mnist",)
     loss: Losses = PAIR_LOSSES
     epochs: Annotated[
         int | None,
-        Flag(help="How long each clustering network is trained.", min=1, default="5; 20 on usps and 30 on digits"),
+        Flag(
+            help="Epochs that each clustering network is trained for.", min=1, default="5; 20 on usps and 30 on digits"
+        ),
     ] = None
-    rounds: Annotated[int, Flag(help="Of clustering: from the second on by what the one before is sure of.", min=1)] = 3
+    rounds: Annotated[
+        int,
+        Flag(
+            help="Trainings of each clustering network: from the second on it learns what the one before is sure of.",
+            min=1,
+        ),
+    ] = 3
     self_train: Annotated[bool, Flag(help="Test G also after it went on learning on the unlabelled target.")] = True
 
 
-def run(options: OmniglotMnistOptions, context: Context) -> Found:
+def run(options: OmniglotMnistOptions, context: Context) -> Outcome:
     """Return one-shot tests of G on characters, and the scores of G and of the clusterings of each target."""
     g = runs.g_for(options.g, replace(G, epochs=options.g_epochs), context)
     rows = runs.one_shot(g, CHARACTERS, (5, 20), context, set="omniglot")
     for name in options.target:
         rows += of_target(name, g, options, runs.inside(context, name))
-    return Found(rows, {"epochs": {name: options.epochs or TARGETS[name].epochs for name in options.target}})
+    return Outcome(rows, {"epochs": {name: options.epochs or TARGETS[name].epochs for name in options.target}})
 
 
 def of_target(name: str, g: Path, options: OmniglotMnistOptions, context: Context) -> list[Row]:
@@ -118,9 +126,9 @@ def g_rows(name: str, g: Path, method: str, context: Context) -> list[Row]:
     return fill(rows, PAPERS, set=f"{name}_test")
 
 
-def document(options: OmniglotMnistOptions, found: Found) -> list[Part]:
+def document(options: OmniglotMnistOptions, outcome: Outcome) -> list[Part]:
     """Return the tables of the clusterings, and of G's one-shot tests and pairs."""
-    g = where(found.rows, subset="mean")
+    g = where(outcome.rows, subset="mean")
     tests = [row for row in g if row.metric.endswith("_way")]
     return [
         Heading("Omniglot to MNIST", 1),
@@ -130,11 +138,11 @@ def document(options: OmniglotMnistOptions, found: Found) -> list[Part]:
         "Ten outputs, by the pairs of G as it was transferred. The test set is fed to the network that was trained "
         "on the pairs of the training set.",
         pivot(
-            where(found.rows, method="ccn"),
+            where(outcome.rows, method="ccn"),
             {
                 "target": "set",
                 "loss": lambda row: row.loss.upper(),
-                "epochs": lambda row: str(found.facts["epochs"][row.set]),
+                "epochs": lambda row: str(outcome.facts["epochs"][row.set]),
                 "rounds": lambda row: str(options.rounds),
             },
             [

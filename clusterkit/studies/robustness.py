@@ -19,7 +19,7 @@ from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import Flag, Options
-from clusterkit.studies.common.driver import Found, Study, to_csv
+from clusterkit.studies.common.driver import Outcome, Study, to_csv
 from clusterkit.studies.common.runs import drawn
 from clusterkit.studies.common.tables import Heading, Part, Rows, first, pivot, where
 
@@ -127,7 +127,7 @@ class RobustnessOptions(Options):
         return grid if self.steps is None else replace(grid, steps=self.steps)
 
 
-def run(options: RobustnessOptions, context: Context) -> Found:
+def run(options: RobustnessOptions, context: Context) -> Outcome:
     """Cluster the set once a cell and restart; write `robustness.csv` and `robustness.png`; return the scores."""
     from clusterkit.artifacts.files import together
     from clusterkit.datasets.catalogue import load_dataset
@@ -153,7 +153,7 @@ def run(options: RobustnessOptions, context: Context) -> Found:
         rounded = {name: round(float(value), 4) for name, value in scores.items()}
         rows += rows_of(rounded, set=data.name, subset=of_density(density), method="ccn", loss=loss, k=str(k))
     used = "pairs with simulated errors; choice of restarts"
-    return Found(rows, {"uses_target_labels": used, "failed": sum(one.failed for one in runs), "picture": PICTURE})
+    return Outcome(rows, {"uses_target_labels": used, "failed": sum(one.failed for one in runs), "picture": PICTURE})
 
 
 def of_density(density: float) -> str:
@@ -171,17 +171,17 @@ def clustered(grid: Grid, data: "Dataset", subset: "Subset", states: "StateFolde
     device = choose_device(context.device)
     key = run_key("robustness", resolved(grid), context.seed, data.to_learned(), describe(device))
     states.check_key(key)
-    wanted, partial = list(grid.cells(context.seed)), states.path / OUTPUT
-    runs = read_runs(partial, wanted) if partial.exists() else []
+    cells, partial = list(grid.cells(context.seed)), states.path / OUTPUT
+    runs = read_runs(partial, cells) if partial.exists() else []
     if runs:
-        log.info("robustness: resumed after cell %d of %d", len(runs), len(wanted))
-    for cell in wanted[len(runs) :]:
+        log.info("robustness: resumed after cell %d of %d", len(runs), len(cells))
+    for cell in cells[len(runs) :]:
         state = states.file(cell.title)
         how = Execution(seed=cell.seed, device=device, state=state, key=key, resume=context.resume)
         runs.append(scored(cell, grid, data, subset, how))
         write_text(partial, to_csv(Run, runs))
         state.unlink(missing_ok=True)
-        log.info("robustness: %d of %d, %s: NMI %.3f", len(runs), len(wanted), cell.title, runs[-1].nmi)
+        log.info("robustness: %d of %d, %s: NMI %.3f", len(runs), len(cells), cell.title, runs[-1].nmi)
     return runs
 
 
@@ -208,8 +208,8 @@ def scored(cell: Cell, grid: Grid, data: "Dataset", subset: "Subset", how: "Exec
     except DivergedError:
         log.warning("robustness: %s: the loss is no longer a number; counted as one cluster", cell.title)
         clusters, failed = np.zeros(len(labels), np.int32), 1
-    found, acc = round(nmi(clusters, labels), 4), round(accuracy(clusters, labels), 4)
-    return Run(**asdict(cell), nmi=found, acc=acc, failed=failed)
+    score, acc = round(nmi(clusters, labels), 4), round(accuracy(clusters, labels), 4)
+    return Run(**asdict(cell), nmi=score, acc=acc, failed=failed)
 
 
 def clustering(cell: Cell, grid: Grid) -> CcnOptions:
@@ -231,15 +231,15 @@ def maps(runs: list[Run]) -> "Maps":
 
     best: dict[tuple[str, int, float], dict[tuple[float, float], float]] = {}
     for one in runs:
-        found = best.setdefault((str(one.loss), one.k, one.density), {})
+        nmis = best.setdefault((str(one.loss), one.k, one.density), {})
         place = (one.similar_recall, one.dissimilar_recall)
-        found[place] = max(one.nmi, found.get(place, 0))
+        nmis[place] = max(one.nmi, nmis.get(place, 0))
     side = round(len(next(iter(best.values()))) ** 0.5)
-    return {name: np.array(list(found.values())).reshape(side, side) for name, found in best.items()}
+    return {name: np.array(list(nmis.values())).reshape(side, side) for name, nmis in best.items()}
 
 
-def read_runs(path: Path, wanted: list[Cell]) -> list[Run]:
-    """Read the cells that an interrupted run finished, the first of those wanted.
+def read_runs(path: Path, cells: list[Cell]) -> list[Run]:
+    """Read the cells that an interrupted run finished, the first of `cells`.
 
     Raises InputError where it holds anything else.
     """
@@ -247,7 +247,7 @@ def read_runs(path: Path, wanted: list[Cell]) -> list[Run]:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]
         runs = [
             Run(**asdict(cell), nmi=float(line[-3]), acc=float(line[-2]), failed=int(line[-1]))
-            for cell, line in zip(wanted, lines, strict=False)
+            for cell, line in zip(cells, lines, strict=False)
         ]
         whole = list(csv.reader(to_csv(Run, runs).splitlines()))[1:] == lines
     except (OSError, ValueError, IndexError, csv.Error) as error:
@@ -261,7 +261,7 @@ def damaged(path: Path) -> InputError:
     return InputError(f"{path}: damaged; start again without --resume")
 
 
-def document(options: RobustnessOptions, found: Found) -> list[Part]:
+def document(options: RobustnessOptions, outcome: Outcome) -> list[Part]:
     """Return the heat maps, and the mean of each and the share of its cells that are good."""
     grid = options.grid
     chosen = f", and each cell is the best of {grid.restarts} restarts by the labels" if grid.restarts > 1 else ""
@@ -271,11 +271,11 @@ def document(options: RobustnessOptions, found: Found) -> list[Part]:
         f"A supervised study: the pairs are the true ones with simulated errors{chosen}.",
         f"![NMI by the recall of similar and of dissimilar pairs]({PICTURE})",
         pivot(
-            where(found.rows, subset=list(densities)),
+            where(outcome.rows, subset=list(densities)),
             {"loss": lambda row: row.loss.upper(), "K": "k", "density": lambda row: densities[row.subset]},
             [("mean NMI", first("mean_nmi")), (f"cells with NMI above {GOOD:g}", percent)],
         ),
-        f"Runs whose loss was no longer a number, which count as one cluster, NMI 0: {found.facts['failed']}.",
+        f"Runs whose loss was no longer a number, which count as one cluster, NMI 0: {outcome.facts['failed']}.",
     ]
 
 

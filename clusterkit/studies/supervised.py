@@ -15,7 +15,7 @@ from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import Flag, Options, TruePairs
 from clusterkit.studies.common import runs
-from clusterkit.studies.common.driver import Found, Study
+from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import Precise
 from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, pivot, seeds, where
 
@@ -57,9 +57,11 @@ LOSSES = (CROSS_ENTROPY, *Loss)
 class SupervisedOptions(Options):
     sets: Annotated[
         tuple[str, ...] | None,
-        Flag(name="set", help="May be repeated.", choices=SETTINGS, default="all that are here"),
+        Flag(name="set", help="Data set to run on; may be repeated.", choices=SETTINGS, default="all that are here"),
     ] = None
-    backbone: Annotated[tuple[Backbone, ...] | None, Flag(help="May be repeated.", default="the papers'")] = None
+    backbone: Annotated[
+        tuple[Backbone, ...] | None, Flag(help="Network to train; may be repeated.", default="the papers'")
+    ] = None
     loss: Annotated[tuple[str, ...], Flag(help="Cross entropy or a pair loss; may be repeated.", choices=LOSSES)] = (
         LOSSES
     )
@@ -70,9 +72,9 @@ class SupervisedOptions(Options):
     precision: Precise = Precision.FP32
 
 
-def run(options: SupervisedOptions, context: Context) -> Found:
+def run(options: SupervisedOptions, context: Context) -> Outcome:
     """Return the scores of each network and loss on the test set, and what each set was trained with."""
-    names = runs.wanted("set", options.sets, {name: [parts(name)[0]] for name in SETTINGS}, context)
+    names = runs.parts_at_hand("set", options.sets, {name: [parts(name)[0]] for name in SETTINGS}, context)
     rows, trained = [], {}
     for name in names:
         setting = SETTINGS[name].scaled(options.budget)
@@ -81,7 +83,7 @@ def run(options: SupervisedOptions, context: Context) -> Found:
             for loss in options.loss:
                 for seed in range(context.seed, context.seed + options.seeds):
                     rows += trained_and_scored(name, network, loss, setting, options.precision, context, seed)
-    return Found(rows, {"trained": trained})
+    return Outcome(rows, {"trained": trained})
 
 
 def parts(name: str) -> tuple[str, str]:
@@ -107,7 +109,7 @@ def trained_and_scored(
     return runs.scores(inner, made.name, set=name, method=str(network), loss=loss, k=str(setting.k))
 
 
-def document(options: SupervisedOptions, found: Found) -> list[Part]:
+def document(options: SupervisedOptions, outcome: Outcome) -> list[Part]:
     """Return the table of accuracies by network and loss, and what each set was trained with."""
     learned = [loss for loss in options.loss if loss != CROSS_ENTROPY]
 
@@ -121,7 +123,7 @@ def document(options: SupervisedOptions, found: Found) -> list[Part]:
         "labels, and its outputs are classes. KCL and CCL learn from all true pairs of each batch; their clusters are "
         "matched with classes one to one, and how many of them are not empty stands behind.",
         pivot(
-            where(found.rows, subset="mean"),
+            where(outcome.rows, subset="mean"),
             {"set": "set", "network": "method", "K": "k"},
             [
                 *(
@@ -137,7 +139,7 @@ def document(options: SupervisedOptions, found: Found) -> list[Part]:
             ["set", "epochs", "batch", "optimizer", "learning rate", "divided by ten every"],
             [
                 [name, *(f"{how[one]:g}" if one == "learning_rate" else str(how[one]) for one in SHOWN)]
-                for name, how in found.facts["trained"].items()
+                for name, how in outcome.facts["trained"].items()
             ],
         ),
     ]

@@ -89,10 +89,10 @@ def test_assignments_and_their_network_are_both_or_neither(
 def test_the_files_of_a_study_are_all_or_none(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, parts = Context(workdir=tmp_path), [Table(["x"], [["1"]])]
     rows = [Row(set="letters", metric="acc", value=0.5)]
-    driver.write("study", driver.Found(rows), {}, parts, context, with_latex=True)
+    driver.write("study", driver.Outcome(rows), {}, parts, context, with_latex=True)
     before = {name: (tmp_path / name).read_text() for name in names_in(tmp_path)}
     assert list(before) == ["results.csv", "study.json", "study.md", "study.tex"]
     fail_at(number, FULL, monkeypatch)
     with pytest.raises(InputError, match="cannot be written"):
-        driver.write("study", driver.Found(rows * 2), {}, parts * 2, context, with_latex=True)
+        driver.write("study", driver.Outcome(rows * 2), {}, parts * 2, context, with_latex=True)
     assert {name: (tmp_path / name).read_text() for name in names_in(tmp_path)} == before

@@ -18,7 +18,7 @@ from clusterkit.settings import CountedBy
 from clusterkit.stages import self_train
 from clusterkit.studies import baselines
 from clusterkit.studies.common import measured
-from clusterkit.studies.common.driver import Found
+from clusterkit.studies.common.driver import Outcome
 from clusterkit.studies.common.published import fill
 from clusterkit.studies.common.tables import markdown, where
 from tests.study_files import check_files
@@ -193,7 +193,7 @@ def run(method: str, k: str, acc: float, clusters: float = 5, seed: int = 0, *, 
 
 def tables(options: baselines.BaselinesOptions, *runs: list[Row]) -> str:
     rows = fill([row for rows in runs for row in rows], baselines.STUDY.papers)
-    return markdown(baselines.document(options, Found(rows)))
+    return markdown(baselines.document(options, Outcome(rows)))
 
 
 def test_tables():

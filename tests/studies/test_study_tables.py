@@ -11,7 +11,7 @@ import pytest
 from clusterkit.config import Context
 from clusterkit.metrics.rows import Row
 from clusterkit.studies import STUDIES
-from clusterkit.studies.common.driver import Found, write
+from clusterkit.studies.common.driver import Outcome, write
 from clusterkit.studies.common.tables import Heading, Table, first, latex, markdown, mean, pivot, seeds, where
 
 ROWS = [
@@ -88,7 +88,7 @@ def check_latex(text: str, columns: int, lines: int) -> None:
 
 
 def test_what_does_not_apply_is_empty_in_the_csv(tmp_path: Path) -> None:
-    write("study", Found(ROWS[2:3]), {}, [], Context(workdir=tmp_path), with_latex=False)
+    write("study", Outcome(ROWS[2:3]), {}, [], Context(workdir=tmp_path), with_latex=False)
     with (tmp_path / "results.csv").open(newline="") as file:
         head, line = csv.reader(file)
     columns = "set,subset,method,loss,k,seed,metric,value,published,seconds,bytes"

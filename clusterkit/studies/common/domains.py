@@ -41,7 +41,9 @@ class Task:
 class DomainsOptions(Options):
     """The options of both studies."""
 
-    method: Annotated[tuple[str, ...], Flag(help="May be repeated.", choices=ADAPTATIONS)] = tuple(ADAPTATIONS)
+    method: Annotated[tuple[str, ...], Flag(help="Method of adaptation; may be repeated.", choices=ADAPTATIONS)] = (
+        tuple(ADAPTATIONS)
+    )
     loss: Annotated[
         Loss, Flag(help="Pair loss of the methods that have one.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]")
     ] = PairOptions.loss
@@ -52,7 +54,7 @@ class DomainsOptions(Options):
     precision: Precise = Precision.FP32
     oracle: Annotated[
         bool,
-        Flag(name="oracle", help="Also say what choosing the best hundred steps by the target's labels would give."),
+        Flag(name="oracle", help="Also show what the best hundred steps, chosen by the target's labels, would reach."),
     ] = False
 
     def shared(self, config: AdaptConfig) -> AdaptConfig:
@@ -79,9 +81,9 @@ def compare(
             options=config.options if learned else None,
         )  # fmt: skip
         for seed in range(context.seed, context.seed + options.seeds):
-            found, start = adapted(task, how, runs.inside(context, f"{method}-seed{seed}", seed))
+            reached, start = adapted(task, how, runs.inside(context, f"{method}-seed{seed}", seed))
             own = {"set": name, "method": method, "loss": options.loss if learned else "", "seed": seed}
-            rows += [row for subset, scores in found.items() for row in rows_of(scores, subset=subset, **own)]
+            rows += [row for subset, scores in reached.items() for row in rows_of(scores, subset=subset, **own)]
             weights.append(start)
     # The paper has one loss.
     return fill(rows, PAPERS, loss=""), weights

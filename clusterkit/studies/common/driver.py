@@ -19,7 +19,7 @@ RESULTS = "results.csv"
 
 
 @dataclass(frozen=True)
-class Found:
+class Outcome:
     """What a study measured: its figures, and by name what is no figure, for the JSON."""
 
     rows: list[Row]
@@ -37,8 +37,8 @@ class Study:
     example: str
     options: type[Options]
     papers: tuple[str, ...]
-    run: Callable[[Any, Context], Found]
-    document: Callable[[Any, Found], list[Part]]
+    run: Callable[[Any, Context], Outcome]
+    document: Callable[[Any, Outcome], list[Part]]
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,21 @@ def run(name: str, study: Study, options: Options, context: Context, *, with_lat
     from clusterkit.artifacts.header import resolved
 
     context = inside(context, name)
-    found = study.run(options, context)
-    found = replace(found, rows=fill(found.rows, study.papers))
+    outcome = study.run(options, context)
+    outcome = replace(outcome, rows=fill(outcome.rows, study.papers))
     settings = {**resolved(options), "seed": context.seed}
-    return write(name, found, settings, study.document(options, found), context, with_latex=with_latex)
+    return write(name, outcome, settings, study.document(options, outcome), context, with_latex=with_latex)
 
 
 def write(
-    name: str, found: Found, settings: dict[str, Any], parts: Sequence[Part], context: Context, *, with_latex: bool
+    name: str, outcome: Outcome, settings: dict[str, Any], parts: Sequence[Part], context: Context, *, with_latex: bool
 ) -> Written:
     """Write `results.csv`, and the tables and figures as Markdown, JSON and, on demand, LaTeX: all files or none."""
     from clusterkit.artifacts.files import together
 
     text = markdown(parts)
-    content = {"study": name, "settings": settings, "rows": [asdict(row) for row in found.rows], **found.facts}
-    files = {f"{name}.md": text, RESULTS: to_csv(Row, found.rows), f"{name}.json": to_json(content)}
+    content = {"study": name, "settings": settings, "rows": [asdict(row) for row in outcome.rows], **outcome.facts}
+    files = {f"{name}.md": text, RESULTS: to_csv(Row, outcome.rows), f"{name}.json": to_json(content)}
     if with_latex:
         files[f"{name}.tex"] = latex(parts)
     with together(*map(context.path, files)) as staged:

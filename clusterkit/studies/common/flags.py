@@ -7,10 +7,10 @@ from clusterkit.config import Precision
 from clusterkit.losses import Loss, parse_loss
 from clusterkit.settings import Flag
 
-GFile = Annotated[Path | None, Flag(help="A G to take instead of training one.")]
+GFile = Annotated[Path | None, Flag(help="Use this G instead of training one.")]
 Losses = Annotated[
     tuple[Loss, ...], Flag(help="Pair loss; may be repeated.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]")
 ]
 PAIR_LOSSES = (Loss.KCL, Loss.CCL)
 Clusterings = Annotated[int, Flag(help="How often each clustering is repeated.", min=1)]
-Precise = Annotated[Precision, Flag(help="Of the training: fp32, or faster tf32 (on CUDA) or bf16.")]
+Precise = Annotated[Precision, Flag(help="Precision of the training: fp32, or faster tf32 (on CUDA) or bf16.")]

@@ -44,8 +44,8 @@ def values() -> dict[tuple[str, ...], float]:
 
 def find(papers: Iterable[str], **key: str) -> float | None:
     """Return the figure of the first of the papers that has one for this set, subset, method, loss, k and metric."""
-    wanted = [values().get((paper, *(key.get(name, "") for name in KEY))) for paper in papers]
-    return next((value for value in wanted if value is not None), None)
+    matches = [values().get((paper, *(key.get(name, "") for name in KEY))) for paper in papers]
+    return next((value for value in matches if value is not None), None)
 
 
 def fill(rows: Sequence[Row], papers: Sequence[str], **other: str) -> list[Row]:

@@ -60,7 +60,7 @@ def made(config: object, context: Context) -> Path:
     inputs = {name: context.find(str(file)) for name, file in files.items() if file is not None}
     path: Path = context.path(stage.OUTPUT)
     if not kept(path, config, context, **inputs):
-        announce(asked(command, config), context)
+        announce(command_line(command, config), context)
         stage.run(config, context)
     return path
 
@@ -69,13 +69,13 @@ def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
     """Return whether `--resume` is given and an earlier run made the artifact; say so."""
     from clusterkit.datasets.current import up_to_date
 
-    found = context.resume and up_to_date(path, config, context, **inputs)
-    if found:
+    keeps = context.resume and up_to_date(path, config, context, **inputs)
+    if keeps:
         console.log.info("%s: kept, an earlier run of this command made it", path)
-    return found
+    return keeps
 
 
-def asked(command: str, config: object) -> str:
+def command_line(command: str, config: object) -> str:
     """Return the command that a configuration stands for, with the flags that are not at their defaults."""
     return shlex.join([command, *words_of(config)])
 
@@ -118,7 +118,7 @@ def cluster(config: ClusterConfig, context: Context) -> Path:
 
     path, config = context.path(stage.OUTPUT), with_options(config)
     if not kept(path, config, context, **stage.files_read(config, context)):
-        announce(asked("cluster", config), context)
+        announce(command_line("cluster", config), context)
         # Only a training has a state to go on from.
         stage.run(config, replace(context, resume=context.resume and METHODS[config.method].trains))
     return path
@@ -151,22 +151,24 @@ def g_scores(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **f
     """Return the scores of a G's pairs of a set, by subset and in the mean, and its N-way one-shot tests."""
     from clusterkit.stages import evaluate
 
-    found = evaluate.run(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
-    return found.rows(**{"method": "g"} | fields)
+    result = evaluate.run(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    return result.rows(**{"method": "g"} | fields)
 
 
 def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
     """Return the N-way one-shot tests of a G alone."""
     from clusterkit.stages import evaluate
 
-    found = evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
-    return rows_of(found, subset="mean", **{"method": "g"} | fields)
+    scores = evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    return rows_of(scores, subset="mean", **{"method": "g"} | fields)
 
 
-def wanted(flag: str, names: tuple[str, ...] | None, known: dict[str, list[str]], context: Context) -> tuple[str, ...]:
+def parts_at_hand(
+    flag: str, names: tuple[str, ...] | None, parts: dict[str, list[str]], context: Context
+) -> tuple[str, ...]:
     """Return the parts of a study that were named, or all whose data sets are at hand without a download.
 
-    `known` has the data sets of each. Raises UsageError where nothing is named or at hand.
+    `parts` has the data sets of each. Raises UsageError where nothing is named or at hand.
     """
     from clusterkit.datasets.catalogue import parse
 
@@ -174,14 +176,14 @@ def wanted(flag: str, names: tuple[str, ...] | None, known: dict[str, list[str]]
         return names
     here = tuple(
         name
-        for name, sets in known.items()
+        for name, sets in parts.items()
         if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
     )
     if not here:
         raise UsageError(
-            f"--data {context.data}: none of {', '.join(known)} is there; name one with --{flag} to get it"
+            f"--data {context.data}: none of {', '.join(parts)} is there; name one with --{flag} to get it"
         )
-    for name in known:
+    for name in parts:
         if name not in here:
             console.log.info("%s is not in %s and is left out; --%s %s asks for it", name, context.data, flag, name)
     return here

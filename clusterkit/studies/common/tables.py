@@ -35,8 +35,8 @@ Part = str | Heading | Table
 
 def where(rows: Rows, **fields: Any) -> list[Row]:
     """Return the rows whose fields have these values, or one of these where they are a list."""
-    wanted = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
-    return [row for row in rows if all(getattr(row, name) in value for name, value in wanted.items())]
+    values = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
+    return [row for row in rows if all(getattr(row, name) in allowed for name, allowed in values.items())]
 
 
 def subsets(rows: Rows) -> list[Row]:
@@ -63,11 +63,11 @@ def mean(
     """
 
     def cell(rows: Rows) -> str:
-        found = of(rows, metrics, fields)
-        if not found:
+        chosen = of(rows, metrics, fields)
+        if not chosen:
             return ""
-        published = found[0].published if brackets and field == "value" else None
-        values = [scale * getattr(row, field) for row in found]
+        published = chosen[0].published if brackets and field == "value" else None
+        values = [scale * getattr(row, field) for row in chosen]
         return spread(values, None if published is None else scale * published, digits)
 
     return cell
@@ -77,8 +77,8 @@ def first(*metrics: str, digits: int = 3, field: str = "value", **fields: Any) -
     """Return the cell of a metric in the first row that has it, or of another field of this row."""
 
     def cell(rows: Rows) -> str:
-        found = [getattr(row, field) for row in of(rows, metrics, fields)]
-        return f"{found[0]:.{digits}f}" if found and found[0] is not None else ""
+        values = [getattr(row, field) for row in of(rows, metrics, fields)]
+        return f"{values[0]:.{digits}f}" if values and values[0] is not None else ""
 
     return cell
 
