@@ -71,7 +71,7 @@ class BaselinesOptions(Options):
     method: Annotated[
         tuple[str, ...] | None,
         Flag(
-            help="Method of `cluster`, or spectral-pixels; may be repeated.",
+            help="Method of cluster, or spectral-pixels; may be repeated.",
             choices=NAMES,
             metavar="NAME",
             default="all",
