@@ -230,20 +230,3 @@ class AdaptConfig:
     precision: Precision = Precision.FP32
     snapshots: bool = False
     options: object = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RobustnessConfig:
-    dataset: str = "mnist_train"
-    size: int = 28
-    images: int | None = 10_000
-    steps: int = 6
-    losses: tuple[str, ...] = ("kcl", "ccl")
-    ks: tuple[int, ...] = (10, 100)
-    densities: tuple[float, ...] = (1.0, 0.1)
-    restarts: int = 1
-    backbone: Backbone = Backbone.LENET
-    epochs: int = 4
-    batch_size: int = 256
-    learning_rate: float = 0.1
-    optimizer: Optimizer = Optimizer.SGD

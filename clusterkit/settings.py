@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -130,13 +130,17 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """How a field of a method's options is typed: its help, and what reads its text where the type alone does not.
+    """How a field of options is typed: its help, and what reads its text where the type alone does not.
 
-    `default` replaces the field's default in the help.
+    A field whose type is a tuple is a flag that may be repeated. `name` replaces the name of the field, and `default`
+    the field's default in the help. A flag with `choices` takes these words only.
     """
 
     help: str
+    name: str | None = None
     read: Callable[[str], Any] | None = None
+    choices: Collection[str] | None = None
     metavar: str | None = None
     min: float | None = None
+    max: float | None = None
     default: str | None = None

@@ -2,27 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clusterkit import console
 from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
-from clusterkit.errors import InputError, UsageError
-from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File, Pairs
-
-if TYPE_CHECKING:
-    from clusterkit.artifacts.header import Header
 
 OVER_CLUSTERED = "over-clustered"
 """The folder in a work folder for the clustering in which `--k auto` counts."""
-LEARNED = {
-    "pretrain": "dataset",
-    "train-g": "dataset",
-    "self-train": "dataset",
-    "cluster": "dataset",
-    "adapt": "source",
-}
-"""Which of the data sets in its header a stage may learn the labels of."""
 SMALLEST = 16
 """Pixels a side of images that leave something after the four poolings of the default backbone."""
 
@@ -38,6 +25,7 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
     context = replace(context, given=frozenset())
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
+    from clusterkit.datasets.current import is_of_same_data
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
 
@@ -70,6 +58,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     context = replace(context, given=frozenset())
     from clusterkit.artifacts.files import sha256
     from clusterkit.artifacts.json_file import read_json
+    from clusterkit.datasets.current import up_to_date
     from clusterkit.distributed import is_first, wait_for_all
     from clusterkit.stages import cluster, estimate_k
 
@@ -81,7 +70,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
         # A bare name is looked for in the work folder, of which the folder of this clustering is another.
         over = replace(over, options=replace(options, init=File(str(context.find(options.init.name)))))
     assignments = inner.path(cluster.OUTPUT)
-    there = up_to_date(assignments, over, inner, **read_by_cluster(over, inner))
+    there = up_to_date(assignments, over, inner, **cluster.files_read(over, inner))
     if path.exists():
         header, _ = read_json(path, "k")
         if not header.config.get("automatic") or (there and header.inputs["assignments"] == sha256(assignments)):
@@ -109,73 +98,6 @@ def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
     shape = read_header(pairs, "pairs").extra["shape"]
     backbone = CcnOptions.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
     return ClusterConfig(dataset=config.dataset, constraints=config.constraints, options=CcnOptions(backbone=backbone))
-
-
-def read_by_cluster(config: ClusterConfig, context: Context) -> dict[str, Path]:
-    """Return the files that a clustering reads, by the names that its header has for them."""
-    from clusterkit.stages.cluster import ESTIMATES
-
-    files = {"features": config.features, "init": getattr(config.options, "init", None)}
-    inputs = {name: context.find(file.name) for name, file in files.items() if isinstance(file, File)}
-    if config.constraints is not None:
-        inputs["constraints"] = config.constraints
-    if reads_pairs(config) and isinstance(config.pairs, File):
-        inputs["pairs"] = Path(config.pairs.name)
-    if config.k is CountedBy.ESTIMATE:
-        inputs["k"] = context.path(ESTIMATES)
-    return inputs
-
-
-def started(file: Path | str | None, name: str, context: Context) -> dict[str, Path]:
-    """Return the file that a network starts from as an input, if there is one."""
-    return {} if file is None else {name: context.find(str(file))}
-
-
-def up_to_date(path: Path, config: object, context: Context, **inputs: Path) -> bool:
-    """Return whether the artifact that a run would write is there, whole, of the same versions, settings and inputs.
-
-    Its data sets must still have the content that they had.
-    """
-    if not path.exists():
-        return False
-    from clusterkit.artifacts.files import sha256
-    from clusterkit.artifacts.header import Header, resolved
-    from clusterkit.artifacts.own_data import settled
-    from clusterkit.artifacts.summary import summarise
-
-    header = Header(**summarise(path)["header"])
-    now = Header(header.format, header.stage, settled(resolved(config)), context.seed, header.device)
-    header = replace(header, config=settled(header.config))
-    # Where no data set was named, the inputs said which.
-    now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
-    then, asked = ((each.config, each.seed, each.versions, each.version) for each in (header, now))
-    same = then == asked and all(header.inputs.get(name) == sha256(given) for name, given in inputs.items())
-    return same and is_of_same_data(header, context)
-
-
-def is_of_same_data(header: "Header", context: Context) -> bool:
-    """Return whether every data set that a header records can be read and has the content that it had then.
-
-    The labels count where the stage itself learned them.
-    """
-    from clusterkit.datasets.catalogue import load_dataset
-
-    labels = {data["name"]: data.get("labels") for data in header.extra.get("learned_from", [])}
-    for role in ("dataset", "source", "self_trained_on"):
-        data = header.dataset if role == "dataset" else header.extra.get(role)
-        if not data:
-            continue
-        form = data["name"], data["size"], data["channels"]
-        if form not in context.contents:
-            try:
-                read = load_dataset(form[0], context.data, offline=True, size=form[1], channels=form[2])
-            except (InputError, UsageError):
-                return False
-            context.contents[form] = read.to_learned()
-        then = {**data, "labels": labels.get(form[0]) if role == LEARNED.get(header.stage) else None}
-        if any(context.contents[form][part] != then[part] for part in ("fingerprint", "labels") if then[part]):
-            return False
-    return True
 
 
 def covers(held: str, wanted: str) -> bool:

@@ -110,6 +110,19 @@ def check(config: ClusterConfig, context: Context) -> None:
     check_settings(config, context)
 
 
+def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
+    """Return the files that a clustering reads, by the names that its header has for them."""
+    named = {"features": config.features, "init": getattr(config.options, "init", None)}
+    files = {name: context.find(file.name) for name, file in named.items() if isinstance(file, File)}
+    if config.constraints is not None:
+        files["constraints"] = config.constraints
+    if reads_pairs(config) and isinstance(config.pairs, File):
+        files["pairs"] = Path(config.pairs.name)
+    if config.k is CountedBy.ESTIMATE:
+        files["k"] = context.path(ESTIMATES)
+    return files
+
+
 def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
     """Read all that the settings name, and check that it fits together and into memory."""
     pairs = read_pairs(config, context, used=reads_pairs(config))

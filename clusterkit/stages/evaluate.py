@@ -23,6 +23,7 @@ from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
 from clusterkit.metrics.n_way import n_way
 from clusterkit.metrics.pairs import pair_scores
+from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.g import g_pairs
@@ -65,6 +66,11 @@ class EvaluateResult:
             title: {true: given.get(true, 0) / sum(given.values()) for true, given in rows.items()}
             for title, rows in self.confusion.items()
         }
+
+    def rows(self, **fields: Any) -> list[Row]:
+        """Return the scores of each subset and their means as rows, which have these other fields."""
+        named = {**self.scores, "mean": self.mean}
+        return [row for subset, scores in named.items() for row in rows_of(scores, subset=subset, **fields)]
 
 
 def run(config: EvaluateConfig, context: Context) -> EvaluateResult:

@@ -7,9 +7,11 @@ from samples import header, names_in, tensors
 
 from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.files import together
-from clusterkit.cli.reproduce import runs
 from clusterkit.config import Context
 from clusterkit.errors import InputError
+from clusterkit.metrics.rows import Row
+from clusterkit.studies.common import driver
+from clusterkit.studies.common.tables import Table
 
 NAMES = ("one", "two", "three")
 
@@ -83,15 +85,14 @@ def test_assignments_and_their_network_are_both_or_neither(
     assert not there or [path.read_text() for path in paths] == ["old", "old"]
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_tables_of_a_study_and_its_figures_are_both_or_neither(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = Context(workdir=tmp_path)
-    runs.write_tables("study", "old", {"acc": 0}, context, as_json=False)
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_the_files_of_a_study_are_all_or_none(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, parts = Context(workdir=tmp_path), [Table(["x"], [["1"]])]
+    rows = [Row(set="letters", metric="acc", value=0.5)]
+    driver.write("study", driver.Outcome(rows), {}, parts, context, with_latex=True)
     before = {name: (tmp_path / name).read_text() for name in names_in(tmp_path)}
-    assert list(before) == ["study.json", "study.md"]
+    assert list(before) == ["results.csv", "study.json", "study.md", "study.tex"]
     fail_at(number, FULL, monkeypatch)
     with pytest.raises(InputError, match="cannot be written"):
-        runs.write_tables("study", "new", {"acc": 1}, context, as_json=False)
+        driver.write("study", driver.Outcome(rows * 2), {}, parts * 2, context, with_latex=True)
     assert {name: (tmp_path / name).read_text() for name in names_in(tmp_path)} == before

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from clusterkit.cli.reproduce.measured import Cost, apart
 from clusterkit.config import ClusterConfig
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.methods.common.check import SPEED, size_of
@@ -22,6 +21,7 @@ from clusterkit.methods.mpckmeans import State, prices, start, sweep, to_centres
 from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.settings import Features
+from clusterkit.studies.common.measured import Cost, apart
 from tests.benchmarks.measure import compare, peak
 from tests.problems import case
 

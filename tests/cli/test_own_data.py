@@ -12,13 +12,13 @@ from PIL import Image
 from clusterkit.__main__ import main
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.header import Header
-from clusterkit.cli.chain import is_of_same_data
-from clusterkit.cli.reproduce import runs
 from clusterkit.config import Backbone, ClusterConfig, Context, TrainGConfig
 from clusterkit.datasets import catalogue
 from clusterkit.datasets.catalogue import select
+from clusterkit.datasets.current import is_of_same_data
 from clusterkit.errors import UsageError
 from clusterkit.networks.read import read_g
+from clusterkit.studies.common import runs
 from tests.conftest import Cli
 
 SMALL = "--backbone mlp --epochs 1"
@@ -175,7 +175,7 @@ def test_a_study_keeps_what_was_made_of_the_same_content(project: Path, monkeypa
     monkeypatch.setattr(catalogue, "select", lambda *given: read.append(given) or select(*given))
     config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
     resumed = Context(resume=True)
-    path = runs.train_g(config, resumed)
+    path = runs.made(config, resumed)
     read.clear()
     for name in ("arrays:points.npz", ARRAYS.format(project), ARRAYS.format("../project")):
         assert runs.kept(path, replace(config, dataset=name), replace(resumed, offline=True))
@@ -205,7 +205,7 @@ def test_every_data_set_of_a_header_counts(role: str, project: Path) -> None:
 
 def test_labels_count_where_they_were_learned(project: Path) -> None:
     config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
-    path = runs.train_g(config, Context())
+    path = runs.made(config, Context())
     for y, same in (("abc", True), ("abb", False), ("abd", False), ("abc", True)):
         np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
         assert runs.kept(path, config, Context(resume=True)) == same

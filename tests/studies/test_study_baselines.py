@@ -10,13 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterkit.cli.reproduce import baselines, measured
 from clusterkit.config import Backbone, TrainGConfig
 from clusterkit.errors import ClusterkitError
 from clusterkit.methods import METHODS
-from clusterkit.report import baselines as report
-from clusterkit.report.published import OMNIGLOT_ACC, OMNIGLOT_CLASSES, OMNIGLOT_K, OMNIGLOT_MEAN
+from clusterkit.metrics.rows import Row, rows_of
+from clusterkit.settings import CountedBy
 from clusterkit.stages import self_train
+from clusterkit.studies import baselines
+from clusterkit.studies.common import measured
+from clusterkit.studies.common.driver import Outcome
+from clusterkit.studies.common.published import fill
+from clusterkit.studies.common.tables import markdown, where
+from tests.study_files import check_files
 
 LETTERS = "glyphs_eval@12-27"
 LINE = "reproduce baselines --set omniglot --method kmeans --method spectral --method ccn --k known --k 20"
@@ -27,11 +32,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         baselines, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8, epochs=1)
     )
-    monkeypatch.setattr(baselines, "SETS", {"omniglot": LETTERS, "mnist": "digits@0-4"})
-    quick = {
-        row: replace(config, options=replace(config.options, epochs=1)) for row, config in baselines.ROWS["ccn"].items()
-    }
-    monkeypatch.setitem(baselines.ROWS, "ccn", quick)
+    monkeypatch.setitem(baselines.SETS, "omniglot", LETTERS)
+    monkeypatch.setitem(baselines.SETS, "mnist", "digits@0-4")
+    for row in ("ccn-kcl", "ccn-ccl"):
+        config = baselines.ROWS[row]
+        monkeypatch.setitem(baselines.ROWS, row, replace(config, options=replace(config.options, epochs=1)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -46,11 +51,19 @@ def test_all_methods_cluster_the_same_pairs_and_what_is_done_is_kept(cli, tmp_pa
     done = cli(f"{LINE} --epochs 1 --seed 5 --json")
     assert done.code == 0, done.err
     result = json.loads(done.out)
-    runs = result["sets"]["omniglot"]["runs"]
-    assert [(run["method"], run["k"], run["seed"]) for run in runs] == [
-        (row, k, 5) for row in ("kmeans", "spectral", "ccn-kcl", "ccn-ccl") for k in ("known", "20")
+    options = baselines.BaselinesOptions(
+        sets=("omniglot",), method=("kmeans", "spectral", "ccn"), k=(CountedBy.LABELS, 20), epochs=1
+    )
+    rows = check_files("baselines", options)
+    runs = where(rows, subset="mean", metric="acc")
+    assert [(run.method, run.loss, run.k, run.seed) for run in runs] == [
+        (*method, k, 5)
+        for method in (("kmeans", ""), ("spectral", ""), ("ccn", "kcl"), ("ccn", "ccl"))
+        for k in ("known", "20")
     ]
-    assert all(run["seconds"] > 0 and run["peak_bytes"] > 2**20 and not run["finds_k"] for run in runs)
+    assert all(run.seconds > 0 and run.bytes > 2**20 for run in where(rows, subset="mean"))
+    assert not any(run.seconds or run.bytes for run in rows if run.subset != "mean")
+    assert not where(rows, metric="adif_clusters")
     assert done.err.count("$ clusterkit predict-pairs") == 1
     folder = tmp_path / "clusterkit-out" / "baselines"
     tables = (folder / "baselines.md").read_text()
@@ -60,9 +73,7 @@ def test_all_methods_cluster_the_same_pairs_and_what_is_done_is_kept(cli, tmp_pa
     assert "(0.824) |" in tables
     assert "as it was transferred" in tables
     assert tables.index("| CCN, CCL") < tables.index("| spectral |")
-    assert json.loads((folder / "baselines.json").read_text()) == {
-        name: result[name] for name in ("self-trained", "sets")
-    }
+    assert {"artifact": result["artifact"], **json.loads((folder / "baselines.json").read_text())} == result
 
     run = folder / "omniglot" / "kmeans-k20-seed5"
     (run / "cost.json").write_text("{}")
@@ -71,24 +82,24 @@ def test_all_methods_cluster_the_same_pairs_and_what_is_done_is_kept(cli, tmp_pa
     assert again.code == 0, again.err
     assert again.err.count("$ clusterkit cluster") == 2
     assert again.err.count("kept, an earlier run of this command made it") == 8
-    kept = json.loads(again.out)["sets"]["omniglot"]["runs"]
-    assert [one["mean"] for one in kept] == [one["mean"] for one in runs]
-    assert [one["seconds"] for one in kept if one["method"] == "spectral"] == [
-        one["seconds"] for one in runs if one["method"] == "spectral"
+    kept = check_files("baselines", options)
+    assert [replace(one, seconds=None, bytes=None) for one in kept] == [
+        replace(one, seconds=None, bytes=None) for one in rows
     ]
+    assert where(kept, method="spectral") == where(rows, method="spectral")
 
 
 def test_a_sample_is_clustered_in_processes_of_their_own(cli, tmp_path, letters_made, monkeypatch):
     line = f"reproduce baselines --set mnist --images 60 --method kmeans --k known --g {letters_made}/g.safetensors"
     done = cli(f"{line} --json")
     assert done.code == 0, done.err
-    found = json.loads(done.out)["sets"]["mnist"]
+    options = baselines.BaselinesOptions(sets=("mnist",), images=60, method=("kmeans",), k=(CountedBy.LABELS,))
+    rows = where(check_files("baselines", options), set="mnist")
     folder = tmp_path / "clusterkit-out" / "baselines" / "mnist-60"
     with np.load(folder / "sample.npz") as file:
         assert (file["x"].dtype, file["x"].shape, file["y"].shape) == (np.uint8, (60, 28, 28), (60,))
-    [run] = found["runs"]
-    assert run["subsets"]["all"]["classes"] == 5
-    assert 2**26 < run["peak_bytes"] < 2**34
+    assert [row.value for row in where(rows, subset="all", metric="classes")] == [5]
+    assert {2**26 < row.bytes < 2**34 for row in where(rows, subset="mean")} == {True}
     assert "cluster all: 60 items in 5 clusters" in done.err
     assert cli(f"{line} --json --resume").out == done.out
 
@@ -162,28 +173,38 @@ def test_bad_words(cli, tmp_path, letters_made):
     assert not (tmp_path / "clusterkit-out").exists()
 
 
-def test_every_method_has_rows_and_every_row_a_name():
-    assert list(baselines.ROWS) == [*METHODS, "spectral-pixels"]
-    assert {row for rows in baselines.ROWS.values() for row in rows} == set(report.ROWS)
+def test_every_method_has_rows():
+    rows = [row for name in baselines.NAMES for row in baselines.rows_named(name)]
+    assert rows == list(baselines.ROWS)
+    assert {config.method for config in baselines.ROWS.values()} == METHODS.keys()
 
 
-def run(method: str, k: str, acc: float, clusters: float = 5, seed: int = 0) -> report.Run:
+def run(method: str, k: str, acc: float, clusters: float = 5, seed: int = 0, *, name: str = "omniglot") -> list[Row]:
+    """Return the rows of one clustering; "ccn-kcl" is CCN by KCL."""
+    method, _, loss = (method, "", "") if method == baselines.PIXELS else method.partition("-")
+    fields = {"set": name, "method": method, "loss": loss, "k": k, "seed": seed}
     scores = {"acc": acc, "nmi": acc, "clusters": clusters, "classes": 20.0}
     subsets = {"Angelic": scores, "Tibetan": {**scores, "classes": 42.0}}
-    finds_k = method in ("skms", "hdbscan")
-    cost = {"seconds": 12.34, "peak_bytes": 3 * 2**29}
-    return {"method": method, "k": k, "finds_k": finds_k, "seed": seed, "mean": scores, "subsets": subsets, **cost}
+    rows = [row for subset, found in subsets.items() for row in rows_of(found, subset=subset, **fields)]
+    cost = {"seconds": 12.34, "bytes": 3 * 2**29}
+    rows += rows_of(scores, subset="mean", **fields, **cost)
+    return [*rows, *([replace(baselines.adif(rows), **cost)] if method in ("skms", "hdbscan") else [])]
+
+
+def tables(options: baselines.BaselinesOptions, *runs: list[Row]) -> str:
+    rows = fill([row for rows in runs for row in rows], baselines.STUDY.papers)
+    return markdown(baselines.document(options, Outcome(rows)))
 
 
 def test_tables():
-    runs = [
+    text = tables(
+        baselines.BaselinesOptions(self_train=True),
         run("hdbscan", "100", 0.5, 18),
         run("ccn-kcl", "100", 0.7),
         run("ccn-kcl", "100", 0.8, seed=1),
         run("skms", "100", 0.25),
         run("kmeans", "known", 0.2),
-    ]
-    text = report.markdown({"self-trained": True, "sets": {"omniglot": {"images": None, "runs": runs}}})
+    )
     lines = text.splitlines()
     head = "ACC | ACC (100) | NMI | NMI (100) | seconds | seconds (100) | GiB | GiB (100) |"
     assert f"| method | pairs in: metric | clustering | {head}" in lines
@@ -197,19 +218,9 @@ def test_tables():
     assert "| Angelic | 20 | 5 (16) | 18 |" in lines
     assert "| ADif |  | 26.00 (16.30) | 13.00 |" in lines
 
-    digits = [run("kmeans", "known", 0.2), run("spectral-pixels", "30", 0.3)]
-    text = report.markdown({"self-trained": False, "sets": {"mnist": {"images": 60, "runs": digits}}})
+    digits = run("kmeans", "known", 0.2, name="mnist"), run("spectral-pixels", "30", 0.3, name="mnist")
+    text = tables(baselines.BaselinesOptions(images=60), *digits)
     assert "## 60 random images" in text
     assert "| k-means |  |  | 0.200 |  | 0.200 (0.528) |" in text
     assert "ADif" not in text
     assert "by alphabet" not in text
-
-
-def test_published_figures_agree_with_each_other():
-    for method, by_alphabet in OMNIGLOT_ACC.items():
-        assert by_alphabet.keys() == OMNIGLOT_CLASSES.keys()
-        # Both are rounded.
-        assert np.mean(list(by_alphabet.values())) == pytest.approx(OMNIGLOT_MEAN[method, "100"]["acc"], abs=0.0015)
-    for method, found in OMNIGLOT_K.items():
-        adif = np.mean([abs(found[name] - classes) for name, classes in OMNIGLOT_CLASSES.items()])
-        assert adif == pytest.approx(OMNIGLOT_MEAN[method, "100"]["adif"])

@@ -1,12 +1,13 @@
 """The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from clusterkit import console
-from clusterkit.cli.chain import read_by_cluster, started, up_to_date
 from clusterkit.config import (
     G_FILE,
     AdaptConfig,
@@ -24,6 +25,10 @@ from clusterkit.config import (
 )
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, with_options
+from clusterkit.metrics.rows import Row, rows_of
+
+if TYPE_CHECKING:
+    from clusterkit.datasets.base import Dataset, Subset
 
 OMNIGLOT_G = TrainGConfig(
     dataset="omniglot_bg",
@@ -34,61 +39,64 @@ OMNIGLOT_G = TrainGConfig(
     variation=Variation.STRONG,
 )
 """The G of the studies that start from Omniglot."""
-PAIR_LOSSES = ["kcl", "ccl"]
 
 
-class Stage(Protocol):
-    """A module of `clusterkit.stages` that writes one artifact."""
+STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
+    PretrainConfig: ("pretrain", ()),
+    TrainGConfig: ("train-g", ("init",)),
+    SelfTrainConfig: ("self-train", ("g",)),
+    PredictPairsConfig: ("predict-pairs", ("g",)),
+    AssignConfig: ("assign", ("model",)),
+    AdaptConfig: ("adapt", ("pairs",)),
+}
+"""The stage of each configuration, and which of its fields name a file that the stage reads."""
 
-    OUTPUT: str
 
-    def run(self, config: Any, context: Context) -> Any: ...
-
-
-def made(stage: Stage, command: str, config: object, context: Context, **inputs: Path) -> Path:
+def made(config: object, context: Context) -> Path:
     """Return the artifact that a stage writes in a work folder; it is run unless `--resume` can keep an earlier one."""
-    path = context.path(stage.OUTPUT)
+    command, names = STAGES[type(config)]
+    stage = import_module(f"clusterkit.stages.{command.replace('-', '_')}")
+    files = {name: getattr(config, name) for name in names}
+    inputs = {name: context.find(str(file)) for name, file in files.items() if file is not None}
+    path: Path = context.path(stage.OUTPUT)
     if not kept(path, config, context, **inputs):
-        announce(asked(command, config), context)
+        announce(command_line(command, config), context)
         stage.run(config, context)
     return path
 
 
 def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
     """Return whether `--resume` is given and an earlier run made the artifact; say so."""
-    found = context.resume and up_to_date(path, config, context, **inputs)
-    if found:
+    from clusterkit.datasets.current import up_to_date
+
+    keeps = context.resume and up_to_date(path, config, context, **inputs)
+    if keeps:
         console.log.info("%s: kept, an earlier run of this command made it", path)
-    return found
+    return keeps
 
 
-def asked(command: str, config: object) -> str:
+def command_line(command: str, config: object) -> str:
     """Return the command that a configuration stands for, with the flags that are not at their defaults."""
-    words = [command] if command else []
+    return shlex.join([command, *words_of(config)])
+
+
+def words_of(config: object) -> Iterator[str]:
+    """Yield what is typed for a configuration after the command."""
     for field in fields(config):  # type: ignore[arg-type]
-        value = getattr(config, field.name)
+        value, flag = getattr(config, field.name), field.name.replace("_", "-")
         if is_dataclass(value) and field.name == "options":
-            words += asked("", value).split()
+            yield from words_of(value)
         elif field.name in ("dataset", "source", "target"):
-            words.append(str(value))
-        elif isinstance(value, bool):
-            flag = field.name.replace("_", "-")
-            words += [] if value == field.default else [f"--{flag}" if value else f"--no-{flag}"]
+            yield str(value)
         elif field.default is MISSING or value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
-
-
-def train_g(config: TrainGConfig, context: Context) -> Path:
-    """Return `g.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import train_g as stage
-
-    return made(stage, "train-g", config, context, **started(config.init, "init", context))
+            yield from (
+                [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+            )
 
 
 def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
     """Return `g.safetensors` of a work folder: a copy of the one given, or trained unless it can be kept."""
-    return train_g(config, context) if g is None else taken(g, context)
+    return made(config, context) if g is None else taken(g, context)
 
 
 def taken(g: Path, context: Context) -> Path:
@@ -104,53 +112,16 @@ def taken(g: Path, context: Context) -> Path:
     return path
 
 
-def pretrain(config: PretrainConfig, context: Context) -> Path:
-    """Return `pretrained.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import pretrain as stage
-
-    return made(stage, "pretrain", config, context)
-
-
-def self_train(config: SelfTrainConfig, context: Context) -> Path:
-    """Return `self-trained.safetensors` of a work folder, trained unless it can be kept."""
-    from clusterkit.stages import self_train as stage
-
-    return made(stage, "self-train", config, context, g=context.find(config.g))
-
-
-def predict_pairs(config: PredictPairsConfig, context: Context) -> Path:
-    """Return `pairs.h5` of a work folder, predicted unless it can be kept."""
-    from clusterkit.stages import predict_pairs as stage
-
-    return made(stage, "predict-pairs", config, context, g=context.find(config.g))
-
-
 def cluster(config: ClusterConfig, context: Context) -> Path:
     """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
     from clusterkit.stages import cluster as stage
 
     path, config = context.path(stage.OUTPUT), with_options(config)
-    if not kept(path, config, context, **read_by_cluster(config, context)):
-        announce(asked("cluster", config), context)
+    if not kept(path, config, context, **stage.files_read(config, context)):
+        announce(command_line("cluster", config), context)
         # Only a training has a state to go on from.
         stage.run(config, replace(context, resume=context.resume and METHODS[config.method].trains))
     return path
-
-
-def assign(config: AssignConfig, context: Context) -> Path:
-    """Return `assigned.h5` of a work folder."""
-    from clusterkit.stages import assign as stage
-
-    return made(stage, "assign", config, context, model=context.find(config.model))
-
-
-def adapt(config: AdaptConfig, context: Context) -> Path:
-    """Return `adapted.h5` of a work folder, adapted unless it can be kept."""
-    from clusterkit.adaptation import with_options
-    from clusterkit.stages import adapt as stage
-
-    config = with_options(config)
-    return made(stage, "adapt", config, context, **started(config.pairs, "pairs", context))
 
 
 def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dict[str, dict[str, int]]:
@@ -158,70 +129,61 @@ def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dic
 
     Writes `k.json` of the folder of `context`, which `--k auto` reads there.
     """
+    from clusterkit.datasets.current import up_to_date
     from clusterkit.stages import cluster as clustering
     from clusterkit.stages import estimate_k as stage
 
     assignments, config = counted.path(clustering.OUTPUT), with_options(config)
-    if not up_to_date(assignments, config, counted, **read_by_cluster(config, counted)):
+    if not up_to_date(assignments, config, counted, **clustering.files_read(config, counted)):
         cluster(config, counted)
     announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
     return stage.run(EstimateKConfig(assignments=str(assignments), pairs=str(config.pairs)), context).estimates
 
 
-def scores(context: Context, assignments: str = EvaluateConfig.assignments) -> dict[str, Any]:
-    """Return the scores of assignments in a work folder, by subset and in the mean."""
+def scores(context: Context, assignments: str = EvaluateConfig.assignments, **fields: Any) -> list[Row]:
+    """Return the scores of assignments in a work folder, by subset and in the mean, as rows with these other fields."""
     from clusterkit.stages import evaluate
 
-    found = evaluate.run(EvaluateConfig(assignments=assignments), context)
-    return {"subsets": found.scores, "mean": found.mean}
+    return evaluate.run(EvaluateConfig(assignments=assignments), context).rows(seed=context.seed, **fields)
 
 
-def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context) -> dict[str, float]:
+def g_scores(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
+    """Return the scores of a G's pairs of a set, by subset and in the mean, and its N-way one-shot tests."""
+    from clusterkit.stages import evaluate
+
+    result = evaluate.run(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    return result.rows(**{"method": "g"} | fields)
+
+
+def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
     """Return the N-way one-shot tests of a G alone."""
     from clusterkit.stages import evaluate
 
-    return evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    scores = evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
+    return rows_of(scores, subset="mean", **{"method": "g"} | fields)
 
 
-def write_tables(study: str, text: str, results: dict[str, Any], context: Context, as_json: bool) -> None:
-    """Write a study's tables and all its figures in its folder, both or neither, and print them."""
-    from clusterkit.artifacts.files import together
-    from clusterkit.report.tables import to_json
+def parts_at_hand(
+    flag: str, names: tuple[str, ...] | None, parts: dict[str, list[str]], context: Context
+) -> tuple[str, ...]:
+    """Return the parts of a study that were named, or all whose data sets are at hand without a download.
 
-    written = context.path(f"{study}.md")
-    with together(written, context.path(f"{study}.json")) as (tables, figures):
-        tables.write_text(text, encoding="utf-8")
-        figures.write_text(to_json(results), encoding="utf-8")
-    console.result(text.splitlines(), {"artifact": str(written), **results}, as_json)
-
-
-def unknown(flag: str, asked: list[str], known: list[str]) -> None:
-    """Raise UsageError for a value of a repeated flag that is none."""
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"--{flag} {name}: choose of {', '.join(known)}")
-
-
-def wanted(flag: str, asked: list[str] | None, known: dict[str, list[str]], context: Context) -> list[str]:
-    """Return which parts of a study are asked for, or all whose data sets are at hand without a download.
-
-    `known` has the data sets of each. Raises UsageError for a part that is none, or where nothing is at hand.
+    `parts` has the data sets of each. Raises UsageError where nothing is named or at hand.
     """
     from clusterkit.datasets.catalogue import parse
 
-    if asked is not None:
-        unknown(flag, asked, list(known))
-        return list(dict.fromkeys(asked))
-    here = [
+    if names is not None:
+        return names
+    here = tuple(
         name
-        for name, sets in known.items()
+        for name, sets in parts.items()
         if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
-    ]
+    )
     if not here:
         raise UsageError(
-            f"--data {context.data}: none of {', '.join(known)} is there; name one with --{flag} to get it"
+            f"--data {context.data}: none of {', '.join(parts)} is there; name one with --{flag} to get it"
         )
-    for name in known:
+    for name in parts:
         if name not in here:
             console.log.info("%s is not in %s and is left out; --%s %s asks for it", name, context.data, flag, name)
     return here
@@ -250,12 +212,26 @@ def of_one_run(path: Path, other: Path) -> bool:
     return first == second
 
 
-def said(path: Path, *names: str) -> dict[str, Any]:
-    """Return what the header of an artifact says beside what every header does."""
+def extra_of(path: Path) -> dict[str, Any]:
+    """Return what the header of an artifact has beside what every header does."""
     from clusterkit.artifacts.summary import summarise
 
-    extra = summarise(path)["header"]["extra"]
-    return {name: extra[name] for name in names}
+    extra: dict[str, Any] = summarise(path)["header"]["extra"]
+    return extra
+
+
+def drawn(data: "Dataset", images: int | None, seed: int) -> "Subset":
+    """Return so many random labelled items, or all of them. Raises InputError for a set without labels."""
+    import torch
+
+    from clusterkit.device import derive_seed
+
+    subset = data.labelled().union()
+    if subset.labels is None:
+        raise InputError(f"{data.name} has no labels to make pairs of")
+    order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
+    # In this order they are clustered, which is not that of the files.
+    return subset.take(order[:images])
 
 
 def share_of(epochs: int, budget: float) -> int:

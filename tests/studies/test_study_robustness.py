@@ -4,38 +4,34 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from clusterkit.cli.reproduce import robustness as command
-from clusterkit.config import Backbone, RobustnessConfig
+from clusterkit.config import Backbone
 from clusterkit.errors import DivergedError
+from clusterkit.losses import Loss
+from clusterkit.methods import ccn as ccn_module
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
-from clusterkit.stages import robustness
+from clusterkit.studies import robustness
+from clusterkit.studies.common.tables import where
+from tests.study_files import check_files
 
 LINE = "reproduce robustness --steps 2"
 FOLDER = Path("clusterkit-out/robustness")
-SMALL = RobustnessConfig(
-    dataset="digits",
-    size=8,
-    images=60,
-    ks=(10, 12),
-    densities=(1.0, 0.5),
-    backbone=Backbone.MLP,
-    epochs=2,
-    batch_size=32,
-)
+SMALL = robustness.Grid(
+    dataset="digits", size=8, images=60, losses=(Loss.KCL, Loss.CCL), ks=(10, 12), densities=(1.0, 0.5),
+    backbone=Backbone.MLP, epochs=2, batch_size=32,
+)  # fmt: skip
 CELLS = 2 * 2 * 2 * 2 * 2
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "SHORT", SMALL)
-    monkeypatch.setattr(command, "FULL", replace(SMALL, losses=("kcl",), ks=(10,), densities=(1.0,), restarts=2))
+    monkeypatch.setattr(robustness, "SHORT", SMALL)
+    monkeypatch.setattr(robustness, "FULL", replace(SMALL, losses=(Loss.KCL,), ks=(10,), densities=(1.0,), restarts=2))
 
 
 def outputs() -> dict[str, bytes]:
@@ -50,36 +46,38 @@ def test_it_writes_a_line_a_cell_and_a_picture(cli):
     done = cli(f"{LINE} --json --seed 3")
     assert done.code == 0, done.err
     result = json.loads(done.out)
-    assert result["artifact"] == str(FOLDER / "robustness.csv")
+    assert result["artifact"] == str(FOLDER / "robustness.md")
     assert result["uses_target_labels"] == "pairs with simulated errors; choice of restarts"
-    assert len(result["maps"]) == 8
+    figures = check_files("robustness", robustness.RobustnessOptions(steps=2))
+    assert len(where(figures, metric="mean_nmi")) == 8
     found = rows()
     assert len(found) == CELLS
     assert list(found[0]) == [
         "loss", "k", "density", "similar_recall", "dissimilar_recall", "seed", "nmi", "acc", "failed",
     ]  # fmt: skip
     assert list(found[1].values())[:6] == ["kcl", "10", "1.0", "0.0", "1.0", "3"]
-    assert [float(one["nmi"]) for one in found] == [one["nmi"] for one in result["runs"]]
+    assert [float(one["nmi"]) for one in found] == [one.value for one in where(figures, metric="nmi")]
     with Image.open(FOLDER / "robustness.png") as picture:
         picture.verify()
         assert picture.width > picture.height > 300
-    assert sorted(outputs()) == ["robustness.csv", "robustness.png"], "no state is left"
+    names = ["results.csv", *(f"robustness.{ending}" for ending in ("csv", "json", "md", "png"))]
+    assert sorted(outputs()) == names, "no state is left"
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(cli, monkeypatch):
     plain = cli(LINE)
     assert plain.code == 0, plain.err
     whole = outputs()
-    ccn, calls = robustness.ccn, 0
+    ccn, calls = ccn_module.ccn, 0
 
-    def interrupted(*asked: Any) -> Clustering:
+    def interrupted(items: Items, question: Question, run: Run) -> Clustering:
         nonlocal calls
         calls += 1
         if calls == 5:
             raise KeyboardInterrupt
-        return ccn(*asked)
+        return ccn(items, question, run)
 
-    monkeypatch.setattr(robustness, "ccn", interrupted)
+    monkeypatch.setattr(ccn_module, "ccn", interrupted)
     assert cli(LINE).code == 130
     assert outputs_whole() == whole, "what was there before is still there"
     other = cli(f"{LINE} --resume --seed 1")
@@ -113,7 +111,7 @@ def test_the_best_of_the_restarts_is_shown_and_failures_are_counted(cli, monkeyp
         labels = items.subset.labels if run.seed == 1 else torch.arange(len(items.subset)) % 10
         return Clustering(labels.int().numpy(), np.zeros((0, 0), np.float32))
 
-    monkeypatch.setattr(robustness, "ccn", made)
+    monkeypatch.setattr(ccn_module, "ccn", made)
     done = cli(f"{LINE} --full")
     assert done.code == 0, done.err
     assert "| KCL | 10 | 1 | 1.000 | 100% |" in done.out
@@ -129,10 +127,10 @@ def test_the_best_of_the_restarts_is_shown_and_failures_are_counted(cli, monkeyp
 
 
 def test_right_pairs_give_the_classes_and_wrong_ones_do_not(cli, monkeypatch):
-    config = replace(SMALL, images=600, losses=("kcl", "ccl"), ks=(10,), densities=(1.0,), epochs=10)
-    monkeypatch.setattr(command, "SHORT", config)
+    config = replace(SMALL, images=600, losses=(Loss.KCL, Loss.CCL), ks=(10,), densities=(1.0,), epochs=10)
+    monkeypatch.setattr(robustness, "SHORT", config)
     assert cli(LINE).code == 0
-    for loss in ("kcl", "ccl"):
+    for loss in Loss:
         corners = [float(one["nmi"]) for one in rows() if one["loss"] == loss]
         assert corners[3] > 0.9
         assert max(corners[:3]) < 0.5
@@ -143,9 +141,9 @@ def test_bad_values(cli, monkeypatch, tmp_path):
         done = cli(f"reproduce robustness {line}")
         assert (done.code, done.out) == (code, "")
         assert word in done.err.splitlines()[-1]
-    monkeypatch.setattr(command, "SHORT", replace(SMALL, ks=(61,)))
+    monkeypatch.setattr(robustness, "SHORT", replace(SMALL, ks=(61,)))
     assert cli(LINE).code == 2
-    monkeypatch.setattr(command, "SHORT", RobustnessConfig())
+    monkeypatch.setattr(robustness, "SHORT", robustness.Grid())
     done = cli(f"{LINE} --data nowhere --offline")
     assert done.code == 3
     assert "mnist_train" in done.err.splitlines()[-1]

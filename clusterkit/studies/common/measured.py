@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit import console
-from clusterkit.cli.chain import read_by_cluster
-from clusterkit.cli.reproduce import runs
 from clusterkit.config import ClusterConfig, Context
 from clusterkit.errors import ClusterkitError
 from clusterkit.methods import with_options
+from clusterkit.studies.common import runs
 
 COST = "cost.json"
 
@@ -39,8 +38,8 @@ def cluster(config: ClusterConfig, context: Context) -> Cost:
 
     path, config = context.path(stage.OUTPUT), with_options(config)
     cost = read_cost(path)
-    if cost is None or not runs.kept(path, config, context, **read_by_cluster(config, context)):
-        runs.announce(runs.asked("cluster", config), context)
+    if cost is None or not runs.kept(path, config, context, **stage.files_read(config, context)):
+        runs.announce(runs.command_line("cluster", config), context)
         quiet = not console.log.isEnabledFor(logging.INFO)
         # A training that went on from where it stopped would cost only the rest.
         cost = apart(clustered, config, replace(context, resume=False), quiet)
@@ -61,27 +60,27 @@ def clustered(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
 def peak_bytes() -> int:
     """Return the most main memory that this process has held."""
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
-    if found:
+    peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    if peak:
         # On Linux the other one is never below what the process that started this one held.
-        return int(found[1]) * 1024
+        return int(peak[1]) * 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def apart(work: Callable[..., Any], *given: Any) -> Any:
+def apart(work: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a function of a module returns in a new process, which ends with this call, whatever happens.
 
     Raises what the function raises, and ClusterkitError where the process ended without an answer.
     """
     processes = multiprocessing.get_context("spawn")
     answers, answer = processes.Pipe(duplex=False)
-    process = processes.Process(target=answered, args=(answer, work, given))
+    process = processes.Process(target=answered, args=(answer, work, arguments))
     process.start()
     answer.close()
     try:
-        done, found = answers.recv()
+        done, answer_or_error = answers.recv()
         process.join()
     except EOFError:
         process.join()
@@ -93,14 +92,14 @@ def apart(work: Callable[..., Any], *given: Any) -> Any:
         process.terminate()
         process.join()
     if not done:
-        raise found
-    return found
+        raise answer_or_error
+    return answer_or_error
 
 
-def answered(answer: Connection, work: Callable[..., Any], given: tuple[Any, ...]) -> None:
+def answered(answer: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Send what a function returns or raises."""
     try:
-        answer.send((True, work(*given)))
+        answer.send((True, work(*arguments)))
     except KeyboardInterrupt:
         # The process that waits for this one is interrupted too, and says so.
         sys.exit(130)
@@ -113,16 +112,16 @@ def read_cost(assignments: Path) -> Cost | None:
     from clusterkit.artifacts.files import sha256
 
     try:
-        found = json.loads(assignments.with_name(COST).read_text(encoding="utf-8"))
-        cost = Cost(float(found["seconds"]), int(found["peak_bytes"]))
-        known = assignments.exists() and found["assignments"] == sha256(assignments)
+        fields = json.loads(assignments.with_name(COST).read_text(encoding="utf-8"))
+        cost = Cost(float(fields["seconds"]), int(fields["peak_bytes"]))
+        is_current = assignments.exists() and fields["assignments"] == sha256(assignments)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return cost if known else None
+    return cost if is_current else None
 
 
 def write_cost(cost: Cost, assignments: Path) -> None:
     from clusterkit.artifacts.files import sha256, write_text
-    from clusterkit.report.tables import to_json
 
-    write_text(assignments.with_name(COST), to_json({"assignments": sha256(assignments), **asdict(cost)}))
+    content = {"assignments": sha256(assignments), **asdict(cost)}
+    write_text(assignments.with_name(COST), json.dumps(content, sort_keys=True, indent=1) + "\n")

@@ -1,0 +1,48 @@
+"""clusterkit reproduce: the papers' studies, a command each."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.common import Common, Resume, name_a_command, with_common
+from clusterkit.cli.options import options_in, parameter, read_all
+from clusterkit.studies import STUDIES
+
+EXAMPLE = "Example: clusterkit reproduce omniglot"
+Latex = Annotated[bool, typer.Option("--latex", help="Also write the tables as LaTeX.")]
+SHARED = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+    for name, annotation in (("latex", Latex), ("resume", Resume))
+]
+"""The flags of every study."""
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Run a study of the papers and write its tables or pictures.",
+        epilog=EXAMPLE,
+        rich_markup_mode="markdown",
+        invoke_without_command=True,
+        callback=name_a_command,
+    )
+    for name, study in STUDIES.items():
+        own = [parameter(*option) for option in options_in(study.options)]
+        command = with_common(command_of(name), more=[*own, *SHARED])
+        group.command(name, epilog=study.example, help=study.help)(command)
+    app.add_typer(group, name="reproduce")
+
+
+def command_of(name: str) -> Callable[..., None]:
+    """Return the command of a study."""
+
+    def command(common: Common, **flags: Any) -> None:
+        from clusterkit.studies.common.driver import run
+
+        study, with_latex = STUDIES[name], flags.pop("latex")
+        done = run(name, study, read_all(study.options, flags), common.context, with_latex=with_latex)
+        console.result(done.text.splitlines(), {"artifact": str(done.artifact), **done.fields}, common.as_json)
+
+    return command

@@ -1,0 +1,16 @@
+"""The papers' studies by name, a file each. Nothing heavy is imported before a study runs."""
+
+from clusterkit.studies import baselines, digits, natural, office31, omniglot, omniglot_mnist, robustness, supervised
+from clusterkit.studies.common.driver import Study
+
+STUDIES: dict[str, Study] = {
+    "omniglot": omniglot.STUDY,
+    "baselines": baselines.STUDY,
+    "omniglot-mnist": omniglot_mnist.STUDY,
+    "robustness": robustness.STUDY,
+    "supervised": supervised.STUDY,
+    "natural": natural.STUDY,
+    "digits": digits.STUDY,
+    "office31": office31.STUDY,
+}
+"""In the order of the help."""

@@ -1,0 +1,281 @@
+"""Every method of clustering on the same pairs: L2C, tables 1, 5 and 6; SPN, table 2.
+
+Trains G on omniglot_bg, predicts the pairs of omniglot_eval and of random images of mnist_test once, and clusters them
+by each method, K and seed, in a process of its own whose seconds and peak memory are measured. Writes baselines.md,
+baselines.json and results.csv. All artifacts are in the folder baselines of --workdir, one folder a set and run.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from clusterkit.config import ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig
+from clusterkit.errors import UsageError
+from clusterkit.losses import Loss
+from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
+from clusterkit.metrics.rows import Row
+from clusterkit.settings import CountedBy, Features, File, Flag, Init, K, Options, parse_k
+from clusterkit.studies.common import measured, runs
+from clusterkit.studies.common.driver import Outcome, Study
+from clusterkit.studies.common.flags import Clusterings, GFile
+from clusterkit.studies.common.published import figures
+from clusterkit.studies.common.tables import (
+    Cell,
+    Heading,
+    Part,
+    Rows,
+    Table,
+    first,
+    mean,
+    pivot,
+    subsets,
+    titled,
+    where,
+)
+
+EXAMPLE = "Example: clusterkit reproduce baselines --set omniglot --method kmeans --method ccn --seeds 1"
+
+G = runs.OMNIGLOT_G
+SETS = {"omniglot": "omniglot_eval", "mnist": "mnist_test"}
+SAMPLED = ("mnist",)
+"""Sets of which a sample is clustered."""
+SIZE = 28
+"""Height and width of the images that are drawn, as MNIST has them."""
+PIXELS = "spectral-pixels"
+ROWS = {
+    **{f"ccn-{loss}": ClusterConfig(options=CcnOptions(loss=loss, init=Init.G)) for loss in Loss},
+    **{method: ClusterConfig(method=method) for method in METHODS if method != ClusterConfig.method},
+    PIXELS: ClusterConfig(method="spectral", features=Features.PIXELS),
+}
+"""What is run, by the names of folders."""
+NAMES = [*METHODS, PIXELS]
+BROAD = str(ClusterConfig.k)
+"""The K by which the papers compare where K is not known."""
+SELF_TRAINING = SelfTrainConfig.rounds
+GIB = 2**30
+COSTS = (
+    "Seconds are those of the whole stage, summed over all subsets; GiB are the most main memory that its process "
+    "held, with Python and its libraries."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselinesOptions(Options):
+    sets: Annotated[
+        tuple[str, ...] | None,
+        Flag(name="set", help="Data set to run on; may be repeated.", choices=SETS, default="all that are here"),
+    ] = None
+    g: GFile = None
+    epochs: Annotated[int, Flag(help="Epochs that G is trained for on omniglot_bg.", min=1)] = G.epochs
+    method: Annotated[
+        tuple[str, ...] | None,
+        Flag(
+            help="Method of cluster, or spectral-pixels; may be repeated.",
+            choices=NAMES,
+            metavar="NAME",
+            default="all",
+        ),
+    ] = None
+    k: Annotated[
+        tuple[K, ...],
+        Flag(help="Number of clusters, or known (an oracle: it counts the classes); may be repeated.", read=parse_k),
+    ] = (CountedBy.LABELS, ClusterConfig.k)
+    images: Annotated[int, Flag(help="How many images of MNIST's test set are drawn.", min=2, max=10_000)] = 1000
+    seeds: Clusterings = 1
+    self_train: Annotated[
+        bool, Flag(help="Let G go on learning on each unlabelled set before it predicts its pairs.")
+    ] = False
+
+
+def run(options: BaselinesOptions, context: Context) -> Outcome:
+    """Return the scores of each method, K and seed on each set, and what each clustering cost."""
+    names = runs.parts_at_hand("set", options.sets, {name: [data] for name, data in SETS.items()}, context)
+    configs = {row: ROWS[row] for name in options.method or NAMES for row in rows_named(name)}
+    check(configs.values(), options.k, options.images if set(names) & set(SAMPLED) else None, context)
+    g = runs.g_for(options.g, replace(G, epochs=options.epochs), context)
+    rows = []
+    for name in names:
+        inner = runs.inside(context, f"{name}-{options.images}" if name in SAMPLED else name)
+        data = sample(SETS[name], options.images, inner) if name in SAMPLED else SETS[name]
+        pairs = pairs_of(data, g, options.self_train, inner)
+        for row, config in configs.items():
+            for k in numbers(config, options.k):
+                for seed in range(context.seed, context.seed + options.seeds):
+                    rows += clustered(name, row, replace(config, dataset=data, k=k), pairs, inner, seed)
+    return Outcome(rows)
+
+
+def rows_named(name: str) -> list[str]:
+    """Return which of ROWS a method stands for: CCN for one by each loss."""
+    return [f"{name}-{loss}" for loss in Loss] if name == ClusterConfig.method else [name]
+
+
+def numbers(config: ClusterConfig, ks: tuple[K, ...]) -> tuple[K, ...]:
+    """Return the K that a method is run with: what it does not need stays at its default."""
+    return (ClusterConfig.k,) if METHODS[config.method].finds_k else ks
+
+
+def check(configs: Collection[ClusterConfig], ks: tuple[K, ...], images: int | None, context: Context) -> None:
+    """Raise UsageError for a K that cannot be, before G is trained; `images` is the size of the sample, if any."""
+    from clusterkit.stages import cluster
+
+    if CountedBy.ESTIMATE in ks:
+        raise UsageError("--k auto: all methods must have the same K; give a number, or known")
+    for config in configs:
+        for k in numbers(config, ks):
+            cluster.check(replace(config, k=k), replace(context, resume=False))
+    for k in ks:
+        if images is not None and isinstance(k, int) and k > images:
+            raise UsageError(f"--images {images}: fewer than the clusters of --k {k}")
+
+
+def sample(name: str, images: int, context: Context) -> str:
+    """Write random grey images of a set as `sample.npz`, x uint8 (N, 28, 28) and y (N,); return its name as a data set.
+
+    Raises InputError where the set has no labels.
+    """
+    import numpy as np
+    from torch import Tensor
+
+    from clusterkit.artifacts.files import atomic
+    from clusterkit.datasets.catalogue import load_dataset
+
+    subset = runs.drawn(load_dataset(name, context.data, offline=context.offline, size=SIZE), images, context.seed)
+    assert isinstance(subset.images, Tensor)
+    assert subset.labels is not None
+    path = context.path("sample.npz")
+    with atomic(path) as staged, staged.open("wb") as file:
+        np.savez(file, x=subset.images[:, 0].numpy(), y=subset.labels.numpy())
+    return f"arrays:{path}"
+
+
+def pairs_of(data: str, g: Path, self_train: bool, context: Context) -> Path:
+    """Return the pairs that all methods share, with the G beside them that predicted them."""
+    chosen = runs.taken(g, context)
+    if self_train:
+        chosen = runs.made(SelfTrainConfig(dataset=data, rounds=SELF_TRAINING), context)
+    return runs.made(PredictPairsConfig(dataset=data, g=chosen.name), context)
+
+
+def clustered(name: str, row: str, config: ClusterConfig, pairs: Path, context: Context, seed: int) -> list[Row]:
+    """Cluster a set in a folder of its own; return the scores, and in the rows of means what it cost."""
+    inner = runs.inside(context, f"{row}-k{config.k}-seed{seed}", seed)
+    config = with_options(replace(config, pairs=File(str(pairs)) if reads_pairs(config) else config.pairs))
+    cost = measured.cluster(config, inner)
+    loss = config.options.loss if isinstance(config.options, CcnOptions) else ""
+    method = PIXELS if row == PIXELS else config.method
+    rows = runs.scores(inner, set=name, method=method, loss=loss, k=str(config.k))
+    if METHODS[config.method].finds_k:
+        rows.append(adif(rows))
+    return [replace(one, seconds=cost.seconds, bytes=cost.peak_bytes) if one.subset == "mean" else one for one in rows]
+
+
+def adif(rows: Rows) -> Row:
+    """Return the mean absolute difference of the numbers of clusters and classes over the subsets."""
+    counts = [[row.value for row in subsets(where(rows, metric=name))] for name in ("clusters", "classes")]
+    errors = [abs(clusters - classes) for clusters, classes in zip(*counts, strict=True)]
+    return replace(rows[0], subset="mean", metric="adif_clusters", value=sum(errors) / len(errors))
+
+
+def document(options: BaselinesOptions, outcome: Outcome) -> list[Part]:
+    """Return the tables of each set, the methods of the papers first and in their order."""
+    trained = "after it went on learning on the unlabelled set" if options.self_train else "as it was transferred"
+    published = [(one.method, one.loss) for one in figures()]
+    order = list(dict.fromkeys([*published, *((name, "") for name in METHODS)]))
+    rows = sorted(outcome.rows, key=lambda row: order.index((row.method, row.loss)))
+    return [
+        Heading("Baselines", 1),
+        f"All methods that use pairs use the same ones, of G {trained}; published figures in brackets. Over several "
+        "seeds of the clustering, mean ± standard deviation. An o marks what the pairs change: the metric, or the "
+        "clusters.",
+        f"In columns without a number K is known, by an oracle that counts the classes among the labels. Methods that "
+        f"find K themselves stand under {BROAD}.",
+        *(
+            part
+            for name in dict.fromkeys(row.set for row in outcome.rows)
+            for part in SECTIONS[name](where(rows, set=name), options)
+        ),
+    ]
+
+
+def omniglot(rows: Rows, options: BaselinesOptions) -> list[Part]:
+    broad = where(rows, k=BROAD)
+    alphabets: list[Part] = [
+        Heading(f"ACC at K = {BROAD} by alphabet, in percent (L2C, table 5; CCL, table 4)", 3),
+        pivot(
+            broad,
+            {"alphabet": lambda row: "average" if row.subset == "mean" else row.subset},
+            [(title, mean("acc", digits=0, scale=100, **one)) for title, one in by_method(broad)],
+        ),
+    ]
+    return [
+        Heading("Twenty alphabets (L2C, table 1; CCL, table 4)"),
+        f"Scores are means over the alphabets. {COSTS}",
+        means(rows),
+        *(alphabets if broad else []),
+        *counted(rows, "Number of characters found (L2C, table 6)"),
+    ]
+
+
+def mnist(rows: Rows, options: BaselinesOptions) -> list[Part]:
+    return [
+        Heading(f"{options.images} random images of MNIST's test set (SPN, table 2: all 10,000 of them)"),
+        COSTS,
+        means(rows),
+        *counted(rows, "Number of digits found"),
+    ]
+
+
+SECTIONS = {"omniglot": omniglot, "mnist": mnist}
+
+
+def title_of(row: Row) -> str:
+    return "spectral, pixels" if row.method == PIXELS else titled(row)
+
+
+def by_method(rows: Rows) -> list[tuple[str, dict[str, Any]]]:
+    """Return each method's title and the fields of its rows."""
+    return list({title_of(row): {"method": row.method, "loss": row.loss} for row in rows}.items())
+
+
+def shaped(part: str) -> Callable[[Row], str]:
+    """Return what says with an o that the pairs shape a method's metric or its clusters."""
+    return lambda row: "o" if row.method in METHODS and part in METHODS[row.method].shapes else ""
+
+
+def means(rows: Rows) -> Table:
+    """Return the table of the methods: scores by K, and what they cost."""
+    ks = sorted({row.k for row in rows}, key=lambda k: int(k) if k.isdecimal() else 0)
+    cells: list[tuple[str, Callable[[str], Cell]]] = [
+        ("ACC", lambda k: mean("acc", k=k)),
+        ("NMI", lambda k: mean("nmi", k=k)),
+        ("seconds", lambda k: mean("acc", field="seconds", digits=1, k=k)),
+        ("GiB", lambda k: mean("acc", field="bytes", digits=2, scale=1 / GIB, k=k)),
+    ]
+    columns = [(f"{title} ({k})" if k.isdecimal() else title, cell(k)) for title, cell in cells for k in ks]
+    labels = {"method": title_of, "pairs in: metric": shaped("metric"), "clustering": shaped("clusters")}
+    return pivot(where(rows, subset="mean"), labels, columns)
+
+
+def counted(rows: Rows, title: str) -> list[Part]:
+    """Return the table of how many clusters the methods find that are not given K, and ADif, or nothing."""
+    finders = [row for row in rows if row.method in METHODS and METHODS[row.method].finds_k]
+    if not finders:
+        return []
+    columns = by_method(finders)
+    counts = [
+        ("classes", first("classes", digits=0)),
+        *((name, mean("clusters", digits=0, **one)) for name, one in columns),
+    ]
+    errors = [("", first("")), *((name, mean("adif_clusters", digits=2, **one)) for name, one in columns)]
+    table = pivot(subsets(finders), {"subset": "subset"}, counts)
+    last = pivot(where(finders, subset="mean"), {"subset": lambda row: "ADif"}, errors)
+    return [
+        Heading(title, 3),
+        "ADif is the mean difference from the number of classes.",
+        Table(table.head, table.lines + last.lines),
+    ]
+
+
+STUDY = Study(__doc__, EXAMPLE, BaselinesOptions, ("L2C", "CCL", "SPN"), run, document)

@@ -1,0 +1,91 @@
+"""The one way in which every study runs: from options to rows, tables and files."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from clusterkit.config import Context
+from clusterkit.metrics.rows import Row
+from clusterkit.settings import Options
+from clusterkit.studies.common.published import fill
+from clusterkit.studies.common.runs import inside
+from clusterkit.studies.common.tables import Part, latex, markdown
+
+RESULTS = "results.csv"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study measured: its figures, and by name what is no figure, for the JSON."""
+
+    rows: list[Row]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: its help, the class of its options, the papers it is compared with, its runs and its tables.
+
+    Where several papers have a figure for the same, the first of them counts.
+    """
+
+    help: str | None
+    example: str
+    options: type[Options]
+    papers: tuple[str, ...]
+    run: Callable[[Any, Context], Outcome]
+    document: Callable[[Any, Outcome], list[Part]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The Markdown of a study, its text, and all that its JSON has."""
+
+    artifact: Path
+    text: str
+    fields: dict[str, Any]
+
+
+def run(name: str, study: Study, options: Options, context: Context, *, with_latex: bool) -> Written:
+    """Make all runs of a study in the folder of its name; write its files."""
+    from clusterkit.artifacts.header import resolved
+
+    context = inside(context, name)
+    outcome = study.run(options, context)
+    outcome = replace(outcome, rows=fill(outcome.rows, study.papers))
+    settings = {**resolved(options), "seed": context.seed}
+    return write(name, outcome, settings, study.document(options, outcome), context, with_latex=with_latex)
+
+
+def write(
+    name: str, outcome: Outcome, settings: dict[str, Any], parts: Sequence[Part], context: Context, *, with_latex: bool
+) -> Written:
+    """Write `results.csv`, and the tables and figures as Markdown, JSON and, on demand, LaTeX: all files or none."""
+    from clusterkit.artifacts.files import together
+
+    text = markdown(parts)
+    content = {"study": name, "settings": settings, "rows": [asdict(row) for row in outcome.rows], **outcome.facts}
+    files = {f"{name}.md": text, RESULTS: to_csv(Row, outcome.rows), f"{name}.json": to_json(content)}
+    if with_latex:
+        files[f"{name}.tex"] = latex(parts)
+    with together(*map(context.path, files)) as staged:
+        for path, file in zip(staged, files.values(), strict=True):
+            path.write_text(file, encoding="utf-8")
+    return Written(context.path(f"{name}.md"), text, content)
+
+
+def to_csv(kind: type[Any], rows: Sequence[Any]) -> str:
+    """Return dataclasses of one kind as CSV, the names of their fields first; what does not apply is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(one.name for one in fields(kind))
+    writer.writerows(astuple(row) for row in rows)
+    return text.getvalue()
+
+
+def to_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"

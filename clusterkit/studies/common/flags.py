@@ -1,0 +1,16 @@
+"""Flags that several studies have."""
+
+from pathlib import Path
+from typing import Annotated
+
+from clusterkit.config import Precision
+from clusterkit.losses import Loss, parse_loss
+from clusterkit.settings import Flag
+
+GFile = Annotated[Path | None, Flag(help="Use this G instead of training one.")]
+Losses = Annotated[
+    tuple[Loss, ...], Flag(help="Pair loss; may be repeated.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]")
+]
+PAIR_LOSSES = (Loss.KCL, Loss.CCL)
+Clusterings = Annotated[int, Flag(help="How often each clustering is repeated.", min=1)]
+Precise = Annotated[Precision, Flag(help="Precision of the training: fp32, or faster tf32 (on CUDA) or bf16.")]

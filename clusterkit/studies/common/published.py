@@ -1,0 +1,61 @@
+"""Figures that papers published, to stand beside ours: the lines of `published.csv`.
+
+L2C is Hsu, Lv and Kira (2018); CCL is Hsu, Lv, Schlosser, Odom and Kira (2018); SPN is Hsu, Lv and Kira (2016);
+SUPREME is Huang and Gong (2020). SPN calls LPNMF NMF-LP, LSC SC-LS, and spectral clustering N-Cuts.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+from clusterkit.metrics.rows import Row
+
+KEY = ("set", "subset", "method", "loss", "k", "metric")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value of a paper. Its other fields but the last two are those of the row that it stands beside."""
+
+    set: str
+    subset: str
+    method: str
+    loss: str
+    k: str
+    metric: str
+    value: float
+    paper: str
+    table: str
+
+
+@cache
+def figures() -> tuple[Figure, ...]:
+    """Return all published figures, in the order of the file."""
+    text = files("clusterkit.studies").joinpath("published.csv").read_text(encoding="utf-8")
+    return tuple(Figure(value=float(line.pop("value")), **line) for line in csv.DictReader(text.splitlines()))
+
+
+@cache
+def values() -> dict[tuple[str, ...], float]:
+    return {(one.paper, *(getattr(one, name) for name in KEY)): one.value for one in figures()}
+
+
+def find(papers: Iterable[str], **key: str) -> float | None:
+    """Return the figure of the first of the papers that has one for this set, subset, method, loss, k and metric."""
+    matches = [values().get((paper, *(key.get(name, "") for name in KEY))) for paper in papers]
+    return next((value for value in matches if value is not None), None)
+
+
+def fill(rows: Sequence[Row], papers: Sequence[str], **other: str) -> list[Row]:
+    """Return rows with the published figures that they have not yet.
+
+    `other` replaces fields of the rows for the look-up, where a paper has one figure for several.
+    """
+    return [
+        row
+        if row.published is not None
+        else replace(row, published=find(papers, **{name: getattr(row, name) for name in KEY} | other))
+        for row in rows
+    ]
