@@ -123,7 +123,7 @@ def one_line(done, code, *words):
         ("train-g digits@3-1", ("classes 3-1",)),
         ("train-g digits@x", ("class range",)),
         ("train-g synthetic:spiral", ("synthetic", "moons")),
-        ("train-g folder:", ("nothing after 'folder:'",)),
+        ("train-g folder:", ("nothing follows 'folder:'",)),
     ],
 )  # fmt: skip
 def test_usage_errors(line, words, cli, tmp_path):
