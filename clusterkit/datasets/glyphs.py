@@ -66,7 +66,7 @@ EVALUATION = (
 
 
 def bezier(start: Floats, end: Floats, first: float, second: float) -> Floats:
-    """Return the control points (4, 2) of a stroke; `first` and `second` are sideways offsets as shares of its length."""
+    """Return the control points (4, 2) of a stroke that bends sideways by shares `first` and `second` of its length."""
     along = end - start
     across = np.array([-along[1], along[0]])
     return np.stack([start, start + along / 3 + first * across, start + along * 2 / 3 + second * across, end])
