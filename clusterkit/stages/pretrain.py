@@ -1,4 +1,4 @@
-"""pretrain: a classifier of a labelled set, for its backbone (L2C, section 5.1.2, and CCL, appendix A)."""
+"""pretrain: trains a classifier of a labelled set for its backbone (L2C, section 5.1.2; CCL, appendix A)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class PretrainResult:
 def run(config: PretrainConfig, context: Context) -> PretrainResult:
     """Train a classifier by cross entropy on random batches and write `pretrained.safetensors`.
 
-    Raises InputError for a set without labels or with one class only.
+    Raises InputError for a set without labels or with only one class.
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
@@ -60,9 +60,9 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
-        own = share(len(index))
-        logits = network(augment(x, data.kind, generator, own))
-        return {"loss": F.cross_entropy(logits, known[index[own.rows]]) * own.weight}
+        shard = share(len(index))
+        logits = network(augment(x, data.kind, generator, shard))
+        return {"loss": F.cross_entropy(logits, known[index[shard.rows]]) * shard.weight}
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
