@@ -73,9 +73,9 @@ def joined(*parts: Learned) -> Learned:
     return {name: distinct(*(part.get(name, []) for part in parts)) for name in names}
 
 
-def all_used(*used: str) -> str:
+def all_used(*uses: str) -> str:
     """Return the union of several values of `uses_target_labels` as one value."""
-    parts = dict.fromkeys(part for value in used for part in value.split(BETWEEN) if part != "no")
+    parts = dict.fromkeys(part for value in uses for part in value.split(BETWEEN) if part != "no")
     return BETWEEN.join(parts) or "no"
 
 

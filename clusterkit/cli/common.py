@@ -122,13 +122,13 @@ def typed(call: typer.Context, values: dict[str, Any]) -> frozenset[str]:
     return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
 
 
-def alone(values: dict[str, Any]) -> bool:
+def never_shared(values: dict[str, Any]) -> bool:
     return False
 
 
 def with_common(
     command: Callable[..., None],
-    shared: Callable[[dict[str, Any]], bool] = alone,
+    shared: Callable[[dict[str, Any]], bool] = never_shared,
     more: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., None]:
     """Add the common flags, and `more` flags, to a command whose first parameter takes the common ones.

@@ -29,11 +29,12 @@ def evaluate(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="With --g, the labelled set to evaluate G on.", show_default="the target of G's training set"
+            help="With --g, the labelled set to evaluate G on.",
+            show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
         ),
     ] = None,
     assignments: Annotated[str, typer.Option(help="The assignments to evaluate.")] = EvaluateConfig.assignments,
-    g: Annotated[str | None, typer.Option(help="Evaluate this G instead: its pairs, and its N-way tests.")] = None,
+    g: Annotated[str | None, typer.Option(help="Evaluate the pairs and N-way tests of this G instead.")] = None,
     bn: Annotated[
         BatchNorm,
         typer.Option(

@@ -18,7 +18,11 @@ def register(app: typer.Typer) -> None:
 def predict_pairs(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T.", show_default="the target of G's training set")
+        str | None,
+        typer.Argument(
+            help="The unlabelled set T.",
+            show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
+        ),
     ] = None,
     g: Annotated[str, typer.Option(help="G, a file of train-g or self-train.")] = PredictPairsConfig.g,
     bn: Annotated[

@@ -18,7 +18,11 @@ def register(app: typer.Typer) -> None:
 def self_train(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T.", show_default="the target of G's training set")
+        str | None,
+        typer.Argument(
+            help="The unlabelled set T.",
+            show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
+        ),
     ] = None,
     g: Annotated[str, typer.Option(help="G to start from; its file is not changed.")] = SelfTrainConfig.g,
     rounds: Annotated[

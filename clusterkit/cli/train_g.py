@@ -58,7 +58,7 @@ def train_g(
         typer.Option(
             rich_help_panel=TRAINING,
             help="Augmentation: mild changes images a little; strong also bends characters and turns an alphabet as a "
-            "whole, use it for 40 epochs or more; erased blanks parts of characters.",
+            "whole (use it for 40 epochs or more); erased blanks parts of characters.",
         ),
     ] = TrainGConfig.variation,
     precision: Precise = TrainGConfig.precision,

@@ -117,12 +117,12 @@ def name_classes(y: NDArray[Any], count: int, path: Path) -> tuple[Tensor | None
             y = np.char.decode(y, "utf-8")
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: y holds bytes that are not UTF-8; write it as text or numbers") from error
-    known = y != -1 if y.dtype.kind in "if" else np.ones(count, bool)
-    if not known.any():
+    is_labelled = y != -1 if y.dtype.kind in "if" else np.ones(count, bool)
+    if not is_labelled.any():
         return None, ()
-    values, positions = np.unique(y[known], return_inverse=True)
+    values, positions = np.unique(y[is_labelled], return_inverse=True)
     labels = torch.full((count,), -1)
-    labels[torch.from_numpy(known)] = torch.from_numpy(positions.astype(np.int64))
+    labels[torch.from_numpy(is_labelled)] = torch.from_numpy(positions.astype(np.int64))
     return labels, tuple(text(value) for value in values.tolist())
 
 

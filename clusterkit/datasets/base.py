@@ -150,9 +150,9 @@ class Dataset:
 
     def to_learned(self) -> dict[str, Any]:
         """Return `to_header` with the sha256 of the labels, for a set whose labels a network learned."""
-        known = self.labelled()
-        digest = hashlib.sha256(repr((known.classes, [subset.name for subset in known.subsets])).encode())
-        for subset in known.subsets:
+        labelled = self.labelled()
+        digest = hashlib.sha256(repr((labelled.classes, [subset.name for subset in labelled.subsets])).encode())
+        for subset in labelled.subsets:
             for values in (subset.ids, subset.labels):
                 digest.update(b"" if values is None else values.contiguous().numpy().data)
         return {**self.to_header(), "labels": digest.hexdigest()}
@@ -161,8 +161,8 @@ class Dataset:
     def labels(self) -> Tensor | None:
         """Return all labels (N,) in the order of the subsets, -1 for unlabelled items; None without labels."""
         parts = [subset.labels for subset in self.subsets]
-        known = [part for part in parts if part is not None]
-        return torch.cat(known) if len(known) == len(parts) else None
+        labelled_parts = [part for part in parts if part is not None]
+        return torch.cat(labelled_parts) if len(labelled_parts) == len(parts) else None
 
     def labelled(self) -> "Dataset":
         """Return only the labelled items; a set without labels is returned unchanged."""

@@ -91,9 +91,9 @@ def parse(text: str) -> Name:
     if colon and prefix in PREFIXES:
         if not argument:
             raise UsageError(f"data set '{text}': nothing follows '{prefix}:'; see: clusterkit datasets")
-        known = PREFIXES[prefix].subsets
-        if known and argument not in known:
-            raise UsageError(f"data set '{text}': choose {prefix}: one of {', '.join(known)}")
+        subsets = PREFIXES[prefix].subsets
+        if subsets and argument not in subsets:
+            raise UsageError(f"data set '{text}': choose {prefix}: one of {', '.join(subsets)}")
         return Name(prefix, argument, None, classes)
     source, slash, subset = body.partition("/")
     if source not in SOURCES:
@@ -102,11 +102,11 @@ def parse(text: str) -> Name:
         near = get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UsageError(f"unknown data set '{text}'{hint}; see: clusterkit datasets")
-    known = SOURCES[source].subsets
-    if slash and (not subset or (known and subset not in known)):
-        near = get_close_matches(subset, known, 1)
+    subsets = SOURCES[source].subsets
+    if slash and (not subset or (subsets and subset not in subsets)):
+        near = get_close_matches(subset, subsets, 1)
         hint = f" (did you mean {source}/{near[0]}?)" if near else ""
-        choices = f"; its subsets: {', '.join(known)}" if known else ""
+        choices = f"; its subsets: {', '.join(subsets)}" if subsets else ""
         raise UsageError(f"{source} has no subset '{subset}'{hint}{choices}")
     return Name(source, "", subset if slash else None, classes)
 

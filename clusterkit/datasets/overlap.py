@@ -39,14 +39,14 @@ def warn_of_training(learned: Mapping[str, Sequence[Fields]], *forms: Fields) ->
     return IN_TRAINING + names.replace(BETWEEN, ", ")
 
 
-def overlap(one: Fields, other: Fields) -> bool:
+def overlap(first: Fields, second: Fields) -> bool:
     """Return whether two data sets share images: same content or named source, unless subsets or classes differ.
 
     A fingerprint covers the whole source, whichever classes are selected from it.
     """
-    same = bool(one["fingerprint"] == other["fingerprint"])
+    same = bool(first["fingerprint"] == second["fingerprint"])
     try:
-        a, b = parse(one["name"]), parse(other["name"])
+        a, b = parse(first["name"]), parse(second["name"])
         if a.entry.classes and b.entry.classes:
             return not class_names(a).isdisjoint(class_names(b))
         if a.is_named and (a.source, a.argument) == (b.source, b.argument):

@@ -110,9 +110,9 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: has other items than {name}; run: {again(header)}")
         warn_degenerate(assignments[subset.name], subset.name)
-        known = subset.labels.numpy() >= 0
-        assignment = Assignment(*(values[known] for values in vars(assignments[subset.name]).values()))
-        labels, among = subset.labels.numpy()[known], outputs(header, assignment)
+        is_labelled = subset.labels.numpy() >= 0
+        assignment = Assignment(*(values[is_labelled] for values in vars(assignments[subset.name]).values()))
+        labels, among = subset.labels.numpy()[is_labelled], outputs(header, assignment)
         scores[subset.name] = cluster_scores(assignment, among, labels, data, classes)
         if classes is not None:
             confusion[subset.name] = confused(assignment, labels, data, classes)

@@ -45,14 +45,14 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     labels, classes = data.numbered("pretrain")
-    everything = data.union()
-    mean, std = mean_and_std(everything)
+    union = data.union()
+    mean, std = mean_and_std(union)
     torch.manual_seed(derive_seed(context.seed, "pretrain"))
     architecture = Architecture(
         config.backbone, data.shape, mean, std, HIDDEN, len(classes), limit=limit_of(data.shape)
     )
     network = ClusterNet(architecture).to(device)
-    items, known = everything.to(device), labels.to(device)
+    items, device_labels = union.to(device), labels.to(device)
     sampler = Shuffled(len(items), min(config.batch_size, len(items)))
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -62,7 +62,7 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         index, x = batch
         shard = share(len(index))
         logits = network(augment(x, data.kind, generator, shard))
-        return {"loss": F.cross_entropy(logits, known[index[shard.rows]]) * shard.weight}
+        return {"loss": F.cross_entropy(logits, device_labels[index[shard.rows]]) * shard.weight}
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)

@@ -164,8 +164,8 @@ def labelled_part(source: Dataset, device: torch.device) -> Part:
         )
     alphabets = [subset.labels.unique() for subset in source.subsets if subset.labels is not None]
     turned = source.kind is Kind.CHARACTERS and len(labels.unique()) >= TURNED_FROM
-    known = labels.to(device)
-    return Part(source.union().to(device), known, known, alphabets, source.kind, turned)
+    classes = labels.to(device)
+    return Part(source.union().to(device), classes, classes, alphabets, source.kind, turned)
 
 
 def grouped(
@@ -189,8 +189,8 @@ def pair_loss(logits: Tensor, part: Part, rows: Tensor, columns: Tensor) -> Tens
     Pairs of unknown similarity count in the mean with a loss of zero.
     """
     similar, related = (numbers[rows, None] == numbers[columns] for numbers in (part.classes, part.families))
-    known = (similar | ~related).to(logits)
-    return F.binary_cross_entropy_with_logits(logits, similar.to(logits).expand_as(logits), known)
+    is_known = (similar | ~related).to(logits)
+    return F.binary_cross_entropy_with_logits(logits, similar.to(logits).expand_as(logits), is_known)
 
 
 def log_groups(target: Dataset, parts: Sequence[Part]) -> None:

@@ -53,14 +53,14 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     check_precision(config.precision, device)
     start, inputs, learned = read_init(config, context)
     data = read_source(config, context, start)
-    everything = data.union()
+    union = data.union()
     labels = data.labels_for("train-g")
     present = labels.unique()
-    held = held_out_classes(present, context.seed)
-    training = labels.masked_fill(torch.isin(labels, held), -1)
+    held_out = held_out_classes(present, context.seed)
+    training = labels.masked_fill(torch.isin(labels, held_out), -1)
 
-    network = new_network(config, context, data.shape, everything, start).to(device)
-    items, known = everything.to(device), labels.to(device)
+    network = new_network(config, context, data.shape, union, start).to(device)
+    items, device_labels = union.to(device), labels.to(device)
     batch = config.classes_per_batch * config.images_per_class
     steps = max(1, int((training >= 0).sum()) // batch)
     groups = [subset.labels.unique() for subset in data.subsets if subset.labels is not None]
@@ -79,7 +79,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
         shard = share(len(index))
-        target = known[index]
+        target = device_labels[index]
         similar = (target[shard.rows, None] == target[None]).to(x)
         logits = network.by_member(augment(x, data.kind, generator, shard, config.variation))
         return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * shard.weight}
@@ -101,7 +101,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     )
     history = fit(network, batches, step, plan)
 
-    scores = held_out_scores(network, everything, labels, held, device)
+    scores = held_out_scores(network, union, labels, held_out, device)
     extra = {
         "network": network.architecture.to_header(),
         "target": data.target,
@@ -151,7 +151,7 @@ def read_source(config: TrainGConfig, context: Context, start: BackboneNet | Non
 
 
 def new_network(
-    config: TrainGConfig, context: Context, shape: tuple[int, ...], everything: Subset, start: BackboneNet | None
+    config: TrainGConfig, context: Context, shape: tuple[int, ...], items: Subset, start: BackboneNet | None
 ) -> SimilarityNet:
     """Return an untrained G for items of a shape, which standardises by the mean and standard deviation of A.
 
@@ -162,7 +162,7 @@ def new_network(
         network = SimilarityNet(replace(start.architecture, hidden=config.hidden, outputs=1))
         network.backbone.load_state_dict(start.backbone.state_dict())
         return network
-    mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(everything)
+    mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(items)
     architecture = Architecture(
         config.backbone, shape, mean, std, config.hidden, members=config.members, limit=limit_of(shape)
     )
@@ -183,10 +183,10 @@ def held_out_classes(present: Tensor, seed: int) -> Tensor:
 
 
 def held_out_scores(
-    network: SimilarityNet, everything: Subset, labels: Tensor, held: Tensor, device: torch.device
+    network: SimilarityNet, items: Subset, labels: Tensor, held_out: Tensor, device: torch.device
 ) -> dict[str, float]:
     """Return pair precision and recall on the held-out classes, with batch-norm statistics of their items."""
-    positions = torch.isin(labels, held).nonzero()[:, 0]
+    positions = torch.isin(labels, held_out).nonzero()[:, 0]
     if not len(positions):
         return {}
-    return pair_scores(g_pairs(network, everything.take(positions), BatchNorm.TARGET, device), labels[positions])
+    return pair_scores(g_pairs(network, items.take(positions), BatchNorm.TARGET, device), labels[positions])
