@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def datasets(common: Common) -> None:
-    """List the data sets, and whether their files are present under --data.
+    """List the data sets and say whether their files are present under --data.
 
     Commands take names of the form NAME[/SUBSET][@CLASSES], for example omniglot_eval/Angelic or cifar10_train@0-4.
     """

@@ -47,7 +47,7 @@ class Decoded:
 
     @cached_property
     def file(self) -> Path | None:
-        """The cache file, made sparse if it is missing. Logs the reason and gives None if it cannot be made."""
+        """The cache file, made sparse if it is missing. It is None, and the reason is logged, if it cannot be made."""
         folder = cache_folder() / "decoded"
         length = len(self.paths) * (4 + self.bytes_each)
         try:
