@@ -1,4 +1,4 @@
-"""The program's entry: from arguments to an exit code."""
+"""The entry point of the program."""
 
 import os
 import re
@@ -32,43 +32,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.error(message)
         return code
     if code == INTERRUPTED:
-        console.error("interrupted; finished outputs are as they were, --resume goes on with a training")
+        console.error("interrupted; finished files are complete, and --resume continues a training")
     return code if isinstance(code, int) else 1
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Return the exit code for an error and the line that explains it."""
+    """Return the exit code of an error and the line that explains it."""
     if isinstance(error, ClusterkitError):
         return error.exit_code, str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
-        return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more"
+        return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more memory"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return (
             InputError.exit_code,
-            f"{where}{error.strerror}; check the path, its permissions and the room on the disk",
+            f"{where}{error.strerror}; check the path, its permissions and the free disk space",
         )
-    return usage(error) or (1, f"unexpected {type(error).__name__}: {error}; --debug shows where")
+    return usage(error) or (
+        1,
+        f"unexpected {type(error).__name__}: {error}; repeat the command with --debug to see where",
+    )
 
 
 def usage(error: Exception) -> tuple[int, str] | None:
-    """Return code and line for a usage error of typer's, whose classes it keeps to itself; None for another error."""
+    """Return exit code and line for a usage error of typer, whose classes are private; None for other errors."""
     message = getattr(error, "format_message", None)
     if message is None:
         return None
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "clusterkit"
-    # What checks a value for typer words its answer for programmers.
+    # The library that checks values for typer words its messages for programmers.
     text = PARSER.sub("", message()).replace("Input should be", "it should be").rstrip(".")
     return int(getattr(error, "exit_code", 2)), f"{text} (see: {path} --help)"
 
 
 def run() -> None:
-    """The console script."""
+    """Run the console script."""
     code = main()
     if console.processes()[1] > 1:
-        # Threads of torch that spoke with a process that is gone can abort an orderly exit, and its code with it, also
-        # where the work is done.
+        # After another process has ended, threads of torch can abort a normal exit and change its code.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

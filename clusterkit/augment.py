@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on their device."""
+"""Augmentation of batches on their device."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from clusterkit.errors import UsageError
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a character is varied: degrees, shares of its size, and of half an image, where 1 is its border."""
+    """The largest changes of a character.
+
+    `rotation` is in degrees, `shift` and `bending` are in half sides of the image, all others are shares.
+    """
 
     rotation: float
     scale: float
@@ -25,7 +28,7 @@ class Limits:
     bending: float
     """Standard deviation of the shifts at a square of BENDS x BENDS points."""
     erased: float = 0
-    """The share of characters of which a random rectangle is erased."""
+    """The share of characters in which a random rectangle is erased."""
 
 
 LIMITS = {
@@ -35,20 +38,20 @@ LIMITS = {
 }
 BENDS = 5
 RECTANGLE = 0.15, 0.45
-"""The sides of what is erased, as shares of the image's: a stroke, and not the character."""
+"""The smallest and largest side of an erased rectangle as shares of the image's: it can hide a stroke."""
 PHOTO_SHIFT = 0.125
 TURNED_FROM = 100
-"""From how many classes on a batch's characters are turned: among few, a turned 6 is a 9."""
+"""Characters of a batch are turned if the set has at least this many classes: among digits, a turned 6 is a 9."""
 
 
 def check_variation(variation: Variation, kind: Kind, name: str) -> None:
-    """Raise UsageError for a variation that a set of this kind does not have."""
+    """Raise UsageError for a variation that does not apply to this kind of items."""
     if variation not in (Variation.MILD, Variation.NONE) and kind is not Kind.CHARACTERS:
         raise UsageError(f"--variation {variation}: {name} holds {kind}, not characters; leave it out")
 
 
 def to_float(items: Tensor) -> Tensor:
-    """Scale uint8 images to 0..1; leave vectors as they are."""
+    """Scale uint8 images to 0..1; vectors are returned unchanged."""
     return items.float() / 255 if items.dtype == torch.uint8 else items
 
 
@@ -59,11 +62,11 @@ def augment(
     share: Share | None = None,
     variation: Variation = Variation.MILD,
 ) -> Tensor:
-    """Return a random variation of each item: float (B, C, H, W) in 0..1, or vectors (B, D), which stay as they are.
+    """Return a random variation of each item: images (B, C, H, W) in 0..1; vectors (B, D) are returned unchanged.
 
-    Characters are rotated, scaled, sheared and shifted a little, or more and bent, or a little and parts of them
-    erased; photos are shifted and mirrored. With `none` all stay as they are.
-    Items that are a share of a batch are varied as they would be in the whole of it.
+    Characters are rotated, scaled, sheared and shifted a little. `strong` changes them more and bends them; `erased`
+    also blanks a part of some. Photos are shifted and mirrored. `none` changes nothing. With `share`, the items are
+    this process's rows of a batch and vary exactly as they do in a batch on a single process.
     """
     if kind is Kind.VECTORS or variation is Variation.NONE:
         return items
@@ -101,36 +104,36 @@ def augment(
 
 
 def erase(items: Tensor, drawn: Tensor, chosen: Tensor) -> Tensor:
-    """Blank a rectangle of each chosen (B,) image; `drawn` (4, B) in 0..1 are its height, width, top and left."""
+    """Blank a rectangle in each `chosen` (B,) image; `drawn` (4, B) in 0..1 gives its height, width, top and left."""
     low, high = RECTANGLE
     size = torch.tensor(items.shape[2:], device=items.device).view(2, 1)
     sides = (low + (high - low) * drawn[:2]) * size
-    first = drawn[2:] * (size - sides)
+    starts = drawn[2:] * (size - sides)
     rows, columns = (
-        (place >= start[:, None]) & (place < (start + side)[:, None])
-        for place, start, side in zip(
-            (torch.arange(count, device=items.device) for count in items.shape[2:]), first, sides, strict=True
+        (positions >= start[:, None]) & (positions < (start + side)[:, None])
+        for positions, start, side in zip(
+            (torch.arange(count, device=items.device) for count in items.shape[2:]), starts, sides, strict=True
         )
     )
-    gone = rows[:, :, None] & columns[:, None] & chosen[:, None, None]
-    return items.masked_fill(gone[:, None], 0)
+    blank = rows[:, :, None] & columns[:, None] & chosen[:, None, None]
+    return items.masked_fill(blank[:, None], 0)
 
 
 def bent(points: Tensor, height: int, width: int) -> Tensor:
-    """Return shifts (B, H, W, 2) that are smooth, as a hand is, between those at a square of points (B, 2, P^2)."""
+    """Return smooth shifts (B, H, W, 2) that interpolate the shifts at a square of P x P points (B, 2, P^2)."""
     side = math.isqrt(points.shape[2])
-    each = torch.eye(side**2, device=points.device).view(-1, 1, side, side)
-    # Interpolation is linear in the values, so one product stands for interpolating every image.
-    weights = F.interpolate(each, size=(height, width), mode="bicubic", align_corners=True).flatten(1)
+    units = torch.eye(side**2, device=points.device).view(-1, 1, side, side)
+    # Interpolation is linear in the values, so one product with the weights interpolates every image.
+    weights = F.interpolate(units, size=(height, width), mode="bicubic", align_corners=True).flatten(1)
     shifts: Tensor = (points @ weights).view(-1, 2, height, width)
     return shifts.permute(0, 2, 3, 1)
 
 
 def quarter_turns(items: Tensor, groups: int, generator: torch.Generator, share: Share | None = None) -> Tensor:
-    """Turn each of `groups` equal runs of images by a random multiple of 90 degrees.
+    """Turn each of `groups` equal runs of images (B, C, H, W) by a random multiple of 90 degrees.
 
-    A turned character is another character, so this makes four classes of each. Of a share of a batch, `groups` are
-    those of the batch.
+    A turned character is another character, so each class becomes four. With `share`, `groups` counts the runs of the
+    full batch.
     """
     share = share or Share(0, len(items), len(items))
     turns = torch.randint(4, (groups,), generator=generator).tolist()

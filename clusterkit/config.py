@@ -1,6 +1,6 @@
-"""Every name a user can type and every default, in one place. Nothing heavy is imported here.
+"""All names that a user can type and all defaults. Nothing heavy is imported here.
 
-One frozen dataclass a stage: what it holds is what the header of the stage's artifact records.
+Each stage has one frozen dataclass, and the header of the stage's artifact records its fields.
 """
 
 import os
@@ -13,7 +13,7 @@ from clusterkit.settings import Features, File, K, Pairs
 
 
 class Kind(StrEnum):
-    """What the items of a data set are; it decides how they are augmented."""
+    """The kind of items in a data set, which decides how they are augmented."""
 
     CHARACTERS = "characters"
     PHOTOS = "photos"
@@ -39,14 +39,14 @@ class Backbone(StrEnum):
 
 
 class BatchNorm(StrEnum):
-    """Whose statistics G's batch normalisation uses on the target."""
+    """The data set whose statistics G's batch normalisation uses on the target."""
 
     TARGET = "target"
     SOURCE = "source"
 
 
 class Form(StrEnum):
-    """How pairs are stored: every logit, or the vectors from which any logit follows."""
+    """The form of stored pairs: every logit, or factors from which every logit can be computed."""
 
     AUTO = "auto"
     DENSE = "dense"
@@ -54,7 +54,7 @@ class Form(StrEnum):
 
 
 class Variation(StrEnum):
-    """How much images are varied in training: not at all, or characters mildly, strongly, or with parts erased."""
+    """The strength of augmentation in training; strong and erased are for characters only."""
 
     NONE = "none"
     MILD = "mild"
@@ -63,7 +63,7 @@ class Variation(StrEnum):
 
 
 class Precision(StrEnum):
-    """How exactly a network is trained: in full float32, or faster."""
+    """The number format of training: full float32, or a faster one."""
 
     FP32 = "fp32"
     TF32 = "tf32"
@@ -71,28 +71,28 @@ class Precision(StrEnum):
 
 
 class Optimizer(StrEnum):
-    """By what rule the weights follow the gradient: Adam, or gradient descent with a momentum of 0.9."""
+    """The update rule of training: Adam, or gradient descent with a momentum of 0.9."""
 
     ADAM = "adam"
     SGD = "sgd"
 
 
 OWN_DATA = ("folder", "arrays")
-"""What stands before the colon in the name of a data set that is a user's own, before its path."""
+"""The prefixes, before colon and path, of the names of the user's own data."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be had again: data sets where no other root is named, and decoded images."""
+    """Return the folder of decoded images and, by default, of downloaded data sets."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "clusterkit"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Where and how a stage runs. Only the seed can change a result, so only the seed reaches a header.
+    """The folders, device and seed of a run. Headers record the seed and the kind of device, but no folder.
 
-    `given` names the settings that were typed on the stage's own command line. `contents` is what headers say of
-    the data sets that this command has read already to compare them, by name and form.
+    `given` names the settings that were typed on the stage's own command line. `contents` caches the header entries of
+    the data sets that this command has read for comparison, by name, size and channels.
     """
 
     workdir: Path = Path("clusterkit-out")
@@ -105,18 +105,18 @@ class Context:
     contents: dict[tuple[str, int, int | None], dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def is_given(self, config: object, name: str) -> bool:
-        """Return whether a setting was typed, or differs from its default, which is all that Python code can tell."""
+        """Return whether a setting was typed or differs from its default; in Python code only the latter is known."""
         return name in self.given or getattr(config, name) != getattr(type(config), name)
 
     def path(self, name: str) -> Path:
-        """Return the place of an artifact in the work folder."""
+        """Return the path of an artifact in the work folder."""
         return self.workdir / name
 
     def find(self, name: str) -> Path:
-        """Return the place of a file to read: a bare name is looked for in the work folder first."""
-        inside, given = self.workdir / name, Path(name)
-        bare = given.name == name
-        return inside if bare and (inside.exists() or not given.exists()) else given
+        """Return the path of a file to read; a bare name is looked up in the work folder first."""
+        inside, path = self.workdir / name, Path(name)
+        bare = path.name == name
+        return inside if bare and (inside.exists() or not path.exists()) else path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +133,9 @@ class PretrainConfig:
 
 
 G_FILE = "g.safetensors"
-"""The G that is used where no other is named."""
+"""The default G."""
 PAIRS_FILE = File("pairs.h5")
-"""The pairs that are used where no others are named."""
+"""The default pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,7 @@ class PredictPairsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """What every method of clustering shares; `options` are the method's own, None for their defaults."""
+    """The settings of all clustering methods; `options` are those of the method, None for its defaults."""
 
     dataset: str | None = None
     k: K = 100
@@ -212,7 +212,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptConfig:
-    """What every method of adaptation shares; `options` are the method's own, None for their defaults."""
+    """The settings of all adaptation methods; `options` are those of the method, None for its defaults."""
 
     source: str
     target: str

@@ -1,4 +1,4 @@
-"""What goes to the terminal: results to stdout, everything else to stderr."""
+"""Output: results go to stdout, everything else to stderr."""
 
 import json
 import logging
@@ -13,23 +13,23 @@ log = logging.getLogger("clusterkit")
 
 
 class _Stderr(logging.Handler):
-    """Plain lines on whatever stderr is now; of equal messages of `once` the first."""
+    """Writes plain lines to the current stderr; of equal messages of `once` only the first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: set[str] = set()
+        self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if getattr(record, "once", False):
-            if message in self.said:
+            if message in self.shown:
                 return
-            self.said.add(message)
+            self.shown.add(message)
         _to_stderr(message)
 
 
 def processes() -> tuple[int, int]:
-    """Return which process this is of how many that torchrun started: (0, 1) without it."""
+    """Return this process's number and the number of processes that torchrun started; (0, 1) without torchrun."""
     rank, count = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
     return (int(rank), int(count)) if rank.isdecimal() and count.isdecimal() else (0, 1)
 
@@ -37,13 +37,13 @@ def processes() -> tuple[int, int]:
 def _to_stderr(message: str) -> None:
     rank, _ = processes()
     name = f"clusterkit [{rank}]" if rank else "clusterkit"
-    # A training does not end because nobody listens any more.
+    # A training goes on after the reader of stderr has ended.
     with suppress(BrokenPipeError):
         print(f"{name}: {message}", file=sys.stderr, flush=True)
 
 
 def set_up(quiet: bool) -> None:
-    """Send the program's messages to stderr; `quiet`, and every process but the first, leaves warnings and errors."""
+    """Send messages to stderr; with `quiet`, and in all processes but the first, only warnings and errors."""
     quiet = quiet or processes()[0] > 0
     log.handlers = [_Stderr()]
     log.propagate = False
@@ -52,7 +52,7 @@ def set_up(quiet: bool) -> None:
 
 
 def once(message: str, *values: object) -> None:
-    """Log what a command may come upon several times and is to show once, as what it finds whenever it reads a set."""
+    """Log a message that a command shows only once, even if it occurs every time the command reads a data set."""
     log.info(message, *values, extra={"once": True})
 
 
@@ -61,20 +61,20 @@ def _library_warning(message: Warning | str, *where: object, **more: object) -> 
 
 
 def result(lines: list[str], fields: dict[str, Any], as_json: bool) -> None:
-    """Print a command's result: its lines, or with `--json` one object. Of several processes the first does."""
+    """Print a command's result: its lines, or with `--json` one object. Only the first process prints."""
     if processes()[0] > 0:
         return
     text = json.dumps(fields, allow_nan=False) if as_json else "\n".join(lines)
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Nobody reads the result any more; without this the interpreter would complain at its exit.
+        # The reader of stdout has ended; without this the interpreter prints an error at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal while something runs, and nothing anywhere else; yield what moves it on by one."""
+    """Show a progress bar if stderr is a terminal; yield the function that advances it by one."""
     if not (sys.stderr.isatty() and log.isEnabledFor(logging.INFO)) or os.environ.get("TERM") == "dumb":
         yield lambda: None
         return

@@ -1,4 +1,4 @@
-"""Where tensors live, and what makes two runs alike."""
+"""Devices, precision and seeds."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from clusterkit.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:N` or `mps` into a device. Raises UsageError for one that is not here."""
+    """Turn `auto`, `cpu`, `cuda`, `cuda:N` or `mps` into a device. Raises UsageError for a device that is not here."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -23,33 +23,35 @@ def choose_device(name: str) -> torch.device:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: no CUDA device here; use --device cpu or auto")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+        raise UsageError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), numbered from 0"
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UsageError(f"--device {name}: no MPS device here; use --device cpu or auto")
     return torch.device(kind, int(number)) if number else torch.device(kind)
 
 
 def send(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """Return a tensor on a device; on its way to CUDA from pinned memory, so that the CPU need not wait."""
+    """Return a tensor on a device; copies to CUDA go through pinned memory, so that the CPU does not wait."""
     if x.device.type == "cpu" and torch.device(device).type == "cuda":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
 
 
 def describe(device: torch.device) -> str:
-    """Return what a header says of a device: its kind, never which one of several."""
+    """Return a device as headers record it: its kind and, for CUDA, its model, but not its number."""
     return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
-    """Raise UsageError for a precision that the device does not have."""
+    """Raise UsageError for a precision that the device does not support."""
     if precision is Precision.TF32 and device.type != "cuda":
         raise UsageError(f"--precision tf32: only CUDA devices have it, this is {device.type}; use fp32 or bf16")
 
 
 @contextmanager
 def multiplying(precision: Precision) -> Iterator[None]:
-    """Let CUDA round the factors of float32 products to TF32, or keep it from doing so."""
+    """Let CUDA round the factors of float32 products to TF32 if `precision` is tf32, and otherwise forbid it."""
     settings: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [setting.allow_tf32 for setting in settings]
     try:
@@ -62,13 +64,13 @@ def multiplying(precision: Precision) -> Iterator[None]:
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """Return a seed of its own for one use of randomness, the same whatever else is run beside it."""
+    """Return the seed of one use of randomness; it depends only on `seed` and `names`."""
     text = "/".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def seeded(seed: int, *names: str | int) -> torch.Generator:
-    """Return a CPU generator for one use; torch's global one, which dropout reads, is set to the same seed."""
+    """Return a CPU generator for one use of randomness; also seed torch's global generator, which dropout reads."""
     value = derive_seed(seed, *names)
     torch.manual_seed(value)
     return torch.Generator().manual_seed(value)

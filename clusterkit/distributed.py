@@ -1,7 +1,7 @@
-"""Several processes that train one network: each has its rows of every batch, and together they are one batch.
+"""Training one network in several processes: each process computes a share of the rows of every batch.
 
-`torchrun` starts them and says in the environment which one this is. Outside of `joined` every function here is that
-of a process alone: it returns what it is given and sends nothing.
+`torchrun` starts the processes and tells each its number in the environment. Outside of `joined`, and with a single
+process, the functions here send nothing.
 """
 
 import os
@@ -21,35 +21,35 @@ from clusterkit.device import choose_device
 from clusterkit.errors import ClusterkitError, UsageError
 
 MEETING = timedelta(seconds=60)
-"""How long to wait for all processes to be there."""
+"""How long a process waits for all others to start."""
 WORKING = timedelta(days=1)
-"""How long to wait for one that is there: all wait while the first predicts pairs. One that ends closes its
+"""How long a process waits for a running one: all wait while the first predicts pairs. A process that ends closes its
 connections, which the others notice at once."""
 
 
 class LostError(ClusterkitError):
-    """Another process of this run has ended."""
+    """Another process of this run has ended before its work was done."""
 
     def __init__(self) -> None:
-        super().__init__("another process of this run has ended; its own message, if it had one, says why")
+        super().__init__("another process of this run has ended; its own message, if any, gives the reason")
 
 
 def local_device(name: str) -> str:
-    """Return the device of this process for `--device`: of several GPUs its own. Raises UsageError for one of all."""
+    """Return the device of this process for `--device`. Raises UsageError for a device that processes cannot share."""
     device = choose_device(name)
     if str(device) == "cuda":
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     if device.type != "cpu":
-        raise UsageError(f"--device {name}: several processes cannot share one; use cuda (a GPU each) or cpu")
+        raise UsageError(f"--device {name}: several processes cannot share one; use cuda (one GPU per process) or cpu")
     return name
 
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Be one of the processes that torchrun started, over NCCL where they compute on GPUs and over gloo otherwise.
+    """Connect the processes that torchrun started, by NCCL for tensors on GPUs and by gloo for others.
 
-    Raises ClusterkitError where not all of them come within a minute. A process that torchrun ends, because another
-    one failed, ends as on an error: without a half-written file.
+    Raises ClusterkitError if not all of them start within a minute. If torchrun ends a process because another one
+    failed, LostError is raised in it, so that it leaves no half-written file.
     """
     chosen = choose_device(device)
     cuda = chosen.type == "cuda"
@@ -68,15 +68,16 @@ def joined(device: str) -> Iterator[None]:
 def _meet(backend: str) -> None:
     try:
         store, number, count = next(rendezvous("env://", timeout=MEETING))
-        # Not waiting in init_process_group, whose one timeout also holds for all that follows.
+        # Wait here, because the timeout of init_process_group also holds for all later operations.
         store.set(f"clusterkit/{number}", "here")
         store.wait([f"clusterkit/{other}" for other in range(count)], MEETING)
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=WORKING)
-        # Who ended now, before all others are connected to it, would take them down without a word.
+        # A process that ends before all others are connected to it would end them without a message.
         wait_for_all()
     except (RuntimeError, ValueError) as error:
         raise ClusterkitError(
-            f"not all {os.environ['WORLD_SIZE']} processes of this run came together ({error}); start them by torchrun"
+            f"not all {os.environ['WORLD_SIZE']} processes of this run came together ({error}); "
+            "start them with torchrun"
         ) from error
 
 
@@ -85,23 +86,23 @@ def _ended(number: int, frame: object) -> None:
 
 
 def size() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return which one of them this is."""
+    """Return the number of this process, counted from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_first() -> bool:
-    """Return whether this is the process that writes files."""
+    """Return whether this is the first process, which writes the files."""
     return rank() == 0
 
 
 @dataclass(frozen=True)
 class Share:
-    """A process's rows of a batch of `total`: those from `start` up to `stop`."""
+    """The rows from `start` to before `stop` of a batch of `total`, which one process computes."""
 
     start: int
     stop: int
@@ -113,19 +114,21 @@ class Share:
 
     @property
     def weight(self) -> float:
-        """What a mean over these rows counts in the mean over the batch."""
+        """Return the weight of the mean over these rows in the mean over the batch."""
         return (self.stop - self.start) / self.total
 
 
 def share(total: int) -> Share:
-    """Return this process's rows of a batch. Raises UsageError where there are not enough for each process."""
+    """Return this process's rows of a batch. Raises UsageError for a batch with fewer rows than processes."""
     if total < size():
-        raise UsageError(f"a batch of {total} cannot be shared by {size()} processes; start fewer or enlarge the batch")
+        raise UsageError(
+            f"a batch of {total} cannot be shared by {size()} processes; start fewer processes or enlarge the batch"
+        )
     return Share(rank() * total // size(), (rank() + 1) * total // size(), total)
 
 
 def _together(function: Callable[..., object], *arguments: object) -> None:
-    """Call a collective operation of torch's. Raises LostError where another process does not take part."""
+    """Call a collective operation of torch. Raises LostError if another process does not take part."""
     try:
         function(*arguments)
     except torch.OutOfMemoryError:
@@ -135,14 +138,14 @@ def _together(function: Callable[..., object], *arguments: object) -> None:
 
 
 def sum_all(x: Tensor) -> Tensor:
-    """Return the sum of every process's `x`, of one shape, without gradient; `x` itself may be overwritten."""
+    """Return the sum of `x` over all processes, without gradient; all have one shape, and `x` may be overwritten."""
     if size() > 1:
         _together(dist.all_reduce, x)
     return x
 
 
 def stack_all(x: Tensor) -> Tensor:
-    """Return every process's `x`, of one shape, in the order of the processes: (R, *shape), without gradient."""
+    """Return `x` of all R processes in their order, (R, *shape), without gradient; all have one shape."""
     if size() == 1:
         return x[None]
     parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(size())]
@@ -151,9 +154,9 @@ def stack_all(x: Tensor) -> Tensor:
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """Return the rows of all processes, (B, ...) from (b, ...), in the order of the processes; b may differ.
+    """Return the rows of all processes in their order, (B, ...) from (b, ...); b may differ between processes.
 
-    With gradient: what each process's part of a loss says of a row is added up where the row came from.
+    The gradients of a row from all processes are summed in the process that the row comes from.
     """
     if size() == 1:
         return x
@@ -175,7 +178,7 @@ class _GatherRows(torch.autograd.Function):
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
-    """Add up the gradients of all processes, in one message, in place."""
+    """Replace the gradients by their sums over all processes, in one message."""
     if size() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -185,7 +188,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def hand_to_first(x: Tensor, owner: int) -> None:
-    """Copy `x`, on the CPU, from the process that owns it into that of the first, in place; others do nothing."""
+    """Copy the CPU tensor `x` of process `owner` into `x` of the first process, in place; others do nothing."""
     if owner == rank() != 0:
         _together(dist.send, x.contiguous(), 0)
     elif is_first() and owner != 0:
@@ -193,18 +196,18 @@ def hand_to_first(x: Tensor, owner: int) -> None:
 
 
 def first_says(number: int) -> int:
-    """Return the number that the first process calls this with."""
+    """Return `number` of the first process in all processes."""
     return int(sum_all(torch.tensor(number if is_first() else 0)))
 
 
 def wait_for_all() -> None:
-    """Return when every process has come here."""
+    """Wait until every process has called this."""
     sum_all(torch.zeros(()))
 
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Let the first process do something before the others do it: download a file that all of them read, say."""
+    """Let the first process run a block before the others, for example to download a file that all of them read."""
     if not is_first():
         wait_for_all()
     yield

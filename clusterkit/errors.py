@@ -1,8 +1,8 @@
-"""The errors a user can cause, each with the exit code it ends the program with."""
+"""The errors that a user can cause, each with the exit code of the program."""
 
 
 class ClusterkitError(Exception):
-    """A failure that one line explains: what, which file or flag, what to do next."""
+    """A failure that one line explains: it names the problem, the file or flag, and the next step."""
 
     exit_code = 1
 
@@ -14,16 +14,16 @@ class UsageError(ClusterkitError):
 
 
 class InputError(ClusterkitError):
-    """A file that is missing, foreign, damaged, too new, not what it was made from, or cannot be written."""
+    """A file that is missing, foreign, damaged, too new, does not match, or cannot be written."""
 
     exit_code = 3
 
 
 class DivergedError(ClusterkitError):
-    """A training whose loss is no longer a number."""
+    """A training whose loss or weights are not finite."""
 
 
 class GateError(ClusterkitError):
-    """The run is fine and its result is below what `--fail-under` asks for."""
+    """A score below the value of `--fail-under`."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""Which items make a batch."""
+"""The items in each batch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Sampler(Protocol):
-    """`steps` batches an epoch, each a tensor of positions (B,)."""
+    """Yields the `steps` batches of an epoch, each as positions (B,)."""
 
     @property
     def steps(self) -> int: ...
@@ -19,7 +19,7 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Shuffled:
-    """All N items once an epoch in random order, the last batch filled up from the start of that order."""
+    """Yields all N items once per epoch in random order; the last batch is filled from the start of that order."""
 
     count: int
     batch_size: int
@@ -36,10 +36,10 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class Endless:
-    """`steps` batches an epoch of N items, one random order after another; no batch holds an item twice.
+    """Yields `steps` batches per epoch from random orders of N items, one after another; no batch repeats an item.
 
-    `batch_size` is at most N. A batch that takes the end of one order goes on with the first items of the next that
-    it does not hold yet.
+    `batch_size` is at most N. A batch at the end of one order is filled with the first items of the next order that it
+    does not contain.
     """
 
     count: int
@@ -59,24 +59,23 @@ class Endless:
 
 
 class ClassBalanced:
-    """Batches of `classes` random classes with `images` random items of each, items of a class side by side.
+    """Yields batches of `classes` random classes with `images` random items each; items of a class are adjacent.
 
-    Every other batch is drawn from one group of classes (one alphabet) where there is more than one group that is
-    large enough: telling apart the classes of one group is what the target asks for. A class smaller than `images`
-    gives some items more than once.
+    If more than one group of classes (alphabet) is large enough, every other batch comes from a single group, because
+    the target consists of classes of one group. A class smaller than `images` repeats items.
     """
 
     def __init__(self, labels: Tensor, groups: Sequence[Tensor], classes: int, images: int, steps: int) -> None:
-        """`labels` (N,) with -1 for items to leave out; `groups` are tensors of class numbers."""
+        """Take `labels` (N,), with -1 for items that are left out, and `groups` of class numbers."""
         present = labels[labels >= 0].unique()
         self.members = {int(c): (labels == c).nonzero()[:, 0] for c in present}
         self.all = present
-        inside = [group[torch.isin(group, present)] for group in groups]
-        self.groups = [group for group in inside if len(group) >= classes]
+        candidates = [group[torch.isin(group, present)] for group in groups]
+        self.groups = [group for group in candidates if len(group) >= classes]
         self.classes, self.images, self.steps = min(classes, len(present)), images, steps
 
     def within(self, step: int) -> bool:
-        """Return whether a step's batch is drawn from one group."""
+        """Return whether the batch of a step comes from a single group."""
         return step % 2 == 1 and len(self.groups) > 1
 
     def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
@@ -85,9 +84,9 @@ class ClassBalanced:
             if self.within(step):
                 pool = self.groups[int(torch.randint(len(self.groups), (), generator=generator))]
             chosen = pool[torch.randperm(len(pool), generator=generator)[: self.classes]]
-            yield torch.cat([self._some(self.members[int(c)], generator) for c in chosen])
+            yield torch.cat([self._draw(self.members[int(c)], generator) for c in chosen])
 
-    def _some(self, members: Tensor, generator: torch.Generator) -> Tensor:
+    def _draw(self, members: Tensor, generator: torch.Generator) -> Tensor:
         order = torch.randperm(len(members), generator=generator)
         while len(order) < self.images:
             order = torch.cat([order, torch.randperm(len(members), generator=generator)])

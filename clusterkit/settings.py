@@ -1,6 +1,6 @@
-"""Settings with several meanings: each becomes one value of its own type here, and nothing else reads its text.
+"""Settings whose text has several meanings: they are parsed here, and only here, into values of distinct types.
 
-`str` gives back the text that was typed, for messages and headers.
+`str` of a value returns the typed text, for messages and headers.
 """
 
 import re
@@ -14,7 +14,7 @@ from clusterkit.errors import UsageError
 
 @dataclass(frozen=True)
 class File:
-    """A file that a setting names, where other values have names of their own."""
+    """A file as the value of a setting that also has values which are not files."""
 
     name: str
 
@@ -23,7 +23,7 @@ class File:
 
 
 class CountedBy(StrEnum):
-    """Who counts the clusters where K is no number: `estimate-k`, or an oracle that counts the target's classes."""
+    """The source of K if it is not a number: the estimate of `estimate-k`, or an oracle that counts T's classes."""
 
     ESTIMATE = "auto"
     LABELS = "known"
@@ -33,7 +33,7 @@ K = int | CountedBy
 
 
 def parse_k(text: str) -> K:
-    """Return K as `--k` names it. Raises UsageError for anything but a number from 2, `auto` or `known`."""
+    """Return the value of `--k`. Raises UsageError unless it is a number from 2, `auto` or `known`."""
     if text in list(CountedBy):
         return CountedBy(text)
     if not (text.isdecimal() and int(text) >= 2):
@@ -45,7 +45,7 @@ def parse_k(text: str) -> K:
 
 @dataclass(frozen=True)
 class TruePairs:
-    """The pairs that the target's labels give, for supervised studies."""
+    """The pairs of the target's true labels, for supervised studies."""
 
     def __str__(self) -> str:
         return "labels"
@@ -56,7 +56,7 @@ SIMULATED = "simulated:"
 
 @dataclass(frozen=True)
 class NoisyPairs:
-    """True pairs of which only some are right: recalls of similar and dissimilar ones; `density` is the share used."""
+    """True pairs with simulated errors: the recalls of similar and dissimilar pairs, and the share of pairs used."""
 
     similar_recall: float
     dissimilar_recall: float
@@ -71,7 +71,7 @@ Pairs = File | TruePairs | NoisyPairs
 
 
 def parse_pairs(text: str) -> Pairs:
-    """Return the pairs that `--pairs` names. Raises UsageError for `simulated:` with other than recalls in 0..1."""
+    """Return the value of `--pairs`. Raises UsageError for `simulated:` without two or three numbers in 0..1."""
     if text == str(TruePairs()):
         return TruePairs()
     if not text.startswith(SIMULATED):
@@ -85,12 +85,12 @@ def parse_pairs(text: str) -> Pairs:
         if not 0 <= value <= 1:
             raise UsageError(f"--pairs {text}: {name} is {value:g}; give a number from 0 to 1")
     if pairs.density == 0:
-        raise UsageError(f"--pairs {text}: DENSITY is 0, which leaves no pairs; give a number above 0")
+        raise UsageError(f"--pairs {text}: DENSITY is 0, so no pairs are left; give a number above 0")
     return pairs
 
 
 class Features(StrEnum):
-    """What represents the items where no file of a network does: their pixels, or features of G or of a CCN."""
+    """The features of the items, unless a file names them: their pixels, or the features of G or of a CCN."""
 
     PIXELS = "pixels"
     G = "g"
@@ -98,39 +98,39 @@ class Features(StrEnum):
 
 
 def parse_features(text: str) -> Features | File:
-    """Return the features that `--features` names."""
+    """Return the value of `--features`."""
     return Features(text) if text in list(Features) else File(text)
 
 
 class Init(StrEnum):
-    """What a clustering network starts from where no file is: random weights, or the frozen backbone of G."""
+    """The start of a clustering network, unless a file names it: random weights, or the frozen backbone of G."""
 
     RANDOM = "random"
     G = "g"
 
 
 def parse_init(text: str) -> Init | File:
-    """Return the start that `--init` names."""
+    """Return the value of `--init`."""
     return Init(text) if text in list(Init) else File(text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of a method that has none of its own, and the base of those of others.
+    """The base class of the options of methods, and the options of methods without any.
 
-    Their fields are annotated with flags.
+    Each field of a subclass is annotated with its `Flag`.
     """
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
-        """Raise UsageError for options that do not go together, or with the settings that all methods share.
+        """Raise UsageError for options that contradict each other or the settings in `config`.
 
-        `is_given` says whether an option was typed.
+        `is_given` returns whether the named option was typed.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """How a field of options is typed: its help, and what reads its text where the type alone does not.
+    """The flag of an option: its help, and a function that parses its text if the type alone does not.
 
     A field whose type is a tuple is a flag that may be repeated. `name` replaces the name of the field, and `default`
     the field's default in the help. A flag with `choices` takes these words only.

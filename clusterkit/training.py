@@ -1,4 +1,4 @@
-"""The one training loop. Its state, its checkpoints on the way and its resumption live here and nowhere else."""
+"""The training loop of all networks, with its saved state and its resumption."""
 
 import logging
 import math
@@ -32,18 +32,19 @@ log = logging.getLogger("clusterkit")
 WARM_UP = 0.05
 MOMENTUM = 0.9
 SAVING = 0.05
-"""The share of a training's time that keeping its state may take; short epochs are not each worth it."""
+"""The largest share of a training's time that saving its state may take; short epochs are not saved one by one."""
 Batch = TypeVar("Batch")
 History = list[dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long and how fast to train, and where the state is kept.
+    """The length, learning rate and state file of a training.
 
-    `key` names everything that the run depends on, so that a state is never carried into another run. The learning
-    rate rises shortly and falls to zero along a cosine; with `drop_every` it starts at its height and is divided by ten
-    after each so many epochs. That of the backbone is `backbone_rate` times the rate.
+    `key` is a hash of everything that the run depends on, so that no other run resumes from its state. The learning
+    rate rises during the first 5 % of the steps and falls to zero along a cosine. With `drop_every` it starts at its
+    highest value and is divided by ten after every `drop_every` epochs. The backbone's rate is `backbone_rate` times
+    the learning rate.
     """
 
     title: str
@@ -64,10 +65,10 @@ class Plan:
 def batches_of(
     subset: Subset, sampler: Sampler, generator: torch.Generator, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an epoch's positions (B,) and this process's share of the items, images scaled to 0..1, on the device."""
+    """Yield each batch's positions (B,) and this process's share of its items, on the device; images are in 0..1."""
     indices = list(sampler.epoch(generator))
-    own = (index[share(len(index)).rows] for index in indices)
-    for index, items in zip(indices, subset.batches(own, device), strict=True):
+    shares = (index[share(len(index)).rows] for index in indices)
+    for index, items in zip(indices, subset.batches(shares, device), strict=True):
         yield send(index, device), to_float(items)
 
 
@@ -80,25 +81,26 @@ def fit(
 ) -> History:
     """Train a network in place; return the mean of each loss in each epoch.
 
-    `batches` yields `plan.steps` batches an epoch; `step` turns one into losses by name, which are added up. All
-    randomness of an epoch follows from the seed and the epoch's number, so a run that goes on from a saved state ends
-    in the same bytes. `after` is called with the number of epochs done, after each.
+    `batches` yields the `plan.steps` batches of an epoch. `step` returns the losses of a batch by name; their sum is
+    minimised. The seed and the number of an epoch determine its randomness, so a resumed run ends with the same bytes.
+    `after` is called after each epoch with the number of finished epochs. Raises DivergedError if a loss or a weight is
+    not finite, and InputError for a state of another run.
 
-    On several processes the losses are each one's part of those of the batch. All take the same steps, to within
-    rounding those of one process; the first keeps the state.
+    With several processes, `step` returns this process's part of the losses of the batch. All processes take the same
+    steps, which are those of a single process apart from rounding; the first process saves the state.
     """
     globalise(network)
-    inner = [module for module in network.modules() if isinstance(module, BackboneNet)]
-    for module in inner:
+    backbones = [module for module in network.modules() if isinstance(module, BackboneNet)]
+    for module in backbones:
         module.bf16 = plan.precision is Precision.BF16
-    optimizer = _optimizer(network, [module.backbone for module in inner], plan)
+    optimizer = _optimizer(network, [module.backbone for module in backbones], plan)
     parameters = _parameters(optimizer)
     history = _restore(network, optimizer, plan) if plan.resume else []
-    # Before every process has read the state, the first must not remove it.
+    # The first process must not replace the state before every process has read it.
     wait_for_all()
-    saved, cost = -math.inf, 0.0
+    saved_at, saving_time = -math.inf, 0.0
     for epoch in range(len(history), plan.epochs):
-        start = time.monotonic()
+        started = time.monotonic()
         generator = seeded(plan.seed, plan.title, epoch)
         network.train()
         totals: dict[str, Tensor] = {}
@@ -117,24 +119,24 @@ def fit(
         finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
         if not (finite and all(math.isfinite(mean) for mean in means.values())):
             raise DivergedError(
-                f"{plan.title}: the loss is no longer a number in epoch {epoch + 1}; try a smaller --learning-rate"
+                f"{plan.title}: the loss is not finite in epoch {epoch + 1}; try a smaller --learning-rate"
             )
         history.append(means)
         if after is not None:
             after(epoch + 1)
-        ended = time.monotonic()
-        if is_first() and (epoch + 1 == plan.epochs or ended - saved >= cost / SAVING):
+        trained_at = time.monotonic()
+        if is_first() and (epoch + 1 == plan.epochs or trained_at - saved_at >= saving_time / SAVING):
             _save(network, optimizer, plan, history)
-            saved = time.monotonic()
-            cost = saved - ended
-        shown = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+            saved_at = time.monotonic()
+            saving_time = saved_at - trained_at
+        losses_text = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
         log.info(
             "%s: epoch %d/%d, %s (%.0f s)",
             plan.title,
             epoch + 1,
             plan.epochs,
-            shown,
-            time.monotonic() - start,
+            losses_text,
+            time.monotonic() - started,
         )
     network.eval()
     return history
@@ -146,7 +148,7 @@ def _optimizer(network: nn.Module, backbones: list[BackboneLayers], plan: Plan) 
     if plan.backbone_rate == 1:
         slow = set()
     groups = [
-        {"params": [one for one in parameters if (id(one) in slow) is of_backbone], "times": times}
+        {"params": [weight for weight in parameters if (id(weight) in slow) is of_backbone], "times": times}
         for of_backbone, times in ((False, 1.0), (True, plan.backbone_rate))
     ]
     groups = [group for group in groups if group["params"]]
@@ -186,7 +188,7 @@ def _save(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, hist
 
 
 def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> History:
-    """Take up a saved state; return its history, empty where there is none."""
+    """Load a saved state into network and optimizer; return its history, or an empty one without a saved state."""
     if not plan.state.exists():
         return []
     header, tensors = read_checkpoint(plan.state, "state")
@@ -204,9 +206,9 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
         if name.startswith("optimizer."):
             _, number, entry = name.split(".", 2)
             parameter = parameters[int(number)]
-            # The fused step reads a moment in the order of its parameter in memory.
-            same = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
-            states.setdefault(int(number), {})[entry] = same
+            # The fused step reads a moment in the memory layout of its parameter.
+            aligned = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+            states.setdefault(int(number), {})[entry] = aligned
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     history: History = header.extra["history"]
     log.info("%s: resumed after epoch %d", plan.title, len(history))
@@ -216,16 +218,16 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
 def other_run(state: Path) -> InputError:
     return InputError(
         f"{state}: the state of a run with other settings, inputs, seed, device or versions; "
-        "repeat the command that was interrupted, or start again without --resume"
+        "repeat the interrupted command, or start again without --resume"
     )
 
 
 @dataclass(frozen=True)
 class StateFolder:
-    """The folder beside an output in which its training keeps its state, one file a network.
+    """The folder beside an output for the state of its training, with one file per network.
 
-    Without `resume` a folder left by an interrupted run is emptied at the start, which is said. Raises InputError
-    where no folder can be made: better before the training than after it. Only the first process touches the folder.
+    Without `resume` the state of an interrupted run is deleted and this is logged. Raises InputError, before any
+    training, if the folder cannot be made. Only the first process changes the folder.
     """
 
     output: Path
@@ -234,11 +236,11 @@ class StateFolder:
     def __post_init__(self) -> None:
         if not is_first():
             return
-        left = self.path.exists()
-        if left and not self.resume:
-            log.info("%s: discarding the state of an interrupted run (--resume would go on with it)", self.output)
+        exists = self.path.exists()
+        if exists and not self.resume:
+            log.info("%s: discarding the state of an interrupted run (--resume continues such a run)", self.output)
             self.remove()
-        if self.resume and not left:
+        if self.resume and not exists:
             log.info("%s: no interrupted run to resume, starting from the beginning", self.output)
         make_folder(self.path, self.output)
 
@@ -250,7 +252,7 @@ class StateFolder:
         return self.path / f"{name}.safetensors"
 
     def check_key(self, key: str) -> None:
-        """Raise InputError where what is in the folder belongs to a run that depended on something else."""
+        """Record `key` in the folder. Raises InputError if the folder has the state of a run with another key."""
         place = self.path / "key"
         if place.exists() and place.read_text() != key:
             raise other_run(place)

@@ -1,4 +1,4 @@
-"""`assignments.h5`: which item went to which cluster."""
+"""`assignments.h5`: the cluster of each item."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from clusterkit.artifacts.header import Header, damaged
 
 @dataclass(frozen=True)
 class Assignment:
-    """One subset: `id` (N,) int64, `cluster` (N,) int32 with -1 for unassigned, `prob` (N, K) float32."""
+    """The clusters of one subset: `id` (N,) int64, `cluster` (N,) int32, -1 for none, and `prob` (N, K) float32."""
 
     id: NDArray[np.int64]
     cluster: NDArray[np.int32]
@@ -36,7 +36,7 @@ def write_with_network(
     path: Path, header: Header, subsets: Mapping[str, Assignment],
     network_path: Path, network_header: Header, tensors: Mapping[str, Tensor],
 ) -> None:  # fmt: skip
-    """Write networks and the assignments they made, whose header records the networks' file: both or neither."""
+    """Write assignments and the networks that made them, both files or neither; `header` gets the networks' hash."""
     with together(path, network_path) as (assignments, network):
         network.write_bytes(to_bytes(network_header, tensors, network_path.parent))
         inputs = {**header.inputs, network_header.format: sha256(network)}

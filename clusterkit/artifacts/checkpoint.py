@@ -15,17 +15,17 @@ from clusterkit.artifacts.files import atomic
 from clusterkit.artifacts.header import KEY, Header, check_digest, damaged, foreign, parse_header, reading
 
 SEARCHED = 2**20
-"""How far into a file that cannot be read is looked for a sign that it was once ours."""
+"""The header key in this many first bytes of an unreadable file shows that clusterkit wrote it."""
 
 
 def write_checkpoint(path: Path, header: Header, tensors: Mapping[str, Tensor], *, durable: bool = True) -> None:
-    """Write tensors of any device under a header, atomically."""
+    """Write tensors of any device with a header, atomically. Raises InputError if the file cannot be written."""
     with atomic(path, durable=durable) as temporary:
         temporary.write_bytes(to_bytes(header, tensors, path.parent))
 
 
 def to_bytes(header: Header, tensors: Mapping[str, Tensor], folder: Path) -> bytes:
-    """Return a checkpoint as the bytes of its file, which is in a folder."""
+    """Return the bytes of a checkpoint file in a folder."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content: bytes = safetensors.torch.save(state, {KEY: header.to_json(digests(state), folder)})
     return content
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path, format: str) -> tuple[Header, dict[str, Tensor]]
 
 
 def read_bytes(path: Path, format: str) -> bytes:
-    """Read a file whole. Raises InputError as `reading` does."""
+    """Read all bytes of a file. Raises InputError as `reading` does."""
     with reading(path, format) as file:
         return file.read()
 

@@ -1,4 +1,4 @@
-"""Whole-file writes and hashes: a reader sees the old file or the new one, never half of one."""
+"""Atomic writes and hashes of files: a reader sees the old file or the new one, never a part of a file."""
 
 import hashlib
 import os
@@ -12,9 +12,9 @@ from clusterkit.errors import InputError
 
 @contextmanager
 def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary sibling to write; on success it takes the place of `path`, otherwise it is removed.
+    """Yield a temporary path beside `path`; on success it replaces `path`, otherwise it is removed.
 
-    `durable` also survives a power failure. Raises InputError where the folder cannot be written.
+    With `durable` the file also survives a power failure. Raises InputError if the folder cannot be written.
     """
     with together(path, durable=durable) as [temporary]:
         yield temporary
@@ -22,7 +22,7 @@ def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def together(*paths: Path, durable: bool = True) -> Iterator[list[Path]]:
-    """Give a temporary sibling of each path to write; on success they take the places of all paths, otherwise of none.
+    """Yield a temporary path beside each path; on success they replace all paths, otherwise none.
 
     `durable` and errors are as in `atomic`.
     """
@@ -43,7 +43,7 @@ def together(*paths: Path, durable: bool = True) -> Iterator[list[Path]]:
 
 
 def _put_in_place(paths: Sequence[Path], temporaries: Sequence[Path]) -> None:
-    """Rename each temporary to its path; where one cannot be, put back what was at the paths before."""
+    """Rename each temporary file to its path; if one cannot be renamed, restore the old files."""
     olds = [_sibling(path, "old") for path in paths[:-1]]
     path = paths[0]
     try:
@@ -52,7 +52,7 @@ def _put_in_place(paths: Sequence[Path], temporaries: Sequence[Path]) -> None:
         for path, temporary in zip(paths, temporaries, strict=True):
             temporary.replace(path)
     except BaseException as error:
-        # A temporary that is gone has taken its place. Once the last one has, all have.
+        # A missing temporary file has been renamed. The last one is renamed last, so then all are.
         if temporaries[-1].exists():
             for place, temporary, old in zip(paths, temporaries, olds, strict=False):
                 if not temporary.exists():
@@ -65,7 +65,7 @@ def _put_in_place(paths: Sequence[Path], temporaries: Sequence[Path]) -> None:
 
 
 def _keep(path: Path, old: Path) -> None:
-    """Give the file at a path, where there is one, a second name, or on a disk that knows none copy it."""
+    """Keep the file at `path`, if it exists, also as `old`: by a hard link, or by a copy if the disk has no links."""
     _remove(old)
     if not os.path.lexists(path):
         return
@@ -93,7 +93,7 @@ def _sibling(path: Path, ending: str) -> Path:
 
 
 def make_folder(folder: Path, output: Path) -> None:
-    """Make a folder for the sake of an output in it. Raises InputError where that cannot be."""
+    """Make the folder for an output. Raises InputError that names the output if the folder cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,19 +102,19 @@ def make_folder(folder: Path, output: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error) or type(error).__name__
-    return InputError(f"{path}: cannot be written ({reason}); make room or choose another folder with --workdir")
+    return InputError(f"{path}: cannot be written ({reason}); free disk space or choose another folder with --workdir")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file. Raises InputError where it cannot be read."""
+    """Return the sha256 of a file. Raises InputError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error

@@ -1,4 +1,4 @@
-"""HDF5 files under the common header: one group a subset, plain data sets, a digest over every value."""
+"""HDF5 files with the common header: one group per subset, plain arrays, and a digest of all values."""
 
 import hashlib
 import io
@@ -19,19 +19,19 @@ from clusterkit.errors import InputError
 MAGIC = b"\x89HDF\r\n\x1a\n"
 CHUNK_BYTES = 2**20
 MAPPED_BYTES = 4 * 10**8
-"""The size from which an array is stored in one piece and mapped, not read, into memory: 200,000 items at H = 500."""
+"""Larger arrays are stored in one piece and mapped into memory: float32 factors from 200,000 items at H = 500."""
 SEAL = b"\nclusterkit sha256 "
-"""After the HDF5 content, with the sha256 of all before it in hexadecimal; HDF5 ignores what follows its end."""
+"""Stands after the HDF5 content, before the sha256 of that content in hexadecimal; HDF5 ignores both."""
 SEAL_BYTES = len(SEAL) + 64
 SEARCHED = 2**12
-"""How far into a file without a seal is looked for a sign that it was once ours."""
+"""The header key in this many first bytes of a file without a seal shows that clusterkit wrote it."""
 
 Array = NDArray[np.generic]
 Place = tuple[slice, ...]
 
 
 class Blocks:
-    """A matrix that is made while it is written: shape, type, chunks, and blocks in any order, each with its place."""
+    """A matrix that is computed while it is written: its blocks come in any order, each with its place."""
 
     def __init__(
         self, shape: tuple[int, ...], dtype: str, chunk: tuple[int, ...], blocks: Iterable[tuple[Place, Array]]
@@ -43,7 +43,7 @@ Group = Mapping[str, "Array | Blocks"]
 
 
 class _Sink(io.FileIO):
-    """A file whose failed writes are kept for later: the HDF5 library, told of one, cannot even close the file."""
+    """A file that keeps a write error for later, because the HDF5 library cannot close a file after an error."""
 
     error: OSError | None = None
 
@@ -58,10 +58,10 @@ class _Sink(io.FileIO):
         return len(view)
 
     def make_room(self, start: int, size: int) -> None:
-        """Take so many bytes of the disk. Raises OSError where it has no more: later, a memory map could not say it."""
+        """Allocate bytes on the disk. Raises OSError if the disk is full; a memory map could not report that later."""
         try:
             os.posix_fallocate(self.fileno(), start, size)
-        except AttributeError:  # no Linux
+        except AttributeError:  # only Linux has it
             self.seek(start)
             for at in range(0, size, CHUNK_BYTES):
                 self.write(bytes(min(CHUNK_BYTES, size - at)))
@@ -71,19 +71,19 @@ class _Sink(io.FileIO):
             raise
 
     def check(self) -> None:
-        """Raise the error of a write that failed."""
+        """Raise the error of an earlier failed write."""
         if self.error is not None:
             raise self.error
 
 
 def write_hdf5(path: Path, header: Header, groups: Mapping[str, Group]) -> None:
-    """Write groups of arrays under a header, atomically; `Blocks` are written as they come."""
+    """Write groups of arrays with a header, atomically. Raises InputError if the file cannot be written."""
     with atomic(path) as temporary:
         fill_hdf5(temporary, header, groups)
 
 
 def fill_hdf5(temporary: Path, header: Header, groups: Mapping[str, Group]) -> None:
-    """Write the same into a file that another writer puts in its place. Raises OSError where it cannot be written."""
+    """Write the content of `write_hdf5` into a temporary file. Raises OSError if it cannot be written."""
     with _Sink(temporary, "w+") as sink:
         try:
             with h5py.File(sink, "w") as file:
@@ -96,7 +96,7 @@ def fill_hdf5(temporary: Path, header: Header, groups: Mapping[str, Group]) -> N
 
 
 def _fill(file: h5py.File, sink: _Sink, header: Header, groups: Mapping[str, Group], folder: Path) -> None:
-    file.attrs[KEY] = ""  # at the start of the file, where `check_seal` finds the key in one that was cut short
+    file.attrs[KEY] = ""  # puts the key at the start, where `check_seal` finds it in a truncated file
     digests = {}
     for title, group in groups.items():
         for name, values in group.items():
@@ -110,12 +110,12 @@ def _write(file: h5py.File, sink: _Sink, name: str, values: "Array | Blocks") ->
     if not isinstance(values, Blocks):
         row = max(1, int(np.prod(values.shape[1:])) * dtype.itemsize)
         chunk = (max(1, min(len(values), CHUNK_BYTES // row)), *values.shape[1:])
-        whole = values.size == 0 or values.nbytes >= MAPPED_BYTES
-        file.create_dataset(name, data=values, chunks=None if whole else chunk)
+        contiguous = values.size == 0 or values.nbytes >= MAPPED_BYTES
+        file.create_dataset(name, data=values, chunks=None if contiguous else chunk)
         return _digest(values)
     if math.prod(values.shape) * dtype.itemsize >= MAPPED_BYTES:
         return _write_whole(file, sink, name, values)
-    chunk = tuple(min(one, other) for one, other in zip(values.chunk, values.shape, strict=True))
+    chunk = tuple(min(rows, limit) for rows, limit in zip(values.chunk, values.shape, strict=True))
     target = file.create_dataset(name, values.shape, dtype, chunks=chunk)
     for place, block in values.blocks:
         target[place] = block
@@ -129,16 +129,17 @@ def _write(file: h5py.File, sink: _Sink, name: str, values: "Array | Blocks") ->
 def _write_whole(file: h5py.File, sink: _Sink, name: str, values: Blocks) -> str:
     """Write a matrix in one piece and return the digest of its values.
 
-    HDF5 says where, and blocks go there by way of a memory map: the library would read around each row of a block.
+    Blocks are written through a memory map at the offset that HDF5 chose: the library would read the file around each
+    row of a block.
     """
     dtype = np.dtype(values.dtype)
     form = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     form.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     form.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     form.set_obj_track_times(False)
-    title, _, own = name.rpartition("/")
+    title, _, array_name = name.rpartition("/")
     group, space = file.require_group(title).id, h5py.h5s.create_simple(values.shape)
-    start = h5py.h5d.create(group, own.encode(), h5py.h5t.py_create(dtype), space, form).get_offset()
+    start = h5py.h5d.create(group, array_name.encode(), h5py.h5t.py_create(dtype), space, form).get_offset()
     sink.make_room(start, math.prod(values.shape) * dtype.itemsize)
     mapped = np.memmap(sink, dtype, "r+", start, values.shape)
     for place, block in values.blocks:
@@ -147,7 +148,7 @@ def _write_whole(file: h5py.File, sink: _Sink, name: str, values: Blocks) -> str
 
 
 def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Array]]]:
-    """Read a file of one format whole. Raises InputError for one that is missing, foreign or damaged."""
+    """Read a file of one format. Raises InputError for a file that is missing, foreign or damaged."""
     check_seal(path, format)
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
@@ -169,7 +170,7 @@ def _values(path: Path, data: h5py.Dataset) -> Array:
 
 
 def read_header(path: Path, format: str) -> Header:
-    """Read the header alone. Raises InputError as `read_hdf5` does."""
+    """Read only the header. Raises InputError as `read_hdf5` does."""
     check_seal(path, format)
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
@@ -181,9 +182,9 @@ def read_header(path: Path, format: str) -> Header:
 
 
 def check_seal(path: Path, format: str) -> None:
-    """Raise InputError unless the file is there and is, byte for byte, what was written.
+    """Raise InputError unless the file exists and has exactly the bytes that were written.
 
-    The HDF5 library must not see a damaged file: one changed byte can make it crash, loop or take all memory.
+    The HDF5 library must not open a damaged file: one changed byte can make it crash, loop or take all memory.
     """
     with reading(path, format) as file:
         start = file.read(len(MAGIC))

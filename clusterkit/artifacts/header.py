@@ -1,4 +1,4 @@
-"""The header that every artifact carries: where it comes from, and a digest of all it says."""
+"""The header of every artifact: its origin, and a digest of the header and all values."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from clusterkit.settings import File, NoisyPairs, TruePairs
 
 KEY = "clusterkit"
 VERSION = 2
-"""Raised by every change that a reader of the version before would misread; docs/artifacts.md says what changed."""
+"""Increase it with every change that older versions would misread; docs/artifacts.md lists the changes."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an artifact. `extra` holds what only its own format needs, a network's architecture say."""
+    """The origin of an artifact. `extra` has the fields of its format, for example a network's architecture."""
 
     format: str
     stage: str
@@ -38,40 +38,40 @@ class Header:
     digest: str = ""
 
     def to_json(self, digests: Mapping[str, str], folder: Path) -> str:
-        """Return the canonical JSON for a file in a folder, with the digest over it and `digests` of the values."""
+        """Return canonical JSON for a file in a folder, with a digest of the header and of the values' `digests`."""
         return canonical(self.fields(digests, folder))
 
     def fields(self, digests: Mapping[str, str], folder: Path) -> dict[str, Any]:
-        """Return what `to_json` writes, for a file that is itself JSON."""
+        """Return the fields that `to_json` writes."""
         fields = stored(asdict(self), folder) if self.version >= 2 else asdict(self)
         return {**fields, "digest": seal(fields, digests)}
 
     def found_in(self, folder: Path) -> "Header":
-        """Return the header of a file in a folder with a user's own data named as they can be typed here."""
-        # Version 1 names them as they were typed, wherever that was.
+        """Return the header of a file in a folder, with the user's own data named as they can be typed here."""
+        # Version 1 records the paths as they were typed.
         return Header(**found(vars(self), folder)) if self.version >= 2 else self
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    """Return the JSON text of a value with sorted keys and no spaces. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def seal(fields: Mapping[str, Any], digests: Mapping[str, str]) -> str:
-    """Return the sha256 over a header without its digest and over the digests of the values, by name."""
+    """Return the sha256 of a header without its digest and of the values' digests by name."""
     content = {**fields, "digest": ""}
     return hashlib.sha256(canonical([content, dict(digests)]).encode()).hexdigest()
 
 
 def resolved(config: object) -> dict[str, Any]:
-    """Return a stage's configuration as plain JSON values; of a file only its name is kept."""
+    """Return a stage's configuration as plain JSON values; files are recorded by name, without their folder."""
     assert is_dataclass(config)
     assert not isinstance(config, type)
-    return {one.name: _plain(getattr(config, one.name), one.name in FILES) for one in fields(config)}
+    return {entry.name: _plain(getattr(config, entry.name), entry.name in FILES) for entry in fields(config)}
 
 
 FILES = ("assignments", "g", "model", "pairs")
-"""Settings whose text names a file."""
+"""Settings that name a file as plain text."""
 
 
 def _plain(value: Any, is_file: bool) -> Any:
@@ -89,9 +89,9 @@ def _plain(value: Any, is_file: bool) -> Any:
 
 
 def parse_header(text: Any, format: str, path: Path) -> Header:
-    """Turn a header's JSON into a Header of the format asked for: `g`, one of `ccn|adapted`, or `any`; as it is stored.
+    """Turn a header's JSON into a Header; `format` is `g`, several as in `ccn|adapted`, or `any`.
 
-    Raises InputError for one that is foreign, of another format, newer than this program, or damaged.
+    Raises InputError for a header that is foreign, of another format, newer than this program, or damaged.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
@@ -108,13 +108,13 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, format) from error
     if format != "any" and kind not in format.split("|"):
-        wanted = format.replace("|", " or ")
-        raise InputError(f"{path}: holds {kind}, not {wanted}; {remedy('make one with', path, format)}")
+        formats = format.replace("|", " or ")
+        raise InputError(f"{path}: holds {kind}, not {formats}; {remedy('make one with', path, format)}")
     return header
 
 
 def check_digest(header: Header, digests: Mapping[str, str], path: Path) -> None:
-    """Raise InputError unless header and values are the ones that were written."""
+    """Raise InputError unless header and values are as they were written."""
     try:
         expected = seal(asdict(header), digests)
     except ValueError as error:
@@ -125,7 +125,7 @@ def check_digest(header: Header, digests: Mapping[str, str], path: Path) -> None
 
 @contextmanager
 def reading(path: Path, format: str) -> Iterator[BinaryIO]:
-    """Open a file to read. Raises InputError where it is missing, empty, a folder or unreadable."""
+    """Open a file for reading. Raises InputError if it is missing, empty, a folder or unreadable."""
     try:
         with path.open("rb") as file:
             if not file.read(1):
@@ -163,12 +163,12 @@ WRITERS = {
     "evaluation.json": ("evaluation", "clusterkit evaluate"),
     "state": ("state", "the command that was interrupted, without --resume"),
 }
-"""The format of each file and the command that writes it, the usual file of a format first."""
+"""The format of each file and the command that writes it; the usual file of a format comes first."""
 SNAPSHOT = re.compile(r"adapted-\d+\.safetensors")
 
 
 def remedy(how: str, path: Path, format: str) -> str:
-    """Return how to come by a file: by the command that writes that name, or else one that writes its format."""
+    """Return the command that writes a file of this name or, for other names, a file of this format."""
     formats = format.split("|")
     if SNAPSHOT.fullmatch(path.name) and ("adapted" in formats or format == "any"):
         return f"{how}: clusterkit adapt SOURCE TARGET --snapshots"

@@ -1,4 +1,4 @@
-"""Results in JSON under the common header: `k.json`, `evaluation.json`."""
+"""JSON files with the common header: `k.json` and `evaluation.json`."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, da
 
 
 def write_json(path: Path, header: Header, content: dict[str, Any]) -> None:
-    """Write a result under a header, atomically."""
+    """Write a result with a header, atomically. Raises InputError if the file cannot be written."""
     write_text(path, canonical({KEY: header.fields(_digests(content), path.parent), **content}) + "\n")
 
 

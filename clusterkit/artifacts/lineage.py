@@ -1,4 +1,4 @@
-"""Whether artifacts in one work folder were made from each other."""
+"""The origin of artifacts: which files they were made from, and which labels their networks learned."""
 
 import hashlib
 import shlex
@@ -16,36 +16,39 @@ from clusterkit.config import G_FILE, AssignConfig
 from clusterkit.errors import InputError, UsageError
 
 IN_TRAINING = "labels, in the training of "
-"""How `uses_target_labels` begins where networks learned from labels of the target; their names follow."""
+"""The part of `uses_target_labels` before the names of the networks that learned labels of the target."""
 BETWEEN = "; "
-"""What stands between several things that were taken from the target's labels."""
+"""The separator between the parts of `uses_target_labels`."""
 
 Learned = dict[str, list[dict[str, Any]]]
-"""By the name of a network, the `dataset` objects of the sets whose labels it learned from."""
+"""By name of network, the `dataset` objects of the sets whose labels it learned."""
 
 
 def made_from(header: Header, name: str, path: Path) -> bool:
-    """Return whether the file at `path`, where there is one, is the input `name` that a header records."""
+    """Return whether the file at `path` is the input `name` that a header records.
+
+    Returns True if the file or the record is missing.
+    """
     recorded = header.inputs.get(name)
     return recorded is None or not path.exists() or sha256(path) == recorded
 
 
 def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
-    """Raise InputError where `made` came from another file than the one that lies at `path` now."""
+    """Raise InputError if `made` was made from another file than the present one at `path`."""
     if not made_from(header, name, path):
         raise InputError(f"{made}: was made from another {path.name} than {path}; run: {again(header)}")
 
 
 def g_of(header: Header, made: Path) -> Path:
-    """Return where the G is that an artifact was made from: beside it, under the name by which it was given."""
+    """Return the path of the G that an artifact was made from: the file beside it with the recorded name."""
     return made.with_name(header.config.get("g", G_FILE))
 
 
 def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:
-    """Return the `dataset` objects of the sets whose labels the networks behind the artifact at `path` learned from.
+    """Return the `dataset` objects of the sets whose labels the networks behind the artifact at `path` learned.
 
-    One that does not list them may tell them otherwise: a G and a classifier by what they are of, an adapted network
-    by its source, and pairs by the G beside them.
+    Older headers do not list them. Then they are the set of a G or a classifier, the source of an adapted network, or
+    the sets of the G beside the pairs.
     """
     if "learned_from" in header.extra:
         return list(header.extra["learned_from"])
@@ -53,55 +56,55 @@ def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:
         return [header.dataset]
     if header.format == "pairs":
         g_path = g_of(header, path)
-        known = g_path.exists() and sha256(g_path) == header.inputs.get("g")
-        return learned_from(read_checkpoint(g_path, "g")[0], g_path) if known else []
+        is_same = g_path.exists() and sha256(g_path) == header.inputs.get("g")
+        return learned_from(read_checkpoint(g_path, "g")[0], g_path) if is_same else []
     return [header.extra["source"]] if "source" in header.extra else []
 
 
 def distinct(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the objects of several lists, each once."""
-    every = [each for one in lists for each in one]
-    return [each for number, each in enumerate(every) if each not in every[:number]]
+    """Return the distinct objects of several lists, in order."""
+    objects = [entry for entries in lists for entry in entries]
+    return [entry for number, entry in enumerate(objects) if entry not in objects[:number]]
 
 
 def joined(*parts: Learned) -> Learned:
-    """Return what several networks learned from; of one name, what any of them did."""
+    """Return the union of several `Learned`; networks of the same name are merged."""
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: distinct(*(part.get(name, []) for part in parts)) for name in names}
 
 
-def all_used(*used: str) -> str:
-    """Return several values of `uses_target_labels` as one, which names each thing that was used once."""
-    parts = dict.fromkeys(part for words in used for part in words.split(BETWEEN) if part != "no")
+def all_used(*uses: str) -> str:
+    """Return the union of several values of `uses_target_labels` as one value."""
+    parts = dict.fromkeys(part for value in uses for part in value.split(BETWEEN) if part != "no")
     return BETWEEN.join(parts) or "no"
 
 
 def beside_training(header: Header) -> str:
-    """Return a header's `uses_target_labels` without what networks learned in their training."""
+    """Return a header's `uses_target_labels` without the part about the training of networks."""
     parts = str(header.extra.get("uses_target_labels", "no")).split(BETWEEN)
     return BETWEEN.join(part for part in parts if not part.startswith(IN_TRAINING)) or "no"
 
 
 def target_of(g: Header, dataset: str | None) -> str:
-    """Return the data set asked for, or the target of the one G was trained on. Raises UsageError for neither."""
+    """Return `dataset` or, if it is None, the target of G's training set. Raises UsageError if both are None."""
     name = dataset or g.extra.get("target")
     if name is None:
-        raise UsageError(f"name the data set: {g.dataset['name']}, which G was trained on, has no target")
+        raise UsageError(f"name the data set: {g.dataset['name']}, on which G was trained, has no default target")
     return str(name)
 
 
 def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> None:
-    """Raise InputError where an artifact was made from other data than the set that was read."""
+    """Raise InputError if an artifact was made from another data set, or from other content of the same set."""
     if header.dataset.get("fingerprint") == fingerprint:
         return
     name = found(name, Path())
     if header.dataset.get("name") == name:
-        raise InputError(f"{path}: {name} has other content now than when this was made; run: {again(header)}")
-    raise InputError(f"{path}: is of {header.dataset.get('name')}, not of {name}; run: {again(header, name)}")
+        raise InputError(f"{path}: the content of {name} has changed since this file was made; run: {again(header)}")
+    raise InputError(f"{path}: was made from {header.dataset.get('name')}, not from {name}; run: {again(header, name)}")
 
 
 def again(header: Header, dataset: str | None = None) -> str:
-    """Return the command that makes an artifact again from files of the same names, or makes it of another data set."""
+    """Return the command that makes an artifact again, from the same files or with another data set."""
     config = header.config
     match header.stage:
         case "adapt":
@@ -117,9 +120,9 @@ def again(header: Header, dataset: str | None = None) -> str:
 
 
 def run_key(*parts: object) -> str:
-    """Return one hash of all that a run depends on, the versions of this program and of torch among it.
+    """Return one hash of everything that a run depends on, including the versions of clusterkit and torch.
 
-    A user's own data count by where they lie, not by how they are named or from which folder.
+    The user's own data count by their real path, not by the path that was typed.
     """
-    known = [settled(part) for part in parts]
-    return hashlib.sha256(canonical([*known, __version__, torch.__version__]).encode()).hexdigest()
+    values = [settled(part) for part in parts]
+    return hashlib.sha256(canonical([*values, __version__, torch.__version__]).encode()).hexdigest()

@@ -1,6 +1,7 @@
-"""How headers name a user's own data: in a file by the path from its folder, in memory by a name that can be typed.
+"""Names of the user's own data in headers: in a file, by the path from its folder; in memory, as they can be typed.
 
-A file then holds no absolute path, and its data are found from any current folder, also after both were moved together.
+So no file contains an absolute path, and the data are found from any current folder, even after the file and the data
+were moved together.
 """
 
 import os
@@ -17,25 +18,25 @@ Value = TypeVar("Value")
 
 
 def stored(value: Value, folder: Path) -> Value:
-    """Return a JSON value with own data, however they were typed, named by their paths from a folder."""
+    """Return a JSON value in which own data are named by their paths from `folder`, however they were typed."""
 
     def from_folder(path: str) -> Path:
         data = _absolute(_expanded(path))
-        ways = [
+        paths = [
             Path(os.path.relpath(end, start)) for end in _texts(data) for start in (_absolute(folder), _real(folder))
         ]
-        # Where links are on the way, not each that the text suggests leads there.
-        right = [way for way in ways if _real(_real(folder) / way) == _real(data)]
-        return min(right, key=lambda way: len(way.parts))
+        # With symbolic links on the way, some of these paths do not lead to the data.
+        valid = [option for option in paths if _real(_real(folder) / option) == _real(data)]
+        return min(valid, key=lambda option: len(option.parts))
 
     return _renamed(value, from_folder)
 
 
 def found(value: Value, folder: Path) -> Value:
-    """Return a JSON value with own data, named by their paths from a folder, named as they can be typed here.
+    """Return a JSON value in which own data, named by their paths from `folder`, are named as they can be typed here.
 
-    That is by the path from the current folder where they are below it, and by the absolute one elsewhere. Of names
-    that were typed, `folder` is the current one.
+    That is the path from the current folder for data below it, and the absolute path for other data. For names that
+    were typed, `folder` is the current one.
     """
 
     start = _real(folder)
@@ -49,36 +50,36 @@ def found(value: Value, folder: Path) -> Value:
 
 
 def settled(value: Value) -> Value:
-    """Return a JSON value with own data, as they can be typed here, named by where they truly lie: to compare names."""
+    """Return a JSON value in which own data, as typed here, are named by their real paths, for comparisons."""
     return _renamed(value, lambda path: _real(_expanded(path)))
 
 
 def _texts(data: Path) -> tuple[Path, Path]:
-    """Return an absolute path as it was typed, and as it is without links on the way."""
+    """Return an absolute path as it was typed, and with the links in its folders resolved."""
     return data, _real(data.parent) / data.name
 
 
 def _expanded(path: str) -> Path:
-    """Return a path with the home folder for a ~ at its start. Raises UsageError for that of a user who is unknown."""
+    """Return a path with a leading ~ replaced by the home folder. Raises UsageError for an unknown user."""
     try:
-        # A path in parts forgets a `./` before what only looks like a home folder.
+        # Path drops the `./` of `./~name`, so the text decides whether it means a home folder.
         return Path(path).expanduser() if path.startswith("~") else Path(path)
     except RuntimeError as error:
-        raise UsageError(f"{path}: no such home folder; write the whole path") from error
+        raise UsageError(f"{path}: no such home folder; write the full path") from error
 
 
 def _absolute(path: Path) -> Path:
-    """Return a path without `..` by its text alone: where links lead is not asked."""
+    """Return an absolute path without `..`; links are not resolved."""
     return Path(os.path.normpath(path if path.is_absolute() else Path.cwd() / path))
 
 
 def _real(path: Path) -> Path:
-    """Return where a path truly leads, links followed."""
+    """Return the real path, with links resolved."""
     return Path(os.path.realpath(path))
 
 
 def _renamed(value: Value, rename: Callable[[str], Path]) -> Value:
-    """Rename what the members of objects name. A word in a list, as the name of a class, names no data."""
+    """Rename the own data in the values of objects; text in a list, such as a class name, is never data."""
     if isinstance(value, dict):
         return {name: _renamed(inner, rename) for name, inner in value.items()}  # type: ignore[return-value]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The command line: one file a command, named as the command. Nothing heavy is imported before a command runs."""
+"""The command line: one file per command, with its name. Nothing heavy is imported before a command runs."""
 
 import typer
 
@@ -21,18 +21,18 @@ from clusterkit.cli import (
 from clusterkit.cli.common import name_a_command
 
 app = typer.Typer(
-    help="""Category discovery by transfer: learn on labelled images what makes two alike, carry that to unlabelled
-    images, sort them into categories nobody named, and say how many there are.""",
-    epilog="Exit codes: 0 done, 1 unexpected failure, 2 bad flag or value, 3 an input is missing, damaged or does not "
-    "match, 4 the result is below --fail-under, 130 interrupted.",
+    help="""Find categories in unlabelled images by transfer: learn on labelled images of other categories which pairs
+    are similar, predict the pairs of the unlabelled images, cluster by them, and estimate the number of categories.""",
+    epilog="Exit codes: 0 success, 1 unexpected failure, 2 unusable flag or value, 3 an input is missing, damaged or "
+    "does not match, or an output cannot be written, 4 a score is below --fail-under, 130 interrupted.",
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         print(__version__)
         raise typer.Exit
 
@@ -42,7 +42,7 @@ def root(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", "-V", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Print the version, or the help where no command is named."""
+    """Print the version, or the help if no command is named."""
     name_a_command(context)
 
 

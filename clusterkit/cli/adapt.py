@@ -7,7 +7,7 @@ import typer
 from clusterkit import console
 from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.chain import ensure_pairs
-from clusterkit.cli.common import Common, Precise, Resume, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, Optimizer, Variation
 from clusterkit.settings import File
@@ -23,47 +23,68 @@ def register(app: typer.Typer) -> None:
 def adapt(
     common: Common,
     source: Annotated[str, typer.Argument(help="The labelled set S'.")],
-    target: Annotated[str, typer.Argument(help="The unlabelled set T of the same classes.")],
+    target: Annotated[str, typer.Argument(help="The unlabelled set T, with the same classes.")],
     method: Annotated[
         str,
         typer.Option(
             metavar=f"[{'|'.join(ADAPTATIONS)}]",
-            help="What to learn beside the source's labels: nothing, the target's pairs (ccn+), or what aligns the "
-            "domains.",
+            help="Adaptation method: source-only learns only S'; ccn+ also learns T's pairs; dann and jan align S' and "
+            "T; ccn++ and jan+ccn do both.",
         ),
     ] = AdaptConfig.method,
     pairs: Annotated[
         str | None,
         typer.Option(
-            help="The pairs of the target; methods that do not learn from them only say how well they agree with them.",
-            show_default="pairs.h5 where they are learned from",
+            help="Pairs of T. Methods that do not learn pairs only report their agreement with the result.",
+            show_default="pairs.h5 for methods that learn pairs",
         ),
     ] = AdaptConfig.pairs,
-    backbone: Annotated[Backbone, typer.Option(help="The network under the classifier.")] = AdaptConfig.backbone,
+    backbone: Annotated[
+        Backbone, typer.Option(rich_help_panel=NETWORK, help="Network under the classifier.")
+    ] = AdaptConfig.backbone,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Image size of both sets.", show_default="that of the source")
+        int | None,
+        typer.Option(
+            rich_help_panel=NETWORK, min=1, help="Side of the images in pixels.", show_default="the size of the source"
+        ),
     ] = AdaptConfig.size,
     pretrained: Annotated[
-        bool, typer.Option(help="Start a colour ResNet from ImageNet weights, where they can be had.")
+        bool,
+        typer.Option(
+            rich_help_panel=NETWORK, help="Start a colour ResNet from ImageNet weights if they are available."
+        ),
     ] = AdaptConfig.pretrained,
-    steps: Annotated[int, typer.Option(min=1, help="Batches to train on.")] = AdaptConfig.steps,
-    source_batch: Annotated[int, typer.Option(min=2, help="Source images in a batch.")] = AdaptConfig.source_batch,
-    target_batch: Annotated[int, typer.Option(min=2, help="Target images in a batch.")] = AdaptConfig.target_batch,
-    learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = AdaptConfig.learning_rate,
-    optimizer: Annotated[Optimizer, typer.Option(help="How the weights follow the gradient.")] = AdaptConfig.optimizer,
+    steps: Annotated[int, typer.Option(rich_help_panel=TRAINING, min=1, help="Number of batches.")] = AdaptConfig.steps,
+    source_batch: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=2, help="Images of S' in a batch.")
+    ] = AdaptConfig.source_batch,
+    target_batch: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=2, help="Images of T in a batch.")
+    ] = AdaptConfig.target_batch,
+    learning_rate: Annotated[
+        float, typer.Option(rich_help_panel=TRAINING, min=0, help="Highest learning rate.")
+    ] = AdaptConfig.learning_rate,
+    optimizer: Annotated[
+        Optimizer, typer.Option(rich_help_panel=TRAINING, help="Adam, or gradient descent with momentum.")
+    ] = AdaptConfig.optimizer,
     variation: Annotated[
-        Variation, typer.Option(help="How much images are varied in training.")
+        Variation,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="Augmentation: mild changes images a little; strong also bends characters; erased blanks parts of "
+            "characters.",
+        ),
     ] = AdaptConfig.variation,
     precision: Precise = AdaptConfig.precision,
     snapshots: Annotated[
-        bool, typer.Option("--snapshots", help="Also keep the network after every epoch of a hundred steps.")
+        bool, typer.Option("--snapshots", help="Also write the network after every epoch of at most 100 steps.")
     ] = AdaptConfig.snapshots,
     resume: Resume = False,
     **options: Any,
 ) -> None:
-    """Carry a classifier from a labelled set to an unlabelled one; write adapted.safetensors and adapted.h5.
+    """Adapt a classifier of a labelled set to an unlabelled set; write adapted.safetensors and adapted.h5.
 
-    Missing pairs are predicted first, from the g.safetensors of the work folder.
+    Missing pairs are predicted first, with the g.safetensors of the work folder, if the method learns pairs.
     """
     from clusterkit.stages import adapt as stage
 

@@ -21,13 +21,21 @@ def assign(
     model: Annotated[
         str,
         typer.Option(
-            help="The networks of cluster (ccn.safetensors), adapt (adapted.safetensors) or pretrain "
-            "(pretrained.safetensors)."
+            help="A file of networks: ccn.safetensors (of cluster), adapted.safetensors (of adapt) or "
+            "pretrained.safetensors (of pretrain)."
         ),
     ] = AssignConfig.model,
-    subset: Annotated[str | None, typer.Option(help="Which of several networks takes all images.")] = None,
+    subset: Annotated[
+        str | None,
+        typer.Option(
+            help="Assign all images by the network of this subset.", show_default="the network of each image's subset"
+        ),
+    ] = None,
 ) -> None:
-    """Assign other images by a trained network; write assigned.h5, for evaluate --assignments assigned.h5."""
+    """Assign other images to the clusters or classes of a trained network; write assigned.h5.
+
+    To score the result: clusterkit evaluate --assignments assigned.h5
+    """
     from clusterkit.stages import assign as stage
 
     done = stage.run(AssignConfig(dataset=dataset, model=model, subset=subset), common.context)

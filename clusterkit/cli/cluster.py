@@ -28,49 +28,53 @@ def trains_a_network(values: dict[str, Any]) -> bool:
 def cluster(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T.", show_default="that of the pairs")
+        str | None, typer.Argument(help="The unlabelled set T.", show_default="the set of the pairs")
     ] = None,
     k: Annotated[
         str,
         typer.Option(
             metavar="[N|auto|known]",
-            help="Number of outputs: more than there can be categories; auto, as many as estimate-k finds; "
-            "or known, which is an oracle: it counts the classes among the target's labels.",
+            help="Number of clusters; for ccn an upper bound, so give more than there can be categories. auto takes "
+            "the number that estimate-k finds; known is an oracle, which counts the classes of T's labels.",
         ),
     ] = str(ClusterConfig.k),
     method: Annotated[
-        str, typer.Option(metavar=f"[{'|'.join(METHODS)}]", help="How to cluster.")
+        str, typer.Option(metavar=f"[{'|'.join(METHODS)}]", help="Clustering method.")
     ] = ClusterConfig.method,
     pairs: Annotated[
         str,
         typer.Option(
             rich_help_panel="Input",
             metavar="[FILE|labels|simulated:...]",
-            help="A file of pairs; or labels: the true pairs, for supervised studies; or "
-            "simulated:SIMILAR,DISSIMILAR[,DENSITY]: true pairs of which only these shares (the recalls) are right, "
-            "and only the share DENSITY of all is used.",
+            help="A file of pairs; or labels, the true pairs, for supervised studies; or "
+            "simulated:SIMILAR,DISSIMILAR[,DENSITY], true pairs of which these shares of the similar and dissimilar "
+            "ones are right, and a random share DENSITY is used.",
         ),
     ] = str(ClusterConfig.pairs),
     constraints: Annotated[
-        Path | None, typer.Option(rich_help_panel="Input", help="CSV of id_a,id_b,must|cannot laid over the pairs.")
+        Path | None,
+        typer.Option(
+            rich_help_panel="Input",
+            help="CSV file of must-links and cannot-links that replace pairs: id_a,id_b,must|cannot.",
+        ),
     ] = None,
     features: Annotated[
         str | None,
         typer.Option(
             rich_help_panel="Input",
             metavar="[pixels|g|ccn|FILE]",
-            help="What represents the images for methods other than ccn: their pixels, or the features of G, of an "
-            "earlier ccn, or of the network in a file (of pretrain or train-g).",
+            help="Features for methods other than ccn: the pixels, or the features of G, of the ccn.safetensors of an "
+            "earlier run, or of the network in a file of pretrain or train-g.",
             show_default="pixels; spectral reads the pairs instead",
         ),
     ] = None,
     resume: Resume = False,
     **options: Any,
 ) -> None:
-    """Sort an unlabelled set into clusters by its pairs; write assignments.h5 and ccn.safetensors.
+    """Cluster an unlabelled set by its pairs; write assignments.h5 and, with ccn, ccn.safetensors.
 
-    Missing pairs are predicted first, from the g.safetensors of the work folder; with --k auto and no k.json, a
-    clustering with 100 outputs is counted first.
+    Missing pairs are predicted first, with the g.safetensors of the work folder. With --k auto and no k.json, K is
+    estimated first, from a clustering with 100 outputs.
     """
     from clusterkit.stages import cluster as stage
 

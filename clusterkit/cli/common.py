@@ -1,4 +1,4 @@
-"""The flags that mean the same in every command."""
+"""The flags that several commands share, and the wrapper that adds the common ones to a command."""
 
 import contextlib
 import functools
@@ -17,48 +17,65 @@ from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
 
 COMMON = "Common"
-"""The panel of the flags that every command has."""
+"""The panel of the flags of every command."""
+NETWORK = "Network"
+TRAINING = "Training"
 Workdir = Annotated[
     Path,
-    typer.Option("--workdir", envvar="CLUSTERKIT_WORKDIR", help="Folder of all artifacts.", rich_help_panel=COMMON),
+    typer.Option(
+        "--workdir",
+        envvar="CLUSTERKIT_WORKDIR",
+        help="Folder of the files that commands read and write.",
+        rich_help_panel=COMMON,
+    ),
 ]
 Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
         envvar="CLUSTERKIT_DATA",
-        help="Root of the data sets.",
+        help="Root folder of the data sets.",
         show_default="~/.cache/clusterkit",
         rich_help_panel=COMMON,
     ),
 ]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", envvar="CLUSTERKIT_OFFLINE", help="Never touch the network.", rich_help_panel=COMMON),
+    typer.Option("--offline", envvar="CLUSTERKIT_OFFLINE", help="Never download anything.", rich_help_panel=COMMON),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=COMMON)]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="All randomness follows from it.", rich_help_panel=COMMON)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.", rich_help_panel=COMMON)]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Only warnings and errors on stderr.", rich_help_panel=COMMON)]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback on failure.", rich_help_panel=COMMON)]
+Device = Annotated[
+    str, typer.Option("--device", help="Compute device: auto, cpu, cuda, cuda:N or mps.", rich_help_panel=COMMON)
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all randomness.", rich_help_panel=COMMON)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=COMMON)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Print only warnings and errors on stderr.", rich_help_panel=COMMON)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.", rich_help_panel=COMMON)]
 Precise = Annotated[
-    Precision, typer.Option("--precision", help="Of the training: fp32, or faster tf32 (on CUDA) or bf16.")
+    Precision,
+    typer.Option(
+        "--precision",
+        help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.",
+        rich_help_panel=TRAINING,
+    ),
 ]
 DropEvery = Annotated[
     int | None,
     typer.Option(
         "--drop-every",
         min=1,
-        help="Epochs after which the rate is divided by ten.",
+        help="Epochs between divisions of the learning rate by ten.",
         show_default="the rate follows a cosine",
+        rich_help_panel=TRAINING,
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run of this command stopped.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of this command.")]
 
 
 @dataclass(frozen=True)
 class Common:
-    """What the common flags of one call say."""
+    """The values of the common flags."""
 
     context: Context
     as_json: bool
@@ -77,51 +94,51 @@ FLAGS: dict[str, tuple[Any, Any]] = {
 
 
 def name_a_command(context: typer.Context) -> None:
-    """Show the help on stderr and raise UsageError where a group of commands is called without one."""
+    """Show the help on stderr and raise UsageError if no command of the group is named."""
     if context.invoked_subcommand is None:
         with contextlib.redirect_stdout(sys.stderr):
-            # In panels it is printed, not returned.
+            # Help in panels is printed, not returned.
             print(context.get_help(), end="")
         raise UsageError("name a command")
 
 
 def check_finite(values: dict[str, Any]) -> None:
-    """Raise UsageError for a flag that is infinite or no number, which a lower bound lets pass."""
+    """Raise UsageError for a flag that is infinite or NaN, which the check of its lower bound accepts."""
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"--{name.replace('_', '-')} {value}: give a finite number")
 
 
 def check_device(name: str) -> None:
-    """Raise UsageError for a device that is not here, before anything is read."""
+    """Raise UsageError, before anything is read, for a device that is not here."""
     from clusterkit.device import choose_device
 
     choose_device(name)
 
 
 def typed(call: typer.Context, values: dict[str, Any]) -> frozenset[str]:
-    """Return which parameters of a call come from its command line, whatever their value."""
+    """Return the names of the parameters that were typed on the command line."""
     sources = {name: call.get_parameter_source(name) for name in values}
     return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
 
 
-def alone(values: dict[str, Any]) -> bool:
+def never_shared(values: dict[str, Any]) -> bool:
     return False
 
 
 def with_common(
     command: Callable[..., None],
-    shared: Callable[[dict[str, Any]], bool] = alone,
+    shared: Callable[[dict[str, Any]], bool] = never_shared,
     more: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., None]:
-    """Add the common flags, and `more` of the command's own, to a command whose first parameter takes the common ones.
+    """Add the common flags, and `more` flags, to a command whose first parameter takes the common ones.
 
-    `shared` tells by the command's own flags whether several processes, where torchrun starts them, do its work
-    together. Otherwise the first one does it and the others have nothing to do.
+    `shared` returns, from the command's flags, whether the processes that torchrun started share its work. If not, the
+    first process runs the command and the others end.
     """
     signature = inspect.signature(command)
-    written = list(signature.parameters.values())[1:]
-    own = [one for one in written if one.kind is not inspect.Parameter.VAR_KEYWORD] + list(more)
+    declared = list(signature.parameters.values())[1:]
+    parameters = [entry for entry in declared if entry.kind is not inspect.Parameter.VAR_KEYWORD] + list(more)
     flags = [
         inspect.Parameter("call", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
         *(
@@ -159,6 +176,6 @@ def with_common(
         with joined(device):
             command(Common(replace(context, device=device), common["as_json"]), **values)
 
-    wrapped.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+    wrapped.__signature__ = signature.replace(parameters=[*parameters, *flags])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in [*parameters, *flags]}
     return wrapped

@@ -13,9 +13,9 @@ def register(app: typer.Typer) -> None:
 
 
 def datasets(common: Common) -> None:
-    """List the data sets by name, with what is present under --data.
+    """List the data sets and say whether their files are present under --data.
 
-    A name is NAME[/SUBSET][@CLASSES]: omniglot_eval/Angelic, cifar10_train@0-4.
+    Commands take names of the form NAME[/SUBSET][@CLASSES], for example omniglot_eval/Angelic or cifar10_train@0-4.
     """
     from clusterkit.datasets.catalogue import listing
 

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def demo(common: Common) -> None:
     """Run every stage on characters that the program draws itself, in the folder demo of --workdir.
 
-    Takes a few minutes on two cores, needs no data, and ends with a table and a picture of discovered clusters.
+    It needs no data, takes a few minutes on two cores, and ends with a table and a picture of the clusters found.
     """
     from clusterkit.report.montage import write_montage
     from clusterkit.stages import cluster, estimate_k, evaluate, predict_pairs, self_train, train_g
@@ -49,26 +49,26 @@ def demo(common: Common) -> None:
         console.log.info("$ clusterkit %s --workdir %s --seed %d", command, folder, context.seed)
 
     narrate(
-        "1. Learn from 240 labelled characters what makes two drawings the same character.",
+        "1. Train G on 240 labelled characters to predict whether two drawings show the same character.",
         f"train-g {TRAIN_G.dataset} --backbone {TRAIN_G.backbone} --epochs {TRAIN_G.epochs} "
         f"--learning-rate {TRAIN_G.learning_rate}",
     )
     learned = train_g.run(TRAIN_G, context)
     narrate(
-        "2. Let it go on learning on three other alphabets, of which it is told nothing.",
+        "2. Train G further on three other alphabets, without their labels.",
         f"self-train {SELF_TRAIN.dataset} --rounds {SELF_TRAIN.rounds}",
     )
     self_train.run(SELF_TRAIN, context)
-    narrate("3. Ask it about every pair of their drawings.", f"predict-pairs glyphs_eval --g {self_train.OUTPUT}")
+    narrate("3. Predict every pair of their drawings with G.", f"predict-pairs glyphs_eval --g {self_train.OUTPUT}")
     predict_pairs.run(PredictPairsConfig(dataset="glyphs_eval", g=self_train.OUTPUT), context)
     narrate(
-        "4. Sort each alphabet into at most 100 clusters that agree with those answers.",
+        "4. Sort each alphabet into at most 100 clusters that agree with the predicted pairs.",
         f"cluster --k {CLUSTER.k} --loss {CcnOptions.loss} --init {Init.G}",
     )
     cluster.run(CLUSTER, context)
-    narrate("5. How many characters are there? Nobody has said.", "estimate-k")
+    narrate("5. Estimate the number of characters in each alphabet.", "estimate-k")
     counted = estimate_k.run(EstimateKConfig(), context)
-    narrate("6. Compare with the truth, which only this last stage may read.", "evaluate")
+    narrate("6. Compare with the true labels, which no earlier step has read.", "evaluate")
     scored = evaluate.run(EvaluateConfig(), context)
     picture = write_montage(context, context.path("assignments.h5"), context.path("clusters.png"))
 
@@ -77,7 +77,7 @@ def demo(common: Common) -> None:
         k = f"{counted.recommended[title]:4d}" if title in counted.recommended else "    "
         rows.append(f"{title:10} {part['acc']:6.3f} {part['nmi']:6.3f} {part['ari']:6.3f} {k} {part['classes']:5.0f}")
     console.log.info("")
-    console.log.info("discovered clusters: %s (%.0f s in all)", picture, time.monotonic() - start)
+    console.log.info("picture of the clusters: %s (%.0f s in all)", picture, time.monotonic() - start)
     fields = {
         "subsets": scored.scores,
         "mean": scored.mean,

@@ -18,14 +18,14 @@ def register(app: typer.Typer) -> None:
 def estimate_k(
     common: Common,
     assignments: Annotated[
-        str, typer.Option(help="A clustering with more outputs than categories, as cluster --k 100 makes.")
+        str, typer.Option(help="A clustering with more outputs than categories, for example of cluster --k 100.")
     ] = EstimateKConfig.assignments,
-    pairs: Annotated[str, typer.Option(help="The pairs it was made from.")] = EstimateKConfig.pairs,
+    pairs: Annotated[str, typer.Option(help="The pairs that the clustering was made from.")] = EstimateKConfig.pairs,
 ) -> None:
-    """Say how many categories there are; write k.json.
+    """Estimate the number of categories without labels; write k.json.
 
-    Four estimators that use no label: dominant clusters, eigengap, average linkage, and linkage of the pairs'
-    consensus. stdout has the recommended one, stderr and k.json all of them and their spread.
+    There are four estimators: dominant clusters, eigengap, average linkage, and linkage of the pairs' consensus. The
+    last one is recommended and printed on stdout; stderr and k.json have all of them and their spread.
     """
     from clusterkit.stages import estimate_k as stage
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: clusterkit evaluate --fail-under acc=0.8"
 
+ONLY_G = "Options of --g"
 WAYS = list(EvaluateConfig.ways)
 NO_GATES: list[str] = []
 
@@ -26,27 +27,39 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="With --g, the labelled set to test it on.", show_default="its target")
+        str | None,
+        typer.Argument(
+            help="With --g, the labelled set to evaluate G on.",
+            show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
+        ),
     ] = None,
     assignments: Annotated[str, typer.Option(help="The assignments to evaluate.")] = EvaluateConfig.assignments,
-    g: Annotated[str | None, typer.Option(help="Evaluate this G instead: its pairs and N-way tests.")] = None,
-    bn: Annotated[BatchNorm, typer.Option(help="With --g, whose batch-norm statistics it uses.")] = EvaluateConfig.bn,
-    ways: Annotated[list[int], typer.Option(min=2, help="With --g, N of an N-way test; may be repeated.")] = WAYS,
+    g: Annotated[str | None, typer.Option(help="Evaluate the pairs and N-way tests of this G instead.")] = None,
+    bn: Annotated[
+        BatchNorm,
+        typer.Option(
+            rich_help_panel=ONLY_G, help="Batch-norm statistics of G: those of T (target), or those of A (source)."
+        ),
+    ] = EvaluateConfig.bn,
+    ways: Annotated[
+        list[int], typer.Option(rich_help_panel=ONLY_G, min=2, help="N of an N-way test; repeat the flag for several.")
+    ] = WAYS,
     episodes: Annotated[
-        int, typer.Option(min=1, help="With --g, episodes of each N-way test.")
+        int, typer.Option(rich_help_panel=ONLY_G, min=1, help="Episodes of each N-way test.")
     ] = EvaluateConfig.episodes,
     fail_under: Annotated[
         list[str],
         typer.Option(
             metavar="NAME=VALUE",
-            help="Exit with 4 if a mean score is lower (not adif: less is better); may be repeated.",
+            help="Exit with 4 if the mean of this score is lower; repeat the flag for several scores. adif is refused.",
         ),
     ] = NO_GATES,
 ) -> None:
     """Compare clusters, or a G, with the true labels; write evaluation.json.
 
-    ACC matches clusters to classes one to one; NMI is over the geometric mean of the entropies. Where the outputs are
-    classes, as those of adapt, also the accuracy without matching, that of each class, and what was confused.
+    ACC matches clusters to classes one to one, and NMI divides by the geometric mean of the entropies. If the outputs
+    are classes, as those of adapt, there are also the accuracy without matching, the accuracy of each class, and the
+    confusions.
     """
     from clusterkit.stages import evaluate as stage
 
@@ -54,7 +67,7 @@ def evaluate(
     for name, _ in gates:
         if name in stage.LESS_IS_BETTER:
             raise UsageError(
-                f"--fail-under {name}: less is better, so it cannot be too low; gate acc, nmi or ari instead"
+                f"--fail-under {name}: a lower value is better, so it cannot be too low; use acc, nmi or ari instead"
             )
     done = stage.run(
         EvaluateConfig(assignments=assignments, g=g, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes),
@@ -77,19 +90,19 @@ def evaluate(
 
 
 def by_class(done: "EvaluateResult", several: bool) -> list[str]:
-    """Return the lines of each class: the share of it that is right, and what it was given, by count."""
+    """Return the lines of each class: its accuracy, and how many of its items were assigned to which class."""
     lines = []
     for title, rows in done.confusion.items():
-        inside = f"{title}/" if several else ""
-        lines += [f"accuracy/{inside}{true}\t{share:.4f}" for true, share in done.per_class[title].items()]
+        prefix = f"{title}/" if several else ""
+        lines += [f"accuracy/{prefix}{true}\t{share:.4f}" for true, share in done.per_class[title].items()]
         lines += [
-            f"confusion/{inside}{true}/{given}\t{count}" for true, row in rows.items() for given, count in row.items()
+            f"confusion/{prefix}{true}/{other}\t{count}" for true, row in rows.items() for other, count in row.items()
         ]
     return lines
 
 
 def parse_gate(text: str) -> tuple[str, float]:
-    """Take `acc=0.8` apart."""
+    """Split `acc=0.8` into name and value. Raises UsageError for other forms."""
     name, sign, value = text.partition("=")
     try:
         least = float(value if sign and name else "")

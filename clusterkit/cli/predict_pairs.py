@@ -18,18 +18,22 @@ def register(app: typer.Typer) -> None:
 def predict_pairs(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T.", show_default="the target of G's set")
+        str | None,
+        typer.Argument(
+            help="The unlabelled set T.",
+            show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
+        ),
     ] = None,
-    g: Annotated[str, typer.Option(help="The G to ask: that of train-g, or of self-train.")] = PredictPairsConfig.g,
+    g: Annotated[str, typer.Option(help="G, a file of train-g or self-train.")] = PredictPairsConfig.g,
     bn: Annotated[
-        BatchNorm, typer.Option(help="Whose statistics G's batch normalisation uses.")
+        BatchNorm, typer.Option(help="Batch-norm statistics of G: those of T (target), or those of A (source).")
     ] = PredictPairsConfig.bn,
     form: Annotated[
-        Form, typer.Option(help="Store every logit, N x N, or G's factors, N x H [auto: by size].")
+        Form, typer.Option(help="Store N x N logits (dense), or N x H factors of them; auto chooses by size.")
     ] = PredictPairsConfig.form,
     resume: Resume = False,
 ) -> None:
-    """Let G say of every pair of a set whether it is similar; write pairs.h5."""
+    """Predict with G whether each pair of images of an unlabelled set is similar; write pairs.h5."""
     from clusterkit.stages import predict_pairs as stage
 
     done = stage.run(PredictPairsConfig(dataset=dataset, g=g, bn=bn, form=form), common.context)

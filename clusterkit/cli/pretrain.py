@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import Common, DropEvery, Precise, Resume, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Common, DropEvery, Precise, Resume, with_common
 from clusterkit.config import Backbone, Optimizer, PretrainConfig
 
 EXAMPLE = "Example: clusterkit pretrain cifar10_train@0-4 --backbone vgg8"
@@ -17,20 +17,33 @@ def register(app: typer.Typer) -> None:
 
 def pretrain(
     common: Common,
-    dataset: Annotated[str, typer.Argument(help="A labelled set: NAME[/SUBSET][@CLASSES].")],
-    backbone: Annotated[Backbone, typer.Option(help="The network under the classifier.")] = PretrainConfig.backbone,
+    dataset: Annotated[str, typer.Argument(help="The labelled set: NAME[/SUBSET][@CLASSES].")],
+    backbone: Annotated[
+        Backbone, typer.Option(rich_help_panel=NETWORK, help="Network under the classifier.")
+    ] = PretrainConfig.backbone,
     size: Annotated[
-        int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the set's")
+        int | None,
+        typer.Option(
+            rich_help_panel=NETWORK, min=8, help="Side of the images in pixels.", show_default="the size of the set"
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = PretrainConfig.epochs,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images in a batch.")] = PretrainConfig.batch_size,
-    learning_rate: Annotated[float, typer.Option(min=0, help="At its height.")] = PretrainConfig.learning_rate,
-    optimizer: Annotated[Optimizer, typer.Option(help="Adam, or sgd with momentum.")] = PretrainConfig.optimizer,
+    epochs: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=1, help="Passes over the set.")
+    ] = PretrainConfig.epochs,
+    batch_size: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=2, help="Images in a batch.")
+    ] = PretrainConfig.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(rich_help_panel=TRAINING, min=0, help="Highest learning rate.")
+    ] = PretrainConfig.learning_rate,
+    optimizer: Annotated[
+        Optimizer, typer.Option(rich_help_panel=TRAINING, help="Adam, or gradient descent with momentum.")
+    ] = PretrainConfig.optimizer,
     drop_every: DropEvery = None,
     precision: Precise = PretrainConfig.precision,
     resume: Resume = False,
 ) -> None:
-    """Train a classifier of a labelled set; write pretrained.safetensors, from which train-g and cluster can start."""
+    """Train a classifier of a labelled set; write pretrained.safetensors for train-g --init and cluster --init."""
     from clusterkit.stages import pretrain as stage
 
     config = PretrainConfig(

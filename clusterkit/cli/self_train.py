@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import Common, Precise, Resume, with_common
+from clusterkit.cli.common import TRAINING, Common, Precise, Resume, with_common
 from clusterkit.config import SelfTrainConfig
 
 EXAMPLE = "Example: clusterkit self-train omniglot_eval && clusterkit predict-pairs --g self-trained.safetensors"
@@ -18,20 +18,26 @@ def register(app: typer.Typer) -> None:
 def self_train(
     common: Common,
     dataset: Annotated[
-        str | None, typer.Argument(help="The unlabelled set T.", show_default="the target of G's set")
+        str | None,
+        typer.Argument(
+            help="The unlabelled set T.",
+            show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
+        ),
     ] = None,
-    g: Annotated[str, typer.Option(help="The G to start from; it stays as it is.")] = SelfTrainConfig.g,
-    rounds: Annotated[int, typer.Option(min=1, help="How often T is grouped anew.")] = SelfTrainConfig.rounds,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = (
-        SelfTrainConfig.learning_rate
-    ),
+    g: Annotated[str, typer.Option(help="G to start from; its file is not changed.")] = SelfTrainConfig.g,
+    rounds: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=1, help="Number of rounds; each groups T again.")
+    ] = SelfTrainConfig.rounds,
+    learning_rate: Annotated[
+        float, typer.Option(rich_help_panel=TRAINING, min=0, help="Highest learning rate of Adam.")
+    ] = SelfTrainConfig.learning_rate,
     precision: Precise = SelfTrainConfig.precision,
     resume: Resume = False,
 ) -> None:
-    """Let G go on learning on an unlabelled set, from the groups its own pairs make; write self-trained.safetensors.
+    """Train G further on an unlabelled set, without its labels; write self-trained.safetensors.
 
-    In each round the images are grouped by what G says of them, and G learns the groups, beside the labelled set it
-    was trained on. No label of T is used. Then: clusterkit predict-pairs --g self-trained.safetensors
+    Each round groups the images by G's predicted pairs, and G learns these groups as classes, together with its
+    labelled training set. To use the result: clusterkit predict-pairs --g self-trained.safetensors
     """
     from clusterkit.stages import self_train as stage
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import Common, Precise, Resume, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
 from clusterkit.config import Backbone, TrainGConfig, Variation
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
@@ -19,35 +19,52 @@ def register(app: typer.Typer) -> None:
 def train_g(
     common: Common,
     dataset: Annotated[str, typer.Argument(help="The labelled set A: NAME[/SUBSET][@CLASSES].")],
-    backbone: Annotated[Backbone, typer.Option(help="The network under the pair head.")] = TrainGConfig.backbone,
-    hidden: Annotated[int, typer.Option(min=1, help="Hidden units of the pair head.")] = TrainGConfig.hidden,
+    backbone: Annotated[
+        Backbone, typer.Option(rich_help_panel=NETWORK, help="Network under the pair head.")
+    ] = TrainGConfig.backbone,
+    hidden: Annotated[
+        int, typer.Option(rich_help_panel=NETWORK, min=1, help="Hidden units of the pair head.")
+    ] = TrainGConfig.hidden,
     members: Annotated[
-        int, typer.Option(min=1, help="Networks in G, trained apart; their logits are averaged.")
+        int, typer.Option(rich_help_panel=NETWORK, min=1, help="Number of networks in G; their logits are averaged.")
     ] = TrainGConfig.members,
     size: Annotated[
-        int | None, typer.Option(min=8, help="Side of the images in pixels.", show_default="the set's")
+        int | None,
+        typer.Option(
+            rich_help_panel=NETWORK, min=8, help="Side of the images in pixels.", show_default="the size of the set"
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the set.")] = TrainGConfig.epochs,
-    classes_per_batch: Annotated[int, typer.Option(min=2, help="Classes in a batch.")] = TrainGConfig.classes_per_batch,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", rich_help_panel=NETWORK, help="Start a ResNet from ImageNet weights.")
+    ] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=NETWORK, help="Start from the backbone in this file of pretrain or train-g."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=1, help="Passes over the set.")
+    ] = TrainGConfig.epochs,
+    classes_per_batch: Annotated[
+        int, typer.Option(rich_help_panel=TRAINING, min=2, help="Classes in a batch.")
+    ] = TrainGConfig.classes_per_batch,
     images_per_class: Annotated[
-        int, typer.Option(min=2, help="Images of each class in a batch.")
+        int, typer.Option(rich_help_panel=TRAINING, min=2, help="Images of each class in a batch.")
     ] = TrainGConfig.images_per_class,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam, at its height.")] = TrainGConfig.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option(rich_help_panel=TRAINING, min=0, help="Highest learning rate of Adam.")
+    ] = TrainGConfig.learning_rate,
     variation: Annotated[
         Variation,
         typer.Option(
-            help="How much characters are varied; strong also bends them, and turns those of one alphabet together: "
-            "for 40 epochs and more; erased blanks parts of them."
+            rich_help_panel=TRAINING,
+            help="Augmentation: mild changes images a little; strong also bends characters and turns an alphabet as a "
+            "whole (use it for 40 epochs or more); erased blanks parts of characters.",
         ),
     ] = TrainGConfig.variation,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start a ResNet from ImageNet weights.")] = False,
-    init: Annotated[
-        Path | None, typer.Option(help="A file of pretrain or train-g whose backbone G starts from.")
-    ] = None,
     precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
 ) -> None:
-    """Learn from a labelled set whether two images show the same category; write g.safetensors."""
+    """Train G, which predicts whether two images show the same category, on a labelled set; write g.safetensors."""
     from clusterkit.stages import train_g as stage
 
     config = TrainGConfig(

@@ -1,4 +1,4 @@
-"""What a data set is to every other part of the program."""
+"""Data sets, as every other part of the program uses them."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,12 +17,12 @@ from clusterkit.errors import InputError
 
 @dataclass(frozen=True)
 class Raw:
-    """What one source file of this package gives: everything it holds, before any selection.
+    """The content of a source, before subsets and classes are selected.
 
     `images` is uint8 (N, C, H, W), float32 (N, D) for vectors, or a `Stream` of image files. `labels` is int64 (N,),
-    positions in `classes` and -1 for an unlabelled item, or None where none is labelled. `subset` is int64 (N,),
-    positions in `subsets`. `ids` is int64 (N,) where the source read only a part of the set, otherwise the images are
-    counted from 0. `paths` are relative to the folder read. `kind` is set where only the content tells it.
+    positions in `classes`, -1 for an unlabelled item; None if no item is labelled. `subset` is int64 (N,), positions
+    in `subsets`. `ids` is int64 (N,) if the source read only a part of the set; None numbers the images from 0.
+    `paths` are relative to the folder of the set. `kind` is set if only the content shows it.
     """
 
     images: Tensor | Stream
@@ -38,10 +38,10 @@ class Raw:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a source: where the data sets lie and the form the images shall have.
+    """A request to a source: the root of the data sets and the form of the images.
 
-    `argument` is what follows the colon in `folder:PATH`; `subset` the one subset wanted, if only one is;
-    `channels` None means as the source has them.
+    `argument` is the text after the colon in `folder:PATH`. `subset` names the only subset to read; None reads all.
+    `channels` None keeps the channels of the source.
     """
 
     root: Path
@@ -55,11 +55,11 @@ class Request:
 class Source:
     """One entry of the catalogue.
 
-    `channels` are those that its images have, None where their content says so or there are no images.
-    `files(root)` names the paths that must exist for the set to be present (none for embedded sets), `layout` what is
-    expected in each that is a folder, and `fetch(root)` downloads them; `subsets` are the names known before reading;
-    `target` is the data set that an omitted one stands for downstream. `classes(subset)` names the classes of a subset,
-    or of all, in sources that share classes, and so images, with others.
+    `channels` is the number of channels of its images; None if only the content shows it, or for vectors.
+    `files(root)` names the paths that must exist for the set to be present (none for embedded sets), `layout` the files
+    expected in those that are folders, and `fetch(root)` downloads them. `subsets` are the names known before reading.
+    `target` is the unlabelled set that later commands use if none is named. `classes(subset)` names the classes of a
+    subset, or of all for None; only sources that share classes, and so images, with other sources have it.
     """
 
     load: Callable[[Request], Raw]
@@ -80,7 +80,7 @@ class Subset:
     """One clustering problem: N images of one subset, in the data set's fixed order.
 
     `ids` (N,) int64 are positions in the whole data set, whatever part of it was selected. `labels` (N,) int64 are
-    positions in the data set's classes, -1 for an unlabelled item, or None where none is labelled.
+    positions in the data set's classes, -1 for an unlabelled item; None if no item is labelled.
     """
 
     name: str
@@ -102,20 +102,20 @@ class Subset:
                 yield batch.to(device, non_blocking=True)
 
     def blocks(self, device: torch.device | str = "cpu") -> Iterator[Tensor]:
-        """Yield all images in order, in blocks of about a million pixels: what a network makes of one fits."""
+        """Yield all images in order, in blocks of about a million pixels, whose activations fit in memory."""
         shape = next(self.batches([torch.zeros(1, dtype=torch.int64)])).shape
         size = max(1, min(1000, 2**20 // int(torch.tensor(shape[2:]).prod())))
         return self.batches(torch.arange(len(self)).split(size), device)
 
     def take(self, positions: Tensor) -> "Subset":
-        """Return the items at these positions (M,), in their order."""
+        """Return the items at these positions (M,), in the order of the positions."""
         images = self.images[positions] if isinstance(self.images, Tensor) else self.images.take(positions)
         labels = None if self.labels is None else self.labels[positions]
         paths = None if self.paths is None else tuple(self.paths[i] for i in positions.tolist())
         return Subset(self.name, images, self.ids[positions], labels, paths)
 
     def to(self, device: torch.device | str) -> "Subset":
-        """Return the subset with its images on the device, where they are held in memory."""
+        """Return the subset with its images on the device; a `Stream` stays as it is."""
         if not isinstance(self.images, Tensor):
             return self
         return Subset(self.name, self.images.to(device), self.ids, self.labels, self.paths)
@@ -123,7 +123,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set: its subsets (one, called "all", where it has none) and what is known of them."""
+    """A named data set and its subsets; a set without subsets has one, called "all"."""
 
     name: str
     kind: Kind
@@ -138,64 +138,66 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(C, H, W) of an image, or (D,) of a vector."""
+        """Return (C, H, W) of an image, or (D,) of a vector."""
         first = next(self.subsets[0].batches([torch.zeros(1, dtype=torch.int64)]))
         return tuple(first.shape[1:])
 
     def to_header(self) -> dict[str, Any]:
-        """Return what a header says of the set: enough to read it again in the same form, and to tell that it is."""
+        """Return the set as headers record it: enough to read it again in the same form and to compare its content."""
         shape = self.shape
         channels = shape[0] if len(shape) == 3 else None
         return {"name": self.name, "fingerprint": self.fingerprint, "size": self.size, "channels": channels}
 
     def to_learned(self) -> dict[str, Any]:
-        """Return what a header says of a set whose labels were learned: also which they were, by their sha256."""
-        known = self.labelled()
-        digest = hashlib.sha256(repr((known.classes, [subset.name for subset in known.subsets])).encode())
-        for subset in known.subsets:
+        """Return `to_header` with the sha256 of the labels, for a set whose labels a network learned."""
+        labelled = self.labelled()
+        digest = hashlib.sha256(repr((labelled.classes, [subset.name for subset in labelled.subsets])).encode())
+        for subset in labelled.subsets:
             for values in (subset.ids, subset.labels):
                 digest.update(b"" if values is None else values.contiguous().numpy().data)
         return {**self.to_header(), "labels": digest.hexdigest()}
 
     @property
     def labels(self) -> Tensor | None:
-        """All labels (N,) in the order of the subsets, -1 for unlabelled items, or None where they are not known."""
+        """Return all labels (N,) in the order of the subsets, -1 for unlabelled items; None without labels."""
         parts = [subset.labels for subset in self.subsets]
-        known = [part for part in parts if part is not None]
-        return torch.cat(known) if len(known) == len(parts) else None
+        labelled_parts = [part for part in parts if part is not None]
+        return torch.cat(labelled_parts) if len(labelled_parts) == len(parts) else None
 
     def labelled(self) -> "Dataset":
-        """Return the labelled items alone, or the set as it is where none is labelled."""
+        """Return only the labelled items; a set without labels is returned unchanged."""
         if self.labels is None or bool((self.labels >= 0).all()):
             return self
         parts = [part.take((part.labels >= 0).nonzero()[:, 0]) for part in self.subsets if part.labels is not None]
         return replace(self, subsets=tuple(part for part in parts if len(part)))
 
     def labels_for(self, stage: str) -> Tensor:
-        """Return all labels (N,) of a set that is `labelled`, for a stage that learns them.
+        """Return all labels (N,) for a stage that learns them; call it on the result of `labelled`.
 
-        Raises InputError for none, or one class only.
+        Raises InputError for a set without labels or with only one class.
         """
         labels = self.labels
         if labels is None:
-            raise InputError(f"data set {self.name} has no labels; {stage} learns from a labelled one")
+            raise InputError(f"data set {self.name} has no labels; {stage} learns from labels, so name a labelled set")
         assert (labels >= 0).all()
         if len(labels.unique()) < 2:
-            raise InputError(f"data set {self.name} has one class only; {stage} needs at least two")
+            raise InputError(
+                f"data set {self.name} has one class only; {stage} needs at least two, so name another set"
+            )
         return labels
 
     def numbered(self, stage: str) -> tuple[Tensor, tuple[str, ...]]:
-        """Return the labels for a stage, counted among the classes that are present, and those classes' names."""
+        """Return the labels (N,) as positions among the classes that occur, and the names of these classes."""
         labels = self.labels_for(stage)
         return torch.searchsorted(labels.unique(), labels), self.present_classes()
 
     def present_classes(self) -> tuple[str, ...]:
-        """Return the names of the classes that occur among the labels, in their order; none without labels."""
+        """Return the names of the classes that occur, in the order of the classes; none without labels."""
         labels = self.labels
         return () if labels is None else tuple(self.classes[int(c)] for c in labels.unique() if c >= 0)
 
     def union(self) -> Subset:
-        """Return all subsets as one problem, in the order of the subsets."""
+        """Return all subsets joined into one."""
         if len(self.subsets) == 1:
             return self.subsets[0]
         ids = torch.cat([subset.ids for subset in self.subsets])

@@ -1,4 +1,4 @@
-"""The catalogue: from a name, `NAME[/SUBSET][@CLASSES]`, to a data set."""
+"""The catalogue, which turns a name `NAME[/SUBSET][@CLASSES]` into a data set."""
 
 import hashlib
 import re
@@ -50,12 +50,12 @@ PREFIXES: dict[str, Source] = {
     **folder.PREFIXES,
     **arrays.PREFIXES,
 }
-"""Sources whose name carries an argument after a colon: `folder:PATH`."""
+"""Sources whose names have an argument after a colon: `folder:PATH`."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A data set's name in its parts."""
+    """The parts of a data set's name."""
 
     source: str
     argument: str = ""
@@ -70,7 +70,7 @@ class Name:
 
     @property
     def is_named(self) -> bool:
-        """Whether the name alone says what the content is, as it does not of a user's own data."""
+        """Return whether the name determines the content; the name of the user's own data does not."""
         return not self.argument or bool(self.entry.subsets)
 
     @property
@@ -79,7 +79,7 @@ class Name:
 
 
 def parse(text: str) -> Name:
-    """Take a name apart, of own data with one path however it was typed.
+    """Split a name into its parts; different paths to the user's own data become one path.
 
     Raises UsageError for a source or subset that does not exist.
     """
@@ -90,34 +90,34 @@ def parse(text: str) -> Name:
     prefix, colon, argument = body.partition(":")
     if colon and prefix in PREFIXES:
         if not argument:
-            raise UsageError(f"data set '{text}': nothing after '{prefix}:'; see: clusterkit datasets")
-        known = PREFIXES[prefix].subsets
-        if known and argument not in known:
-            raise UsageError(f"data set '{text}': choose {prefix}: one of {', '.join(known)}")
+            raise UsageError(f"data set '{text}': nothing follows '{prefix}:'; see: clusterkit datasets")
+        subsets = PREFIXES[prefix].subsets
+        if subsets and argument not in subsets:
+            raise UsageError(f"data set '{text}': choose {prefix}: one of {', '.join(subsets)}")
         return Name(prefix, argument, None, classes)
     source, slash, subset = body.partition("/")
     if source not in SOURCES:
         if body.partition("@")[0] in SOURCES:
-            raise UsageError(f"data set '{text}': what follows the @ is no class range; write @0-4 or @0,2,5")
+            raise UsageError(f"data set '{text}': the text after @ is not a class range; write @0-4 or @0,2,5")
         near = get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UsageError(f"unknown data set '{text}'{hint}; see: clusterkit datasets")
-    known = SOURCES[source].subsets
-    if slash and (not subset or (known and subset not in known)):
-        near = get_close_matches(subset, known, 1)
+    subsets = SOURCES[source].subsets
+    if slash and (not subset or (subsets and subset not in subsets)):
+        near = get_close_matches(subset, subsets, 1)
         hint = f" (did you mean {source}/{near[0]}?)" if near else ""
-        its = f"; its subsets: {', '.join(known)}" if known else ""
-        raise UsageError(f"{source} has no subset '{subset}'{hint}{its}")
+        choices = f"; its subsets: {', '.join(subsets)}" if subsets else ""
+        raise UsageError(f"{source} has no subset '{subset}'{hint}{choices}")
     return Name(source, "", subset if slash else None, classes)
 
 
 def chosen_classes(text: str, count: int, name: str) -> list[int]:
-    """Turn `0-4,7` into class numbers below `count`. Raises UsageError for a range that is not one."""
+    """Return the class numbers that `0-4,7` selects, sorted. Raises UsageError unless all are below `count`."""
     chosen: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
         if match is None:
-            raise UsageError(f"data set '{name}': '{part}' is no class range; write @0-4 or @0,2,5")
+            raise UsageError(f"data set '{name}': '{part}' is not a class range; write @0-4 or @0,2,5")
         first, last = int(match[1]), int(match[2] or match[1])
         if first > last or last >= count:
             raise UsageError(f"data set '{name}': classes {part} do not exist; it has classes 0 to {count - 1}")
@@ -128,9 +128,9 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None
 ) -> Dataset:
-    """Read a data set by name; images (C, size, size), in `channels` channels (None: as the source has them).
+    """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
-    Raises UsageError for a name that means nothing, InputError for a set that is absent or damaged.
+    Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
     name = parse(text)
     source = name.entry
@@ -142,9 +142,9 @@ def load_dataset(
 
 
 def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = False) -> Dataset:
-    """Read a data set with its items in a network's form: (C, H, W) or (D,).
+    """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
 
-    Raises InputError where that cannot be, vectors for a network of images say.
+    Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
     if len(shape) == 3:
         if parse(text).entry.channels not in (None, shape[0]):
@@ -154,14 +154,14 @@ def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = Fa
         data = load_dataset(text, root, offline=offline)
     if data.shape != tuple(shape):
         raise InputError(
-            f"data set {data.name} holds items of shape {data.shape}, the network was trained on {tuple(shape)}; "
-            "name a set of such items, or another network"
+            f"data set {data.name} has items of shape {data.shape}, but the network reads {tuple(shape)}; "
+            "name another set or another network"
         )
     return data
 
 
 def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) -> None:
-    """Download a set that is absent. Raises InputError with the files expected where that cannot be done."""
+    """Download an absent set. Raises InputError that names the expected files if the download is impossible."""
     fetch = name.entry.fetch
     reason = "--offline is set" if offline else "it cannot be downloaded"
     if fetch is not None and not offline:
@@ -175,46 +175,48 @@ def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) ->
     expected = ", ".join(str(path / name.entry.layout) for path in missing)
     raise InputError(
         f"data set {name.source} is not in {root} and {reason}; "
-        f"expected: {expected}. Put it there or name another folder with --data"
+        f"expected: {expected}; put it there or name another folder with --data"
     )
 
 
 def select(raw: Raw, name: Name, size: int) -> Dataset:
-    """Cut a source's content down to the subset and classes of the name."""
+    """Return the subset and classes of a source that the name selects."""
     count = len(raw.images)
     subset = raw.subset if raw.subset is not None else torch.zeros(count, dtype=torch.int64)
     ids = raw.ids if raw.ids is not None else torch.arange(count)
-    wanted = torch.ones(count, dtype=torch.bool)
+    selected = torch.ones(count, dtype=torch.bool)
     if name.subset is not None:
         if name.subset not in raw.subsets:
             raise UsageError(f"{name.source} has no subset '{name.subset}'; its subsets: {', '.join(raw.subsets)}")
-        wanted &= subset == raw.subsets.index(name.subset)
+        selected &= subset == raw.subsets.index(name.subset)
     if name.classes is not None:
         if raw.labels is None:
-            raise UsageError(f"data set '{name.full}': no classes to choose from, it has no labels")
+            raise UsageError(
+                f"data set '{name.full}': @ selects classes, but it has no labels; leave out @{name.classes}"
+            )
         chosen = chosen_classes(name.classes, len(raw.classes), name.full)
-        wanted &= torch.isin(raw.labels, torch.tensor(chosen))
+        selected &= torch.isin(raw.labels, torch.tensor(chosen))
     parts = []
     for number, title in enumerate(raw.subsets):
-        where = (wanted & (subset == number)).nonzero()[:, 0]
-        if len(where):
-            if len(where) == count:
+        positions = (selected & (subset == number)).nonzero()[:, 0]
+        if len(positions):
+            if len(positions) == count:
                 images = raw.images
             else:
-                images = raw.images[where] if isinstance(raw.images, Tensor) else raw.images.take(where)
-            labels = None if raw.labels is None else raw.labels[where]
-            paths = None if raw.paths is None else tuple(raw.paths[int(i)] for i in where)
-            parts.append(Subset(title, images, ids[where], labels, paths))
+                images = raw.images[positions] if isinstance(raw.images, Tensor) else raw.images.take(positions)
+            labels = None if raw.labels is None else raw.labels[positions]
+            paths = None if raw.paths is None else tuple(raw.paths[int(i)] for i in positions)
+            parts.append(Subset(title, images, ids[positions], labels, paths))
     if not parts:
-        raise InputError(f"data set '{name.full}' holds no images")
-    mark = raw.fingerprint or fingerprint(raw, ids)
-    return Dataset(name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, mark, size, name.entry.target)
+        raise InputError(f"data set '{name.full}' has no images; name another set, subset or classes")
+    content = raw.fingerprint or fingerprint(raw, ids)
+    return Dataset(name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, size, name.entry.target)
 
 
 def fingerprint(raw: Raw, ids: Tensor) -> str:
-    """Return the sha256 of a set, never of its labels.
+    """Return the sha256 of a set without its labels.
 
-    Of a set held in memory, its values and their positions; of image files, their relative names and sizes.
+    It covers the values and ids of a set in memory, and the ids, relative names and sizes of streamed image files.
     """
     digest = hashlib.sha256()
     if isinstance(raw.images, Tensor):
@@ -230,7 +232,7 @@ def fingerprint(raw: Raw, ids: Tensor) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the listing: `state` is embedded, present, absent or yours."""
+    """A line of `clusterkit datasets`; `state` is embedded, present, absent or yours."""
 
     name: str
     state: str
@@ -239,7 +241,7 @@ class Row:
 
 
 def listing(root: Path) -> list[Row]:
-    """Return every data set there is, with whether its files lie under `root`."""
+    """Return a row for every data set, which says whether its files are under `root`."""
     rows = []
     for name, source in SOURCES.items():
         files = source.files(root)

@@ -20,7 +20,7 @@ TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
 
 def files(root: Path, name: str, part: str) -> list[Path]:
-    """Return the binary files, or the folder NAME/PART with a folder a class where only that is there."""
+    """Return the binary files, or the folder NAME/PART with one subfolder per class if only that exists."""
     folder, names = BINARY[name]
     binary = [root / folder / file for file in names]
     tree = root / name / part
@@ -28,10 +28,10 @@ def files(root: Path, name: str, part: str) -> list[Path]:
 
 
 def load(request: Request, name: str, part: str) -> Raw:
-    found = files(request.root, name, part)
-    if len(found) == 1:
-        return load_tree(found[0], request)
-    return load_binary(found[0].parent, request, name, part)
+    paths = files(request.root, name, part)
+    if len(paths) == 1:
+        return load_tree(paths[0], request)
+    return load_binary(paths[0].parent, request, name, part)
 
 
 def load_tree(place: Path, request: Request) -> Raw:
@@ -46,7 +46,7 @@ def load_tree(place: Path, request: Request) -> Raw:
 
 
 def load_binary(place: Path, request: Request, name: str, part: str) -> Raw:
-    """Read the binary files, which must have the published checksums."""
+    """Read the binary files. Raises InputError unless they have the published checksums."""
     from torchvision import datasets
     from torchvision.datasets.utils import check_integrity
 
@@ -71,7 +71,7 @@ SOURCES = {
     f"{name}_{part}": Source(
         partial(load, name=name, part=part),
         Kind.PHOTOS,
-        f"{count} small colour photos of {classes} kinds of things",
+        f"{count} small colour photos, {classes} classes",
         channels=3,
         files=partial(files, name=name, part=part),
         fetch=partial(fetch, name=name, part=part),

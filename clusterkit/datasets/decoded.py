@@ -1,4 +1,4 @@
-"""Decoded images kept on disk: a large folder is decoded once, not in every epoch and by every command."""
+"""A cache of decoded images on disk, so that a large folder is decoded once and not in every epoch and command."""
 
 import hashlib
 import json
@@ -22,19 +22,19 @@ from clusterkit.config import cache_folder
 from clusterkit.errors import InputError
 
 FORM = 1
-"""Counts up with every change of what `decode` makes of a file, so that nothing decoded before is taken for it."""
+"""Increase it with every change of the pixels that `decode` returns, so that older cached images are not used."""
 
 MARGIN = 4 * 2**30
-"""Bytes of the disk that are left to everything else."""
+"""Bytes of the disk that the cache leaves free."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Room on disk for the images of N files, each uint8 (size, size, C): N checksums of 4 bytes, then N images.
+    """A cache file for the images of N files, each uint8 (size, size, C): N checksums of 4 bytes, then N images.
 
-    The images come in any order and from any number of processes, which write the same bytes to the same place. What
-    does not match its checksum, not written yet, half written or damaged since, counts as not there. Plain reads and
-    no memory map: a file cut off meanwhile would end a process that has it mapped.
+    Any number of processes may write images, in any order: all write the same bytes to the same place. An image that
+    does not match its checksum (not written yet, half written or damaged) counts as missing. The file is read without
+    a memory map, because truncating a mapped file kills the process.
     """
 
     paths: tuple[Path, ...]
@@ -47,42 +47,42 @@ class Decoded:
 
     @cached_property
     def file(self) -> Path | None:
-        """The file, made with holes where it is not there yet, or None where it cannot be made, which is said."""
+        """The cache file, made sparse if it is missing. It is None, and the reason is logged, if it cannot be made."""
         folder = cache_folder() / "decoded"
         length = len(self.paths) * (4 + self.bytes_each)
         try:
             sources = {source: source.resolve() for source in {path.parent for path in self.paths}}
-            place = os.path.commonpath(sources.values())
+            parent = os.path.commonpath(sources.values())
             path = folder / f"{self.key(sources)}.raw"
             folder.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
-                found = file.tell()
-                if found != length:
+                old_length = file.tell()
+                if old_length != length:
                     file.truncate(length)
-            about = {"folder": place, "images": len(self.paths), "size": self.size, "channels": self.channels}
+            about = {"folder": parent, "images": len(self.paths), "size": self.size, "channels": self.channels}
             write_text(path.with_suffix(".json"), json.dumps(about) + "\n")
         except (OSError, ValueError, InputError) as error:
-            console.once(f"{folder}: decoded images cannot be kept there ({error}); every epoch decodes them")
+            console.once(f"{folder}: cannot keep decoded images there ({error}); every epoch decodes them again")
             return None
-        if not found:
-            console.once(f"{place}: the decoded images are kept in {path}, up to {length / 1e9:.3g} GB")
+        if not old_length:
+            console.once(f"{parent}: keeping decoded images in {path}, up to {length / 1e9:.3g} GB")
         return path
 
     def key(self, sources: Mapping[Path, Path]) -> str:
-        """Return the hash of all that the pixels depend on; `sources` are the files' folders and where they truly lie.
+        """Return the hash of all that the pixels depend on; `sources` maps the files' folders to their real paths.
 
-        Raises OSError for a file that cannot be looked at.
+        Raises OSError for a file that cannot be examined.
         """
         jpeg = features.version("libjpeg_turbo")
         digest = hashlib.sha256(f"{FORM} {PIL.__version__} {jpeg} {self.size} {self.channels}\n".encode())
         for path in self.paths:
-            found = path.stat()
+            status = path.stat()
             digest.update(os.fsencode(sources[path.parent] / path.name))
-            digest.update(f"\0{found.st_size} {found.st_mtime_ns}\n".encode())
+            digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:32]
 
     def has_room(self, rows: Sequence[int]) -> bool:
-        """Return whether the disk has room for those of the rows that are not there yet; say so where it has not."""
+        """Return whether the disk has room for the missing ones of these rows; log it if not."""
         assert self.file is not None
         try:
             sums = np.fromfile(self.file, "<u4", len(self.paths))
@@ -92,13 +92,13 @@ class Decoded:
             return False
         if missing and missing * self.bytes_each > free - MARGIN:
             console.once(
-                f"{self.file.parent}: not enough free disk space to keep decoded images; every epoch decodes them"
+                f"{self.file.parent}: too little free disk space to keep decoded images; every epoch decodes them again"
             )
             return False
         return True
 
     def get(self, row: int) -> NDArray[np.uint8] | None:
-        """Return the image of file number `row`, uint8 (size, size, C), or None where it is not there."""
+        """Return the image of file number `row`, uint8 (size, size, C), or None if it is missing."""
         assert self.file is not None
         image = np.empty((self.size, self.size, self.channels), dtype=np.uint8)
         try:
@@ -114,7 +114,7 @@ class Decoded:
         return image if _checksum(image) == checksum else None
 
     def put(self, row: int, image: NDArray[np.uint8]) -> None:
-        """Keep the image of file number `row`. Where it cannot be written it will be decoded again, no more."""
+        """Write the image of file number `row`. A failed write is ignored: the file is decoded again next time."""
         assert self.file is not None
         with suppress(OSError), self.file.open("rb+", buffering=0) as file:
             if shutil.disk_usage(self.file.parent).free < MARGIN:

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits (Alpaydin and Kaynak, 1998): 1,797 images, installed with it."""
+"""scikit-learn's handwritten digits (Alpaydin and Kaynak, 1998): 1,797 images, installed with scikit-learn."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from clusterkit.datasets.base import Raw, Request, Source
 
 
 def load(request: Request) -> Raw:
-    """Read the 8 x 8 images, scaled to the request's size: bright ink on dark, classes 0 to 9."""
+    """Read the 8 x 8 images, bright ink on dark, and scale them to the requested size."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
@@ -20,5 +20,5 @@ def load(request: Request) -> Raw:
 
 
 SOURCES = {
-    "digits": Source(load, Kind.CHARACTERS, "1,797 real handwritten digits of scikit-learn; embedded"),
+    "digits": Source(load, Kind.CHARACTERS, "1,797 handwritten digits of scikit-learn; embedded"),
 }

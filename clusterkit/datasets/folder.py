@@ -1,4 +1,4 @@
-"""A user's own image files: `folder:PATH`, one folder a class, or a flat folder without labels."""
+"""The user's own image files: `folder:PATH`, with one subfolder per class, or flat and without labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
 
 def load(request: Request) -> Raw:
-    """Read a folder in the order of its file names; grey images are turned to bright ink on dark."""
+    """Read a folder in the order of its paths; grey images with light borders are inverted to bright ink on dark."""
     place = Path(request.argument)
     classes, paths, labels = find(place)
     check_not_empty(paths)
@@ -35,12 +35,12 @@ def load(request: Request) -> Raw:
     channels = request.channels or (1 if grey else 3)
     if len(modes) > 1 or len(sizes) > 1:
         console.once(
-            f"{place}: {len(sizes)} sizes and modes {', '.join(sorted(modes))} among the images; "
+            f"{place}: the images have {len(sizes)} sizes and modes {', '.join(sorted(modes))}; "
             f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
         )
     invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
     if invert:
-        console.once(f"{place}: the borders are light, so the images are inverted: bright ink on dark")
+        console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
     return Raw(
         read_or_stream(paths, request.size, channels, invert=invert),
         labels,
@@ -51,37 +51,40 @@ def load(request: Request) -> Raw:
 
 
 def find(place: Path) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
-    """Return the classes, the image files and their labels (N,), or none of a flat folder."""
+    """Return the classes, the image files and their labels (N,); a flat folder has no classes and labels None.
+
+    Raises InputError for a folder without images or with only one class.
+    """
     tree = class_files(place)
     if not tree:
         paths = image_files(place)
         if not paths:
             kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-            raise InputError(f"{place}: no images in this folder ({kinds}); name another")
+            raise InputError(f"{place}: no images in this folder ({kinds}); name another folder")
         return (), paths, None
     if len(tree) == 1:
         name = next(iter(tree))
         raise InputError(
-            f"{place}: one class only ('{name}'); give every class a folder, "
+            f"{place}: one class only ('{name}'); put every class into its own subfolder, "
             f"or name folder:{place / name} to read it without labels"
         )
     loose = len(image_files(place)) - sum(len(members) for members in tree.values())
     if loose:
-        console.once(f"{place}: {loose} images outside the class folders are left out")
+        console.once(f"{place}: {loose} images outside the class folders are ignored")
     counts = torch.tensor([len(members) for members in tree.values()])
     paths = [path for members in tree.values() for path in members]
     return tuple(tree), paths, torch.arange(len(tree)).repeat_interleave(counts)
 
 
 def check_not_empty(paths: Sequence[Path]) -> None:
-    """Raise InputError for files of no bytes; to read every file beforehand would take too long."""
+    """Raise InputError if any file has no bytes; decoding every file here would take too long."""
     try:
         empty = [path for path in paths if path.stat().st_size == 0]
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); remove it") from error
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); remove or replace it") from error
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
-        raise InputError(f"{empty[0]}{more}: an empty file, 0 bytes; remove or replace it")
+        raise InputError(f"{empty[0]}{more}: an empty file; remove or replace it")
 
 
 def spread(paths: Sequence[Path], count: int) -> list[Path]:
@@ -90,7 +93,7 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
 
 
 def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
-    """Return the modes and the sizes of image files, without decoding them."""
+    """Return the modes and sizes that occur among image files, without decoding the pixels."""
     modes, sizes = set(), set()
     for path in paths:
         try:
@@ -106,7 +109,7 @@ PREFIXES = {
     "folder": Source(
         load,
         Kind.PHOTOS,
-        "PATH: your own images, one folder a class, or a flat folder without labels",
+        "PATH: your own images, one subfolder per class, or a flat folder without labels",
         size=64,
         channels=3,
     )

@@ -1,7 +1,7 @@
-"""Made-up alphabets, drawn by the program itself: no download, and the same images everywhere.
+"""Made-up alphabets that the program draws itself: they need no download and are the same on every machine.
 
-A character is a few cubic Bezier strokes between points of a coarse grid; each writer has a pen and a
-slant of their own, and no two drawings are alike.
+A character is a few cubic Bezier strokes between points of a coarse grid. Each writer has a pen width and a slant, and
+no two drawings are equal.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ CHARACTERS = 20
 WRITERS = 20
 PROPOSALS = 40
 BLOCK = 16
-"""Images drawn at a time: the temporary arrays of so few stay in the processor's cache."""
+"""Images drawn at a time, few enough for the temporary arrays to stay in the processor's cache."""
 SUBPIXELS = 64
-"""Coordinates are rounded to this part of a pixel, so that float rounding cannot reach the images."""
+"""Coordinates are rounded to 1 / SUBPIXELS of a pixel, so that float rounding cannot change the images."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,9 +29,9 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The style of an alphabet: `grid` points a side, `fewest` to `most` strokes, how far they `bend`.
+    """The style of an alphabet: a grid of `grid` x `grid` points, and `fewest` to `most` strokes per character.
 
-    `straight` and `rings` are the shares of straight strokes and of rings among the strokes.
+    `bend` scales how far curved strokes bend. `straight` and `rings` are the shares of straight strokes and of rings.
     """
 
     name: str
@@ -66,14 +66,14 @@ EVALUATION = (
 
 
 def bezier(start: Floats, end: Floats, first: float, second: float) -> Floats:
-    """Return the control points (4, 2) of a stroke whose thirds bend away by shares of its length."""
+    """Return the control points (4, 2) of a stroke that bends sideways by shares `first` and `second` of its length."""
     along = end - start
     across = np.array([-along[1], along[0]])
     return np.stack([start, start + along / 3 + first * across, start + along * 2 / 3 + second * across, end])
 
 
 def propose(style: Alphabet, random: np.random.Generator) -> Floats:
-    """Return the strokes (T, 4, 2) of one character, which fills the square from -1 to 1 the longer way."""
+    """Return the strokes (T, 4, 2) of one character, whose longer side spans -1 to 1."""
     points = np.stack(np.meshgrid(*[np.linspace(-1, 1, style.grid)] * 2), -1).reshape(-1, 2)
     strokes: list[Floats] = []
     joined: list[set[int]] = []
@@ -111,9 +111,10 @@ def trace(strokes: Floats, count: int) -> Floats:
 
 
 def draw(strokes: Floats, owner: Integers, pen: Floats, size: int) -> NDArray[np.uint8]:
-    """Draw strokes (T, 4, 2), in -1 to 1, on the images `owner` (T,) names: uint8 (N, size, size).
+    """Draw strokes (T, 4, 2), in -1 to 1, and return images, uint8 (N, size, size).
 
-    `pen` (N,) is the radius of each image's pen as a share of the size. `owner` must be sorted.
+    `owner` (T,) is the number of the image that a stroke belongs to, in ascending order. `pen` (N,) is the radius of
+    each image's pen as a share of `size`.
     """
     radius = np.rint(pen * size * SUBPIXELS).astype(np.int64)
     reach = int(radius.max()) // SUBPIXELS + 1
@@ -121,23 +122,23 @@ def draw(strokes: Floats, owner: Integers, pen: Floats, size: int) -> NDArray[np
     dy, dx = (part.ravel() for part in np.meshgrid(steps, steps, indexing="ij"))
     images = np.zeros((len(pen), size, size), dtype=np.uint8)
     for begin in range(0, len(pen), BLOCK):
-        mine = slice(*np.searchsorted(owner, [begin, begin + BLOCK]))
-        points = trace(strokes[mine], 2 * size).reshape(-1, 2)
-        image = owner[mine].repeat(2 * size)
-        place = np.rint(((points + 1) * size / 2 - 0.5) * SUBPIXELS).astype(np.int64)
-        pixel = (place + SUBPIXELS // 2) // SUBPIXELS
+        block = slice(*np.searchsorted(owner, [begin, begin + BLOCK]))
+        points = trace(strokes[block], 2 * size).reshape(-1, 2)
+        image = owner[block].repeat(2 * size)
+        position = np.rint(((points + 1) * size / 2 - 0.5) * SUBPIXELS).astype(np.int64)
+        pixel = (position + SUBPIXELS // 2) // SUBPIXELS
         x, y = pixel[:, :1] + dx, pixel[:, 1:] + dy
-        square = (x * SUBPIXELS - place[:, :1]) ** 2 + (y * SUBPIXELS - place[:, 1:]) ** 2
+        square = (x * SUBPIXELS - position[:, :1]) ** 2 + (y * SUBPIXELS - position[:, 1:]) ** 2
         edge = radius[image][:, None] + SUBPIXELS / 2 - np.sqrt(square)
         ink = np.rint(np.clip(edge / SUBPIXELS, 0, 1) * 255).astype(np.uint8)
         inside = (ink > 0) & (x >= 0) & (x < size) & (y >= 0) & (y < size)
-        where = (image[:, None] * size + y) * size + x
-        np.maximum.at(images.reshape(-1), where[inside], ink[inside])
+        flat = (image[:, None] * size + y) * size + x
+        np.maximum.at(images.reshape(-1), flat[inside], ink[inside])
     return images
 
 
 def invent(style: Alphabet, random: np.random.Generator) -> list[Floats]:
-    """Return the characters of an alphabet: of many proposals, those least like the ones before them."""
+    """Return the characters of an alphabet: each is the proposal that differs most from those chosen before."""
     proposals = [propose(style, random) for _ in range(PROPOSALS)]
     owner = np.arange(PROPOSALS).repeat([len(strokes) for strokes in proposals])
     blurred = draw(np.concatenate(proposals) * 0.7, owner, np.full(PROPOSALS, 0.08), 20)
@@ -151,7 +152,7 @@ def invent(style: Alphabet, random: np.random.Generator) -> list[Floats]:
 
 
 def write(characters: list[Floats], random: np.random.Generator, size: int) -> NDArray[np.uint8]:
-    """Let every writer draw every character: uint8 (characters * WRITERS, size, size)."""
+    """Return a drawing of every character by every writer, uint8 (characters * WRITERS, size, size)."""
     count = len(characters) * WRITERS
     slant = np.tile(random.uniform(-0.2, 0.2, WRITERS), len(characters))
     pen = np.tile(random.uniform(0.026, 0.05, WRITERS), len(characters))
@@ -162,14 +163,14 @@ def write(characters: list[Floats], random: np.random.Generator, size: int) -> N
     affine = np.stack([cosine, slant * cosine - sine, sine, slant * sine + cosine], 1).reshape(-1, 2, 2)
     affine *= stretch[:, None]
     strokes = [strokes for strokes in characters for _ in range(WRITERS)]
-    owner = np.arange(count).repeat([len(each) for each in strokes])
+    owner = np.arange(count).repeat([len(drawing) for drawing in strokes])
     points = np.concatenate(strokes)
     points = points + random.uniform(-0.1, 0.1, points.shape)
     return draw(np.einsum("tij,tpj->tpi", affine[owner], points) + shift[owner], owner, pen, size)
 
 
 def load(request: Request, alphabets: Sequence[Alphabet]) -> Raw:
-    """Draw the alphabets: bright ink on dark, classes named ALPHABET/characterNN, a subset an alphabet."""
+    """Draw the alphabets in bright ink on dark; classes are named ALPHABET/characterNN, each alphabet is a subset."""
     images = []
     for style in alphabets:
         random = np.random.default_rng(style.seed)

@@ -1,6 +1,6 @@
 """ImageNet (Russakovsky et al., 2015), its 1,000 classes split into 882 to learn from and 118 to discover.
 
-The 118 classes and the ten of them are the lists of Hsu et al. (2016), appendix A. Every set is of the training images.
+Hsu et al. (2016), appendix A, list the 118 classes and the ten of ImageNet-10R2. All sets use the training images.
 """
 
 import hashlib
@@ -43,18 +43,18 @@ SUBSETS = ("1", "2", "3")
 
 
 def drawn(subset: str) -> list[str]:
-    """Return the 30 of the 118 classes that make a subset, sorted.
+    """Return the 30 of the 118 classes in a subset, sorted.
 
-    The paper averages over three random subsets (Hsu et al., 2018, table 8) and does not say of which classes. These
-    are the 30 classes for which the sha256 of "SUBSET CLASS" comes first. Subsets may have classes in common.
+    The paper averages over three random subsets (Hsu et al., 2018, table 8) without listing their classes. Here they
+    are the 30 classes with the smallest sha256 of "SUBSET CLASS". Subsets may share classes.
     """
     order = sorted(HELD_OUT, key=lambda name: hashlib.sha256(f"{subset} {name}".encode()).digest())
     return sorted(order[:30])
 
 
 def classes_of(subset: str | None) -> list[str]:
-    """Return the classes of a subset of 30, or of all three."""
-    return sorted({name for each in SUBSETS for name in drawn(each)}) if subset is None else drawn(subset)
+    """Return the sorted classes of one subset, or of all three for None."""
+    return sorted({name for title in SUBSETS for name in drawn(title)}) if subset is None else drawn(subset)
 
 
 def folder(root: Path) -> Path:
@@ -66,29 +66,29 @@ def files(root: Path) -> list[Path]:
 
 
 def listed(place: Path, names: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the image files of the named classes. Raises InputError where one has none."""
-    found = {name: image_files(place / name) for name in names}
-    missing = [name for name in names if not found[name]]
+    """Return the image files of the named classes. Raises InputError if a class has no files."""
+    files_of = {name: image_files(place / name) for name in names}
+    missing = [name for name in names if not files_of[name]]
     if missing:
         raise InputError(
             f"{place / missing[0]}: no images of this class ({len(missing)} of the {len(names)} classes have none); "
-            f"expected {place}/CLASS/*.JPEG. Put them there or name another folder with --data"
+            f"expected {place}/CLASS/*.JPEG; put them there or name another folder with --data"
         )
-    return found
+    return files_of
 
 
 def load_others(request: Request) -> Raw:
-    """Read the classes of the folder that are not among the 118: 882, where the folder is whole."""
+    """Read all classes in the folder except the 118; a complete folder has 882 of them."""
     place = folder(request.root)
-    found = class_files(place, without=HELD_OUT)
-    if len(found) < 2:
+    files_of = class_files(place, without=HELD_OUT)
+    if len(files_of) < 2:
         raise InputError(
-            f"{place}: {len(found)} classes with images besides the {len(HELD_OUT)} held out, at least two are needed; "
-            f"expected {place}/CLASS/*.JPEG. Put them there or name another folder with --data"
+            f"{place}: only {len(files_of)} classes with images besides the {len(HELD_OUT)} held out, two are needed; "
+            f"expected {place}/CLASS/*.JPEG; put them there or name another folder with --data"
         )
-    if len(found) != OTHERS:
-        console.once(f"{place}: {len(found)} classes besides the {len(HELD_OUT)} held out, not {OTHERS}")
-    return read(request, found)
+    if len(files_of) != OTHERS:
+        console.once(f"{place}: {len(files_of)} classes besides the {len(HELD_OUT)} held out, not {OTHERS}")
+    return read(request, files_of)
 
 
 def load_all(request: Request) -> Raw:
@@ -97,40 +97,40 @@ def load_all(request: Request) -> Raw:
 
 
 def load_ten(request: Request) -> Raw:
-    """Read ten of the 118 classes, ImageNet-10R2."""
+    """Read the ten of the 118 classes that make ImageNet-10R2."""
     return read(request, listed(folder(request.root), TEN))
 
 
 def load_subsets(request: Request) -> Raw:
-    """Read three subsets of 30 classes, one after the other: an image in two of them is there twice, with two ids."""
-    drawings = [drawn(subset) for subset in SUBSETS]
+    """Read the three subsets of 30 classes one after another; an image in two subsets occurs twice, with two ids."""
+    selections = [drawn(subset) for subset in SUBSETS]
     raw = read(request, listed(folder(request.root), classes_of(None)))
     assert raw.labels is not None
     assert raw.paths is not None
-    each = []
-    for names in drawings:
+    parts = []
+    for names in selections:
         numbers = torch.tensor([raw.classes.index(name) for name in names])
-        each.append(torch.isin(raw.labels, numbers).nonzero()[:, 0])
-    where = torch.cat(each)
+        parts.append(torch.isin(raw.labels, numbers).nonzero()[:, 0])
+    positions = torch.cat(parts)
     return Raw(
-        raw.images.take(where) if isinstance(raw.images, Stream) else raw.images[where],
-        raw.labels[where],
+        raw.images.take(positions) if isinstance(raw.images, Stream) else raw.images[positions],
+        raw.labels[positions],
         raw.classes,
-        torch.arange(len(each)).repeat_interleave(torch.tensor([len(part) for part in each])),
+        torch.arange(len(parts)).repeat_interleave(torch.tensor([len(part) for part in parts])),
         SUBSETS,
-        paths=tuple(raw.paths[int(i)] for i in where),
+        paths=tuple(raw.paths[int(i)] for i in positions),
     )
 
 
-def read(request: Request, found: dict[str, list[Path]]) -> Raw:
-    """Read image files by class, the classes in the order of their names."""
-    paths = [path for name in sorted(found) for path in found[name]]
-    counts = torch.tensor([len(found[name]) for name in sorted(found)])
+def read(request: Request, files_of: dict[str, list[Path]]) -> Raw:
+    """Read image files by class, in the order of the class names."""
+    paths = [path for name in sorted(files_of) for path in files_of[name]]
+    counts = torch.tensor([len(files_of[name]) for name in sorted(files_of)])
     place = folder(request.root)
     return Raw(
         read_or_stream(paths, request.size, request.channels or 3),
         torch.arange(len(counts)).repeat_interleave(counts),
-        tuple(sorted(found)),
+        tuple(sorted(files_of)),
         paths=tuple(path.relative_to(place).as_posix() for path in paths),
     )
 
@@ -139,7 +139,7 @@ SOURCES = {
     "imagenet882": Source(
         load_others,
         Kind.PHOTOS,
-        "about 1.1 million photos, the classes of ImageNet other than the 118",
+        "about 1.1 million photos of ImageNet's classes other than the 118",
         size=224,
         channels=3,
         files=files,

@@ -1,4 +1,4 @@
-"""Images brought to one form, square and of the channels asked for; image files found and read."""
+"""Finding and reading image files, and bringing images to one size and number of channels."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -19,11 +19,11 @@ BLOCK = 1000
 LUMA = (0.299, 0.587, 0.114)
 
 MEMORY = 2**30
-"""Bytes of decoded images above which files are read while they are used."""
+"""Above this many bytes of decoded images, files are read while they are used."""
 
 
 def resized(images: Tensor, size: int, channels: int | None) -> Tensor:
-    """Turn uint8 images (N, C, H, W), C being 1 or 3, into uint8 (N, `channels`, size, size).
+    """Turn uint8 images (N, C, H, W) with C = 1 or 3 into uint8 (N, `channels`, size, size).
 
     The shorter side is scaled to `size` and the middle is kept. `channels` None keeps C.
     """
@@ -46,35 +46,35 @@ def resized(images: Tensor, size: int, channels: int | None) -> Tensor:
 
 
 def is_light(images: Tensor) -> bool:
-    """Say whether the border of grey images (N, 1, H, W) is mostly light, so that the ink is dark."""
+    """Return whether the border of grey images (N, 1, H, W) is mostly light, which means dark ink."""
     sides = [images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]]
     return bool(torch.cat([side.flatten() for side in sides]).median() > 127)
 
 
 def image_files(place: Path) -> list[Path]:
-    """Return the image files below a folder, sorted by name; hidden files and folders are left out."""
-    found = []
+    """Return the image files below a folder, sorted by path; hidden files and folders are skipped."""
+    files = []
     for folder, subfolders, names in os.walk(place):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in files if path.suffix.lower() in SUFFIXES)
 
 
 def class_files(place: Path, without: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Return the image files of each class, sorted: a class is a folder in `place` with images below it.
+    """Return the sorted image files of each class; a class is a folder in `place` with images below it.
 
-    Folders named in `without` are left out, unread. Raises InputError for a place that cannot be listed.
+    Folders named in `without` are not read. Raises InputError if `place` cannot be listed.
     """
     try:
         folders = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise InputError(f"{place}: not a folder that can be read ({error.strerror}); name another") from error
+        raise InputError(f"{place}: cannot be read as a folder ({error.strerror}); name another folder") from error
     files = {folder.name: image_files(folder) for folder in folders if folder.name not in without}
     return {name: paths for name, paths in files.items() if paths}
 
 
 def read_images(paths: Sequence[Path], size: int, channels: int) -> Tensor:
-    """Read image files as uint8 (N, C, size, size). Raises InputError naming the first unreadable one."""
+    """Read image files as uint8 (N, C, size, size). Raises InputError that names the first unreadable file."""
     pixels = np.empty((len(paths), size, size, channels), dtype=np.uint8)
 
     def read(start: int) -> None:
@@ -87,26 +87,26 @@ def read_images(paths: Sequence[Path], size: int, channels: int) -> Tensor:
 
 
 def read_or_stream(paths: Sequence[Path], size: int, channels: int, *, invert: bool = False) -> Tensor | Stream:
-    """Read image files as uint8 (N, C, size, size), or leave them to a `Stream` where they are too large for memory.
+    """Read image files as uint8 (N, C, size, size), or return a `Stream` of them if they take more than MEMORY bytes.
 
-    `invert` turns dark ink on light into bright on dark. Raises InputError naming an unreadable file; of a stream,
-    once it is read.
+    `invert` turns dark ink on light into bright ink on dark. Raises InputError that names an unreadable file; a
+    `Stream` raises it when the file is read.
     """
     if len(paths) * size**2 * channels > MEMORY:
-        kept = Decoded(tuple(paths), size, channels)
-        return Stream(kept.paths, size, channels, invert, kept)
+        cache = Decoded(tuple(paths), size, channels)
+        return Stream(cache.paths, size, channels, invert, cache)
     images = read_images(paths, size, channels)
     return images.bitwise_not_() if invert else images
 
 
 def damaged_data(path: Path, error: Exception | str) -> InputError:
-    """Return the error for a data set's own file that does not hold what it should."""
+    """Return the error for a file of a data set with unexpected content."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{path}: damaged, or not the file of this data set ({reason}); get it again")
+    return InputError(f"{path}: damaged, or not the file of this data set ({reason}); replace it")
 
 
 def check_labels(labels: Tensor, images: Tensor, classes: int, path: Path) -> None:
-    """Raise InputError where labels (N,) are not one of `classes` an image."""
+    """Raise InputError unless each image has one label (N,) in 0..classes - 1."""
     if len(labels) != len(images):
         raise damaged_data(path, f"{len(labels)} labels for {len(images)} images")
     if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= classes):

@@ -16,13 +16,13 @@ CLOTHES = (
 
 
 def files(root: Path, name: str, stem: str) -> list[Path]:
-    """Return the image and the label file; torchvision's own layout."""
+    """Return the image file and the label file, in torchvision's layout."""
     raw = root / name / "raw"
     return [raw / f"{stem}-images-idx3-ubyte", raw / f"{stem}-labels-idx1-ubyte"]
 
 
 def load(request: Request, name: str, stem: str, classes: tuple[str, ...]) -> Raw:
-    """Read one part. EMNIST stores images transposed and counts letters from 1; both are put right."""
+    """Read one part. EMNIST stores images transposed and counts letters from 1; both are corrected."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     tensors = []

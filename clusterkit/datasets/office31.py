@@ -1,4 +1,4 @@
-"""Office-31 (Saenko et al., 2010): 31 kinds of office things photographed in three domains."""
+"""Office-31 (Saenko et al., 2010): 31 classes of office objects, photographed in three domains."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def files(root: Path) -> list[Path]:
 
 
 def load(request: Request) -> Raw:
-    """Read one domain or all three; the files of the others are only counted, which the ids need."""
+    """Read one domain or all three. The files of the other domains are only counted, for the ids."""
     trees = [class_files(place) for place in files(request.root)]
     classes = sorted({name for tree in trees for name in tree})
     paths: list[Path] = []
@@ -27,7 +27,7 @@ def load(request: Request) -> Raw:
     for number, (place, tree) in enumerate(zip(files(request.root), trees, strict=True)):
         if not tree:
             raise damaged_data(place, "no CLASS/IMAGE files")
-        members = [(path, classes.index(name)) for name, found in tree.items() for path in found]
+        members = [(path, classes.index(name)) for name, images in tree.items() for path in images]
         if request.subset in (None, DOMAINS[number]):
             paths += [path for path, _ in members]
             labels += [label for _, label in members]
@@ -49,7 +49,7 @@ SOURCES = {
     "office31": Source(
         load,
         Kind.PHOTOS,
-        "4,110 photos of 31 kinds of office things in three domains",
+        "4,110 photos of office objects in three domains, 31 classes",
         channels=3,
         size=64,
         files=files,

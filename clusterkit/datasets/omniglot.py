@@ -20,7 +20,7 @@ FOLDERS = {"bg": "images_background", "eval": "images_evaluation"}
 
 
 def folder(root: Path, part: str) -> Path:
-    """Return the folder of one part; torchvision's own layout."""
+    """Return the folder of one part, in torchvision's layout."""
     return root / "omniglot-py" / FOLDERS[part]
 
 
@@ -29,7 +29,7 @@ def files(root: Path, part: str) -> list[Path]:
 
 
 def load(request: Request, part: str) -> Raw:
-    """Read one part: images in bright ink on dark, classes named ALPHABET/CHARACTER, a subset an alphabet."""
+    """Read one part in bright ink on dark; classes are named ALPHABET/CHARACTER, each alphabet is a subset."""
     place = folder(request.root, part)
     alphabets = sorted(path for path in place.iterdir() if path.is_dir())
     classes: list[str] = []
@@ -44,7 +44,7 @@ def load(request: Request, part: str) -> Raw:
             subset += [number] * len(drawings)
             classes.append(f"{alphabet.name}/{character.name}")
     if not paths:
-        raise InputError(f"{place}: no alphabets here; expected ALPHABET/CHARACTER/*.png")
+        raise InputError(f"{place}: no alphabets here; expected {place}/ALPHABET/CHARACTER/*.png")
     return Raw(
         255 - read_images(paths, request.size, request.channels or 1),
         torch.tensor(labels),

@@ -1,4 +1,4 @@
-"""Whether a network learned from labels of the very images that it is to say something of."""
+"""Detection of networks that learned labels of the images they are applied to."""
 
 import logging
 import sys
@@ -13,40 +13,40 @@ from clusterkit.errors import UsageError
 log = logging.getLogger("clusterkit")
 
 Fields = Mapping[str, Any]
-"""What a header says of a data set: its name and fingerprint among it."""
+"""A data set as headers record it, with at least its name and fingerprint."""
 
 
 def warn_of_training(learned: Mapping[str, Sequence[Fields]], *forms: Fields) -> str:
-    """Warn of networks that learned from labels of images of the target; return in a header's words which, or "no".
+    """Warn of networks that learned labels of target images; return the header's `uses_target_labels`, or "no".
 
-    `learned` holds by the name of each network the sets whose labels it learned from. `forms` is the target, in every
-    form in which it was read: a user's own images of another size have another fingerprint.
+    `learned` holds, by name of network, the sets whose labels it learned. `forms` is the target in every form in which
+    it was read: the user's own images have another fingerprint in another size.
     """
-    found = {
-        name: [each["name"] for each in sets if any(overlap(each, form) for form in forms)]
+    shared_by = {
+        name: [fields["name"] for fields in sets if any(overlap(fields, form) for form in forms)]
         for name, sets in learned.items()
     }
-    names = " and ".join(name for name, shared in found.items() if shared)
+    names = " and ".join(name for name, shared in shared_by.items() if shared)
     if not names:
         return "no"
     if is_first():
-        shared = ", ".join(dict.fromkeys(each for sets in found.values() for each in sets))
+        shared = ", ".join(dict.fromkeys(title for titles in shared_by.values() for title in titles))
         log.warning(
-            "%s learned from labels of images of %s (%s), so scores there say nothing of unseen categories; "
-            "train on other ones",
+            "%s learned labels of images of %s (%s), so scores on it do not hold for new categories; "
+            "train on other images",
             names, forms[0]["name"], shared,
         )  # fmt: skip
     return IN_TRAINING + names.replace(BETWEEN, ", ")
 
 
-def overlap(one: Fields, other: Fields) -> bool:
-    """Return whether two data sets share images: of the same content or named source, unless subsets or classes differ.
+def overlap(first: Fields, second: Fields) -> bool:
+    """Return whether two data sets share images: same content or named source, unless subsets or classes differ.
 
-    A fingerprint is that of a whole source, whichever classes are chosen from it.
+    A fingerprint covers the whole source, whichever classes are selected from it.
     """
-    same = bool(one["fingerprint"] == other["fingerprint"])
+    same = bool(first["fingerprint"] == second["fingerprint"])
     try:
-        a, b = parse(one["name"]), parse(other["name"])
+        a, b = parse(first["name"]), parse(second["name"])
         if a.entry.classes and b.entry.classes:
             return not class_names(a).isdisjoint(class_names(b))
         if a.is_named and (a.source, a.argument) == (b.source, b.argument):
@@ -55,17 +55,17 @@ def overlap(one: Fields, other: Fields) -> bool:
             return False
         if a.classes is None or b.classes is None:
             return same
-        chosen = (set(chosen_classes(each.classes or "", sys.maxsize, each.full)) for each in (a, b))
+        chosen = (set(chosen_classes(name.classes or "", sys.maxsize, name.full)) for name in (a, b))
         return same and not set.isdisjoint(*chosen)
     except UsageError:
-        # A name that only another version knows says nothing.
+        # Another version wrote the header, with a name that is unknown here.
         return same
 
 
 def class_names(name: Name) -> set[str]:
-    """Return the classes of a data set whose source says which they are before it is read."""
+    """Return the classes of a data set whose source lists them without reading images."""
     assert name.entry.classes is not None
-    every, own = sorted(name.entry.classes(None)), set(name.entry.classes(name.subset))
+    order, names = sorted(name.entry.classes(None)), set(name.entry.classes(name.subset))
     if name.classes is None:
-        return own
-    return own & {every[number] for number in chosen_classes(name.classes, len(every), name.full)}
+        return names
+    return names & {order[number] for number in chosen_classes(name.classes, len(order), name.full)}

@@ -1,4 +1,4 @@
-"""Image files read while they are used, for folders too large to be held in memory."""
+"""Image files that are read while they are used, for folders too large for memory."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from clusterkit.datasets.decoded import Decoded
 from clusterkit.errors import InputError
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no image, or only a part of one."""
+"""The errors that Pillow raises for a file that is not an image or is truncated."""
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
@@ -24,7 +24,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Return an image with transparent parts laid on white and 16 bits a pixel cut to 8."""
+    """Return an image with 8 bits per channel, and with transparent parts on white."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -34,9 +34,9 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """Read one image file as uint8 (size, size, C); C is 1 or 3.
+    """Read one image file as uint8 (size, size, C) with C = 1 or 3.
 
-    The shorter side is scaled to `size` and the middle is kept. Raises InputError naming an unreadable file.
+    The shorter side is scaled to `size` and the middle is kept. Raises InputError that names an unreadable file.
     """
     mode = "L" if channels == 1 else "RGB"
     try:
@@ -65,7 +65,7 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
 
 
 class _Files(Dataset[Tensor | InputError]):
-    """The images of a stream; `kept` is where to look for them first, and to put them if it has room."""
+    """The images of a stream; they are read from the cache `kept` if possible, and written to it if it has room."""
 
     def __init__(self, stream: "Stream", kept: Decoded | None) -> None:
         self.stream = stream
@@ -80,7 +80,7 @@ class _Files(Dataset[Tensor | InputError]):
             try:
                 pixels = decode(stream.paths[position], stream.size, stream.channels)
             except InputError as error:
-                return error  # raised in a worker, it would arrive as a page of traceback
+                return error  # raised in a worker, it would arrive with a page of traceback
             if self.kept and self.room:
                 self.kept.put(row, pixels)
         return to_tensor(~pixels if stream.invert else pixels)
@@ -96,7 +96,7 @@ def _batch(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
 
 
 def _plain_signals(worker: int) -> None:
-    """Leave an interrupt to the main process, and end on SIGTERM whatever that one does on it."""
+    """Let the main process handle interrupts, and end on SIGTERM even if the main process handles it."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -105,10 +105,10 @@ def _plain_signals(worker: int) -> None:
 
 @dataclass(frozen=True)
 class Stream:
-    """N image files; `invert` turns dark ink on light into bright on dark.
+    """N image files; `invert` turns dark ink on light into bright ink on dark.
 
-    `kept` is where their images are kept once decoded, before any inversion. `rows` are the numbers (N,) of the files
-    in it, where the stream is a part of what it is for.
+    `kept` is the cache of their decoded images, before inversion. `rows` are the numbers (N,) of the files in the
+    cache; None if the stream has all files of the cache.
     """
 
     paths: tuple[Path, ...]
@@ -122,15 +122,15 @@ class Stream:
         return len(self.paths)
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield, for each tensor of positions, the images there as uint8 (B, C, H, W)."""
-        wanted = [index.tolist() for index in indices]
-        many = len(wanted) > 1
-        workers = min(os.cpu_count() or 1, 8) if many else 0
-        # For a few images, the look at every file that finding the kept ones takes would not pay.
-        kept = self.kept if many and self.kept and self.kept.file else None
+        """Yield the images at each tensor of positions as uint8 (B, C, H, W)."""
+        positions = [index.tolist() for index in indices]
+        several = len(positions) > 1
+        workers = min(os.cpu_count() or 1, 8) if several else 0
+        # Opening the cache examines every file, which takes longer than decoding one batch.
+        kept = self.kept if several and self.kept and self.kept.file else None
         for batch in DataLoader(
             _Files(self, kept),
-            batch_sampler=wanted,
+            batch_sampler=positions,
             num_workers=workers,
             worker_init_fn=_plain_signals,
             pin_memory=torch.cuda.is_available(),
@@ -146,13 +146,13 @@ class Stream:
         return range(len(self)) if self.rows is None else self.rows
 
     def take(self, positions: Tensor) -> "Stream":
-        """Return the images at these positions only."""
+        """Return the files at these positions, in the order of the positions."""
         chosen, rows = positions.tolist(), self.in_kept()
         return replace(self, paths=tuple(self.paths[i] for i in chosen), rows=tuple(rows[i] for i in chosen))
 
     @staticmethod
     def joined(streams: Sequence["Stream"]) -> "Stream":
-        """Return several streams, all taken from one, as one."""
+        """Return streams that were taken from the same stream as one."""
         first = streams[0]
         assert all(stream.kept is first.kept for stream in streams)
         paths = tuple(path for stream in streams for path in stream.paths)

@@ -16,7 +16,7 @@ def files(root: Path, part: str) -> list[Path]:
 
 
 def load(request: Request, part: str) -> Raw:
-    """Read one part; its file must have the published checksum."""
+    """Read one part. Raises InputError unless its file has the published checksum."""
     from torchvision.datasets import SVHN
 
     path = files(request.root, part)[0]
@@ -38,7 +38,7 @@ def fetch(root: Path, part: str) -> None:
 SOURCES = {
     f"svhn_{part}": Source(
         partial(load, part=part),
-        Kind.CHARACTERS,  # a photo may be mirrored, a digit may not
+        Kind.CHARACTERS,  # digits must not be mirrored, as photos are
         f"{count} digits of house numbers, in colour",
         channels=3,
         files=partial(files, part=part),

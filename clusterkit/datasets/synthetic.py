@@ -1,4 +1,4 @@
-"""Point clouds in the plane whose clusters are known: the usual small tests of a clustering method."""
+"""Point clouds in the plane with known clusters, the usual small tests of a clustering method."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ SHAPES: dict[str, tuple[Callable[[Floats, np.random.Generator], Floats], int]] =
 
 
 def load(request: Request) -> Raw:
-    """Draw the 600 points of a shape, clusters of equal size in mixed order: float32 (600, 2)."""
+    """Draw the points of a shape, float32 (600, 2), with clusters of equal size in random order."""
     shape, count = SHAPES[request.argument]
     random = np.random.default_rng(0)
     labels = random.permutation(np.arange(POINTS) % count)

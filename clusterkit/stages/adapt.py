@@ -1,4 +1,4 @@
-"""adapt: a classifier learned on one domain, carried to another (L2C, sections 4.3 and 5.2)."""
+"""adapt: transfers a classifier from one domain to another (L2C, sections 4.3 and 5.2)."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -49,14 +49,14 @@ log = logging.getLogger("clusterkit")
 OUTPUT = "adapted.h5"
 NETWORK = "adapted.safetensors"
 EPOCH = 100
-"""Steps, at most, after which the state is kept and a line is shown: with two sets there is no natural epoch."""
+"""The largest number of steps in an epoch; with two data sets there is no natural epoch."""
 WEIGHT_DECAY = 5e-4
 PRETRAINED_RATE = 0.1
-"""The learning rate of a backbone with ImageNet's weights, as a share of that of what is new."""
+"""The learning rate of a backbone with ImageNet weights, as a share of the rate of new layers."""
 SAMPLE = 1000
-"""How many images of the source G is tried on."""
+"""The number of source images on which G is tested."""
 CHANCE = 0.05
-"""How far the recalls of similar and of dissimilar pairs must add up to more than one for G to know anything."""
+"""G is better than chance if the recalls of similar and of dissimilar pairs add up to more than 1 + CHANCE."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,11 @@ class AdaptResult:
 
 
 def run(config: AdaptConfig, context: Context) -> AdaptResult:
-    """Train a classifier on labelled source and unlabelled target images; write it and its view of the target.
+    """Train a classifier on labelled source and unlabelled target images; write it and its classes of the target.
 
-    The target's labels are never read; where it has some, the names of their classes must be those of the source.
+    Training does not read the target's labels. If the target has labels, its classes must have the names of the
+    source's. Raises UsageError for settings that the method does not use, and InputError for files or data that are
+    missing or do not match.
     """
     config = with_options(config)
     check_flags(config, context)
@@ -80,15 +82,15 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     source, target = read_domains(config, context)
     labels, classes = source.numbered("adapt")
     check_classes(source, target, classes)
-    pairs, made, g_path, inputs = read_target_pairs(config, context, target)
+    pairs, pairs_header, g_path, inputs = read_target_pairs(config, context, target)
     if ADAPTATIONS[config.method].pairs and is_first():
         warn_of_chance(g_path, config, context, device)
     network, weights = new_network(config, context, source, len(classes))
     inputs |= weights
     forms, learned = [target.to_header()], {"the classifier": [source.to_learned()]}
-    if made is not None and ADAPTATIONS[config.method].pairs:
-        forms.append(made.dataset)
-        learned["G"] = learned_from(made, context.find(config.pairs or PAIRS_FILE.name))
+    if pairs_header is not None and ADAPTATIONS[config.method].pairs:
+        forms.append(pairs_header.dataset)
+        learned["G"] = learned_from(pairs_header, context.find(config.pairs or PAIRS_FILE.name))
     extra: dict[str, Any] = {
         "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
         "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else Init.RANDOM.value,
@@ -98,10 +100,10 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     )
     states = StateFolder(context.path(OUTPUT), context.resume)
     plan = plan_of(config, context, header, states.file("adapted"))
-    there = None if pairs is None else pairs.to(device)
+    device_pairs = None if pairs is None else pairs.to(device)
     domains = Domains(
         at_hand(source, "source", config.source_batch, device), source.kind, labels.to(device),
-        at_hand(target, "target", config.target_batch, device), target.kind, there,
+        at_hand(target, "target", config.target_batch, device), target.kind, device_pairs,
     )  # fmt: skip
 
     def keep(epoch: int) -> None:
@@ -128,7 +130,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
 
 
 def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) -> Plan:
-    """Return how the run that a header describes is trained: in epochs of equal length, of a hundred steps at most."""
+    """Return the training plan of the run in a header: epochs of equal length, of at most EPOCH steps."""
     fields = {"learned_from": header.extra["learned_from"], "target": header.dataset}
     key = run_key("adapt", header.config, header.seed, fields, header.inputs, header.device)
     epochs = -(-config.steps // EPOCH)
@@ -149,23 +151,23 @@ def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) 
 
 
 def of_network(header: Header, network: ClusterNet, **more: Any) -> Header:
-    """Return the header of the network's own file."""
+    """Return the header of the network's file, with `more` fields."""
     networks = {"all": network.architecture.to_header()}
     return replace(header, format="adapted", extra={**header.extra, "networks": networks, **more})
 
 
 def check_flags(config: AdaptConfig, context: Context) -> None:
-    """Raise UsageError for values that cannot be, or that the method would not use."""
+    """Raise UsageError for invalid settings, and for settings that the method does not use."""
     check_precision(config.precision, choose_device(context.device))
     options = with_options(config).options
-    wanted = ADAPTATIONS[config.method].options
-    if not (isinstance(options, Options) and type(options) is wanted):
-        raise UsageError(f"options: --method {config.method} takes {wanted.__name__}, not {options!r}")
+    expected = ADAPTATIONS[config.method].options
+    if not (isinstance(options, Options) and type(options) is expected):
+        raise UsageError(f"options: --method {config.method} takes {expected.__name__}, not {options!r}")
     options.check(config, lambda name: context.is_given(options, name))
 
 
 def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
-    """Return the labelled items of the source and the target, the target in the size and channels of the source."""
+    """Return the labelled items of the source, and the target in the shape of the source's items."""
     with first_alone():
         source = load_dataset(config.source, context.data, offline=context.offline, size=config.size).labelled()
         target = load_like(config.target, source.shape, context.data, offline=context.offline)
@@ -174,34 +176,35 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
     for data in (source, target):
         check_variation(config.variation, data.kind, data.name)
     if len(target.subsets) > 1:
-        name, at, part = config.target.partition("@")
-        names = ", ".join(f"{name}/{subset.name}{at}{part}" for subset in target.subsets)
-        raise UsageError(f"data set {config.target} is several problems; adapt to one of {names}")
+        name, at, classes = config.target.partition("@")
+        names = ", ".join(f"{name}/{subset.name}{at}{classes}" for subset in target.subsets)
+        raise UsageError(f"data set {config.target} has several subsets, adapt takes one; name one of {names}")
     return source, target
 
 
 def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) -> None:
-    """Raise InputError where the target has labels and their classes are not those of the source, by name."""
+    """Raise InputError if the target has labels and its classes have other names than those of the source."""
     if target.labels is None:
         return
-    others = target.present_classes()
-    only_s, only_t = sorted(set(classes) - set(others)), sorted(set(others) - set(classes))
+    target_classes = target.present_classes()
+    only_s, only_t = sorted(set(classes) - set(target_classes)), sorted(set(target_classes) - set(classes))
     if only_s or only_t:
         raise InputError(
-            f"{source.name} and {target.name} have different classes ({some(only_s)} only in the first, {some(only_t)} "
-            "only in the second); adapt needs one set of classes: choose some with @, or discover others with cluster"
+            f"{source.name} and {target.name} have different classes ({listed(only_s)} only in the first, "
+            f"{listed(only_t)} only in the second); "
+            "adapt needs the same classes: select them with @, or find new ones with cluster"
         )
 
 
-def some(names: list[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"
+def listed(names: list[str]) -> str:
+    first = ", ".join(names[:3])
+    return f"{first} and {len(names) - 3} more" if len(names) > 3 else first or "none"
 
 
 def new_network(
     config: AdaptConfig, context: Context, source: Dataset, outputs: int
 ) -> tuple[ClusterNet, dict[str, str]]:
-    """Return an untrained classifier and, where its backbone has ImageNet's weights, the hash of their file."""
+    """Return an untrained classifier and, if its backbone has ImageNet weights, the hash of their file as an input."""
     weights = has_weights(config.backbone, source.shape) and config.pretrained and weights_at_hand(config, context)
     mean, std = weights_statistics(config.backbone) if weights else mean_and_std(source.union())
     torch.manual_seed(derive_seed(context.seed, "adapt"))
@@ -215,7 +218,7 @@ def new_network(
 
 
 def weights_at_hand(config: AdaptConfig, context: Context) -> bool:
-    """Return whether ImageNet's weights are there or can be downloaded; say why not."""
+    """Return whether the ImageNet weights exist or can be downloaded; log the reason if not."""
     reason = None
     with first_alone():
         try:
@@ -228,16 +231,21 @@ def weights_at_hand(config: AdaptConfig, context: Context) -> bool:
 
 
 def at_hand(data: Dataset, part: str, batch_size: int, device: torch.device) -> Subset:
-    """Return a data set as one problem on the device; say where it is smaller than a batch."""
+    """Return all items of a data set on the device; log it if they are fewer than a batch."""
     if batch_size > len(data):
-        log.info("adapt: %s batches of %d instead of %d, all there are", part, len(data), batch_size)
+        log.info(
+            "adapt: %s batches of %d instead of %d, because the set has no more items", part, len(data), batch_size
+        )
     return data.union().to(device)
 
 
 def read_target_pairs(
     config: AdaptConfig, context: Context, target: Dataset
 ) -> tuple[PairSource | None, Header | None, Path | None, dict[str, str]]:
-    """Return the target's pairs and header, None where none are asked for, their G's place, and their file's hash."""
+    """Return the target's pairs, their header, the path of their G if it is beside them, and their hash as an input.
+
+    All are empty if the method reads no pairs and `--pairs` names none.
+    """
     name = config.pairs
     if name is None:
         if not ADAPTATIONS[config.method].pairs:
@@ -252,17 +260,17 @@ def read_target_pairs(
     group = groups.get(subset.name)
     if group is None or group["id"].tolist() != subset.ids.tolist():
         raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name)}")
-    seen = tuple(header.extra["shape"])
-    if seen != target.shape:
-        # G saw the target in another form than the classifier does; the content must be compared in that one.
-        target = load_like(config.target, seen, context.data, offline=context.offline)
+    g_shape = tuple(header.extra["shape"])
+    if g_shape != target.shape:
+        # G read the target in another shape, and the fingerprint depends on the shape.
+        target = load_like(config.target, g_shape, context.data, offline=context.offline)
     check_dataset(header, path, target.name, target.fingerprint)
-    mine = g_path.exists() and sha256(g_path) == header.inputs.get("g")
-    return from_group(group), header, g_path if mine else None, {"pairs": sha256(path)}
+    is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
+    return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
 
 
 def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, device: torch.device) -> None:
-    """Warn of a G that cannot tell the source's pairs apart: its pairs of the target will hardly be better."""
+    """Warn if G predicts pairs of the source no better than chance, because then its target pairs will be as bad."""
     if g_path is None:
         return
     _, network = read_g(g_path)
@@ -278,7 +286,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     )  # fmt: skip
     if scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE:
         log.warning(
-            "%s is no better than chance on %s, so what it says of %s will hardly help; "
-            "train G on a set that is more like them",
+            "%s is no better than chance on %s, so its pairs of %s will hardly help; "
+            "train G on a set that is more like both",
             g_path, source.name, config.target,
         )  # fmt: skip

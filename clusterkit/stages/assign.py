@@ -1,4 +1,4 @@
-"""assign: a trained network on other images."""
+"""assign: applies trained networks to other images."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +27,11 @@ class AssignResult:
 
 
 def run(config: AssignConfig, context: Context) -> AssignResult:
-    """Assign the images of a data set by the networks of `cluster`, `adapt` or `pretrain`; write an assignments file.
+    """Assign the images of a data set by the networks of `cluster`, `adapt` or `pretrain`; write `assigned.h5`.
 
-    A single network takes every subset; of several, each takes the subset it was trained on, or `config.subset`
-    names one for all.
+    A single network assigns every subset. Of several, each assigns the subset that it was trained on, unless
+    `config.subset` names one for all. Raises UsageError if no network fits a subset, and InputError for a file or data
+    set that is missing, damaged or does not match.
     """
     device = choose_device(context.device)
     path = context.find(config.model)
@@ -41,7 +42,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     for subset in data.subsets:
         network = choose_network(networks, config, subset.name, path)
         prob = predict(network.to(device), subset.to(device), device)
-        network.cpu()  # the device has room for the next
+        network.cpu()  # makes room for the next network
         assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
     fields = data.to_header()
     trained = warn_of_training({path.name: learned_from(model_header, path)}, fields)
@@ -59,13 +60,13 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
 
 
 def choose_network(networks: dict[str, ClusterNet], config: AssignConfig, subset: str, path: Path) -> ClusterNet:
-    """Return the network for a subset. Raises UsageError where it is not clear which one that is."""
-    wanted = config.subset or (subset if subset in networks else None)
-    if wanted is None and len(networks) == 1:
+    """Return the network for a subset. Raises UsageError if several networks exist and none has the wanted name."""
+    name = config.subset or (subset if subset in networks else None)
+    if name is None and len(networks) == 1:
         return next(iter(networks.values()))
-    if wanted not in networks:
+    if name not in networks:
         raise UsageError(
-            f"{path} holds {len(networks)} networks and none for '{wanted or subset}'; "
+            f"{path} holds {len(networks)} networks and none for '{name or subset}'; "
             f"choose one with --subset: {', '.join(networks)}"
         )
-    return networks[wanted]
+    return networks[name]

@@ -1,4 +1,4 @@
-"""cluster: from pairs to clusters, one problem a subset."""
+"""cluster: turns pairs into clusters, subset by subset."""
 
 import logging
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class ClusterResult:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a run reads, beside the settings: pairs, a network, the data set, constraints and K by subset."""
+    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels."""
 
     pairs: PairInput
     start: Start
@@ -69,9 +69,9 @@ class Inputs:
 
 
 def run(config: ClusterConfig, context: Context) -> ClusterResult:
-    """Sort each subset into at most K clusters; write `assignments.h5` and, for a network, `ccn.safetensors`.
+    """Sort each subset into at most K clusters; write `assignments.h5` and, if the method trains networks, their file.
 
-    Raises UsageError for settings that cannot be, and InputError for files that are missing or do not fit.
+    Raises UsageError for invalid settings, and InputError for files that are missing or do not match.
     """
     config = with_options(config)
     check(config, context)
@@ -82,21 +82,21 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     forms = [data.to_header()] + ([] if inputs.pairs.header is None else [inputs.pairs.header.dataset])
     trained = warn_of_training(inputs.learned, *forms)
     counts_labels = not isinstance(config.pairs, File) or config.k is CountedBy.LABELS
-    own = data.to_learned() if counts_labels else data.to_header()
+    fields = data.to_learned() if counts_labels else data.to_header()
     states = StateFolder(context.path(OUTPUT), context.resume)
-    key = run_key("cluster", resolved(config), context.seed, own, inputs.hashes, describe(device))
+    key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
     results = {
         subset.name: clustered(subset, config, context, inputs, states.file(subset.name), key)
         for subset in data.subsets
     }
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels:
-        extra["learned_from"] = [own]
+        extra["learned_from"] = [fields]
     header = Header(
         "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes,
         extra,
     )  # fmt: skip
-    sets = distinct(*inputs.learned.values(), [] if isinstance(config.pairs, File) else [own])
+    sets = distinct(*inputs.learned.values(), [] if isinstance(config.pairs, File) else [fields])
     network = write(results, data, header, sets, context)
     states.remove()
     counts = {title: result.clusters for title, result in results.items()}
@@ -104,7 +104,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
 
 
 def check(config: ClusterConfig, context: Context) -> None:
-    """Raise UsageError for settings that cannot be, that the method would not use, or that the device cannot do."""
+    """Raise UsageError for settings that are invalid, not used by the method, or not supported by the device."""
     config = with_options(config)
     check_precision(getattr(config.options, "precision", Precision.FP32), choose_device(context.device))
     check_settings(config, context)
@@ -124,37 +124,34 @@ def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
 
 
 def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
-    """Read all that the settings name, and check that it fits together and into memory."""
+    """Read all files and data that the settings name; check that they match each other and fit in memory."""
     pairs = read_pairs(config, context, used=reads_pairs(config))
-    made = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
-    start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, made)
+    source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
+    start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
     with first_alone():
         data = load_for(config, context, pairs, start)
         start.check_data(data)
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
-        log.info("cluster: --k known is an oracle, it counts the classes among the labels of %s", data.name)
+        log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
     constraints, hashes = [], {}
     if config.constraints is not None:
         constraints = read_constraints(config.constraints)
         check_constraints(constraints, data, config.constraints)
         hashes["constraints"] = sha256(config.constraints)
-    estimates, counted, behind = read_estimates(config, context, pairs)
+    estimates, k_hash, k_learned = read_estimates(config, context, pairs)
     ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
     for subset in data.subsets:
-        whole = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
-        check_cost(config, whole, len(subset), start.width(data), ks[subset.name])
-        # Read before the first training: what is missing of the last subset is said at once.
+        title = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
+        check_cost(config, title, len(subset), start.width(data), ks[subset.name])
+        # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
-    hashes |= {**pairs.inputs, **start.inputs, **counted}
-    return Inputs(pairs, start, data, constraints, ks, hashes, joined(behind, pairs.learned, start.learned))
+    hashes |= {**pairs.inputs, **start.inputs, **k_hash}
+    return Inputs(pairs, start, data, constraints, ks, hashes, joined(k_learned, pairs.learned, start.learned))
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
-    """Load the data set that is asked for, or the one that the pairs are of, in the form that its network takes.
-
-    That is the form G saw it in, unless another network is where the clustering starts.
-    """
+    """Load the named data set, or else that of the pairs, in the shape that the start network or else G reads."""
     header = pairs.header
     shape = None if start.any is None else start.any.architecture.shape
     if header is None:
@@ -165,65 +162,67 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline)
         return load_like(config.dataset, shape, context.data, offline=context.offline)
-    name, seen = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
-    data = load_like(name, seen, context.data, offline=context.offline)
+    name, g_shape = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
+    data = load_like(name, g_shape, context.data, offline=context.offline)
     assert pairs.path is not None
     check_dataset(header, pairs.path, name, data.fingerprint)
-    return data if shape in (None, seen) else load_like(name, shape, context.data, offline=context.offline)
+    return data if shape in (None, g_shape) else load_like(name, shape, context.data, offline=context.offline)
 
 
 def read_estimates(
     config: ClusterConfig, context: Context, pairs: PairInput
 ) -> tuple[dict[str, int], dict[str, str], Learned]:
-    """Return K by subset as `estimate-k` recommends it, the file's hash as an input, and what its G learned from.
+    """Return the K of `k.json` by subset, the file's hash as an input, and the sets that its G learned.
 
-    All are empty unless `--k auto` asks for them. Raises InputError where there is no `k.json`, or one of other pairs.
+    All are empty without `--k auto`. Raises InputError if `k.json` is missing or was made from other pairs.
     """
     if config.k is not CountedBy.ESTIMATE:
         return {}, {}, {}
     path = context.path(ESTIMATES)
     if not path.exists():
-        raise InputError(f"{path}: no such file, --k auto reads it; run: clusterkit estimate-k")
+        raise InputError(f"{path}: no such file, but --k auto reads it; run: clusterkit estimate-k")
     header, content = read_json(path, "k")
-    hashed = pairs.inputs.get("pairs")
-    if hashed is not None and header.inputs.get("pairs") != hashed:
+    digest = pairs.inputs.get("pairs")
+    if digest is not None and header.inputs.get("pairs") != digest:
         raise InputError(f"{path}: was estimated from other pairs than {pairs.path}; run: clusterkit estimate-k")
     return content["recommended"], {"k": sha256(path)}, {"G": learned_from(header, path)}
 
 
 def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Return K for one subset, 0 where the method finds it. Raises an error for one that cannot be."""
+    """Return K for one subset, 0 if the method finds K. Raises UsageError or InputError for an impossible K."""
     method = METHODS[config.method]
     if method.finds_k:
         return 0
-    k = asked_k(config, subset, name, estimates)
+    k = requested_k(config, subset, name, estimates)
     if k >= len(subset) and not method.trains:
         raise UsageError(
-            f"--k {config.k}: as many clusters as {name} has images in {subset.name} ({len(subset)}); give less"
+            f"--k {config.k}: {name} has only {len(subset)} images in {subset.name}; give a smaller number"
         )
     return k
 
 
-def asked_k(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Return the K that the settings, the estimates or the labels give one subset."""
+def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
+    """Return the K of one subset, from the settings, the estimates or the labels."""
     if config.k is CountedBy.ESTIMATE:
         if subset.name not in estimates:
-            raise InputError(f"--k auto: {ESTIMATES} says nothing of {subset.name}; run: clusterkit estimate-k")
-        # A network of one output has nothing to decide.
+            raise InputError(f"--k auto: {ESTIMATES} has no estimate for {subset.name}; run: clusterkit estimate-k")
+        # A network with one output cannot learn.
         return max(2, estimates[subset.name])
     if config.k is CountedBy.LABELS:
         if subset.labels is None:
-            raise UsageError(f"--k known: {name} has no labels to count classes in; give a number")
+            raise UsageError(f"--k known: {name} has no labels to count; give a number")
         return len(subset.labels[subset.labels >= 0].unique())
     if config.k > len(subset):
-        raise UsageError(f"--k {config.k}: more clusters than {name} has images in {subset.name} ({len(subset)})")
+        raise UsageError(
+            f"--k {config.k}: {name} has only {len(subset)} images in {subset.name}; give a smaller number"
+        )
     return config.k
 
 
 def clustered(
     subset: Subset, config: ClusterConfig, context: Context, inputs: Inputs, state: Path, key: str
 ) -> Clustering:
-    """Cluster one subset; `state` is where a training keeps its state, `key` names all that it depends on."""
+    """Cluster one subset; `state` is the file for the state of a training, and `key` the hash of all it depends on."""
     pairs = inputs.pairs.source(subset, config, context.seed, every=needs_all_pairs(config))
     if pairs is not None:
         pairs = constrain(pairs, subset.ids, inputs.constraints)
@@ -236,7 +235,7 @@ def clustered(
     run = Run(seed=context.seed, device=device, state=state, key=key, resume=context.resume)
     result = solve(config, items, question, run)
     if result.network is not None:
-        result.network.cpu()  # the device has room for the next
+        result.network.cpu()  # makes room for the next network
     log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), result.clusters)
     return result
 
@@ -244,9 +243,9 @@ def clustered(
 def write(
     results: dict[str, Clustering], data: Dataset, header: Header, sets: list[dict[str, Any]], context: Context
 ) -> Path | None:
-    """Write the assignments and the networks, if any; return where the networks are.
+    """Write the assignments and the networks, if any; return the path of the networks.
 
-    `sets` are those whose labels the networks learned from.
+    `sets` are the sets whose labels the networks learned.
     """
     path, network_path = context.path(OUTPUT), context.path(CCN_FILE)
     assignments = {
@@ -261,25 +260,24 @@ def write(
             "learned_from": sets,
             "history": {title: results[title].history for title in networks},
         }
-        of_networks = replace(header, format="ccn", extra=extra)
-        write_with_network(path, header, assignments, network_path, of_networks, state_of(networks))
+        networks_header = replace(header, format="ccn", extra=extra)
+        write_with_network(path, header, assignments, network_path, networks_header, state_of(networks))
     elif is_first():
         write_assignments(path, header, assignments)
     return network_path if networks else None
 
 
 def uses_labels(config: ClusterConfig, start: Start, trained: str) -> str:
-    """Return what a run takes from the target's labels, in words for the header.
+    """Return the header's `uses_target_labels`: what this run and its inputs took from the target's labels.
 
-    It may do so itself, by an earlier `cluster`, or by the training of networks, of which `trained` says so.
+    `trained` is the part about the training of networks.
     """
     earlier = "no" if start.header is None else beside_training(start.header)
-    own = "no"
+    this_run = "no"
     if isinstance(config.pairs, NoisyPairs):
-        own = "pairs with simulated errors"
+        this_run = "pairs with simulated errors"
     elif not isinstance(config.pairs, File):
-        own = "pairs"
+        this_run = "pairs"
     elif config.k is CountedBy.LABELS:
-        # One number: how many classes there are.
-        own = "number of classes"
-    return all_used(own, earlier, trained)
+        this_run = "number of classes"
+    return all_used(this_run, earlier, trained)

@@ -1,4 +1,4 @@
-"""estimate-k: how many categories there are, by several estimators that use no label."""
+"""estimate-k: estimates the number of categories by several estimators without labels."""
 
 import logging
 import shlex
@@ -43,9 +43,9 @@ class EstimateKResult:
 
 
 def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
-    """Count dominant clusters, the eigengap and the groups of two linkages of each subset; write `k.json`.
+    """Estimate K of each subset by dominant clusters, the eigengap and two linkages; write `k.json`.
 
-    Raises InputError for assignments made at a known K, which would give it back, or from other pairs.
+    Raises InputError for assignments that were made from other pairs, with a known or estimated K, or with labels.
     """
     path, pairs_path = context.find(config.assignments), context.find(config.pairs)
     header, assignments = read_assignments(path)
@@ -58,56 +58,60 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     for title, assignment in assignments.items():
         among = outputs(header, assignment)
         estimates[title] = estimate(assignment, among, from_group(groups[title]), title, context.seed)
-        shown = " ".join(f"{name} {value}" for name, value in estimates[title].items())
-        log.info("estimate-k %s: %s", title, shown)
+        text = " ".join(f"{name} {value}" for name, value in estimates[title].items())
+        log.info("estimate-k %s: %s", title, text)
         if estimates[title]["ndc"] == among and not finds_k(header):
             log.warning("%s: all %d clusters are in use; cluster again with a larger --k", title, assignment.k)
     result = EstimateKResult(context.path(OUTPUT), estimates)
     inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
     extra = {"learned_from": learned_from(pairs_header, pairs_path)}
-    written = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
+    new_header = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
     content = {"estimates": estimates, "recommended": result.recommended, "estimator": RECOMMENDED}
-    write_json(result.artifact, written, content)
+    write_json(result.artifact, new_header, content)
     return result
 
 
 def check_over_clustered(header: Header, path: Path) -> None:
-    """Raise InputError where the assignments know how many classes there are, or are not a clustering at all.
+    """Raise InputError for assignments that depend on the true or estimated K, or that `cluster` did not make.
 
-    Of networks that were trained with labels of the target it is only warned.
+    Warn if their networks were trained with labels of the target.
     """
-    given = beside_training(header)
-    if given == "no" and header.config.get("k") == CountedBy.LABELS:
-        given = "number of classes"
-    if given != "no":
+    label_use = beside_training(header)
+    if label_use == "no" and header.config.get("k") == CountedBy.LABELS:
+        label_use = "number of classes"
+    if label_use != "no":
         raise InputError(
-            f"{path}: was made with the target's {given}, which is no estimate; run: clusterkit cluster --k 100"
+            f"{path}: was made with the target's {label_use}, which is no estimate; run: clusterkit cluster --k 100"
         )
-    used = str(header.extra.get("uses_target_labels", "no"))
-    if used != "no":
-        log.warning("%s: was made with the target's %s, so this is no estimate for unseen categories", path, used)
+    all_label_use = str(header.extra.get("uses_target_labels", "no"))
+    if all_label_use != "no":
+        log.warning(
+            "%s: was made with the target's %s, so its estimate does not hold for unseen categories",
+            path,
+            all_label_use,
+        )
     if header.config.get("k") == CountedBy.ESTIMATE:
         raise InputError(
-            f"{path}: was made with an estimated K, which it would give back; run: clusterkit cluster --k 100"
+            f"{path}: was made with an estimated K, so it gives no new estimate; run: clusterkit cluster --k 100"
         )
     if header.stage != "cluster":
-        raise InputError(f"{path}: was made by {header.stage}; run: clusterkit cluster --k 100")
+        raise InputError(f"{path}: was made by {header.stage}, not by cluster; run: clusterkit cluster --k 100")
 
 
 def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, seed: int) -> dict[str, int]:
-    """Return K by each estimator and `spread`, the largest less the smallest.
+    """Return K by each estimator, and `spread`, the largest minus the smallest.
 
-    All but the eigengap count no group smaller than the items spread evenly over so many outputs.
+    All estimators but the eigengap ignore groups smaller than N / `among`, the mean size of an output's group.
     """
-    own = derive_seed(seed, "estimate-k", title)
-    # In a random order also where all are taken: linkage breaks ties by position.
-    some = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(own))[:LARGEST]
-    logits = logit_matrix(pairs, some).double()
-    smallest = max(2, len(some) / among)
-    found = {
+    subset_seed = derive_seed(seed, "estimate-k", title)
+    # The order is random even if all items are used, because linkage breaks ties by position.
+    sample = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(subset_seed))[:LARGEST]
+    logits = logit_matrix(pairs, sample).double()
+    smallest = max(2, len(sample) / among)
+    estimates = {
         "ndc": ndc(assignment.cluster, among),
         "eigengap": eigengap(logits.sigmoid().numpy()),
         "linkage": linkage_count((logits - LESS).sigmoid().numpy(), smallest),
-        "consensus": linkage_count(consensus(logits.numpy(), own), smallest),
+        "consensus": linkage_count(consensus(logits.numpy(), subset_seed), smallest),
     }
-    return {**found, "spread": max(found.values()) - min(found.values())}
+    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}

@@ -1,4 +1,4 @@
-"""evaluate: assignments or G against the truth, where there is one."""
+"""evaluate: compares assignments, or the predictions of G, with the true labels."""
 
 import logging
 from dataclasses import dataclass, field
@@ -36,10 +36,10 @@ NOTES = {
     "nmi": "mutual information over the geometric mean of the entropies",
     "ndc": "clusters of at least N / K items",
     "adif": "absolute difference of ndc and the number of classes",
-    "accuracy": "share of items given their own class, nothing is matched",
+    "accuracy": "share of items assigned to their true class, without matching",
 }
 LESS_IS_BETTER = ("adif",)
-"""Scores of which a lower value is the better result."""
+"""The scores for which lower is better."""
 
 
 Confusion = dict[str, dict[str, int]]
@@ -74,7 +74,11 @@ class EvaluateResult:
 
 
 def run(config: EvaluateConfig, context: Context) -> EvaluateResult:
-    """Evaluate an assignments file, or with `config.g` a similarity network; write `evaluation.json`."""
+    """Evaluate an assignments file or, with `config.g`, a similarity network; write `evaluation.json`.
+
+    Raises UsageError for settings that have no effect, and InputError for a set without labels or files that are
+    missing, damaged or do not match.
+    """
     check_flags(config, context)
     return evaluate_g(config, context) if config.g is not None else evaluate_assignments(config, context)
 
@@ -83,17 +87,19 @@ G_ONLY = ("dataset", "bn", "ways", "episodes")
 
 
 def check_flags(config: EvaluateConfig, context: Context) -> None:
-    """Raise UsageError for values that would not be used."""
+    """Raise UsageError for settings that have no effect."""
     if config.g is not None and context.is_given(config, "assignments"):
-        raise UsageError("--assignments and --g: evaluate one or the other")
+        raise UsageError("--assignments and --g: each names what to evaluate; leave one of them out")
     for name in G_ONLY:
         if config.g is None and context.is_given(config, name):
             flag = "DATASET" if name == "dataset" else f"--{name}"
-            raise UsageError(f"{flag} goes with --g; assignments are compared with the labels of their own set")
+            raise UsageError(
+                f"{flag} works only with --g, because assignments name their data set; leave it out or give --g"
+            )
 
 
 def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateResult:
-    """Join the true labels to the assignments by id and score each subset's labelled items."""
+    """Score the labelled items of each subset against their true labels."""
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     name = header.dataset["name"]
@@ -106,13 +112,13 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     scores, confusion = {}, {}
     for subset in data.subsets:
         if subset.labels is None:
-            raise InputError(f"data set {name} has no labels to evaluate against; its clusters are in {path}")
+            raise InputError(f"data set {name} has no labels to compare {path} with; evaluate a labelled set")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
-            raise InputError(f"{path}: does not hold the items of {name}; run: {again(header)}")
+            raise InputError(f"{path}: has other items than {name}; run: {again(header)}")
         warn_degenerate(assignments[subset.name], subset.name)
-        known = subset.labels.numpy() >= 0
-        assignment = Assignment(*(values[known] for values in vars(assignments[subset.name]).values()))
-        labels, among = subset.labels.numpy()[known], outputs(header, assignment)
+        is_labelled = subset.labels.numpy() >= 0
+        assignment = Assignment(*(values[is_labelled] for values in vars(assignments[subset.name]).values()))
+        labels, among = subset.labels.numpy()[is_labelled], outputs(header, assignment)
         scores[subset.name] = cluster_scores(assignment, among, labels, data, classes)
         if classes is not None:
             confusion[subset.name] = confused(assignment, labels, data, classes)
@@ -124,9 +130,9 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
 def cluster_scores(
     assignment: Assignment, among: int, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str] | None
 ) -> dict[str, float]:
-    """Return the scores of one subset; accuracy without matching where the outputs are `classes`.
+    """Return the scores of one subset, with `accuracy` if the outputs are `classes`.
 
-    Dominant clusters are so among this many.
+    `among` is the number of outputs, which sets the size of a dominant cluster.
     """
     count = len(np.unique(labels))
     dominant = ndc(assignment.cluster, among)
@@ -140,24 +146,24 @@ def cluster_scores(
         "classes": float(count),
     }
     if classes is not None:
-        named = np.array([*classes, None])[assignment.cluster]
-        scores["accuracy"] = float((named == np.array(data.classes)[labels]).mean())
+        assigned = np.array([*classes, None])[assignment.cluster]
+        scores["accuracy"] = float((assigned == np.array(data.classes)[labels]).mean())
     return scores
 
 
 def confused(assignment: Assignment, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str]) -> Confusion:
-    """Return how many items of each true class were given each class; one that was given none is under "none"."""
+    """Return, by true class and assigned class, the number of items; "none" counts items without a class."""
     names = [*classes, "none"]
     result = {}
     for true in np.unique(labels):
-        # The position -1, of an item in no class, is that of the last name.
-        given = np.bincount(assignment.cluster[labels == true] % len(names), minlength=len(names))
-        result[data.classes[true]] = {name: int(count) for name, count in zip(names, given, strict=True) if count}
+        # The cluster -1, of an item in no class, becomes the position of "none".
+        counts = np.bincount(assignment.cluster[labels == true] % len(names), minlength=len(names))
+        result[data.classes[true]] = {name: int(count) for name, count in zip(names, counts, strict=True) if count}
     return result
 
 
 def warn_degenerate(assignment: Assignment, name: str) -> None:
-    """Say when a clustering is next to none: one cluster, or nearly everything in one."""
+    """Warn if all or nearly all items are in one cluster, or if some are in none."""
     sizes = np.bincount(assignment.cluster[assignment.cluster >= 0], minlength=1)
     largest = sizes.max() / max(1, len(assignment.cluster))
     if (sizes > 0).sum() == 1 or largest > 0.9:
@@ -167,7 +173,7 @@ def warn_degenerate(assignment: Assignment, name: str) -> None:
 
 
 def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
-    """Score G's pairs within each subset, and its N-way one-shot tests over all classes."""
+    """Score G's pairs within each subset, and its N-way tests over all classes."""
     device = choose_device(context.device)
     path, network, data = read_labelled(config, context)
     scores = {
@@ -180,26 +186,26 @@ def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
 
 
 def one_shot(config: EvaluateConfig, context: Context) -> dict[str, float]:
-    """Return the N-way one-shot tests alone: of a large set they take little beside the scores of all N^2 pairs."""
+    """Return only the N-way tests, which take much less time on a large set than scoring all N^2 pairs."""
     _, network, data = read_labelled(config, context)
     return n_way_scores(network, data, config, context)
 
 
 def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, SimilarityNet, Dataset]:
-    """Return where G is, G, and the set it is evaluated on. Raises InputError for a set without labels."""
+    """Return the path of G, G, and the set to evaluate it on. Raises InputError for a set without labels."""
     assert config.g is not None
     path = context.find(config.g)
     header, network = read_g(path)
     name = target_of(header, config.dataset)
     data = load_like(name, network.architecture.shape, context.data, offline=context.offline)
     if data.labels is None:
-        raise InputError(f"data set {name} has no labels to evaluate against")
+        raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())
     return path, network, data
 
 
 def n_way_scores(network: SimilarityNet, data: Dataset, config: EvaluateConfig, context: Context) -> dict[str, float]:
-    """Return G's N-way one-shot tests over all classes of a labelled set, `ways` by name."""
+    """Return the scores of G's N-way tests over all classes of a labelled set, as `N_way`."""
     device, labels = choose_device(context.device), data.labels
     assert labels is not None
     if not config.ways:
@@ -209,7 +215,7 @@ def n_way_scores(network: SimilarityNet, data: Dataset, config: EvaluateConfig, 
     scores = {}
     for ways in config.ways:
         if ways > classes:
-            log.warning("--ways %d is left out: %s has %d classes", ways, data.name, classes)
+            log.warning("--ways %d is left out: %s has only %d classes", ways, data.name, classes)
             continue
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "n-way", ways))
         scores[f"{ways}_way"] = n_way(pairs, labels, ways, config.episodes, generator)
@@ -227,7 +233,7 @@ def finish(
     scores: dict[str, dict[str, float]], device: str, mean: dict[str, float] | None = None,
     confusion: dict[str, Confusion] | None = None,
 ) -> EvaluateResult:  # fmt: skip
-    """Write `evaluation.json` and return what it says."""
+    """Write `evaluation.json` and return the result."""
     mean = mean_scores(scores) if mean is None else mean
     header = Header("evaluation", "evaluate", resolved(config), context.seed, device, data.to_header(), inputs)
     notes = {name: NOTES[name] for name in mean if name in NOTES}
@@ -236,11 +242,11 @@ def finish(
     unlabelled = {title: count for title, count in unlabelled.items() if count}
     for title, count in unlabelled.items():
         log.warning("%s: %d items are unlabelled and left out of the scores", title, count)
-    found = EvaluateResult(output, data.name, scores, mean, confusion or {}, unlabelled)
+    result = EvaluateResult(output, data.name, scores, mean, confusion or {}, unlabelled)
     content = {"subsets": scores, "mean": mean, "notes": notes}
     if unlabelled:
         content["unlabelled"] = unlabelled
-    if found.confusion:
-        content |= {"per_class": found.per_class, "confusion": found.confusion}
+    if result.confusion:
+        content |= {"per_class": result.per_class, "confusion": result.confusion}
     write_json(output, header, content)
-    return found
+    return result

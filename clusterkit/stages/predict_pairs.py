@@ -1,4 +1,4 @@
-"""predict-pairs: what G says of every pair of an unlabelled set T."""
+"""predict-pairs: predicts every pair of an unlabelled set T with G."""
 
 import logging
 import shutil
@@ -43,7 +43,8 @@ class PredictPairsResult:
 def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     """Predict all pairs of each subset of the target and write `pairs.h5`.
 
-    Without a data set in the configuration it is the target of the one that G was trained on.
+    Without `config.dataset` the target is the default target of G's training set. Raises UsageError if the disk is too
+    small, and InputError for files that are missing, damaged or do not match, or for a subset of one item.
     """
     device = choose_device(context.device)
     g_path = context.find(config.g)
@@ -56,7 +57,9 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         data = load_like(name, shape, context.data, offline=context.offline)
     for subset in data.subsets:
         if len(subset) < 2:
-            raise InputError(f"data set {name}: subset {subset.name} holds one image only; there are no pairs")
+            raise InputError(
+                f"data set {name}: subset {subset.name} holds only one image, which has no pairs; name another set"
+            )
     output = context.path(OUTPUT)
     check_room(data, config, output)
     config = replace(config, dataset=data.name)
@@ -74,10 +77,10 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         pairs = g_pairs(network, subset.to(device), config.bn, device, states.path if is_first() else None)
         generator = torch.Generator().manual_seed(derive_seed(context.seed, "health", subset.name))
         signs[subset.name] = health(pairs, generator)
-        kept = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None
-        groups[subset.name] = to_group(pairs, subset.ids, config.form, kept, device)
-        shown = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
-        log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), shown)
+        tile_log = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None
+        groups[subset.name] = to_group(pairs, subset.ids, config.form, tile_log, device)
+        text = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
+        log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), text)
     header = Header(
         "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs,
         {"health": signs, "shape": list(shape), "learned_from": learned},
@@ -91,7 +94,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
 
 
 def work_out(groups: dict[str, Group]) -> None:
-    """Do this process's part of what the first one writes."""
+    """Compute this process's part of the logits that the first process writes."""
     for group in groups.values():
         for values in group.values():
             if isinstance(values, Blocks):
@@ -99,12 +102,12 @@ def work_out(groups: dict[str, Group]) -> None:
 
 
 def check_room(data: Dataset, config: PredictPairsConfig, output: Path) -> None:
-    """Raise UsageError where the logits that are to be stored one by one would not fit on the disk."""
+    """Raise UsageError if the logits of the dense form do not fit on the disk."""
     needed = sum(dense_bytes(len(subset)) for subset in data.subsets if is_dense(len(subset), config.form))
     folder = next(folder for folder in output.absolute().parents if folder.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UsageError(
-            f"--form {config.form}: {output} would take {needed / 1e9:.3g} GB, {free / 1e9:.3g} are free; "
+            f"--form {config.form}: {output} would take {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free; "
             "use --form factored"
         )

@@ -1,4 +1,4 @@
-"""pretrain: a classifier of a labelled set, for its backbone (L2C, section 5.1.2, and CCL, appendix A)."""
+"""pretrain: trains a classifier of a labelled set for its backbone (L2C, section 5.1.2; CCL, appendix A)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class PretrainResult:
 def run(config: PretrainConfig, context: Context) -> PretrainResult:
     """Train a classifier by cross entropy on random batches and write `pretrained.safetensors`.
 
-    Raises InputError for a set without labels or with one class only.
+    Raises InputError for a set without labels or with only one class.
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
@@ -45,14 +45,14 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     labels, classes = data.numbered("pretrain")
-    everything = data.union()
-    mean, std = mean_and_std(everything)
+    union = data.union()
+    mean, std = mean_and_std(union)
     torch.manual_seed(derive_seed(context.seed, "pretrain"))
     architecture = Architecture(
         config.backbone, data.shape, mean, std, HIDDEN, len(classes), limit=limit_of(data.shape)
     )
     network = ClusterNet(architecture).to(device)
-    items, known = everything.to(device), labels.to(device)
+    items, device_labels = union.to(device), labels.to(device)
     sampler = Shuffled(len(items), min(config.batch_size, len(items)))
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -60,9 +60,9 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
-        own = share(len(index))
-        logits = network(augment(x, data.kind, generator, own))
-        return {"loss": F.cross_entropy(logits, known[index[own.rows]]) * own.weight}
+        shard = share(len(index))
+        logits = network(augment(x, data.kind, generator, shard))
+        return {"loss": F.cross_entropy(logits, device_labels[index[shard.rows]]) * shard.weight}
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)

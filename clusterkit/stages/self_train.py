@@ -1,4 +1,4 @@
-"""self-train: G goes on learning on the unlabelled set itself, from the groups that its own pairs make there."""
+"""self-train: trains G further on the unlabelled set T, with groups of its own predicted pairs as classes."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -34,19 +34,19 @@ log = logging.getLogger("clusterkit")
 
 OUTPUT = "self-trained.safetensors"
 CLASSES, IMAGES = 20, 5
-"""Groups or classes in a batch, and images of each."""
+"""Groups or classes in a batch, and images per group or class."""
 LABELLED = 0.3
-"""The share of batches from A, whose labels are right, so that G does not only confirm what it believes."""
+"""The share of batches from A; its labels are true, so G does not only confirm its own predictions."""
 PASSES = 3
-"""How many times as many images of T as it groups a round sees."""
+"""Images of T in the batches of a round, as a multiple of the images that are grouped."""
 ALIKE, UNLIKE = 0.6, 0.4
-"""From what mean share of consensus on two groups are one, and below which they are two. What lies between is left out:
-of two characters taken for one G would learn that they are one, and of one taken for two that they are two."""
+"""Two groups are one class from a mean consensus of ALIKE on, and different classes below UNLIKE. Pairs of groups in
+between are not learned, because G would keep a wrong answer."""
 RANGE = (0.8, 1.6)
-"""The numbers of groups of consensus, as shares of the likely one: rather too many, as two characters taken for one are
-learned as one, and never come apart again."""
+"""The numbers of groups in the consensus, as shares of the likely number. They are rather too large, because two
+characters that are learned as one never separate again."""
 SMALLEST = 3
-"""Images in a group that is learned from: fewer are drawings that are like nothing else."""
+"""The fewest images in a group to learn; smaller groups are unusual drawings."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class SelfTrainResult:
 
 @dataclass(frozen=True)
 class Part:
-    """Where batches come from: items and what is taken for their classes (N,), -1 for none.
+    """A source of batches: items and their classes or groups (N,), -1 for none.
 
-    Items of two classes that have the same number in `families` (N,) may be alike all the same. Each class of a batch
-    is turned by itself where `turned` says so.
+    Pairs of items with different `classes` but the same number in `families` (N,) are not learned. With `turned`, each
+    class of a batch is turned by a random multiple of 90 degrees.
     """
 
     items: Subset
@@ -72,7 +72,7 @@ class Part:
 
     @property
     def count(self) -> int:
-        """How many classes there are."""
+        """Return the number of classes."""
         return int((self.classes.unique() >= 0).sum())
 
 
@@ -91,7 +91,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     check_precision(config.precision, device)
     path = context.find(config.g)
     if path == context.path(OUTPUT):
-        raise UsageError(f"--g {config.g}: self-train writes that file; name another G, or give more --rounds")
+        raise UsageError(f"--g {config.g}: self-train writes this file; name another G, or give more --rounds")
     header, network = read_g(path)
     name = target_of(header, config.dataset)
     shape = network.architecture.shape
@@ -111,16 +111,16 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
-        tell(target, parts)
+        log_groups(target, parts)
         return mixed([labelled, *parts], steps, generator, device)
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         part, index, x = batch
-        own = share(len(index))
+        shard = share(len(index))
         if part.turned:
-            x = quarter_turns(x, len(index) // IMAGES, generator, own)
-        logits = network.by_member(augment(x, part.kind, generator, own, variation))
-        return {"loss": pair_loss(logits, part, index[own.rows], index) * own.weight}
+            x = quarter_turns(x, len(index) // IMAGES, generator, shard)
+        logits = network.by_member(augment(x, part.kind, generator, shard, variation))
+        return {"loss": pair_loss(logits, part, index[shard.rows], index) * shard.weight}
 
     output, inputs = context.path(OUTPUT), {"g": sha256(path)}
     states = StateFolder(output, context.resume)
@@ -146,69 +146,73 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         "history": history,
         "learned_from": learned,
     }
-    written = Header("g", "self-train", resolved(config), context.seed, describe(device), header.dataset, inputs, extra)
+    new_header = Header(
+        "g", "self-train", resolved(config), context.seed, describe(device), header.dataset, inputs, extra
+    )
     if is_first():
-        write_checkpoint(output, written, network.state_dict())
+        write_checkpoint(output, new_header, network.state_dict())
     states.remove()
     return SelfTrainResult(output, target.name)
 
 
 def labelled_part(source: Dataset, device: torch.device) -> Part:
-    """Return A with its labels. Raises InputError where it has none any more."""
+    """Return A with its labels. Raises InputError if A has no labels any more."""
     labels = source.labels
     if labels is None:
-        raise InputError(f"data set {source.name} has no labels; self-train learns from them too")
+        raise InputError(
+            f"data set {source.name} has no labels any more, which self-train learns too; restore them or train G again"
+        )
     alphabets = [subset.labels.unique() for subset in source.subsets if subset.labels is not None]
     turned = source.kind is Kind.CHARACTERS and len(labels.unique()) >= TURNED_FROM
-    known = labels.to(device)
-    return Part(source.union().to(device), known, known, alphabets, source.kind, turned)
+    classes = labels.to(device)
+    return Part(source.union().to(device), classes, classes, alphabets, source.kind, turned)
 
 
 def grouped(
     network: SimilarityNet, subset: Subset, kind: Kind, generator: torch.Generator, device: torch.device
 ) -> Part:
-    """Return a subset with the groups that its pairs agree on, as G is now; of a large one, of some items."""
+    """Return a subset with the groups that the present G's pairs form among at most LARGEST random items."""
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
-    some = torch.randperm(len(subset), generator=generator)[:LARGEST]
+    sample = torch.randperm(len(subset), generator=generator)[:LARGEST]
     seed = int(torch.randint(2**31, (), generator=generator))
-    tree = linkage_tree(consensus(every_logit(pairs.of(some)).double().numpy(), seed, RANGE))
+    tree = linkage_tree(consensus(every_logit(pairs.of(sample)).double().numpy(), seed, RANGE))
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))
-    classes[some], families[some] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
+    classes[sample], families[sample] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
     _, group, sizes = classes.unique(return_inverse=True, return_counts=True)
     classes[sizes[group] < SMALLEST] = -1
     return Part(subset, classes.to(device), families.to(device), [], kind)
 
 
 def pair_loss(logits: Tensor, part: Part, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the mean cross-entropy of each member's `logits` (M, R, B) of the items at `rows` with those at `columns`.
+    """Return the mean cross-entropy of the members' `logits` (M, R, B) of items at `rows` (R,) and `columns` (B,).
 
-    Pairs that may be alike or not count as pairs without a loss.
+    Pairs of unknown similarity count in the mean with a loss of zero.
     """
-    similar, related = (each[rows, None] == each[columns] for each in (part.classes, part.families))
-    known = (similar | ~related).to(logits)
-    return F.binary_cross_entropy_with_logits(logits, similar.to(logits).expand_as(logits), known)
+    similar, related = (numbers[rows, None] == numbers[columns] for numbers in (part.classes, part.families))
+    is_known = (similar | ~related).to(logits)
+    return F.binary_cross_entropy_with_logits(logits, similar.to(logits).expand_as(logits), is_known)
 
 
-def tell(target: Dataset, parts: Sequence[Part]) -> None:
-    """Say what a round learns from. Raises InputError where that is nothing."""
+def log_groups(target: Dataset, parts: Sequence[Part]) -> None:
+    """Log the groups of a round. Raises InputError if no subset has two groups."""
     counts = [part.count for part in parts]
     if max(counts) < 2:
         raise InputError(
-            f"{target.name}: G is sure of no two groups of its images; train G for longer, or use it as it is"
+            f"{target.name}: G is not sure of any two groups of images; train G for longer or skip self-train"
         )
-    found = sum(int((part.classes >= 0).sum()) for part in parts) / len(target)
-    log.info("self-train: %d groups of %.0f %% of the images", sum(counts), 100 * found)
+    grouped_share = sum(int((part.classes >= 0).sum()) for part in parts) / len(target)
+    log.info("self-train: %d groups of %.0f %% of the images", sum(counts), 100 * grouped_share)
 
 
 def mixed(parts: Sequence[Part], steps: int, generator: torch.Generator, device: torch.device) -> Iterator[Batch]:
-    """Yield a round's batches, each from a part at random: the first, which is labelled, or another by its size."""
-    # One class alone says nothing of what is dissimilar.
+    """Yield the batches of a round, each from a random part: the first with probability LABELLED, others by size."""
+    # A single class has no dissimilar pairs to learn from.
     sizes = torch.tensor([float(len(part.items) * (part.count > 1)) for part in parts[1:]])
     weights = torch.cat([torch.tensor([LABELLED]), (1 - LABELLED) * sizes / sizes.sum()])
     order = torch.multinomial(weights, steps, replacement=True, generator=generator).tolist()
-    each = []
+    batches = []
     for number, part in enumerate(parts):
         sampler = ClassBalanced(part.classes.cpu(), part.alphabets, CLASSES, IMAGES, order.count(number))
-        each.append(batches_of(part.items, sampler, generator, device))
+        batches.append(batches_of(part.items, sampler, generator, device))
     for number in order:
-        yield parts[number], *next(each[number])
+        yield parts[number], *next(batches[number])

@@ -1,4 +1,4 @@
-"""train-g: from a labelled set A to the similarity network G (L2C, section 4.1)."""
+"""train-g: trains the similarity network G on a labelled set A (L2C, section 4.1)."""
 
 import logging
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ log = logging.getLogger("clusterkit")
 
 OUTPUT = "g.safetensors"
 HELD_OUT = 0.05
-"""The share of A's classes kept out of the training to measure G on."""
+"""The share of A's classes that are not trained on, to measure G."""
 
 
 @dataclass(frozen=True)
@@ -46,42 +46,43 @@ class TrainGResult:
 def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """Train G on all pairs of class-balanced batches and write `g.safetensors`.
 
-    Raises InputError for a set without labels or with one class only.
+    Raises UsageError for flags that contradict each other, and InputError for a set without labels or with only one
+    class.
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
     start, inputs, learned = read_init(config, context)
     data = read_source(config, context, start)
-    everything = data.union()
+    union = data.union()
     labels = data.labels_for("train-g")
     present = labels.unique()
-    held = held_out_classes(present, context.seed)
-    training = labels.masked_fill(torch.isin(labels, held), -1)
+    held_out = held_out_classes(present, context.seed)
+    training = labels.masked_fill(torch.isin(labels, held_out), -1)
 
-    network = new_network(config, context, data.shape, everything, start).to(device)
-    items, known = everything.to(device), labels.to(device)
+    network = new_network(config, context, data.shape, union, start).to(device)
+    items, device_labels = union.to(device), labels.to(device)
     batch = config.classes_per_batch * config.images_per_class
     steps = max(1, int((training >= 0).sum()) // batch)
     groups = [subset.labels.unique() for subset in data.subsets if subset.labels is not None]
     sampler = ClassBalanced(training, groups, config.classes_per_batch, config.images_per_class, steps)
     if sampler.classes < config.classes_per_batch:
-        log.info("train-g: batches of %d classes, all there are to train on", sampler.classes)
+        log.info("train-g: batches of %d classes, because the training set has no more", sampler.classes)
     turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED_FROM
     strong = config.variation is Variation.STRONG
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         for number, (index, x) in enumerate(batches_of(items, sampler, generator, device)):
-            # Characters of one alphabet that are all upright are the hardest to tell apart.
+            # Characters of one alphabet are hardest to tell apart if all are upright.
             runs = 1 if strong and sampler.within(number) else sampler.classes
             yield index, quarter_turns(x, runs, generator, share(len(index))) if turned else x
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
-        own = share(len(index))
-        target = known[index]
-        similar = (target[own.rows, None] == target[None]).to(x)
-        logits = network.by_member(augment(x, data.kind, generator, own, config.variation))
-        return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * own.weight}
+        shard = share(len(index))
+        target = device_labels[index]
+        similar = (target[shard.rows, None] == target[None]).to(x)
+        logits = network.by_member(augment(x, data.kind, generator, shard, config.variation))
+        return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * shard.weight}
 
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
@@ -100,7 +101,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     )
     history = fit(network, batches, step, plan)
 
-    scores = held_out_scores(network, everything, labels, held, device)
+    scores = held_out_scores(network, union, labels, held_out, device)
     extra = {
         "network": network.architecture.to_header(),
         "target": data.target,
@@ -118,23 +119,23 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
 def read_init(
     config: TrainGConfig, context: Context
 ) -> tuple[BackboneNet | None, dict[str, str], list[dict[str, Any]]]:
-    """Return the network that G's backbone is to start from, its file's hash as an input, and what it learned from.
+    """Return the network that G's backbone starts from, its hash as an input, and the sets whose labels it learned.
 
-    Raises UsageError for flags that would say otherwise.
+    All are empty without `config.init`. Raises UsageError for flags that contradict it.
     """
     if config.init is None:
         return None, {}, []
     for name in ("backbone", "members", "size", "pretrained"):
         if context.is_given(config, name):
-            raise UsageError(f"--{name}: --init takes that of the file; leave one of them out")
+            raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
     path = context.find(str(config.init))
     header, start = read_start(path)
     return start, {"init": sha256(path)}, learned_from(header, path)
 
 
 def read_source(config: TrainGConfig, context: Context, start: BackboneNet | None = None) -> Dataset:
-    """Return A's labelled items, in the form that G starts from. Raises UsageError for a flag not for what it holds."""
-    # Published weights are for colour images.
+    """Return A's labelled items, in the shape that `start` reads. Raises UsageError for a flag that A rules out."""
+    # ImageNet weights need colour images.
     channels = 3 if config.pretrained else None
     with first_alone():
         if start is None:
@@ -150,18 +151,18 @@ def read_source(config: TrainGConfig, context: Context, start: BackboneNet | Non
 
 
 def new_network(
-    config: TrainGConfig, context: Context, shape: tuple[int, ...], everything: Subset, start: BackboneNet | None
+    config: TrainGConfig, context: Context, shape: tuple[int, ...], items: Subset, start: BackboneNet | None
 ) -> SimilarityNet:
-    """Return an untrained G for items of a shape, which standardises by the numbers of all of A.
+    """Return an untrained G for items of a shape, which standardises by the mean and standard deviation of A.
 
-    One that starts from ImageNet's weights or from another network has their standardisation.
+    With ImageNet weights or a `start` network, it keeps their standardisation.
     """
     torch.manual_seed(derive_seed(context.seed, "train-g"))
     if start is not None:
         network = SimilarityNet(replace(start.architecture, hidden=config.hidden, outputs=1))
         network.backbone.load_state_dict(start.backbone.state_dict())
         return network
-    mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(everything)
+    mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(items)
     architecture = Architecture(
         config.backbone, shape, mean, std, config.hidden, members=config.members, limit=limit_of(shape)
     )
@@ -173,7 +174,7 @@ def new_network(
 
 
 def held_out_classes(present: Tensor, seed: int) -> Tensor:
-    """Return the classes to measure on: a twentieth, at least two, and none where fewer than ten classes exist."""
+    """Return the classes to measure G on: a twentieth, but at least two; none if A has fewer than ten."""
     if len(present) < 10:
         return present[:0]
     generator = torch.Generator().manual_seed(derive_seed(seed, "held out"))
@@ -182,10 +183,10 @@ def held_out_classes(present: Tensor, seed: int) -> Tensor:
 
 
 def held_out_scores(
-    network: SimilarityNet, everything: Subset, labels: Tensor, held: Tensor, device: torch.device
+    network: SimilarityNet, items: Subset, labels: Tensor, held_out: Tensor, device: torch.device
 ) -> dict[str, float]:
-    """Return pair precision and recall on the held-out classes, with their own batch-norm statistics."""
-    where = torch.isin(labels, held).nonzero()[:, 0]
-    if not len(where):
+    """Return pair precision and recall on the held-out classes, with batch-norm statistics of their items."""
+    positions = torch.isin(labels, held_out).nonzero()[:, 0]
+    if not len(positions):
         return {}
-    return pair_scores(g_pairs(network, everything.take(where), BatchNorm.TARGET, device), labels[where])
+    return pair_scores(g_pairs(network, items.take(positions), BatchNorm.TARGET, device), labels[positions])

@@ -207,7 +207,7 @@ def test_a_failed_write_leaves_the_old_file(
         sample.write(path)
     monkeypatch.undo()
     assert str(caught.value) == (
-        f"{path}: cannot be written (No space left on device); make room or choose another folder with --workdir"
+        f"{path}: cannot be written (No space left on device); free disk space or choose another folder with --workdir"
     )
     assert path.read_bytes() == whole[sample.name]
     assert names_in(tmp_path) == [sample.name]
@@ -301,9 +301,11 @@ def test_lineage(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pairs.h5: was made from another g.safetensors than .*predict"):
         check_made_from(made, tmp_path / "pairs.h5", "g", path)
     check_dataset(made, path, "glyphs_eval", "f" * 64)
-    with pytest.raises(InputError, match="glyphs_eval has other content now than when this was made; run: "):
+    with pytest.raises(InputError, match="the content of glyphs_eval has changed since this file was made; run: "):
         check_dataset(made, path, "glyphs_eval", "0")
-    with pytest.raises(InputError, match="is of glyphs_eval, not of digits; run: clusterkit predict-pairs digits"):
+    with pytest.raises(
+        InputError, match="was made from glyphs_eval, not from digits; run: clusterkit predict-pairs digits"
+    ):
         check_dataset(made, path, "digits", "0")
 
 

@@ -113,7 +113,7 @@ def one_line(done, code, *words):
         ("evaluate --fail-under acc", ("--fail-under acc", "NAME=VALUE")),
         ("evaluate --fail-under acc=high", ("--fail-under acc=high", "NAME=VALUE")),
         ("evaluate --fail-under acc=nan", ("--fail-under acc=nan", "NAME=VALUE")),
-        ("evaluate --fail-under adif=2", ("--fail-under adif", "less is better", "acc")),
+        ("evaluate --fail-under adif=2", ("--fail-under adif", "a lower value is better", "acc")),
         ("evaluate --fail-under =0.5", ("--fail-under =0.5", "NAME=VALUE")),
         ("predict-pairs --form sparse", ("--form", "factored")),
         ("train-g nowhere", ("unknown data set 'nowhere'", "clusterkit datasets")),
@@ -123,7 +123,7 @@ def one_line(done, code, *words):
         ("train-g digits@3-1", ("classes 3-1",)),
         ("train-g digits@x", ("class range",)),
         ("train-g synthetic:spiral", ("synthetic", "moons")),
-        ("train-g folder:", ("nothing after 'folder:'",)),
+        ("train-g folder:", ("nothing follows 'folder:'",)),
     ],
 )  # fmt: skip
 def test_usage_errors(line, words, cli, tmp_path):

@@ -96,7 +96,7 @@ def test_messages_name_data_as_they_can_be_typed(project: Path, cli: Cli, monkey
     for data in ("", "arrays:points.npz", ARRAYS.format(project)):
         done = cli(f"cluster {data} --k 4 {SMALL} --workdir work")
         assert done.code == 3
-        assert "pairs.h5: arrays:points.npz has other content now" in done.err
+        assert "pairs.h5: the content of arrays:points.npz has changed" in done.err
         assert done.err.endswith("run: clusterkit predict-pairs arrays:points.npz\n")
     monkeypatch.chdir("photos")
     done = cli(f"cluster --k 4 {SMALL} --workdir ../work")

@@ -46,7 +46,7 @@ def test_any_text_is_a_name_or_a_usage_error(text):
         ("omniglot_eval/", "no subset"),
         ("mnist_train/", "no subset"),
         ("office31/ebay", "its subsets: amazon, dslr, webcam"),
-        ("folder:", "nothing after 'folder:'"),
+        ("folder:", "nothing follows 'folder:'"),
         ("folder", "did you mean folder:?"),
         ("synthetic:stars", "one of blobs"),
         ("digits@a-b", "write @0-4"),

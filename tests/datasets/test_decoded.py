@@ -66,7 +66,7 @@ def test_images_are_the_same_with_and_without(paths, invert, monkeypatch, cache,
     }  # fmt: skip
     assert len(list(cache.iterdir())) == 2
     (record,) = caplog.records
-    assert f"the decoded images are kept in {raw}, up to 2.35e-06 GB" in record.message
+    assert f"keeping decoded images in {raw}, up to 2.35e-06 GB" in record.message
 
 
 def test_parts_and_their_union_share_what_is_kept(paths, monkeypatch):
@@ -197,7 +197,7 @@ def test_without_room_images_are_decoded_as_before(paths, monkeypatch, cache, ca
     for _ in range(2):
         assert torch.equal(images(stream(paths)), plain)
     assert {record.message for record in caplog.records[1:]} == {
-        f"{cache}: not enough free disk space to keep decoded images; every epoch decodes them"
+        f"{cache}: too little free disk space to keep decoded images; every epoch decodes them again"
     }
     kept = Decoded(paths, 8, 3)
     assert all(kept.get(row) is None for row in range(12))
@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(paths, cache, caplog):
     for _ in range(2):
         assert torch.equal(images(found), images(Stream(paths, 8, 3)))
     (record,) = caplog.records
-    assert record.message.startswith(f"{cache}: decoded images cannot be kept there (")
+    assert record.message.startswith(f"{cache}: cannot keep decoded images there (")
     assert "\n" not in record.message
 
 

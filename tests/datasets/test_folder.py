@@ -38,7 +38,7 @@ def test_classes_are_folders_and_dark_ink_is_turned_bright(place, caplog):
     assert found.kind is Kind.CHARACTERS
     assert found.union().images[:, 0, 8, 8].tolist() == [245, 225, 205, 255, 235, 215]
     assert [record.message for record in caplog.records] == [
-        f"{place}: the borders are light, so the images are inverted: bright ink on dark"
+        f"{place}: the image borders are light, so the images are inverted to bright ink on dark"
     ]
     assert read(place).shape == (1, 64, 64)
     assert read(place, channels=3, size=8).shape == (3, 8, 8)

@@ -135,7 +135,7 @@ def test_missing_classes_are_named_and_counted(copy):
     assert len(read("imagenet882", copy)) == 9
     for name in OTHERS[1:]:
         shutil.rmtree(place / name)
-    assert "1 classes with images besides the 118 held out, at least two" in refused("imagenet882", copy)
+    assert "only 1 classes with images besides the 118 held out, two are needed" in refused("imagenet882", copy)
     shutil.rmtree(place)
     place.touch()
     assert "Not a directory" in refused("imagenet882", copy)

@@ -116,14 +116,14 @@ def test_a_set_smaller_than_a_batch(cli):
     np.savez("few.npz", x=np.random.default_rng(0).normal(size=(7, 4)))
     done = cli("adapt arrays:source.npz arrays:few.npz --method jan --backbone mlp --steps 1")
     assert done.code == 0
-    assert "target batches of 7 instead of 96, all there are" in done.err
+    assert "target batches of 7 instead of 96, because the set has no more items" in done.err
     assert "source batches" not in done.err
 
 
 def test_what_it_refuses(letters, cli):
     done = cli(f"adapt glyphs_bg@0-3 glyphs_eval{SOME} --backbone mlp --steps 1")
     assert done.code == 2
-    assert f"adapt to one of glyphs_eval/Morwen{SOME}, glyphs_eval/Nastric{SOME}" in done.err
+    assert f"name one of glyphs_eval/Morwen{SOME}, glyphs_eval/Nastric{SOME}" in done.err
     np.savez("a.npz", x=np.random.default_rng(0).integers(0, 256, (30, 8, 8)).astype(np.uint8))
     done = cli("adapt arrays:a.npz glyphs_eval/Morwen --backbone mlp --method source-only")
     assert done.code == 3

@@ -271,7 +271,7 @@ def test_features_that_cannot_be_read(features: str, kind: str, letters: Path, c
 def test_features_that_belong_to_others(letters: Path, cli: Cli) -> None:
     before = state_of(letters)
     line = "cluster glyphs_bg@0-3 --k 3 --method kmeans --features"
-    fails(cli(f"{line} ccn"), 3, "ccn.safetensors: is of", LETTERS, "run: clusterkit cluster glyphs_bg@0-3")
+    fails(cli(f"{line} ccn"), 3, "ccn.safetensors: was made from", LETTERS, "run: clusterkit cluster glyphs_bg@0-3")
     fails(cli("cluster synthetic:blobs --k 3 --method kmeans --features g"), 3, "synthetic:blobs", "shape")
     fails(cli(f"{line} ccn.safetensors"), 3, "ccn.safetensors: holds ccn")
     fails(cli(f"{line} pairs.h5"), 3, "pairs.h5: not a clusterkit")

@@ -89,7 +89,7 @@ def test_evaluate_without_truth(points, cli):
     assert cli("cluster --k 5 --epochs 1 --backbone mlp").code == 0
     done = cli("evaluate")
     assert (done.code, done.out) == (3, "")
-    assert "arrays:a.npz has no labels to evaluate against" in done.err
+    assert "arrays:a.npz has no labels to compare" in done.err
 
 
 def test_training_in_bfloat16_is_said_in_the_header_and_learns_as_much(points, cli):

@@ -116,9 +116,9 @@ def test_an_interrupted_run_ends_in_the_same_bytes(pretrained, cli, monkeypatch)
         (
             "train-g digits --init pretrained.safetensors --backbone vgg8",
             2,
-            "--backbone: --init takes that of the file",
+            "--backbone: --init takes it from the file",
         ),
-        ("train-g digits --init pretrained.safetensors --size 32", 2, "--size: --init takes that of the file"),
+        ("train-g digits --init pretrained.safetensors --size 32", 2, "--size: --init takes it from the file"),
         ("train-g synthetic:blobs --init pretrained.safetensors", 3, "items of shape"),
         ("cluster digits --pairs labels --k 5 --init gg", 3, "gg: no such file; make it with"),
         ("cluster digits --pairs labels --k 5 --init empty", 3, "empty: empty"),

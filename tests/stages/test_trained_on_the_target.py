@@ -21,7 +21,7 @@ from tests.conftest import Cli
 OUT = Path("clusterkit-out")
 TINY = "--backbone mlp --epochs 1"
 G = "labels, in the training of G"
-WARNS = "learned from labels of images of"
+WARNS = "learned labels of images of"
 PAIRS = "cluster --method agglomerative --k 4"
 
 
