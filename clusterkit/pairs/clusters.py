@@ -75,8 +75,8 @@ def confirmed(prob: NDArray[np.float32], near: NDArray[np.intp]) -> NDArray[np.i
 def votes(belief: NDArray[np.float64], near: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return the shares (N, K) of clusters among the first HEARD of the neighbours `near` (N, M) that are sure.
 
-    `belief` (N, K) holds the probabilities of the clusters. An item is sure if it is among the most probable of its
-    cluster, of which the share is SURE.
+    `belief` (N, K) holds the probabilities of the clusters. Sure items are the share SURE of each cluster, the most
+    probable ones.
     """
     count, k = belief.shape
     cluster, height = belief.argmax(1), belief.max(1)

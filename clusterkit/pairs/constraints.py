@@ -103,5 +103,5 @@ def check_constraints(constraints: Sequence[tuple[int, int, float]], data: Datas
             raise InputError(f"{path}: no item {a if a not in subset_of else b} in {data.name}; remove its constraints")
         if subset_of[a] != subset_of[b]:
             raise InputError(
-                f"{path}: items {a} and {b} are in different subsets, which are clustered separately; remove the constraint"
+                f"{path}: items {a} and {b} are in different subsets, each clustered alone; remove the constraint"
             )

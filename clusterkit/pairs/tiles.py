@@ -40,22 +40,22 @@ def places(count: int) -> Iterator[Place]:
             yield rows, columns
 
 
-def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
-    """Yield place and logits (R, C), on the CPU, of the `wanted` tiles in order, computed on the factors' device.
+def tiles(pairs: FactoredPairs, selection: Sequence[Place]) -> Iterator[Tile]:
+    """Yield place and logits (R, C), on the CPU, of the tiles in `selection`, computed on the factors' device.
 
-    The kernel, and with it the rounding, depends on the set alone and not on the number of `wanted` tiles.
+    The kernel, and with it the rounding, depends on the set alone and not on the number of selected tiles.
     """
-    if not wanted:
+    if not selection:
         return
     kernel = compiled(pairs) if len(pairs) ** 2 * pairs.u.shape[1] >= COMPILE_FROM else None
     if pairs.u.device.type != "cpu":
-        yield from _ahead(kernel or eager, pairs, wanted, 1)
+        yield from _ahead(kernel or eager, pairs, selection, 1)
     elif kernel is not None:
-        for place in wanted:
+        for place in selection:
             yield _tile(kernel, pairs, place)
     else:
         with _one_thread_each() as threads:
-            yield from _ahead(eager, pairs, wanted, threads)
+            yield from _ahead(eager, pairs, selection, threads)
 
 
 def every_logit(pairs: FactoredPairs) -> Tensor:
@@ -72,12 +72,12 @@ def _tile(kernel: Kernel, pairs: FactoredPairs, place: Place) -> Tile:
     return place, (kernel(left, right, pairs.weight) + pairs.bias).cpu()
 
 
-def _ahead(kernel: Kernel, pairs: FactoredPairs, wanted: Sequence[Place], threads: int) -> Iterator[Tile]:
+def _ahead(kernel: Kernel, pairs: FactoredPairs, selection: Sequence[Place], threads: int) -> Iterator[Tile]:
     """Yield tiles in order while threads compute the next ones."""
     with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Tile]] = deque()
         try:
-            for place in wanted:
+            for place in selection:
                 running.append(pool.submit(_tile, kernel, pairs, place))
                 if len(running) > AHEAD * threads:
                     yield running.popleft().result()
