@@ -25,7 +25,7 @@ def test_features_have_the_width_that_is_said(name: Backbone, channels: int) -> 
 def test_vectors_are_for_the_mlp() -> None:
     assert build_backbone(Backbone.MLP, (5,))(torch.rand(4, 5)).shape == (4, 256)
     for name in set(Backbone) - {Backbone.MLP}:
-        with pytest.raises(UsageError, match=f"--backbone {name} is for images.*use --backbone mlp"):
+        with pytest.raises(UsageError, match=f"--backbone {name} takes images.*use --backbone mlp"):
             build_backbone(name, (5,))
 
 
