@@ -183,7 +183,7 @@ def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
     count, size = len(training.items.subset), training.options.batch_size or usual
     if count < size:
         log.info(
-            "cluster %s%s: the set is smaller than a batch, so each batch holds all %d items",
+            "cluster %s%s: batches of %d items, because the set holds no more",
             training.name,
             title,
             count,

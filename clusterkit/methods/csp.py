@@ -64,17 +64,17 @@ def feasible_cuts(affinity: Array, pairs: Array, k: int) -> Cuts:
     first = k - 1 if k > 2 else 0
     constraint -= ((singular[first] + singular[min(first + 1, count - 1)]) / 2 - MARGIN) * np.eye(count)
     trivial = np.sqrt(degree / degree.sum())
-    others = complement(trivial)
+    basis = complement(trivial)
     crossed = constraint @ trivial
-    along, across = float(trivial @ crossed), crossed @ others
+    along, across = float(trivial @ crossed), crossed @ basis
     inverse, rest = eigh(
-        others.T @ constraint @ others - np.outer(across, across) / along,
-        others.T @ laplacian @ others,
+        basis.T @ constraint @ basis - np.outer(across, across) / along,
+        basis.T @ laplacian @ basis,
         subset_by_index=[max(0, count - 1 - k), count - 2],
     )
     feasible = inverse > FEASIBLE
     inverse, rest = inverse[feasible], rest[:, feasible]
-    vectors = others @ rest - np.outer(trivial, across @ rest) / along
+    vectors = basis @ rest - np.outer(trivial, across @ rest) / along
     vectors /= np.linalg.norm(vectors, axis=0)
     cost = np.einsum("nm,nm->m", vectors, laplacian @ vectors)
     cheapest = np.argsort(cost, kind="stable")[: k - 1]

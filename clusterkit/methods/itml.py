@@ -38,6 +38,6 @@ def components(values: Array) -> Array:
     energy = (sizes**2).cumsum()
     if not energy[-1] > 0:
         return np.zeros((len(values), 1))
-    kept = int(np.searchsorted(energy, ENERGY * energy[-1])) + 1
-    points: Array = vectors[:, :kept] * np.sqrt(len(values))
+    rank = int(np.searchsorted(energy, ENERGY * energy[-1])) + 1
+    points: Array = vectors[:, :rank] * np.sqrt(len(values))
     return points

@@ -71,8 +71,8 @@ def laplacian(points: Array) -> Any:
     count = min(NEIGHBOURS, len(points) - 1)
     if count == 0:
         return csc_array((1, 1))
-    near = csc_array(kneighbors_graph(points, count))
-    graph = near.maximum(near.T)
+    neighbours = csc_array(kneighbors_graph(points, count))
+    graph = neighbours.maximum(neighbours.T)
     return (diags_array(graph.sum(0)) - graph).tocsc()
 
 

@@ -60,10 +60,10 @@ def landmarks(points: Array, k: int, seed: int) -> Array:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    most = min(max(min(LANDMARKS, len(points) // 2), k + 1), len(np.unique(points, axis=0)))
+    count = min(max(min(LANDMARKS, len(points) // 2), k + 1), len(np.unique(points, axis=0)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        method = KMeans(most, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(points)
+        method = KMeans(count, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(points)
     centres: Array = method.cluster_centers_
     return centres
 
@@ -83,7 +83,7 @@ def embedding(z: Any, k: int) -> tuple[Array, Array]:
     size = len(product)
     eigenvalues, right = eigh(product, subset_by_index=[max(0, size - k), size - 1])
     eigenvalues, right = eigenvalues[::-1], right[:, ::-1]
-    kept = eigenvalues > SMALLEST
-    if not kept.any():
+    nonzero = eigenvalues > SMALLEST
+    if not nonzero.any():
         return np.zeros(1), np.zeros((z.shape[0], 1))
-    return eigenvalues[kept], z @ right[:, kept] / np.sqrt(eigenvalues[kept])
+    return eigenvalues[nonzero], z @ right[:, nonzero] / np.sqrt(eigenvalues[nonzero])

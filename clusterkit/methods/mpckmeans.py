@@ -66,24 +66,24 @@ def start(values: Array, pairs: Array, chosen: Labels, k: int, seed: int) -> Sta
     wrong. Items without pairs go to the nearest centre.
     """
     rng = np.random.default_rng(seed)
-    near = (pairs > 0) + np.eye(len(pairs))
+    neighbourhoods = (pairs > 0) + np.eye(len(pairs))
     free, first = np.ones(len(pairs)), np.empty(k, np.int64)
     for number in range(k):
-        gain = near @ free
+        gain = neighbourhoods @ free
         first[number] = gain.argmax() if gain.max() > 0 else rng.integers(len(pairs))
-        free[near[first[number]] > 0] = 0
-    inside = near[first]
-    fit = (pairs + np.eye(len(pairs))) @ inside.T / inside.sum(1)
+        free[neighbourhoods[first[number]] > 0] = 0
+    members = neighbourhoods[first]
+    fit = (pairs + np.eye(len(pairs))) @ members.T / members.sum(1)
     cluster = np.zeros(len(values), np.int64)
     cluster[chosen] = fit.argmax(1)
     weight = np.ones(values.shape[1])
     state = State(values, weight, cluster, pairs, chosen, k, rng, squared_distances(values[chosen]))
-    others = np.setdiff1d(np.arange(len(values)), chosen)
-    if len(others):
+    unpaired = np.setdiff1d(np.arange(len(values)), chosen)
+    if len(unpaired):
         member = np.eye(k)[cluster[chosen]]
         centres = member.T @ values[chosen] / np.maximum(member.sum(0), 1)[:, None]
         used = np.flatnonzero(member.any(0))
-        cluster[others] = used[to_centres(values[others], centres[used], weight).argmin(1)]
+        cluster[unpaired] = used[to_centres(values[unpaired], centres[used], weight).argmin(1)]
     return state
 
 
@@ -121,8 +121,8 @@ def sweep(state: State) -> int:
             cost[:, best] += price[item]
             current[item] = best
     before = state.cluster.copy()
-    others = np.setdiff1d(np.arange(len(before)), state.chosen)
-    state.cluster[others] = to[others].argmin(1)
+    unpaired = np.setdiff1d(np.arange(len(before)), state.chosen)
+    state.cluster[unpaired] = to[unpaired].argmin(1)
     state.cluster[state.chosen] = current
     return int((state.cluster != before).sum()) + fill(state, cost, price)
 
@@ -164,12 +164,12 @@ def reweigh(state: State) -> bool:
 
     values, chosen = state.values[state.chosen], state.cluster[state.chosen]
     together = chosen[:, None] == chosen
-    far = np.unravel_index(state.distances.argmax(), state.distances.shape)
+    farthest = np.unravel_index(state.distances.argmax(), state.distances.shape)
     cannot = csr_array((state.pairs < 0) & together)
     separated = csr_array((state.pairs > 0) & ~together)
     spread = ((state.values - state.centres()[state.cluster]) ** 2).sum(0)
     price = spread + between(separated, values) - between(cannot, values)
-    price += cannot.sum() / 2 * (values[far[0]] - values[far[1]]) ** 2
+    price += cannot.sum() / 2 * (values[farthest[0]] - values[farthest[1]]) ** 2
     least = FLOOR * len(state.values) * state.values.var(0).mean()
     if not least > 0:
         return False

@@ -25,11 +25,11 @@ class Ramp(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the weight ()."""
-        seen = cast(Tensor, self.seen)
+        step = cast(Tensor, self.seen)
         # tanh(x / 2) is 2 / (1 + exp(-x)) - 1.
-        weight = self.height * (seen * (STEEPNESS / 2 / self.steps)).tanh()
+        weight = self.height * (step * (STEEPNESS / 2 / self.steps)).tanh()
         if self.training:
-            seen += 1
+            step += 1
         return weight
 
 

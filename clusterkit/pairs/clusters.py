@@ -61,19 +61,19 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
     return positions
 
 
-def confirmed(prob: NDArray[np.float32], near: NDArray[np.intp]) -> NDArray[np.int64]:
+def confirmed(prob: NDArray[np.float32], neighbours: NDArray[np.intp]) -> NDArray[np.int64]:
     """Return the cluster (N,) of each item that `prob` (N, K) and its neighbours' votes confirm, -1 for other items.
 
-    `near` (N, M) holds the positions of each item's neighbours, the nearest first.
+    `neighbours` (N, M) holds the positions of each item's neighbours, the nearest first.
     """
     belief = prob.astype(np.float64)
     for _ in range(SPREADS):
-        belief = (prob + votes(belief, near)) / 2
+        belief = (prob + votes(belief, neighbours)) / 2
     return np.where(belief.max(1) >= CONFIRMED, belief.argmax(1), -1)
 
 
-def votes(belief: NDArray[np.float64], near: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the shares (N, K) of clusters among the first HEARD of the neighbours `near` (N, M) that are sure.
+def votes(belief: NDArray[np.float64], neighbours: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the shares (N, K) of clusters among the first HEARD of each item's `neighbours` (N, M) that are sure.
 
     `belief` (N, K) holds the probabilities of the clusters. Sure items are the share SURE of each cluster, the most
     probable ones.
@@ -83,9 +83,9 @@ def votes(belief: NDArray[np.float64], near: NDArray[np.intp]) -> NDArray[np.flo
     thresholds = np.zeros(k)
     for number in np.unique(cluster):
         thresholds[number] = np.quantile(height[cluster == number], 1 - SURE)
-    voters = (height >= thresholds[cluster])[near]
+    voters = (height >= thresholds[cluster])[neighbours]
     voters &= voters.cumsum(1) <= HEARD
-    cells = np.nonzero(voters)[0] * k + cluster[near][voters]
+    cells = np.nonzero(voters)[0] * k + cluster[neighbours][voters]
     counts = np.bincount(cells, minlength=count * k).reshape(count, k)
     shares: NDArray[np.float64] = counts / voters.sum(1, keepdims=True).clip(1)
     return shares

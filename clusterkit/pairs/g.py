@@ -36,13 +36,13 @@ def g_pairs(
     u, v = (_empty(len(subset), len(head.scale), folder and folder / f"{subset.name}.{name}") for name in "uv")
     parts: tuple[list[Sums], list[Sums]] = ([], [])
     with torch.no_grad():
-        done = 0
+        start = 0
         for items in subset.blocks(device):
             block = to_float(items)
             for projected, out, part in zip(head.project(network.features(block)), (u, v), parts, strict=True):
-                out[done : done + len(block)] = projected
+                out[start : start + len(block)] = projected
                 part.append(sums(projected))
-            done += len(block)
+            start += len(block)
         head.cpu()
         mean, variance = head.running_mean, head.running_var
         if bn is BatchNorm.TARGET:

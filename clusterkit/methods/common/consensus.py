@@ -63,8 +63,8 @@ def likeness(probability: Matrix) -> Matrix:
     return cosines
 
 
-def eigenvectors(affinity: Matrix, most: int) -> Matrix:
-    """Return at most `most` eigenvectors (N, M) of D^-1/2 S D^-1/2, the largest eigenvalue first.
+def eigenvectors(affinity: Matrix, count: int) -> Matrix:
+    """Return at most `count` eigenvectors (N, M) of D^-1/2 S D^-1/2, the largest eigenvalue first.
 
     S (N, N) are symmetric affinities.
     """
@@ -73,7 +73,7 @@ def eigenvectors(affinity: Matrix, most: int) -> Matrix:
     affinity = affinity.copy()
     np.fill_diagonal(affinity, 1)
     root = np.sqrt(affinity.sum(1))
-    first = max(0, len(affinity) - most)
+    first = max(0, len(affinity) - count)
     vectors: Matrix = eigh(affinity / np.outer(root, root), subset_by_index=[first, len(affinity) - 1])[1]
     return vectors[:, ::-1]
 

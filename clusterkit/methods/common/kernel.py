@@ -24,6 +24,6 @@ def kernel_points(values: Array) -> Array:
     width = width.clip(1e-6 * (width.max() or np.sqrt(distances.max()) or 1))
     eigenvalues, vectors = eigh(np.exp(-distances / np.outer(width, width)))
     eigenvalues, vectors = eigenvalues[::-1].clip(0), vectors[:, ::-1]
-    kept = int(np.searchsorted(eigenvalues.cumsum(), ENERGY * eigenvalues.sum())) + 1
-    points: Array = vectors[:, :kept] * np.sqrt(eigenvalues[:kept])
+    rank = int(np.searchsorted(eigenvalues.cumsum(), ENERGY * eigenvalues.sum())) + 1
+    points: Array = vectors[:, :rank] * np.sqrt(eigenvalues[:rank])
     return points

@@ -65,11 +65,11 @@ def seed_of(seed: int, purpose: str, name: str) -> int:
     return derive_seed(seed, purpose, name) % 2**32
 
 
-def sample(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
-    """Return the positions of the items whose pairs are used: all, or as many random ones as `most` pairs allow."""
-    if most is None or count**2 <= most:
+def sample(count: int, max_pairs: int | None, seed: int) -> NDArray[np.int64]:
+    """Return the positions of the items whose pairs are used: all, or as many random ones as `max_pairs` allows."""
+    if max_pairs is None or count**2 <= max_pairs:
         return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, math.isqrt(most), replace=False))
+    return np.sort(np.random.default_rng(seed).choice(count, math.isqrt(max_pairs), replace=False))
 
 
 def values(items: Items, device: torch.device) -> Array:
