@@ -1,4 +1,4 @@
-"""The constrained clustering likelihood, later named meta classification likelihood."""
+"""CCL, the constrained clustering likelihood, later named meta classification likelihood (MCL)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ EPSILON = 1e-7
 
 
 def ccl(logits: Tensor, similar: Tensor) -> Tensor:
-    """Return CCL, the mean negative log-likelihood of all ordered pairs (Hsu et al. 2018, equations 1 to 3).
+    """Return CCL, the mean negative log-likelihood of all ordered pairs (Hsu et al. 2018, CCL, equations 1 to 3).
 
     `logits` (B, K) are a network's outputs before the softmax, of any floating type. `similar` (B, B) is 1 for a
     similar pair, 0 for a dissimilar pair, or a probability. A NaN pair adds nothing to the sum but counts in the mean.

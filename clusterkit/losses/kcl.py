@@ -38,7 +38,7 @@ def _value_and_gradient(log_q: Tensor, log_p: Tensor, similar: Tensor, sigma: fl
     total = torch.zeros((), dtype=p.dtype, device=p.device)
     gradient = torch.empty_like(log_q)
     for right in row_blocks(len(log_q), len(p), p.device):
-        # Row j of a block holds the pairs (i, j) of all i.
+        # Row j of `s` holds the pairs (i, j) of all i.
         s = transposed(similar, right).to(p.dtype)
         unknown = s.isnan()
         divergence = torch.addmm(negative_entropy, log_q[right], p.T, alpha=-1)

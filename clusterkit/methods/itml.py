@@ -28,7 +28,7 @@ def itml(problem: Problem) -> Clustering:
 
 
 def components(values: Array) -> Array:
-    """Return the principal components (N, R) of values (N, D), each of variance one; of equal items, one of zeros.
+    """Return the principal components (N, R) of values (N, D), each of variance one; one of zeros if items are equal.
 
     The smallest components, a hundredth of the variance, are left out.
     """

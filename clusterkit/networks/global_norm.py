@@ -25,7 +25,7 @@ def global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are those of x over all processes."""
+    """Compute (x - mean) / sqrt(variance + eps) * weight + bias, with the mean and variance of x over all processes."""
 
     @staticmethod
     def forward(

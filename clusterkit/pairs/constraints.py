@@ -79,7 +79,9 @@ def read_constraints(path: Path) -> list[tuple[int, int, float]]:
             raise InputError(f"{path}, line {number}: pairs item {pair[0]} with itself; name two items")
         value = WORDS[cells[2]]
         if values.setdefault(pair, value) != value:
-            raise InputError(f"{path}, line {number}: the pair {pair[0]},{pair[1]} is both must and cannot")
+            raise InputError(
+                f"{path}, line {number}: the pair {pair[0]},{pair[1]} is both must and cannot; keep one line"
+            )
     if not values:
         raise InputError(f"{path}: no constraints in it; write lines of id_a,id_b,must|cannot")
     return [(a, b, value) for (a, b), value in values.items()]

@@ -27,7 +27,7 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
         raise UsageError(f"--k auto: --pairs {config.pairs} gives no estimate of K; give a number, or known")
     options.check(config, lambda name: context.is_given(options, name))
     if config.features is not None and not (method.values or method.instead):
-        reason = "learns its own; leave it out, or use --init FILE"
+        reason = "learns its own features; leave it out, or use --init FILE"
         reason = reason if method.trains else "reads only pairs; leave it out"
         raise UsageError(f"--features: --method {config.method} {reason}")
     if context.resume and not method.trains:

@@ -84,7 +84,7 @@ def pair_loss(signs: Array, upper: float, lower: float, slack: float) -> Loss:
         below = np.clip(distances / lower, NEAREST, 1)
         value = (above - np.log(above) - 1)[similar].sum() + (below - np.log(below) - 1)[dissimilar].sum()
         slope = similar * (1 - 1 / above) / upper + dissimilar * (1 - 1 / below) / lower
-        # Each pair of items stands in both orders.
+        # Each pair occurs in both orders, so its sums are halved.
         return slack / 2 * float(value), slack / 2 * slope
 
     return loss
