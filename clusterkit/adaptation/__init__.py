@@ -1,7 +1,6 @@
-"""The methods of adaptation and what each declares. Nothing heavy is imported before a method runs.
+"""The adaptation methods and what each declares. Importing this module imports no heavy package.
 
-A method is a set of terms beside the classification loss of the source. A term is the class `Term` in the file of its
-name.
+A method adds terms to the classification loss on the source. Each term is the class `Term` in the file of its name.
 """
 
 from collections.abc import Callable
@@ -16,12 +15,12 @@ from clusterkit.settings import Flag, Options
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions(Options):
-    """How the target's pairs are learned."""
+    """Options of a method that learns from the target's pairs."""
 
-    loss: Annotated[Loss, Flag(help="Pair loss on the target (mcl is ccl).", read=parse_loss, metavar="[kcl|ccl]")] = (
-        Loss.KCL
-    )
-    sigma: Annotated[float, Flag(help="Margin of kcl.", min=0)] = 2.0
+    loss: Annotated[
+        Loss, Flag(help="Pair loss on the target; mcl is another name for ccl.", read=parse_loss, metavar="[kcl|ccl]")
+    ] = Loss.KCL
+    sigma: Annotated[float, Flag(help="Margin of kcl between dissimilar items.", min=0)] = 2.0
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         if self.loss not in WITH_MARGIN and is_given("sigma"):
@@ -30,7 +29,7 @@ class PairOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptation:
-    """A method: its name in tables, the files of its terms, whether it reads the target's pairs, its own options."""
+    """A method: its name in tables, the files of its terms, whether it reads the target's pairs, and its options."""
 
     title: str
     terms: tuple[str, ...] = ()
@@ -50,12 +49,12 @@ ADAPTATIONS: dict[str, Adaptation] = {
 
 
 def with_options(config: AdaptConfig) -> AdaptConfig:
-    """Return settings of which the method's own options are there, at their defaults where none were given."""
+    """Return the settings with the method's options, which are the defaults if the settings have none."""
     check_method(config.method)
     return config if config.options is not None else replace(config, options=ADAPTATIONS[config.method].options())
 
 
 def check_method(name: str) -> None:
-    """Raise UsageError for a method that is none."""
+    """Raise UsageError for an unknown method."""
     if name not in ADAPTATIONS:
-        raise UsageError(f"--method {name}: choose of {', '.join(ADAPTATIONS)}")
+        raise UsageError(f"--method {name}: choose one of {', '.join(ADAPTATIONS)}")

@@ -1,4 +1,4 @@
-"""CCN+: the target's clusters agree with its pairs (L2C, equation 9)."""
+"""CCN+: learn target clusters that agree with the target's pairs (L2C, equation 9)."""
 
 from torch import Tensor
 
@@ -8,7 +8,7 @@ from clusterkit.losses import pair_loss
 
 
 class Term(BaseTerm):
-    """The pair loss on the outputs of the target's part of a batch, by the pairs binarised at one half."""
+    """Pair loss on the target's rows of a batch, with pairs binarised at probability one half."""
 
     def forward(self, joint: Joint) -> dict[str, Tensor]:
         pairs, options = self.domains.pairs, self.options

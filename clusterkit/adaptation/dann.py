@@ -1,4 +1,4 @@
-"""DANN: a discriminator that cannot tell the domains apart (Ganin et al. 2016)."""
+"""DANN: learn features from which a discriminator cannot tell the domains apart (Ganin et al. 2016)."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from clusterkit.networks.domain import Discriminator, reversed_gradient
 
 
 class Term(BaseTerm):
-    """The discriminator's loss on the hidden layer of both parts, whose gradient is reversed."""
+    """Loss of a discriminator on the hidden layer of both domains. The hidden layer gets the reversed gradient."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.discriminator = Discriminator(self.hidden)
 
     def forward(self, joint: Joint) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""JAN: hidden layer and classes are distributed alike in both domains (Long et al. 2017)."""
+"""JAN: learn a hidden layer and classes that are jointly distributed alike in both domains (Long et al. 2017)."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from clusterkit.losses.jmmd import domain_weights, jmmd
 
 
 class Term(BaseTerm):
-    """The joint discrepancy of hidden layer and probabilities, with a weight that rises."""
+    """Joint discrepancy of the hidden layer and the class probabilities, with a weight that rises during training."""
 
     def forward(self, joint: Joint) -> dict[str, Tensor]:
         counts = (joint.count, len(joint.hidden) - joint.count)

@@ -1,4 +1,4 @@
-"""What a term of a method of adaptation reads of a joint batch of source and target."""
+"""The joint batch of source and target, and the base class of the loss terms that read it."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,15 @@ from clusterkit.networks.domain import Ramp
 from clusterkit.pairs.source import PairSource
 
 BESIDE_PAIRS = 0.1
-"""The height of the weight of what aligns the domains where the pairs of the target are learned from as well.
+"""Highest weight of a term that aligns the domains in a method that also learns from the target's pairs.
 
-They draw the domains together themselves, and a full weight unsettles what they find: of MNIST to USPS, the classes
-then agree less with the pairs.
+Pairs align the domains as well. With a full weight on MNIST to USPS, the classes agree less with the pairs.
 """
 
 
 @dataclass(frozen=True)
 class Domains:
-    """A labelled source and an unlabelled target on one device; `labels` (N,) are class numbers of the source."""
+    """A labelled source and an unlabelled target on one device. `labels` (N,) are the source's class numbers."""
 
     source: Subset
     source_kind: Kind
@@ -33,10 +32,10 @@ class Domains:
 
 @dataclass(frozen=True, kw_only=True)
 class Joint:
-    """What the network makes of a batch: of this process's share of the source's images first, then of the target's.
+    """Network values of this process's share of a joint batch: first the source images, then the target images.
 
-    `hidden` (b, H) are the bottleneck's units and `logits` (b, K) the outputs; the first `count` are the source's.
-    `index_s` and `index_t` are the positions of the whole batch's images, `own_s` and `own_t` this process's shares.
+    `hidden` (b, H) are the bottleneck's units and `logits` (b, K) the outputs. The first `count` rows are the source's.
+    `index_s` and `index_t` are the positions of all images of the batch. `own_s` and `own_t` are this process's shares.
     """
 
     hidden: Tensor
@@ -49,14 +48,17 @@ class Joint:
 
 
 class BaseTerm(nn.Module):
-    """A term: its module holds what is trained beside the classifier, and what an interrupted training needs."""
+    """A term of the loss. It holds its trained parameters and the state that resuming a training needs."""
 
     def __init__(self, domains: Domains, hidden: int, steps: int, options: object, *, beside_pairs: bool) -> None:
-        """Make the term for units of the bottleneck and a number of steps in all."""
+        """Build the term for a bottleneck of `hidden` units and a training of `steps` steps.
+
+        `beside_pairs` says that the method also learns from the target's pairs.
+        """
         super().__init__()
         self.domains, self.options = domains, options
         self.hidden, self.ramp = hidden, Ramp(steps, BESIDE_PAIRS if beside_pairs else 1.0)
 
     def forward(self, joint: Joint) -> dict[str, torch.Tensor]:
-        """Return this process's part of the loss, by the name that the history has for it."""
+        """Return this process's share of each loss, by its name in the history."""
         raise NotImplementedError

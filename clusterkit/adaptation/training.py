@@ -1,4 +1,4 @@
-"""A classifier of a labelled source trained for an unlabelled target: one training, to which each method adds terms."""
+"""Training of a classifier on a labelled source for an unlabelled target, with the terms of a method."""
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -23,10 +23,10 @@ Batch = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]
 def adapt(
     network: ClusterNet, domains: Domains, config: AdaptConfig, plan: Plan, after: Callable[[int], None] | None = None
 ) -> History:
-    """Train a classifier in place; return the mean of each term of the loss in each epoch.
+    """Train a classifier in place; return the mean of each loss term in each epoch.
 
-    The loss is equation 8 of L2C on the source's part of a batch, and the method's terms. Both parts go through the
-    network as one batch. Without a term the batch is the source's part alone.
+    The loss is the classification loss on the source (L2C, equation 8) plus the method's terms. Source and target
+    images pass through the network as one batch. Without a term, a batch holds source images only.
     """
     device = domains.labels.device
     terms = terms_of(network, domains, config, plan.epochs * plan.steps)
@@ -50,8 +50,8 @@ def adapt(
             x = torch.cat([x, augment(x_t, domains.target_kind, generator, own_t, config.variation)])
         hidden = network.bottleneck(x)
         logits = network.outputs(hidden)
-        truth = domains.labels[index_s[own_s.rows]]
-        losses = {"classification": F.cross_entropy(logits[: len(x_s)], truth) * own_s.weight}
+        labels = domains.labels[index_s[own_s.rows]]
+        losses = {"classification": F.cross_entropy(logits[: len(x_s)], labels) * own_s.weight}
         if target is not None:
             joint = Joint(
                 hidden=hidden, logits=logits, count=len(x_s), index_s=index_s, index_t=index_t, own_s=own_s,
@@ -68,6 +68,6 @@ def adapt(
 def terms_of(network: ClusterNet, domains: Domains, config: AdaptConfig, steps: int) -> dict[str, BaseTerm]:
     """Return the terms of a method by the names of their files."""
     method = ADAPTATIONS[config.method]
-    files = {name: import_module(f"{__package__}.{name}") for name in method.terms}
-    common: tuple[Any, ...] = (domains, network.architecture.hidden, steps, config.options)
-    return {name: file.Term(*common, beside_pairs=method.pairs) for name, file in files.items()}
+    modules = {name: import_module(f"{__package__}.{name}") for name in method.terms}
+    arguments: tuple[Any, ...] = (domains, network.architecture.hidden, steps, config.options)
+    return {name: module.Term(*arguments, beside_pairs=method.pairs) for name, module in modules.items()}

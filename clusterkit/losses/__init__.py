@@ -1,6 +1,6 @@
-"""Losses on the cluster assignments of all pairs of a batch. Nothing heavy is imported before a loss is asked for.
+"""Losses on the cluster assignments of all pairs of a batch. Importing this module imports no heavy package.
 
-A loss is the function of its own name in the file of its own name.
+Each loss is the function of its name in the file of its name.
 """
 
 from collections.abc import Callable
@@ -22,23 +22,26 @@ class Loss(StrEnum):
 
 
 ALIASES = {"mcl": Loss.CCL}
-"""Other names under which a loss was published."""
+"""Other published names of the losses."""
 WITH_MARGIN = {Loss.KCL}
-"""Losses that take the margin sigma."""
+"""Losses with a margin sigma."""
 
 
 def parse_loss(text: str) -> Loss:
-    """Return a loss by any of its names. Raises UsageError for another name."""
+    """Return a loss by its name or alias. Raises UsageError for an unknown name."""
     if text in ALIASES:
         return ALIASES[text]
     if text in list(Loss):
         return Loss(text)
-    others = "; ".join(f"{loss} is also called {alias}" for alias, loss in ALIASES.items())
-    raise UsageError(f"--loss {text}: choose {' or '.join(Loss)} ({others})")
+    aliases = "; ".join(f"{loss} is also called {alias}" for alias, loss in ALIASES.items())
+    raise UsageError(f"--loss {text}: choose {' or '.join(Loss)} ({aliases})")
 
 
 def pair_loss(loss: Loss) -> "PairLoss":
-    """Return a loss as a function of logits (B, K), similar (B, B) and sigma, which a loss without margin ignores."""
+    """Return a loss as a function of logits (B, K), similar (B, B) and sigma.
+
+    A loss without a margin ignores sigma.
+    """
     function = getattr(import_module(f"clusterkit.losses.{loss}"), loss)
     if loss in WITH_MARGIN:
         return function  # type: ignore[no-any-return]

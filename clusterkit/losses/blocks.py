@@ -1,6 +1,6 @@
-"""A loss over all pairs of a batch whose value and gradient are found together, a block of rows at a time.
+"""Tools for losses over all pairs of a batch that compute value and gradient together, one block of rows at a time.
 
-No B x B matrix is stored, and a block stays in cache while all that is to be done to it is done.
+No B x B matrix is stored, and a block stays in the cache while it is processed.
 """
 
 from collections.abc import Iterator
@@ -10,29 +10,29 @@ import torch
 from torch import Tensor
 
 BLOCK_ELEMENTS = 2**20
-"""How many pairs are held at once on a CPU: 4 MiB of float32."""
+"""Pairs held at once on a CPU: 4 MiB of float32."""
 LARGE_BLOCK_ELEMENTS = 2**26
-"""The same on a GPU, which wants few and large operations."""
+"""Pairs held at once on a GPU, which is fastest with few large operations."""
 
 
 def row_blocks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
-    """Cut `rows` into slices of so many that a block of them and all columns can be held."""
-    held = BLOCK_ELEMENTS if device.type == "cpu" else LARGE_BLOCK_ELEMENTS
-    size = max(1, held // max(1, columns))
+    """Yield slices of `rows` rows, each small enough to be held at once with all columns."""
+    elements = BLOCK_ELEMENTS if device.type == "cpu" else LARGE_BLOCK_ELEMENTS
+    size = max(1, elements // max(1, columns))
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 
 
 def transposed(similar: Tensor, rows: slice) -> Tensor:
-    """Return what is believed of the pairs (j, i) of i in `rows` and all j, a row for each i.
+    """Return the similarities of the pairs (j, i) of all j, one row for each i in `rows`.
 
-    Of one process's rows (b, B) of a symmetric matrix, whose columns it does not have, that is the rows themselves.
+    `similar` is (B, B), or one process's rows (b, B) of a symmetric matrix, in which both orders of a pair are equal.
     """
     return similar[:, rows].T if similar.shape[0] == similar.shape[1] else similar[rows]
 
 
 def known_gradient(x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    """Return `value` () such that the gradient that reaches `x` is `gradient`, of the shape of `x`."""
+    """Return `value` () with `gradient`, of the shape of `x`, as its gradient with respect to `x`."""
     result: Tensor = _Known.apply(x, value, gradient)
     return result
 

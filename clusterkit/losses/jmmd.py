@@ -1,4 +1,4 @@
-"""The joint maximum mean discrepancy: how far the features and outputs of two domains are from one distribution."""
+"""The joint maximum mean discrepancy, a distance between the distributions of features and outputs in two domains."""
 
 from collections.abc import Sequence
 
@@ -8,33 +8,37 @@ from torch import Tensor
 from clusterkit.distributed import gather_rows, sum_all
 
 SCALES = (0.125, 0.25, 0.5, 1.0, 2.0)
-"""Variances of the Gaussians on features, in mean squared distances of the batch."""
+"""Variances of the Gaussians on features, in units of the batch's mean squared distance."""
 SOFTMAX_WIDTH = 0.92
 """Standard deviation of the Gaussian on class probabilities."""
 
 
 def jmmd(features: Tensor, prob: Tensor, weight: Tensor) -> Tensor:
-    """Return the JMMD of source and target items, squared (Long et al. 2017, JAN).
+    """Return the squared JMMD of source and target items (Long et al. 2017, JAN).
 
-    `features` (B, D) and `prob` (B, K) are those of a mixed batch; `weight` (B,) is 1/n of the domain for its n source
-    items and -1/n for its n target items, so that with the kernel matrix M, the product of one on the features and one
-    on the probabilities, the discrepancy is weight' M weight: mean over the pairs within either domain, less twice that
-    across. It is never negative, and zero for two equal samples. The kernel on features is a sum of five Gaussians,
-    whose widths follow the mean squared distance of the batch and are constants to the gradient.
+    `features` (B, D) and `prob` (B, K) are those of a mixed batch. `weight` (B,) is 1/n for each of the batch's n
+    source items and -1/m for each of its m target items. With the kernel matrix M, the product of a kernel on the
+    features and one on the probabilities, the result is weight' M weight: the mean of M over the pairs within each
+    domain, minus twice the mean across domains. It is never negative, and 0 for two equal samples. The kernel on
+    features is a sum of five Gaussians. Their widths follow the batch's mean squared distance and have no gradient.
 
-    On several processes each has its rows (b, ...) and returns its part of the sum; the gradient is the whole one's.
+    With several processes, each passes its rows (b, ...) and gets its part of the sum; the gradient is that of the
+    whole sum.
     """
     kernel = torch.ones((), device=features.device)
-    for layer, own in enumerate((features, prob)):
-        distance = distances_between(own, gather_rows(own))
+    for layer, values in enumerate((features, prob)):
+        distance = distances_between(values, gather_rows(values))
         kernel = kernel * (_several(distance) if layer == 0 else _gaussian(distance, 2 * SOFTMAX_WIDTH**2))
     return weight @ kernel @ gather_rows(weight)
 
 
-def domain_weights(source: int, target: int, own: Sequence[int], device: torch.device) -> Tensor:
-    """Return the weights of `own` = (source, target) rows of a batch of so many of each, for `jmmd`."""
+def domain_weights(source: int, target: int, rows: Sequence[int], device: torch.device) -> Tensor:
+    """Return the weights (b,) that `jmmd` takes for `rows` = (source, target) rows of a batch.
+
+    The whole batch has `source` and `target` items.
+    """
     return torch.cat(
-        [torch.full((own[0],), 1 / source, device=device), torch.full((own[1],), -1 / target, device=device)]
+        [torch.full((rows[0],), 1 / source, device=device), torch.full((rows[1],), -1 / target, device=device)]
     )
 
 
@@ -44,8 +48,8 @@ def distances_between(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _several(distance: Tensor) -> Tensor:
-    total = sum_all(torch.stack([distance.detach().sum(), torch.tensor(float(distance.numel())).to(distance)]))
-    mean = (total[0] / total[1]).clamp_min(torch.finfo(distance.dtype).tiny)
+    sums = sum_all(torch.stack([distance.detach().sum(), torch.tensor(float(distance.numel())).to(distance)]))
+    mean = (sums[0] / sums[1]).clamp_min(torch.finfo(distance.dtype).tiny)
     return torch.stack([_gaussian(distance, 2 * scale * mean) for scale in SCALES]).sum(0)
 
 

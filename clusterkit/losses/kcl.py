@@ -1,4 +1,4 @@
-"""The contrastive loss on the Kullback-Leibler divergence of two cluster assignments."""
+"""KCL, the contrastive loss on the Kullback-Leibler divergence of two cluster assignments."""
 
 import torch
 from torch import Tensor
@@ -7,27 +7,27 @@ from clusterkit.distributed import gather_rows
 from clusterkit.losses.blocks import known_gradient, row_blocks, transposed
 
 LOWEST = -1e30
-"""Below any logarithm of a probability that a gradient could still change; with -inf, 0 log 0 would be no number."""
+"""Lower limit of log-probabilities, far below any that affects a gradient. With -inf, 0 log 0 would be NaN."""
 
 
 def kcl(logits: Tensor, similar: Tensor, sigma: float = 2.0) -> Tensor:
     """Return KCL, also called LCO, averaged over all ordered pairs (Hsu et al. 2018, L2C, equations 1 to 6).
 
-    `logits` (B, K) are a network's outputs before the softmax, of any floating type; `similar` (B, B) is 1 for a
-    similar pair, 0 for a dissimilar one, or a probability in between; pairs that are NaN add nothing to the loss, whose
-    mean is over all pairs all the same. `sigma` is the margin that dissimilar pairs are pushed to. In each divergence
-    D(P*||Q) the left side is a constant, as the star says: no gradient flows through it. Equation 6 sums both
-    directions of an unordered pair; here each direction is one ordered pair.
+    `logits` (B, K) are a network's outputs before the softmax, of any floating type. `similar` (B, B) is 1 for a
+    similar pair, 0 for a dissimilar pair, or a probability. A NaN pair adds nothing to the sum but counts in the mean.
+    Dissimilar pairs are pushed to a divergence of `sigma`. No gradient flows through P in a divergence D(P*||Q), as the
+    star says. Equation 6 sums both directions of an unordered pair; here each direction is one ordered pair.
 
-    D(P_i||P_j) = sum_k P_ik log P_ik - P_i . log P_j, so all of them are one B x K x B matrix product, of which a
-    block of columns is held at a time.
+    D(P_i||P_j) = sum_k P_ik log P_ik - P_i . log P_j, so all divergences are one B x K x B matrix product, computed in
+    blocks of columns.
 
-    On several processes `logits` (b, K) and `similar` (b, B), which must then be symmetric, are this one's rows of
-    the batch. Its part of the mean is that of the pairs whose right side it has; the gradient is the whole loss's.
+    With several processes, `logits` (b, K) and `similar` (b, B) are this process's rows of the batch, and `similar`
+    must be symmetric. The value is the part of the mean from the pairs whose right side this process holds; the
+    gradient is that of the whole loss.
     """
     log_p = torch.log_softmax(logits.float(), dim=1)
-    own = log_p.detach().clamp_min(LOWEST)
-    return known_gradient(log_p, *_value_and_gradient(own, gather_rows(own), similar, sigma))
+    log_q = log_p.detach().clamp_min(LOWEST)
+    return known_gradient(log_p, *_value_and_gradient(log_q, gather_rows(log_q), similar, sigma))
 
 
 def _value_and_gradient(log_q: Tensor, log_p: Tensor, similar: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
@@ -38,13 +38,13 @@ def _value_and_gradient(log_q: Tensor, log_p: Tensor, similar: Tensor, sigma: fl
     total = torch.zeros((), dtype=p.dtype, device=p.device)
     gradient = torch.empty_like(log_q)
     for right in row_blocks(len(log_q), len(p), p.device):
-        # Row j of a block holds the pairs (i, j) of all i.
+        # Row j of `s` holds the pairs (i, j) of all i.
         s = transposed(similar, right).to(p.dtype)
         unknown = s.isnan()
         divergence = torch.addmm(negative_entropy, log_q[right], p.T, alpha=-1)
-        not_s = 1 - s
+        dissimilar = 1 - s
         hinge = (sigma - divergence).clamp_min_(0)
-        inside = (hinge > 0).to(p.dtype)
-        total += divergence.mul_(s).addcmul_(not_s, hinge).masked_fill_(unknown, 0).sum()
-        gradient[right] = inside.mul_(not_s).sub_(s).masked_fill_(unknown, 0) @ p
+        active = (hinge > 0).to(p.dtype)
+        total += divergence.mul_(s).addcmul_(dissimilar, hinge).masked_fill_(unknown, 0).sum()
+        gradient[right] = active.mul_(dissimilar).sub_(s).masked_fill_(unknown, 0) @ p
     return total / pairs, gradient.div_(pairs)

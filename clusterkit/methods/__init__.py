@@ -1,6 +1,6 @@
-"""The methods of clustering and what each declares. Nothing heavy is imported before a method runs.
+"""The clustering methods and what each declares. Importing this module imports no heavy package.
 
-A method is the function of its own name in the file of its own name.
+Each method is the function of its name in the file of its name.
 """
 
 from collections.abc import Callable
@@ -15,72 +15,76 @@ from clusterkit.methods.common.declared import Method, Reads, matrices
 from clusterkit.settings import File, Flag, Init, Options, parse_init
 
 LANDMARKS = 1000
-"""At most, of lsc; of a small set, half as many as it has items."""
+"""Largest number of landmarks of lsc. A small set has half as many landmarks as items."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CcnOptions(Options):
-    """How the clustering network is trained."""
+    """Options of the training of a clustering network."""
 
-    loss: Annotated[Loss, Flag(help="Pair loss (mcl is ccl).", read=parse_loss, metavar="[kcl|ccl]")] = Loss.CCL
-    sigma: Annotated[float, Flag(help="Margin of kcl.", min=0)] = 2.0
+    loss: Annotated[
+        Loss, Flag(help="Pair loss; mcl is another name for ccl.", read=parse_loss, metavar="[kcl|ccl]")
+    ] = Loss.CCL
+    sigma: Annotated[float, Flag(help="Margin of kcl between dissimilar items.", min=0)] = 2.0
     init: Annotated[
         Init | File,
         Flag(
-            help="Train a whole network from random weights, or from those of a file of pretrain or train-g; or with "
-            "g only a head on the features of G, which is quicker.",
+            help="Train a whole network from random weights or from a file of pretrain or train-g; with g, train "
+            "only a head on the features of G, which is faster.",
             read=parse_init,
             metavar="[random|g|FILE]",
         ),
     ] = Init.RANDOM
-    backbone: Annotated[Backbone, Flag(help="The network under the clusters.")] = Backbone.CONV4
+    backbone: Annotated[Backbone, Flag(help="Network that computes the features.")] = Backbone.CONV4
     epochs: Annotated[
         int | None,
-        Flag(help="Passes over each subset.", min=1, default="until each pair met 7.5 times, in 250 to 5,000 batches"),
+        Flag(
+            help="Passes over each subset.",
+            min=1,
+            default="enough for each pair to meet 7.5 times, 250 to 5,000 batches",
+        ),
     ] = None
-    batch_size: Annotated[int | None, Flag(help="Images in a batch.", min=2, default="100, and 200 with --init g")] = (
-        None
-    )
-    learning_rate: Annotated[float, Flag(help="The highest learning rate.", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="Adam, or sgd with momentum.")] = Optimizer.ADAM
+    batch_size: Annotated[int | None, Flag(help="Images per batch.", min=2, default="100, or 200 with --init g")] = None
+    learning_rate: Annotated[float, Flag(help="Highest learning rate.", min=0)] = 1e-3
+    optimizer: Annotated[Optimizer, Flag(help="Adam, or sgd: SGD with momentum.")] = Optimizer.ADAM
     drop_every: Annotated[
         int | None,
-        Flag(help="Epochs after which the rate is divided by ten.", min=1, default="the rate follows a cosine"),
+        Flag(help="Epochs after which the learning rate is divided by ten.", min=1, default="cosine schedule"),
     ] = None
     variation: Annotated[
-        Variation, Flag(help="How much characters are varied: strong also bends them, erased blanks parts of them.")
+        Variation, Flag(help="Variation of characters: strong also bends them, erased also blanks parts of them.")
     ] = Variation.MILD
     rounds: Annotated[
         int,
         Flag(
-            help="Trainings one after another: each but the first learns the clusters of the one before that the "
+            help="Number of trainings. Each but the first learns the clusters of the previous one that the "
             "nearest neighbours of each image confirm.",
             min=1,
         ),
     ] = 1
-    precision: Annotated[Precision, Flag(help="Of the training: fp32, or faster tf32 (on CUDA) or bf16.")] = (
-        Precision.FP32
-    )
+    precision: Annotated[
+        Precision, Flag(help="Precision of the training: fp32, or the faster tf32 (on CUDA) or bf16.")
+    ] = Precision.FP32
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         if self.loss not in WITH_MARGIN and is_given("sigma"):
             raise UsageError(f"--sigma: --loss {self.loss} has no margin; leave it out or use --loss kcl")
         if self.init is not Init.RANDOM and is_given("backbone"):
-            whose = "G's" if self.init is Init.G else "that of the file"
-            raise UsageError(f"--backbone: --init {self.init} takes {whose}; leave one of them out")
+            backbone = "G's backbone" if self.init is Init.G else "the backbone of the file"
+            raise UsageError(f"--backbone: --init {self.init} uses {backbone}; leave one of them out")
         if self.init is Init.G and self.precision is Precision.BF16:
-            raise UsageError("--precision bf16: --init g trains no backbone; leave it out")
+            raise UsageError("--precision bf16: --init g trains no backbone; leave out --precision")
         if self.init is Init.G and not isinstance(config.pairs, File):
-            raise UsageError(f"--init g: no G predicted --pairs {config.pairs}; leave it out")
+            raise UsageError(f"--init g: no G predicted --pairs {config.pairs}; leave out --init g")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions(Options):
-    """Whether the pairs of all items are used, or those among a random sample of them."""
+    """Options of a method that can read only the pairs of a random sample of items."""
 
     max_pairs: Annotated[
         int | None,
-        Flag(help="Use only the pairs among so many random images that there are no more.", min=4, default="all"),
+        Flag(help="Largest number of pairs to use, which are all pairs among random images.", min=4, default="all"),
     ] = None
 
 
@@ -109,7 +113,7 @@ METHODS: dict[str, Method] = {
     "lpnmf": Method(
         title="LPNMF",
         memory=matrices(rows=12),
-        # Ten times as many as there are: those of sparse matrices are slower.
+        # Ten times the count, because multiplications of sparse matrices are slower.
         work=lambda size: 4000.0 * size.items * size.k * size.width,
     ),
     "lsc": Method(
@@ -186,31 +190,31 @@ METHODS: dict[str, Method] = {
 
 
 def function_of(name: str) -> Callable[..., Any]:
-    """Return the function of a method; see `solve` for what it takes and gives."""
+    """Return the function of a method; `solve` describes its arguments and result."""
     function: Callable[..., Any] = getattr(import_module(f"{__name__}.{name}"), name)
     return function
 
 
 def with_options(config: ClusterConfig) -> ClusterConfig:
-    """Return settings of which the method's own options are there, at their defaults where none were given."""
+    """Return the settings with the method's options, which are the defaults if the settings have none."""
     check_method(config.method)
     return config if config.options is not None else replace(config, options=METHODS[config.method].options())
 
 
 def check_method(name: str) -> None:
-    """Raise UsageError for a method that is none."""
+    """Raise UsageError for an unknown method."""
     if name not in METHODS:
-        raise UsageError(f"--method {name}: choose of {', '.join(METHODS)}")
+        raise UsageError(f"--method {name}: choose one of {', '.join(METHODS)}")
 
 
 def reads_pairs(config: ClusterConfig) -> bool:
-    """Return whether the method reads the pairs."""
+    """Return whether the method reads pairs under these settings."""
     method = METHODS[config.method]
     return method.pairs is not Reads.NOTHING and not reads_values(config, only_instead=True)
 
 
 def reads_values(config: ClusterConfig, *, only_instead: bool = False) -> bool:
-    """Return whether the method reads the values of the items; with `only_instead`, whether in place of the pairs."""
+    """Return whether the method reads the items' values; with `only_instead`, whether instead of pairs."""
     method = METHODS[config.method]
     instead = method.instead and config.features is not None
     return instead if only_instead or method.instead else method.values

@@ -7,13 +7,13 @@ from clusterkit.metrics.k_estimates import linkage_tree
 
 
 def agglomerative(problem: Problem) -> Clustering:
-    """Merge the two clusters with the largest mean probability of their pairs until K are left, by SciPy.
+    """Merge the two clusters with the largest mean probability of their pairs until K are left, with SciPy.
 
-    Of several equal means the first is merged first. Cost: N^2 time; memory: about six matrices of N x N.
+    Of equal means, the first is merged first.
     """
     from scipy.cluster.hierarchy import fcluster
 
     tree = linkage_tree(problem.pairs)
-    # SciPy undoes merges at one height together; numbered, no two are.
+    # SciPy undoes merges at equal heights together, so each merge gets its own height.
     tree[:, 2] = np.arange(len(tree))
     return hard(fcluster(tree, problem.k, "maxclust").astype(np.int32) - 1, problem.k)

@@ -1,4 +1,4 @@
-"""The constrained clustering network: clusters learned end to end from pairs (L2C, section 4.2)."""
+"""The constrained clustering network, which learns clusters end to end from pairs (L2C, section 4.2)."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,32 +28,31 @@ from clusterkit.training import History, Plan, batches_of, fit
 log = logging.getLogger("clusterkit")
 
 DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
-"""Of the hidden layer on G's features, which would otherwise learn the wrong pairs by heart."""
+"""Dropout of the hidden layer on G's features. Without dropout it learns wrong pairs by heart."""
 EPSILON = 1e-6
-"""By how much the probability of a pair differs from 0 and 1."""
+"""Smallest difference of a pair's probability from 0 and 1."""
 BATCH, ON_FEATURES = 100, 200
-"""Images in a batch of whole networks, and where only the head on G's features is trained."""
+"""Images in a batch of whole networks, and in a batch of heads on G's features."""
 BATCHES = {Loss.CCL: 400, Loss.KCL: 800}
-"""On how many batches the head on G's features is trained."""
+"""Batches on which a head on G's features is trained."""
 RESTARTS = {Loss.CCL: 3, Loss.KCL: 1}
-"""How many such heads are trained, to keep the one of least loss: others merge clusters that the pairs hold apart."""
+"""Heads trained on G's features. The one of least loss is kept, as others merge clusters that the pairs separate."""
 MEETINGS = 7.5
-"""How often each pair of images shares a batch: large sets, where a batch holds few similar pairs, need more of it."""
+"""How often each pair of images shares a batch. Large sets need more of it, as a batch holds few similar pairs."""
 SHORTEST = 250
-"""Batches that even the smallest set is trained on: before, clusters are still merged."""
+"""Fewest batches of a training. With fewer, clusters of a small set are still merged."""
 LONGEST = 5000
-"""Batches after which a large set has been trained on enough all the same."""
+"""Most batches of a training, which are enough for a large set."""
 
 
 def ccn(items: Items, question: Question, run: Run) -> Clustering:
     """Train a network of K outputs with a pair loss on random batches, and assign each item its largest output.
 
-    The network is G's backbone, which stays as it is, and a new hidden layer and outputs, which see each item in
-    several augmented views, and its pairs are what all of G's say together; with CCL the best by the loss of several
-    starts. Without a G it is trained whole, from random weights of the backbone configured or from the backbone of the
-    network to start from. Pairs were predicted once, on clean images, and are binarised at probability one half. Each
-    further round trains such a network anew, on the pairs of the clustering before that the items' nearest neighbours
-    confirm. Cost: `consensus` and 5 N images through G's backbone, or epochs times N through a network and back.
+    With a G, the network is G's frozen backbone with a new hidden layer and outputs, trained on several augmented views
+    of each item. The pairs are then those of `agreed`, and with CCL the best of several starts by loss is kept. Without
+    a G, a whole network is trained, from random weights or from the backbone of `items.start`. Pairs are those of clean
+    images, binarised at probability one half. Each further round trains a new network on the pairs of the previous
+    clustering that the items' nearest neighbours confirm.
     """
     assert question.pairs is not None
     training = Training(
@@ -69,7 +68,7 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
 
 @dataclass(frozen=True)
 class Training:
-    """What one training needs: the items on the device, the pairs that it learns, K, and how it runs."""
+    """Inputs of one training: the items on the device, the pairs to learn, K, the options and the run."""
 
     items: Items
     pairs: PairSource
@@ -85,24 +84,26 @@ class Training:
 Train = Callable[[Training, str], Clustering]
 
 
-def _rounds(training: Training, known: PairSource, train: Train, result: Clustering) -> Clustering:
-    """Return what the last round makes of a first clustering; in each, the pairs that a user knows stay as they are."""
-    name, near, history = training.name, nearest(training.items.subset), result.history
+def _rounds(training: Training, original: PairSource, train: Train, result: Clustering) -> Clustering:
+    """Return the clustering of the last round, given that of the first. The user's constraints apply in every round."""
+    name, neighbours, history = training.name, nearest(training.items.subset), result.history
     for number in range(2, training.options.rounds + 1):
-        cluster = confirmed(result.prob, near)
-        title, share_known = f", round {number}", 100 * (cluster >= 0).mean()
-        log.info("cluster %s%s: %.1f %% of the items confirmed", name, title, share_known)
+        cluster = confirmed(result.prob, neighbours)
+        title, percent = f", round {number}", 100 * (cluster >= 0).mean()
+        log.info("cluster %s%s: %.1f %% of the items confirmed", name, title, percent)
         if len(np.unique(cluster[cluster >= 0])) < 2:
-            log.info("cluster %s: too few to go on; the clustering is that of round %d", name, number - 1)
+            log.info(
+                "cluster %s: fewer than two clusters are confirmed; the result is that of round %d", name, number - 1
+            )
             break
-        pairs = in_place_of(known, ClusterPairs(torch.from_numpy(cluster).to(training.run.device)))
+        pairs = in_place_of(original, ClusterPairs(torch.from_numpy(cluster).to(training.run.device)))
         result = train(replace(training, pairs=pairs), title)
         history = {**history, **result.history}
     return replace(result, history=history)
 
 
 def _heads(training: Training, g: SimilarityNet) -> Train:
-    """Return a function that trains heads on G's features and takes that of the least loss."""
+    """Return a function that trains heads on G's features and keeps the one of least loss."""
     items, run = training.items, training.run
     g = on_target(g, items.subset, items.bn, run.device)
     views = seeded(run.seed, "views", training.name)
@@ -112,9 +113,9 @@ def _heads(training: Training, g: SimilarityNet) -> Train:
     def train(training: Training, title: str) -> Clustering:
         restarts = RESTARTS.get(training.options.loss, 1)
         titles = [title, *(f"{title}, restart {number}" for number in range(1, restarts))]
-        tries = [_on_features(training, g, draw, sampler, each) for each in titles]
-        best = min(tries, key=lambda one: _last_loss(one[1]))[0]
-        return _assigned(training, best, {each: one[1] for each, one in zip(titles, tries, strict=True)})
+        tries = [_on_features(training, g, draw, sampler, name) for name in titles]
+        best = min(tries, key=lambda result: _last_loss(result[1]))[0]
+        return _assigned(training, best, {name: result[1] for name, result in zip(titles, tries, strict=True)})
 
     return train
 
@@ -138,18 +139,19 @@ def _on_features(
         return (send(index, device) for index in sampler.epoch(generator))
 
     def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        own = share(len(index)).rows
+        rows = share(len(index)).rows
         *hidden, outputs = network.head
-        # Drawn for the whole batch, of which each of several processes has a part.
-        kept = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
-        seen = nn.Sequential(*hidden)(draw(index, generator)[own]) * send(kept, index.device)[own] / (1 - dropout)
-        return {"loss": _loss(training, outputs(seen), index)}
+        # The mask is drawn for the whole batch, of which each process uses its rows.
+        mask = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
+        units = nn.Sequential(*hidden)(draw(index, generator)[rows]) * send(mask, index.device)[rows] / (1 - dropout)
+        return {"loss": _loss(training, outputs(units), index)}
 
     epochs = max(1, round(BATCHES.get(options.loss, BATCHES[Loss.KCL]) / sampler.steps))
     return network, fit(network.head, batches, step, _plan(training, sampler, epochs, title))
 
 
 def _whole(training: Training, title: str) -> Clustering:
+    """Train a whole network, from random weights or from a given backbone."""
     items, options, device = training.items, training.options, training.run.device
     subset, start = items.subset, items.start
     if start is None:
@@ -178,16 +180,24 @@ def _network(training: Training, architecture: Architecture, title: str) -> Clus
 
 
 def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
-    count, wanted = len(training.items.subset), training.options.batch_size or usual
-    if count < wanted:
-        log.info("cluster %s%s: batches of %d, all there are", training.name, title, count)
-    return Shuffled(count, min(wanted, count))
+    count, size = len(training.items.subset), training.options.batch_size or usual
+    if count < size:
+        log.info(
+            "cluster %s%s: batches of %d items, because the set holds no more",
+            training.name,
+            title,
+            count,
+        )
+    return Shuffled(count, min(size, count))
 
 
 def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
-    """Return the pair loss of this process's rows of a batch: `logits` of its items, `index` (B,) of all."""
+    """Return the pair loss of this process's rows of a batch.
+
+    `logits` (b, K) are those of its items, and `index` (B,) holds the positions of all items of the batch.
+    """
     pairs = training.pairs.logits(index[share(len(index)).rows], index)
-    # 1 above zero and 0 elsewhere; what is not known is NaN, and stays so.
+    # Positive logits become 1 and others 0; unknown pairs stay NaN.
     return pair_loss(training.options.loss)(logits, pairs.clamp(0, 1).ceil().to(logits), training.options.sigma)
 
 
@@ -210,12 +220,12 @@ def _plan(training: Training, sampler: Shuffled, epochs: int, title: str) -> Pla
 
 def _assigned(training: Training, network: ClusterNet, histories: dict[str, History]) -> Clustering:
     prob = predict(network, training.items.subset, training.run.device)
-    named = {title.removeprefix(", ") or "round 1": history for title, history in histories.items()}
-    return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, named)
+    by_title = {title.removeprefix(", ") or "round 1": history for title, history in histories.items()}
+    return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, by_title)
 
 
 def agreed(training: Training) -> PairSource:
-    """Return what the consensus of all pairs says of each, in sets small enough; what a user knows stays as it is."""
+    """Return the consensus of all pairs under the user's constraints, or in a large set the pairs themselves."""
     pairs = training.pairs
     if len(pairs) > LARGEST:
         return pairs
@@ -225,6 +235,9 @@ def agreed(training: Training) -> PairSource:
 
 
 def default_epochs(sampler: Shuffled) -> int:
-    """Return after how many epochs each pair has met often enough: a batch of B of N holds (B / N)^2 of all pairs."""
+    """Return the number of epochs in which each pair meets MEETINGS times.
+
+    A batch of B of N items holds (B / N)^2 of all pairs.
+    """
     steps = max(SHORTEST, MEETINGS * (sampler.count / sampler.batch_size) ** 2)
     return max(1, round(min(steps, LONGEST) / sampler.steps))

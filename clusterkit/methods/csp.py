@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from clusterkit.methods.common.affinity import neighbour_affinity
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
-LESS = 1e-6
-"""By how much the threshold of satisfaction lies below the mean of two singular values."""
+MARGIN = 1e-6
+"""Amount by which the threshold of satisfaction lies below the mean of two singular values."""
 FEASIBLE = 1e-12
+"""Smallest inverse eigenvalue of a feasible cut; smaller ones are zero but for rounding."""
 
 
 def csp(problem: Problem) -> Clustering:
-    """Cut the graph of near items cheaply among the cuts that satisfy the pairs, and read the clusters off the cuts.
+    """Cut the graph of near items by the cheapest cuts that satisfy the pairs, and read the clusters off the cuts.
 
-    The graph is of the items' values; pairs are binarised. Cost: three eigenproblems, about 40 N^3 multiplications;
-    memory: about 12 matrices of N x N.
+    The graph is that of the items' values. Pairs are binarised.
     """
     cuts = feasible_cuts(neighbour_affinity(problem.values), problem.pairs + np.eye(len(problem.values)), problem.k)
     weight = 1 - cuts.cost
-    # The cut that parts nothing costs nothing and would outweigh all others.
+    # The trivial cut costs nothing and would outweigh all others.
     weighted = np.column_stack([weight.max(initial=1e-3) * cuts.trivial, weight * cuts.vectors])
     rows = weighted / np.linalg.norm(weighted, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
     return hard(by_pivots(rows), problem.k)
@@ -29,10 +29,10 @@ def csp(problem: Problem) -> Clustering:
 
 @dataclass(frozen=True)
 class Cuts:
-    """The cheapest feasible cuts of a graph, and the cut that parts nothing.
+    """The cheapest feasible cuts of a graph, and the trivial cut, which separates nothing.
 
-    `vectors` (N, M), of length one, and `eigenvalue` (M,) solve L v = eigenvalue (Q - beta I) v, `laplacian` (N, N) and
-    `constraint` (N, N) being L and Q - beta I; `cost` (M,) is v^T L v; `trivial` (N,) is L's null vector.
+    `vectors` (N, M), of length one, and `eigenvalue` (M,) solve L v = eigenvalue (Q - beta I) v, where `laplacian` (N,
+    N) is L and `constraint` (N, N) is Q - beta I. `cost` (M,) is v^T L v, and `trivial` (N,) is the null vector of L.
     """
 
     vectors: Array
@@ -44,36 +44,37 @@ class Cuts:
 
 
 def feasible_cuts(affinity: Array, pairs: Array, k: int) -> Cuts:
-    """Return at most K - 1 cuts, cheapest first, by positive affinities and constraints (N, N).
+    """Return at most K - 1 cuts, the cheapest first, for positive affinities (N, N) and constraints `pairs` (N, N).
 
-    L is the normalised Laplacian of the affinities, Q the constraints normalised alike, and beta lies between the
-    K-th (of two clusters, the first) and the next singular value of Q, so that about K cuts are feasible: those
-    whose v^T Q v is more than beta. L is singular: orthogonal to its null vector z every solution has z^T (Q - beta
-    I) v = 0, by which v's part along z follows from the rest, and what remains is symmetric and definite.
+    L is the normalised Laplacian of the affinities, and Q holds the constraints, normalised alike. A cut v is feasible
+    if v^T Q v is more than beta. Beta lies between the K-th (of two clusters, the first) and the next singular value of
+    Q, so that about K cuts are feasible. L is singular, with the null vector z. Orthogonal to z, every solution has z^T
+    (Q - beta I) v = 0. Hence the part of v along z follows from the rest, for which the problem is symmetric and
+    definite.
     """
     from scipy.linalg import eigh
 
     count, degree = len(affinity), affinity.sum(1)
     root = 1 / np.sqrt(degree)
     laplacian = np.eye(count) - root[:, None] * affinity * root
-    # Scaled by the mean degree, beta has one size whatever the affinities'.
+    # The mean degree makes the size of beta independent of that of the affinities.
     constraint = degree.mean() * root[:, None] * pairs * root
     singular = np.sort(np.abs(np.linalg.eigvalsh(constraint)))[::-1]
-    # K groups' pairs have K singular values that are not zero, but two groups' only one.
+    # The pairs of K groups have K singular values that are not zero, but those of two groups only one.
     first = k - 1 if k > 2 else 0
-    constraint -= ((singular[first] + singular[min(first + 1, count - 1)]) / 2 - LESS) * np.eye(count)
+    constraint -= ((singular[first] + singular[min(first + 1, count - 1)]) / 2 - MARGIN) * np.eye(count)
     trivial = np.sqrt(degree / degree.sum())
-    others = complement(trivial)
+    basis = complement(trivial)
     crossed = constraint @ trivial
-    own, across = float(trivial @ crossed), crossed @ others
+    along, across = float(trivial @ crossed), crossed @ basis
     inverse, rest = eigh(
-        others.T @ constraint @ others - np.outer(across, across) / own,
-        others.T @ laplacian @ others,
+        basis.T @ constraint @ basis - np.outer(across, across) / along,
+        basis.T @ laplacian @ basis,
         subset_by_index=[max(0, count - 1 - k), count - 2],
     )
     feasible = inverse > FEASIBLE
     inverse, rest = inverse[feasible], rest[:, feasible]
-    vectors = others @ rest - np.outer(trivial, across @ rest) / own
+    vectors = basis @ rest - np.outer(trivial, across @ rest) / along
     vectors /= np.linalg.norm(vectors, axis=0)
     cost = np.einsum("nm,nm->m", vectors, laplacian @ vectors)
     cheapest = np.argsort(cost, kind="stable")[: k - 1]
@@ -89,10 +90,10 @@ def complement(vector: Array) -> Array:
 
 
 def by_pivots(rows: Array) -> NDArray[np.int32]:
-    """Return the clusters (N,) that rows (N, M) of cluster indicators, rotated in any way, stand for.
+    """Return the clusters (N,) from rows (N, M) of cluster indicators that are rotated by an unknown rotation.
 
-    M rows that are far from each other, found by a pivoted QR factorisation, say how the indicators are rotated (Damle,
-    Minden and Ying 2018). Where rows have less than M dimensions, fewer clusters are found.
+    A pivoted QR factorisation finds M rows far from each other, which determine the rotation (Damle, Minden and Ying
+    2018). If the rows have fewer than M dimensions, fewer clusters result.
     """
     from scipy.linalg import polar, qr
 

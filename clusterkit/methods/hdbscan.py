@@ -13,21 +13,21 @@ log = logging.getLogger("clusterkit")
 SMALLEST = METHODS["hdbscan"].fewest
 """Items of the smallest cluster."""
 CORE = 1
-"""Neighbours that make an item dense, itself counted: pairs say more than how many items are near."""
+"""Neighbours that make an item dense, itself included: pairs tell more than the number of near items."""
 
 DECIMALS = 9
-"""Of distances."""
+"""Decimals to which distances are rounded."""
 UNDECIDED = 0.5
-"""The probability, and the distance, of two items that are as much alike as not."""
+"""Probability, and distance, of two items that are as likely similar as dissimilar."""
 
 
 def hdbscan(problem: Problem) -> Clustering:
-    """Cluster by scikit-learn's HDBSCAN of how sure it is that two items are alike.
+    """Cluster by scikit-learn's HDBSCAN on how alike any two items are.
 
-    That is the mean of their pair's probability and of how alike their pairs with all others are: by single pairs
-    alone one that is wrong joins two clusters. Items in no dense region are unassigned (-1). Where that is all of them
-    although two items are alike more often than not, the items are one cluster without those that are like no other.
-    Cost: N^3 multiplications; memory: about seven matrices of N x N.
+    How alike two items are is the mean of their pair's probability and of the cosine of their pairs with all items
+    (`likeness`). With the probability alone, a single wrong pair joins two clusters. Items in no dense region are
+    unassigned (-1). If no item is in one, although most pairs are similar, the items form one cluster, without those
+    that are like no other.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -37,12 +37,12 @@ def hdbscan(problem: Problem) -> Clustering:
     np.fill_diagonal(probability, 1)
     distances = 1 - (probability + likeness(probability)) / 2
     np.fill_diagonal(distances, 0)
-    # Rounding errors would part items that are all equally alike.
+    # Rounding errors would separate items that are all equally alike.
     distances.round(DECIMALS, out=distances)
     method = HDBSCAN(min_cluster_size=SMALLEST, min_samples=CORE, metric="precomputed", copy=False)
     cluster = method.fit_predict(distances).astype(np.int32)
     if alike and cluster.max() < 0:
-        # The whole set counts as no cluster unless it may. Without the limit most of it would be outliers.
+        # HDBSCAN takes the whole set as a cluster only if told to. Without the limit, most items would be outliers.
         method.set_params(allow_single_cluster=True, cluster_selection_epsilon=UNDECIDED)
         cluster = method.fit_predict(distances).astype(np.int32)
     outside = int((cluster < 0).sum())

@@ -7,18 +7,18 @@ from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 SLACK = 1.0
+"""Weight of the pairs against the divergence from the initial metric."""
 SHARE = 0.05
-"""Share of all pairs that are nearer than similar pairs shall be, and share that are farther than dissimilar ones."""
+"""Share of all pairs nearer than the bound of similar pairs, and share farther than the bound of dissimilar pairs."""
 ENERGY = 0.99
-"""Share of the variance of the values that is kept."""
+"""Share of the values' variance that is kept."""
 
 
 def itml(problem: Problem) -> Clustering:
-    """Learn a metric in which similar pairs are near and dissimilar ones far, and run k-means by it.
+    """Learn a metric in which similar pairs are near and dissimilar pairs far, and run k-means with it.
 
-    The metric starts at the inverse of the values' covariance. Pairs are binarised; with `max_pairs`, those among a
-    random sample of items. Cost: the principal components of N x D values; 60 steps of 2 P D + 2 D^3 multiplications
-    for P pairs; k-means.
+    The metric starts at the inverse covariance of the values. Pairs are binarised; with `max_pairs`, they are those
+    among a random sample of items.
     """
     points = components(problem.values)
     chosen = problem.chosen
@@ -27,17 +27,17 @@ def itml(problem: Problem) -> Clustering:
     return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
 
 
-def components(found: Array) -> Array:
-    """Return the principal components (N, R) of values (N, D), each of variance one; of equal items, one of zeros.
+def components(values: Array) -> Array:
+    """Return the principal components (N, R) of values (N, D), each of variance one; one of zeros if items are equal.
 
-    The least of them, a hundredth of the variance, are left out.
+    The smallest components, a hundredth of the variance, are left out.
     """
     from scipy.linalg import svd
 
-    vectors, sizes, _ = svd(found - found.mean(0), full_matrices=False)
+    vectors, sizes, _ = svd(values - values.mean(0), full_matrices=False)
     energy = (sizes**2).cumsum()
     if not energy[-1] > 0:
-        return np.zeros((len(found), 1))
-    kept = int(np.searchsorted(energy, ENERGY * energy[-1])) + 1
-    points: Array = vectors[:, :kept] * np.sqrt(len(found))
+        return np.zeros((len(values), 1))
+    rank = int(np.searchsorted(energy, ENERGY * energy[-1])) + 1
+    points: Array = vectors[:, :rank] * np.sqrt(len(values))
     return points

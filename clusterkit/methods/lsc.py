@@ -1,4 +1,4 @@
-"""Landmark-based spectral clustering of the items' values; it consumes no pairs."""
+"""Landmark-based spectral clustering of the items' values; it reads no pairs."""
 
 from typing import Any
 
@@ -10,18 +10,15 @@ from clusterkit.methods.common.points import equal_together, k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 NEAREST = 5
-"""Landmarks that represent an item."""
+"""Landmarks that represent each item."""
 ITERATIONS = 5
-"""Of the k-means that places the landmarks."""
+"""Iterations of the k-means that places the landmarks."""
 SMALLEST = 1e-10
-"""Of eigenvalues, of which the largest is 1; what is smaller is zero but for rounding."""
+"""Smallest eigenvalue, if the largest is 1; smaller ones are zero but for rounding."""
 
 
 def lsc(problem: Problem) -> Clustering:
-    """Cluster by k-means on the rows, scaled to length one, of K eigenvectors (LSC-K of Chen and Cai, AAAI 2011).
-
-    Cost: N P D for P landmarks and their distances to the items, P^3 for the eigenvectors, then N K^2 an iteration.
-    """
+    """Cluster by k-means on the rows, scaled to length one, of K eigenvectors (LSC-K of Chen and Cai, AAAI 2011)."""
     seed, k = problem.seed, problem.k
     points = problem.values
 
@@ -33,10 +30,10 @@ def lsc(problem: Problem) -> Clustering:
 
 
 def representation(points: Array, k: int, seed: int) -> Any:
-    """Return the sparse matrix (N, P) that represents points (N, D) by landmarks, scaled by its columns' sums.
+    """Return the sparse matrix (N, P) that represents points (N, D) by landmarks, with columns scaled by their sums.
 
-    A row holds the Gaussian weights of the point's nearest landmarks, with a sum of one; a column is then
-    divided by the root of its sum, so that the product with its transpose is a graph whose degrees are one.
+    A row holds the Gaussian weights of the point's nearest landmarks, with sum one. Each column is then divided by the
+    root of its sum, so that the product with the transpose is a graph whose degrees are one.
     """
     from scipy.sparse import csr_array
     from sklearn.metrics.pairwise import euclidean_distances
@@ -46,7 +43,7 @@ def representation(points: Array, k: int, seed: int) -> Any:
     nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
     squares = np.take_along_axis(distances, nearest, 1) ** 2
     width = float(distances.mean()) ** 2 or 1.0
-    # A factor common to a row does not count; without it the weights of a far-off point could all underflow.
+    # Subtracting the minimum cancels when rows are normalised, and keeps weights of a remote point from underflow.
     weights = np.exp((squares.min(1, keepdims=True) - squares) / (2 * width))
     weights /= weights.sum(1, keepdims=True)
     starts = np.arange(len(points) + 1) * count
@@ -57,36 +54,36 @@ def representation(points: Array, k: int, seed: int) -> Any:
 
 
 def landmarks(points: Array, k: int, seed: int) -> Array:
-    """Return landmarks (P, D), the centres of a short k-means on points (N, D); no two where points are equal."""
+    """Return landmarks (P, D), all different: the centres of a short k-means on points (N, D)."""
     import warnings
 
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    most = min(max(min(LANDMARKS, len(points) // 2), k + 1), len(np.unique(points, axis=0)))
+    count = min(max(min(LANDMARKS, len(points) // 2), k + 1), len(np.unique(points, axis=0)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        method = KMeans(most, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(points)
+        method = KMeans(count, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(points)
     centres: Array = method.cluster_centers_
     return centres
 
 
 def embedding(z: Any, k: int) -> tuple[Array, Array]:
-    """Return eigenvalues (M,) and eigenvectors (N, M) of Z Z^T, Z sparse (N, P), largest first; M is at most K.
+    """Return eigenvalues (M,) and eigenvectors (N, M) of Z Z^T, for sparse Z (N, P), the largest first; M is at most K.
 
-    They are had from those of Z^T Z, which is P x P. The trivial one, of eigenvalue one and the same for
-    all items, is left out. Where there is no other, as of equal items, there is one of zeros.
+    They follow from those of Z^T Z, which is P x P. The trivial eigenvector, with eigenvalue one and equal entries, is
+    left out. If there is no other, as for equal items, the result is one eigenvector of zeros.
     """
     from scipy.linalg import eigh
 
     product = (z.T @ z).toarray()
-    # Taken away rather than skipped: of a graph in parts it is not the only one of eigenvalue one.
+    # Subtract it rather than skip it: in a graph of several parts, other eigenvectors also have eigenvalue one.
     trivial = z.sum(0) / np.sqrt(z.shape[0])
     product -= np.outer(trivial, trivial)
     size = len(product)
-    found, right = eigh(product, subset_by_index=[max(0, size - k), size - 1])
-    found, right = found[::-1], right[:, ::-1]
-    kept = found > SMALLEST
-    if not kept.any():
+    eigenvalues, right = eigh(product, subset_by_index=[max(0, size - k), size - 1])
+    eigenvalues, right = eigenvalues[::-1], right[:, ::-1]
+    nonzero = eigenvalues > SMALLEST
+    if not nonzero.any():
         return np.zeros(1), np.zeros((z.shape[0], 1))
-    return found[kept], z @ right[:, kept] / np.sqrt(found[kept])
+    return eigenvalues[nonzero], z @ right[:, nonzero] / np.sqrt(eigenvalues[nonzero])

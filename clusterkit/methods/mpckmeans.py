@@ -10,20 +10,20 @@ from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 ROUNDS = 10
-"""Of sweeps over the items until none moves, followed by new weights of the values."""
+"""Rounds of sweeps until no item moves, each followed by new weights of the values."""
 SWEEPS = 20
+"""Largest number of sweeps over the items in a round."""
 FLOOR = 1e-6
-"""Of the mean spread of a value, below which one value does not count for more."""
+"""Smallest spread of a value that affects its weight, as a share of the mean spread."""
 
 Labels = NDArray[np.int64]
 
 
 def mpckmeans(problem: Problem) -> Clustering:
-    """Minimise the distances to the centres, with a weight for each value learned, and the price of violated pairs.
+    """Minimise the distances to the centres, under learned weights of the values, plus the price of violated pairs.
 
-    Pairs are binarised, none is inferred from others, and no violation is excluded; with `max_pairs`, those among a
-    random sample of items. Cost: for P pairs, N K D + P D multiplications a round, of at most 10, and N K + P additions
-    a sweep; memory: N D and about seven matrices of P.
+    Pairs are binarised, and none is inferred from others; with `max_pairs`, they are those among a random sample of
+    items. Violations cost, but are never excluded.
     """
     state = start(problem.values, problem.pairs, problem.chosen, problem.k, problem.seed)
     for _ in range(ROUNDS):
@@ -37,9 +37,9 @@ def mpckmeans(problem: Problem) -> Clustering:
 
 @dataclass
 class State:
-    """Values (N, D), their weights (D,), the cluster of each (N,), and the pairs (M, M) of the `chosen` of them (M,).
+    """Values (N, D), their weights (D,), the cluster (N,) of each item, and pairs (M, M) of the `chosen` items (M,).
 
-    `distances` (M, M) are the weighted squared ones of the chosen.
+    `distances` (M, M) are the weighted squared distances of the chosen items.
     """
 
     values: Array
@@ -52,98 +52,99 @@ class State:
     distances: Array
 
     def centres(self) -> Array:
-        """Return the mean (K, D) of each cluster; of an empty one, zeros."""
+        """Return the mean (K, D) of each cluster, which is zero for an empty cluster."""
         member = np.eye(self.k)[self.cluster]
         centres: Array = member.T @ self.values / np.maximum(member.sum(0), 1)[:, None]
         return centres
 
 
-def start(found: Array, pairs: Array, chosen: Labels, k: int, seed: int) -> State:
-    """Return the state in which each item is in the neighbourhood, an item and those similar to it, that it fits best.
+def start(values: Array, pairs: Array, chosen: Labels, k: int, seed: int) -> State:
+    """Return the state in which each item belongs to the neighbourhood that it fits best.
 
-    The K neighbourhoods are those with the most items not in one before: the transitive closure, which the original
-    takes, makes one cluster of all where some pairs are wrong. Items without pairs go to the nearest centre.
+    A neighbourhood is an item and all items similar to it. The K neighbourhoods are those with the most items that are
+    in no earlier one. The original takes the transitive closure, which is one cluster of all items if some pairs are
+    wrong. Items without pairs go to the nearest centre.
     """
     rng = np.random.default_rng(seed)
-    near = (pairs > 0) + np.eye(len(pairs))
+    neighbourhoods = (pairs > 0) + np.eye(len(pairs))
     free, first = np.ones(len(pairs)), np.empty(k, np.int64)
     for number in range(k):
-        gain = near @ free
+        gain = neighbourhoods @ free
         first[number] = gain.argmax() if gain.max() > 0 else rng.integers(len(pairs))
-        free[near[first[number]] > 0] = 0
-    inside = near[first]
-    fit = (pairs + np.eye(len(pairs))) @ inside.T / inside.sum(1)
-    cluster = np.zeros(len(found), np.int64)
+        free[neighbourhoods[first[number]] > 0] = 0
+    members = neighbourhoods[first]
+    fit = (pairs + np.eye(len(pairs))) @ members.T / members.sum(1)
+    cluster = np.zeros(len(values), np.int64)
     cluster[chosen] = fit.argmax(1)
-    weight = np.ones(found.shape[1])
-    state = State(found, weight, cluster, pairs, chosen, k, rng, squared_distances(found[chosen]))
-    others = np.setdiff1d(np.arange(len(found)), chosen)
-    if len(others):
+    weight = np.ones(values.shape[1])
+    state = State(values, weight, cluster, pairs, chosen, k, rng, squared_distances(values[chosen]))
+    unpaired = np.setdiff1d(np.arange(len(values)), chosen)
+    if len(unpaired):
         member = np.eye(k)[cluster[chosen]]
-        centres = member.T @ found[chosen] / np.maximum(member.sum(0), 1)[:, None]
+        centres = member.T @ values[chosen] / np.maximum(member.sum(0), 1)[:, None]
         used = np.flatnonzero(member.any(0))
-        cluster[others] = used[to_centres(found[others], centres[used], weight).argmin(1)]
+        cluster[unpaired] = used[to_centres(values[unpaired], centres[used], weight).argmin(1)]
     return state
 
 
-def to_centres(found: Array, centres: Array, weight: Array) -> Array:
+def to_centres(values: Array, centres: Array, weight: Array) -> Array:
     """Return the weighted squared distances (N, K) of values (N, D) to centres (K, D)."""
     scaled = centres * weight
-    distances: Array = (found**2 @ weight)[:, None] - 2 * found @ scaled.T + (scaled * centres).sum(1)
+    distances: Array = (values**2 @ weight)[:, None] - 2 * values @ scaled.T + (scaled * centres).sum(1)
     np.maximum(distances, 0, out=distances)
     return distances
 
 
 def prices(state: State) -> Array:
-    """Return what having two items (M, M) in one cluster costs: less than 0 for similar, more for dissimilar pairs.
+    """Return the cost (M, M) of joining two items in one cluster: negative if similar, positive if dissimilar.
 
-    A similar pair that is parted costs its distance, a dissimilar one that is joined what it lacks to the largest
-    distance; both count for each of their items.
+    A separated similar pair costs its distance. A joined dissimilar pair costs the difference between its distance and
+    the largest distance. Both count for each of their items.
     """
     similar, dissimilar = state.pairs > 0, state.pairs < 0
-    found: Array = dissimilar * (state.distances.max() - state.distances) - similar * state.distances
-    return found
+    price: Array = dissimilar * (state.distances.max() - state.distances) - similar * state.distances
+    return price
 
 
 def sweep(state: State) -> int:
-    """Move each item in a random order to the cluster that costs least, then fill empty ones; return how many moved."""
+    """Move each item in random order to the cheapest cluster, then fill empty clusters; return the number of moves."""
     to, price = to_centres(state.values, state.centres(), state.weight), prices(state)
     cost = to[state.chosen] + price @ np.eye(state.k)[state.cluster[state.chosen]]
-    own = state.cluster[state.chosen]
+    current = state.cluster[state.chosen]
     empty = np.bincount(state.cluster, minlength=state.k) == 0
-    # What has no centre can be no nearest one.
+    # An empty cluster has no centre to be near to.
     cost[:, empty], to[:, empty] = np.inf, np.inf
-    for item in state.rng.permutation(len(own)):
+    for item in state.rng.permutation(len(current)):
         best = cost[item].argmin()
-        if cost[item, best] < cost[item, own[item]]:
-            cost[:, own[item]] -= price[item]
+        if cost[item, best] < cost[item, current[item]]:
+            cost[:, current[item]] -= price[item]
             cost[:, best] += price[item]
-            own[item] = best
+            current[item] = best
     before = state.cluster.copy()
-    others = np.setdiff1d(np.arange(len(before)), state.chosen)
-    state.cluster[others] = to[others].argmin(1)
-    state.cluster[state.chosen] = own
+    unpaired = np.setdiff1d(np.arange(len(before)), state.chosen)
+    state.cluster[unpaired] = to[unpaired].argmin(1)
+    state.cluster[state.chosen] = current
     return int((state.cluster != before).sum()) + fill(state, cost, price)
 
 
 def fill(state: State, cost: Array, price: Array) -> int:
-    """Give each empty cluster the item that costs most where it is, if it costs less alone; return how many were."""
-    own = state.cluster[state.chosen]
-    spent = cost[np.arange(len(own)), own]
+    """Move the item that costs most to each empty cluster, if it costs less alone; return the number of moves."""
+    current = state.cluster[state.chosen]
+    spent = cost[np.arange(len(current)), current]
     filled = 0
     for number in np.flatnonzero(np.bincount(state.cluster, minlength=state.k) == 0):
         item = int(spent.argmax())
         if spent[item] <= 0:
             break
-        spent -= price[item] * (own == own[item])
-        own[item], spent[item] = number, -np.inf
+        spent -= price[item] * (current == current[item])
+        current[item], spent[item] = number, -np.inf
         filled += 1
-    state.cluster[state.chosen] = own
+    state.cluster[state.chosen] = current
     return filled
 
 
 def objective(state: State) -> float:
-    """Return what is minimised (Bilenko et al. 2004, with one diagonal metric and all constraint costs one)."""
+    """Return the objective (Bilenko et al. 2004, with one diagonal metric, and constraint costs of one)."""
     chosen = state.cluster[state.chosen]
     joined = chosen[:, None] == chosen
     similar, dissimilar = state.pairs > 0, state.pairs < 0
@@ -154,35 +155,35 @@ def objective(state: State) -> float:
 
 
 def reweigh(state: State) -> bool:
-    """Give each value the weight of least cost; return False, and change nothing, where that is no gain.
+    """Give each value the weight of least cost; return False, and change nothing, if that does not lower the objective.
 
-    The pair that is farthest apart, against which dissimilar pairs are measured, is another one then, so that a gain is
-    not sure.
+    A gain is not certain, because the farthest pair, against which dissimilar pairs are measured, changes with the
+    weights.
     """
     from scipy.sparse import csr_array
 
-    found, chosen = state.values[state.chosen], state.cluster[state.chosen]
-    joined = chosen[:, None] == chosen
-    far = np.unravel_index(state.distances.argmax(), state.distances.shape)
-    cannot = csr_array((state.pairs < 0) & joined)
-    parted = csr_array((state.pairs > 0) & ~joined)
+    values, chosen = state.values[state.chosen], state.cluster[state.chosen]
+    together = chosen[:, None] == chosen
+    farthest = np.unravel_index(state.distances.argmax(), state.distances.shape)
+    cannot = csr_array((state.pairs < 0) & together)
+    separated = csr_array((state.pairs > 0) & ~together)
     spread = ((state.values - state.centres()[state.cluster]) ** 2).sum(0)
-    price = spread + between(parted, found) - between(cannot, found)
-    price += cannot.sum() / 2 * (found[far[0]] - found[far[1]]) ** 2
+    price = spread + between(separated, values) - between(cannot, values)
+    price += cannot.sum() / 2 * (values[farthest[0]] - values[farthest[1]]) ** 2
     least = FLOOR * len(state.values) * state.values.var(0).mean()
     if not least > 0:
         return False
     weight = len(state.values) / price.clip(least)
-    before, old = objective(state), (state.weight, state.distances)
-    state.weight, state.distances = weight, squared_distances(found * np.sqrt(weight))
+    before, former = objective(state), (state.weight, state.distances)
+    state.weight, state.distances = weight, squared_distances(values * np.sqrt(weight))
     if objective(state) < before:
         return True
-    state.weight, state.distances = old
+    state.weight, state.distances = former
     return False
 
 
-def between(pairs: Any, found: Array) -> Array:
+def between(pairs: Any, values: Array) -> Array:
     """Return the squared differences (D,) of values (M, D), summed over sparse symmetric pairs (M, M), each once."""
     pairs = pairs.astype(np.float64)
-    summed: Array = pairs.sum(1) @ found**2 - (found * (pairs @ found)).sum(0)
-    return summed
+    differences: Array = pairs.sum(1) @ values**2 - (values * (pairs @ values)).sum(0)
+    return differences

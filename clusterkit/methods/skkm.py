@@ -6,15 +6,15 @@ from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 10.0
+"""Weight of the pairs against the divergence from the initial kernel."""
 SHARE = 0.01
-"""Share of all pairs that are nearer than similar pairs shall be, and share that are farther than dissimilar ones."""
+"""Share of all pairs nearer than the bound of similar pairs, and share farther than the bound of dissimilar pairs."""
 
 
 def skkm(problem: Problem) -> Clustering:
-    """Learn a kernel in which similar pairs are near and dissimilar ones far, and run k-means in its space.
+    """Learn a kernel in which similar pairs are near and dissimilar pairs far, and run k-means in its space.
 
-    Pairs are binarised. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications, and k-means; memory: about 16
-    matrices of N x N.
+    Pairs are binarised.
     """
     points = kernel_points(problem.values)
     upper, lower = bounds(points, SHARE)

@@ -1,4 +1,4 @@
-"""Kernel learning from relative comparisons, and kernel k-means (Amid, Gionis and Ukkonen 2016)."""
+"""Kernel learning from relative comparisons, then kernel k-means (Amid, Gionis and Ukkonen 2016)."""
 
 import numpy as np
 
@@ -8,17 +8,15 @@ from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 TIMES = 2.0
-"""How many times farther than a similar item a dissimilar one shall be, in squared distance."""
+"""Factor by which a dissimilar item should be farther than a similar item, in squared distance."""
 WEIGHT = 100.0
-"""Of an item's comparisons together, against the divergence from the kernel."""
+"""Weight of all comparisons of an item against the divergence from the initial kernel."""
 
 
 def sklr(problem: Problem) -> Clustering:
-    """Learn a kernel in which items similar to one are nearer to it than dissimilar ones, and run k-means in its space.
+    """Learn a kernel in which an item is nearer to similar than to dissimilar items, and run k-means in its space.
 
-    Pairs are binarised. All comparisons of an item with a similar and a dissimilar one are used, none is sampled. Cost:
-    `kernel_points`, 60 steps of 4 N^3 multiplications and N^2 log N for the comparisons, and k-means; memory: about
-    25 matrices of N x N.
+    Pairs are binarised. All comparisons of each item with a similar and a dissimilar item are used; none is sampled.
     """
     points = kernel_points(problem.values)
     learned = learn(points, comparison_loss(problem.pairs))
@@ -29,8 +27,8 @@ def comparison_loss(pairs: Array) -> Loss:
     """Return the loss of comparisons (i, j, k) of an item i with a similar j and a dissimilar k, by signs (N, N).
 
     It is the mean over each i's comparisons of max(0, TIMES d_ij - d_ik)^2, summed over i and times WEIGHT. The
-    original projects on one comparison after another until all hold, which contradictory ones never do. Sorted along
-    each row, the up to N^3 comparisons take running sums over N^2 distances.
+    original projects on one comparison after another until all hold, which never happens if comparisons contradict.
+    Sorting each row turns the up to N^3 comparisons into running sums over N^2 distances.
     """
     similar, dissimilar = pairs > 0, pairs < 0
     weight = WEIGHT / np.maximum(similar.sum(1) * dissimilar.sum(1), 1)
@@ -39,10 +37,10 @@ def comparison_loss(pairs: Array) -> Loss:
         ends = np.where(similar, TIMES * distances, distances)
         order = np.argsort(ends, 1, kind="stable")
         ends, near, far = (np.take_along_axis(matrix, order, 1) for matrix in (ends, similar, dissimilar))
-        # Of the dissimilar before each place: how many, their sum, and the sum of their squares.
+        # Number, sum and sum of squares of the dissimilar distances before each place.
         count, total, squares = (np.cumsum(far * power, 1) for power in (1.0, ends, ends**2))
         value = (near * (ends**2 * count - 2 * ends * total + squares)).sum(1)
-        # Of the similar after each place: how many, and their sum.
+        # Number and sum of the similar distances after each place.
         above, above_total = (np.cumsum((near * power)[:, ::-1], 1)[:, ::-1] for power in (1.0, ends))
         slope = 2 * TIMES * near * (ends * count - total) - 2 * far * (above_total - ends * above)
         unsorted = np.empty_like(slope)

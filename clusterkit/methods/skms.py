@@ -13,20 +13,22 @@ from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 log = logging.getLogger("clusterkit")
 
 SLACK = 100.0
+"""Weight of the pairs against the divergence from the initial kernel."""
 SHARE = 0.01
+"""Share of all pairs nearer than the bound of similar pairs, and share farther than the bound of dissimilar pairs."""
 NEAR, FAR = 0.05, 1.95
-"""Squared distances that similar pairs shall be within and dissimilar ones beyond; a Gaussian kernel's are below 2."""
+"""Limits of the squared distance of similar and of dissimilar pairs. Those of a Gaussian kernel are below 2."""
 SHIFTS = 50
+"""Largest number of shifts of the points."""
 DEVIATIONS = 3
-"""Standard deviations of the density around an item that its bandwidth spans."""
+"""Standard deviations of the Gaussian around an item within its bandwidth."""
 
 
 def skms(problem: Problem) -> Clustering:
-    """Learn a kernel in which similar pairs are near and dissimilar ones far, and climb the density in its space.
+    """Learn a kernel in which similar pairs are near and dissimilar pairs far, and climb the density in its space.
 
-    Items that climb to one mode are a cluster. Pairs are binarised. The bandwidth at an item is the distance to as many
-    neighbours as items have similar ones, in the median. Cost: `kernel_points`, 60 steps of 4 N^3 multiplications for
-    the kernel, 50 shifts of 2 N^3; memory: about 18 matrices of N x N.
+    Items that climb to the same mode are a cluster. Pairs are binarised. The bandwidth at an item is the distance to
+    its n-th neighbour, where n is the median number of similar items.
     """
     points, pairs = kernel_points(problem.values), problem.pairs
     low, high = bounds(points, SHARE)
@@ -39,10 +41,10 @@ def skms(problem: Problem) -> Clustering:
 
 
 def mean_shift(points: Array, neighbours: int) -> NDArray[np.int32]:
-    """Return the clusters (N,) of points (N, D): those that climb to one mode.
+    """Return the clusters (N,) of points (N, D): those that climb to the same mode.
 
-    Modes nearer than half the median bandwidth are one. Where any mode has several points, those that stay alone join
-    the nearest such mode.
+    Modes nearer than half the median bandwidth are one. If some mode has several points, points alone at their mode
+    join the nearest such mode.
     """
     from scipy.sparse.csgraph import connected_components
 
@@ -60,9 +62,9 @@ def mean_shift(points: Array, neighbours: int) -> NDArray[np.int32]:
 
 
 def climb(points: Array, bandwidth: Array) -> Array:
-    """Return where each of the points (N, D) ends, moved to the mean of all, weighted by a Gaussian around each.
+    """Return the end point of each of the points (N, D), moved repeatedly to a Gaussian-weighted mean of all points.
 
-    `bandwidth` (N,), squared, is where the Gaussian around a point is cut off.
+    The squared `bandwidth` (N,) of a point is the distance at which the Gaussian around it is cut off.
     """
     square, ends = (points**2).sum(1), points
     for _ in range(SHIFTS):

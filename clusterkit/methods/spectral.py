@@ -1,4 +1,4 @@
-"""Spectral clustering, normalised cuts, of the pairs' probabilities or of how near the items are."""
+"""Spectral clustering (normalised cuts) of the pairs' probabilities, or of affinities of the items' values."""
 
 import warnings
 
@@ -11,9 +11,9 @@ from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 
 def spectral(problem: Problem) -> Clustering:
-    """Cluster by scikit-learn's spectral clustering of affinities (N, N): the pairs' probabilities, or the items'.
+    """Cluster by scikit-learn's spectral clustering of affinities (N, N).
 
-    The items' are used where features are asked for. Cost: N^2 K; memory: about five matrices of N x N.
+    The affinities are the pairs' probabilities, or those of the items' values if the problem has no pairs.
     """
     if problem.pairs.size:
         return hard(cuts(problem.pairs, problem), problem.k)
@@ -27,7 +27,7 @@ def cuts(affinity: Array, problem: Problem) -> NDArray[np.int32]:
 
     method = SpectralClustering(problem.k, affinity="precomputed", random_state=problem.seed)
     with warnings.catch_warnings():
-        # A graph in parts is no mistake: its parts are clusters.
+        # A graph of several parts is fine: its parts are clusters.
         warnings.filterwarnings("ignore", "Graph is not fully connected")
-        found: NDArray[np.int32] = method.fit_predict(affinity)
-    return found
+        clusters: NDArray[np.int32] = method.fit_predict(affinity)
+    return clusters

@@ -1,4 +1,4 @@
-"""How well a clustering agrees with the truth."""
+"""Measures of how well clusters agree with classes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ Labels = NDArray[np.integer]
 
 
 def contingency(clusters: Labels, labels: Labels) -> NDArray[np.int64]:
-    """Return how many items of each class each cluster holds: (clusters, classes), from two arrays (N,)."""
+    """Return the number of items of each class in each cluster, (clusters, classes), from two arrays (N,)."""
     _, row = np.unique(clusters, return_inverse=True)
     _, column = np.unique(labels, return_inverse=True)
     table = np.zeros((row.max(initial=-1) + 1, column.max(initial=-1) + 1), np.int64)
@@ -18,8 +18,8 @@ def contingency(clusters: Labels, labels: Labels) -> NDArray[np.int64]:
 def accuracy(clusters: Labels, labels: Labels) -> float:
     """Return ACC: the share of items in a cluster matched to their class (Yang et al. 2010; L2C, section 5.1).
 
-    Clusters and classes, both (N,), are matched one to one as well as can be; all items of an unmatched cluster,
-    and unassigned ones (-1), are errors.
+    Clusters and classes, both (N,), are matched one to one so that ACC is largest. Items of an unmatched cluster and
+    unassigned items (-1) are errors.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -30,15 +30,15 @@ def accuracy(clusters: Labels, labels: Labels) -> float:
 
 
 def nmi(clusters: Labels, labels: Labels) -> float:
-    """Return the mutual information of two partitions (N,) over the geometric mean of their entropies.
+    """Return NMI of two partitions (N,): their mutual information over the geometric mean of their entropies.
 
-    The mean that Strehl and Ghosh (2002) and the papers use. One cluster against one class is 1; one against
-    several is 0.
+    Strehl and Ghosh (2002) and the papers use this mean. One cluster gives 1 if there is one class, and 0 if there are
+    several.
     """
     joint = contingency(clusters, labels) / len(labels)
     rows, columns = joint.sum(1), joint.sum(0)
-    there = joint > 0
-    information = float((joint[there] * np.log(joint[there] / np.outer(rows, columns)[there])).sum())
+    cells = joint > 0
+    information = float((joint[cells] * np.log(joint[cells] / np.outer(rows, columns)[cells])).sum())
     entropies = -(rows * np.log(rows)).sum(), -(columns * np.log(columns)).sum()
     if len(rows) == 1 and len(columns) == 1:
         return 1.0
@@ -48,16 +48,16 @@ def nmi(clusters: Labels, labels: Labels) -> float:
 
 
 def ari(clusters: Labels, labels: Labels) -> float:
-    """Return the adjusted Rand index of two partitions (N,)."""
+    """Return ARI, the adjusted Rand index, of two partitions (N,)."""
     from sklearn.metrics import adjusted_rand_score
 
     return float(adjusted_rand_score(labels, clusters))
 
 
 def ndc(clusters: Labels, k: int) -> int:
-    """Return the number of dominant clusters: those of at least N / K items (L2C, section 5.1.2).
+    """Return NDC, the number of dominant clusters: those of at least N / K items (L2C, section 5.1.2).
 
-    `clusters` (N,) are numbers below `k`; N / K is a cluster's size were the items spread evenly.
+    `clusters` (N,) holds numbers below `k`, and -1 for unassigned items, which count in N.
     """
     sizes = np.bincount(clusters[clusters >= 0], minlength=k)
     return int((sizes * k >= len(clusters)).sum())

@@ -1,4 +1,4 @@
-"""How many categories the pairs of a set speak of."""
+"""Estimates of the number of categories in a set from its pairs."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.floating]
 
 LESS = 1.0
-"""By how much G's logits are lowered to group: similar pairs are rarer in a large set than in G's batches."""
+"""Subtracted from G's logits before grouping, because similar pairs are rarer in a large set than in G's batches."""
 
 
 def eigengap(probability: Matrix) -> int:
-    """Return where the eigenvalues of the normalised similarity fall furthest, counted from the largest.
+    """Return the number of groups: how many eigenvalues of the normalised similarity lie above its largest gap.
 
-    `probability` (N, N) of each pair being similar. K groups without similarities between them give D^-1/2 S D^-1/2
-    K eigenvalues of one (von Luxburg 2007, sections 5 and 8.3).
+    `probability` (N, N) is that of each pair to be similar. For K groups without similarities between them, D^-1/2 S
+    D^-1/2 has K eigenvalues of one (von Luxburg 2007, sections 5 and 8.3). With fewer than three items the result is N.
     """
     from scipy.linalg import eigvalsh
 
@@ -23,22 +23,22 @@ def eigengap(probability: Matrix) -> int:
     scaled = probability / np.sqrt(np.outer(degree, degree))
     values = eigvalsh(scaled)[::-1]
     gaps = values[:-1] - values[1:]
-    # One group only is no clustering, and beyond N / 2 groups most would be of one item.
+    # A single group is no clustering, and of more than N / 2 groups most would hold one item.
     return int(np.argmax(gaps[1 : max(2, len(values) // 2)])) + 2
 
 
 def linkage_count(probability: Matrix, smallest: float = 2) -> int:
-    """Return the number of groups when average linkage stops at a mean probability of one half.
+    """Return the number of groups that average linkage leaves when it stops at a mean probability of one half.
 
-    `probability` (N, N). Groups of fewer than `smallest` items, single drawings that G takes to be like nothing else,
-    do not count.
+    `probability` is (N, N). Groups of fewer than `smallest` items do not count: they are mostly drawings that G finds
+    similar to no other.
     """
     groups = cut(linkage_tree(probability), 0.5)
     return max(1, int((np.bincount(groups) >= smallest).sum()))
 
 
 def linkage_tree(probability: Matrix) -> Matrix:
-    """Return SciPy's tree (N - 1, 4) of average linkage of `probability` (N, N). Cost: N^2 time and memory."""
+    """Return SciPy's tree (N - 1, 4) of average linkage of `probability` (N, N), in O(N^2) time and memory."""
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
@@ -49,7 +49,7 @@ def linkage_tree(probability: Matrix) -> Matrix:
 
 
 def cut(tree: Matrix, level: float) -> NDArray[np.int64]:
-    """Return the group of each item (N,), from 0, when no groups of a mean probability of at least `level` are left."""
+    """Return the group (N,) of each item, from 0, after all merges at a mean probability of at least `level`."""
     from scipy.cluster.hierarchy import fcluster
 
     groups: NDArray[np.int64] = fcluster(tree, 1 - level, "distance").astype(np.int64) - 1

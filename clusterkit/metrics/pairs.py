@@ -1,4 +1,4 @@
-"""How well predicted pairs agree with the truth."""
+"""Measures of predicted pairs: agreement with labels, and signs of health that need no labels."""
 
 import torch
 from torch import Tensor
@@ -7,24 +7,26 @@ from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.source import PairSource
 
 BLOCK = 512
+"""Rows of pairs that are scored at a time."""
 SAMPLE = 2000
+"""Largest number of items whose pairs are checked without labels."""
 
 
 def pair_scores(pairs: PairSource, labels: Tensor) -> dict[str, float]:
-    """Return precision and recall of similar and of dissimilar pairs, and the F1 of similar ones.
+    """Return precision and recall of similar and of dissimilar pairs, and the F1 of similar pairs.
 
-    `labels` (N,), -1 for items that are left out. Pairs are binarised at probability one half; self-pairs are left out.
-    A ratio over nothing is 0.
+    `labels` (N,) are -1 for items that are left out. Pairs are binarised at probability one half, and self-pairs are
+    left out. A ratio with denominator 0 is 0.
     """
     counts = torch.zeros(2, 2, dtype=torch.int64)
-    every = torch.arange(len(pairs))
-    for rows in every.split(BLOCK):
-        predicted = pairs.logits(rows, every) > 0
+    positions = torch.arange(len(pairs))
+    for rows in positions.split(BLOCK):
+        predicted = pairs.logits(rows, positions) > 0
         same = labels[rows][:, None] == labels[None]
-        other = (rows[:, None] != every[None]) & (labels[rows] >= 0)[:, None] & (labels >= 0)
+        counted = (rows[:, None] != positions[None]) & (labels[rows] >= 0)[:, None] & (labels >= 0)
         for p in (0, 1):
             for s in (0, 1):
-                counts[p, s] += ((predicted == bool(p)) & (same == bool(s)) & other).sum()
+                counts[p, s] += ((predicted == bool(p)) & (same == bool(s)) & counted).sum()
     similar_precision = _ratio(counts[1, 1], counts[1].sum())
     similar_recall = _ratio(counts[1, 1], counts[:, 1].sum())
     return {
@@ -36,30 +38,30 @@ def pair_scores(pairs: PairSource, labels: Tensor) -> dict[str, float]:
     }
 
 
-def _ratio(part: Tensor, whole: Tensor) -> float:
-    return float(part) / float(whole) if whole else 0.0
+def _ratio(part: Tensor, total: Tensor) -> float:
+    return float(part) / float(total) if total else 0.0
 
 
 def health(pairs: FactoredPairs, generator: torch.Generator) -> dict[str, float]:
-    """Return signs of health that need no label, from the pairs among at most 2,000 random items.
+    """Return signs of health that need no labels, from the pairs among at most 2,000 random items.
 
-    `similar_rate`: the share of pairs of two different items predicted similar. `asymmetry`: the share whose two
-    orders are predicted differently, before symmetrising. `transitivity_violations`: among the triples (i, j, k) of
-    which i, j and j, k are similar, the share in which i, k are not.
+    `similar_rate` is the share of pairs of different items predicted similar. `asymmetry` is the share of these pairs
+    whose two orders are predicted differently before symmetrising. `transitivity_violations` is, among the triples (i,
+    j, k) in which i, j and j, k are similar, the share in which i, k are dissimilar.
     """
-    some = torch.randperm(len(pairs), generator=generator)[:SAMPLE]
-    ordered = pairs.ordered_logits(some, some)
-    different = (ordered > 0) != (ordered.T > 0)
+    chosen = torch.randperm(len(pairs), generator=generator)[:SAMPLE]
+    ordered = pairs.ordered_logits(chosen, chosen)
+    asymmetric = (ordered > 0) != (ordered.T > 0)
     similar = ordered + ordered.T > 0
     similar.fill_diagonal_(False)
-    count = max(1, len(some) * (len(some) - 1))
-    # Paths of two similar pairs between two different items, and how many of those the third pair closes.
+    count = max(1, len(chosen) * (len(chosen) - 1))
+    # Count the paths of two similar pairs between different items, then those that a third similar pair closes.
     paths = similar.float() @ similar.float()
     paths.fill_diagonal_(0)
     closed = float(paths[similar].sum())
     total = float(paths.sum())
     return {
         "similar_rate": float(similar.sum()) / count,
-        "asymmetry": float(different.sum()) / count,
+        "asymmetry": float(asymmetric.sum()) / count,
         "transitivity_violations": 1 - closed / total if total else 0.0,
     }

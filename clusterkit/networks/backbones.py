@@ -1,4 +1,4 @@
-"""Backbones: from images (B, C, H, W) or vectors (B, D) to features (B, D'), with D' as `.features`."""
+"""Backbones, from images (B, C, H, W) or vectors (B, D) to features (B, D'), with D' as `.features`."""
 
 from collections.abc import Callable
 from http.client import HTTPException
@@ -14,7 +14,7 @@ from clusterkit.errors import InputError, UsageError
 
 
 class BackboneLayers(nn.Sequential):
-    """Layers and the width of what comes out of them."""
+    """The layers of a backbone and the width of their output, `features`."""
 
     def __init__(self, features: int, *layers: nn.Module) -> None:
         super().__init__(*layers)
@@ -22,7 +22,7 @@ class BackboneLayers(nn.Sequential):
 
 
 class Ensemble(BackboneLayers):
-    """Several backbones that see the same images; their features side by side."""
+    """Several backbones on the same images, with their features side by side."""
 
     def __init__(self, members: list[BackboneLayers]) -> None:
         super().__init__(sum(member.features for member in members), *members)
@@ -32,14 +32,14 @@ class Ensemble(BackboneLayers):
 
 
 def members_of(backbone: BackboneLayers) -> list[BackboneLayers]:
-    """Return the backbones of an ensemble, or the one that stands alone."""
+    """Return the backbones of an ensemble, or a single backbone as a list of one."""
     return [cast(BackboneLayers, member) for member in backbone] if isinstance(backbone, Ensemble) else [backbone]
 
 
 def _conv(inputs: int, outputs: int, *, pool: bool) -> list[nn.Module]:
-    """Convolution, pooling, batch normalisation, ReLU.
+    """Return convolution, pooling, batch normalisation and ReLU.
 
-    Pooling first leaves a quarter of the values to normalise and rectify, which is a third of a step's time.
+    Pooling comes before normalisation, because it leaves a quarter of the values to normalise and rectify.
     """
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)]
     layers += [nn.MaxPool2d(2)] if pool else []
@@ -47,13 +47,13 @@ def _conv(inputs: int, outputs: int, *, pool: bool) -> list[nn.Module]:
 
 
 def _flat(shape: tuple[int, ...], layers: list[nn.Module]) -> BackboneLayers:
-    """End convolutions with one row of features an image; its width is found by running them once."""
+    """Add a layer that flattens the output of convolutions, whose width one forward pass determines."""
     layers = [*layers, nn.Flatten()]
     network = nn.Sequential(*layers).eval()
     with torch.no_grad():
         width = network(torch.zeros(1, *shape)).shape[1]
     if width == 0:
-        raise UsageError(f"images of {shape[1]}x{shape[2]} are too small for this --backbone")
+        raise UsageError(f"images of {shape[1]}x{shape[2]} are too small for this --backbone; use another")
     return BackboneLayers(width, *network.train())
 
 
@@ -62,20 +62,20 @@ def _linear(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def four_convolutions(shape: tuple[int, ...], *widths: int) -> BackboneLayers:
-    """Four 3x3 convolutions, each with 2x2 pooling (Hsu et al. 2018, L2C, section 5.1.1).
+    """Return four 3x3 convolutions, each with 2x2 pooling (Hsu et al. 2018, L2C, section 5.1.1).
 
-    The paper gives no widths. VGGS has those of its authors' code, 64, 128, 256 and 256; conv4 has 64, 64, 128 and
-    256, which learns as well on Omniglot in half the time.
+    The paper gives no widths. VGGS has the widths of the authors' code: 64, 128, 256 and 256. The widths of conv4, 64,
+    64, 128 and 256, learn as well on Omniglot in half the time.
     """
     inputs = (shape[0], *widths)
     return _flat(shape, [layer for a, b in zip(inputs, widths, strict=False) for layer in _conv(a, b, pool=True)])
 
 
 def fine_convolutions(shape: tuple[int, ...]) -> BackboneLayers:
-    """Four convolutions of 32, 32, 64 and 128, the first of 5x5, each with 2x2 pooling.
+    """Return four convolutions of 32, 32, 64 and 128 channels, the first of 5x5, each with 2x2 pooling.
 
-    From 64 pixels a side on, the first has stride 2: as many values as of images of 32, of drawings twice as fine.
-    Early in a training on Omniglot it learns as much in a step as conv4 does, in less than half the time.
+    From 64 pixels per side on, the first has stride 2, so that finer images of 64 pixels cost as much as images of 32.
+    Early in a training on Omniglot it learns as much per step as conv4, in less than half the time.
     """
     stride = 2 if min(shape[1:]) >= 64 else 1
     stem = [nn.Conv2d(shape[0], 32, 5, stride, 2, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(32)]
@@ -84,13 +84,13 @@ def fine_convolutions(shape: tuple[int, ...]) -> BackboneLayers:
 
 
 def spn(shape: tuple[int, ...]) -> BackboneLayers:
-    """VGGS and two fully connected layers before the pairing (Hsu et al. 2016, the similarity prediction network)."""
+    """Return VGGS and two fully connected layers (Hsu et al. 2016, the layers of SPN before the pairing)."""
     body = four_convolutions(shape, 64, 128, 256, 256)
     return BackboneLayers(512, *body, *_linear(body.features, 512), *_linear(512, 512))
 
 
 def lenet(shape: tuple[int, ...]) -> BackboneLayers:
-    """Two 5x5 convolutions of 20 and 50 channels and a fully connected layer of 500, batch-normalised."""
+    """Return two 5x5 convolutions of 20 and 50 channels and a fully connected layer of 500 units, batch-normalised."""
     convolutions: list[nn.Module] = []
     for inputs, outputs in ((shape[0], 20), (20, 50)):
         convolutions += [nn.Conv2d(inputs, outputs, 5, bias=False), nn.MaxPool2d(2)]
@@ -100,9 +100,9 @@ def lenet(shape: tuple[int, ...]) -> BackboneLayers:
 
 
 def dtn(shape: tuple[int, ...]) -> BackboneLayers:
-    """Three 5x5 convolutions of 64, 128 and 256 channels with stride 2, batch-normalised: for digits of 32 x 32.
+    """Return three 5x5 convolutions of 64, 128 and 256 channels with stride 2, batch-normalised, for digits of 32 x 32.
 
-    The small network of the literature on SVHN to MNIST, without its dropout.
+    The literature uses this small network for SVHN to MNIST, with dropout, which is left out here.
     """
     inputs = (shape[0], 64, 128, 256)
     layers: list[nn.Module] = []
@@ -112,7 +112,7 @@ def dtn(shape: tuple[int, ...]) -> BackboneLayers:
 
 
 def _vgg(shape: tuple[int, ...], plan: str) -> BackboneLayers:
-    """Build the VGG of a plan: widths in units of 64 channels, M for 2x2 pooling after the layer before."""
+    """Return the VGG of a plan: widths in units of 64 channels, and M for 2x2 pooling after the layer before."""
     steps = plan.split()
     layers: list[nn.Module] = []
     inputs = shape[0]
@@ -124,7 +124,7 @@ def _vgg(shape: tuple[int, ...], plan: str) -> BackboneLayers:
 
 
 class _PreActBlock(nn.Module):
-    """Normalise and rectify before each of two convolutions; identity or 1x1 shortcut (He et al. 2016)."""
+    """Two 3x3 convolutions, each after normalisation and ReLU, and an identity or 1x1 shortcut (He et al. 2016)."""
 
     WIDER = 1
 
@@ -134,17 +134,17 @@ class _PreActBlock(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        changes = stride != 1 or inputs != outputs
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+        resized = stride != 1 or inputs != outputs
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if resized else None
 
     def forward(self, x: Tensor) -> Tensor:
         active = self.norm1(x).relu()
-        straight = x if self.shortcut is None else self.shortcut(active)
-        return cast(Tensor, self.conv2(self.norm2(self.conv1(active)).relu()) + straight)
+        shortcut = x if self.shortcut is None else self.shortcut(active)
+        return cast(Tensor, self.conv2(self.norm2(self.conv1(active)).relu()) + shortcut)
 
 
 class _PreActBottleneck(nn.Module):
-    """Normalise and rectify before each of a 1x1, a 3x3 and a 1x1 convolution to four times the width (He et al.)."""
+    """Convolutions of 1x1, 3x3 and, to four times the width, 1x1, each after normalisation and ReLU (He et al.)."""
 
     WIDER = 4
 
@@ -157,20 +157,20 @@ class _PreActBottleneck(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
         self.norm3 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
-        changes = stride != 1 or inputs != outputs
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+        resized = stride != 1 or inputs != outputs
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if resized else None
 
     def forward(self, x: Tensor) -> Tensor:
         active = self.norm1(x).relu()
-        straight = x if self.shortcut is None else self.shortcut(active)
+        shortcut = x if self.shortcut is None else self.shortcut(active)
         narrow = self.conv2(self.norm2(self.conv1(active)).relu())
-        return cast(Tensor, self.conv3(self.norm3(narrow).relu()) + straight)
+        return cast(Tensor, self.conv3(self.norm3(narrow).relu()) + shortcut)
 
 
 def _preactresnet(
     shape: tuple[int, ...], block: type[_PreActBlock] | type[_PreActBottleneck], depths: tuple[int, ...]
 ) -> BackboneLayers:
-    """Build the pre-activation ResNet for small images: a 3x3 stem and four stages of so many blocks."""
+    """Return the pre-activation ResNet for small images: a 3x3 stem and four stages of `depths` blocks."""
     layers: list[nn.Module] = [nn.Conv2d(shape[0], 64, 3, 1, 1, bias=False)]
     inputs = 64
     for width, stride, depth in zip((64, 128, 256, 512), (1, 2, 2, 2), depths, strict=True):
@@ -193,7 +193,7 @@ def _resnet(shape: tuple[int, ...], name: str) -> BackboneLayers:
 
 
 def mlp(shape: tuple[int, ...]) -> BackboneLayers:
-    """Two hidden layers of 256 units, for vectors and flattened images."""
+    """Return two hidden layers of 256 units, for vectors and flattened images."""
     width = int(torch.tensor(shape).prod())
     return BackboneLayers(256, nn.Flatten(), *_linear(width, 256), *_linear(256, 256))
 
@@ -218,9 +218,9 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
 
 
 def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
-    """Build a backbone for items of this shape: (C, H, W) or (D,). Raises UsageError where the two do not fit."""
+    """Build a backbone for items of a shape, (C, H, W) or (D,). Raises UsageError if they do not fit."""
     if len(shape) == 1 and name is not Backbone.MLP:
-        raise UsageError(f"--backbone {name} is for images and this data set holds vectors; use --backbone mlp")
+        raise UsageError(f"--backbone {name} takes images, but this data set holds vectors; use --backbone mlp")
     try:
         return BACKBONES[name](shape)
     except RuntimeError as error:
@@ -228,36 +228,36 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
 
 
 WITH_WEIGHTS = (Backbone.RESNET18, Backbone.RESNET34, Backbone.RESNET50)
-"""Those that torchvision has ImageNet weights of."""
+"""Backbones with ImageNet weights in torchvision."""
 
 
 def has_weights(name: Backbone, shape: tuple[int, ...]) -> bool:
-    """Return whether there are ImageNet weights for a backbone of items of this shape: colour ResNets have some."""
+    """Return whether ImageNet weights exist for a backbone and an item shape: they do for ResNets on colour images."""
     return name in WITH_WEIGHTS and len(shape) == 3 and shape[0] == 3
 
 
 def _weights(name: Backbone) -> Any:
-    """Return torchvision's description of the ImageNet weights of a ResNet. Raises UsageError where there are none."""
+    """Return torchvision's entry of a ResNet's ImageNet weights. Raises UsageError for a backbone without weights."""
     from torchvision import models
 
     if name not in WITH_WEIGHTS:
-        raise UsageError(f"--pretrained: there are no weights for --backbone {name}; use resnet18, -34 or -50")
+        raise UsageError(f"--pretrained: no weights for --backbone {name} exist; use resnet18, resnet34 or resnet50")
     return models.get_model_weights(name).DEFAULT
 
 
 def weights_statistics(name: Backbone) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel (C,) that a ResNet's ImageNet weights were trained with.
+    """Return mean and standard deviation (C,) per channel of the images that a ResNet's weights were trained on.
 
-    Raises UsageError for a backbone that has no weights.
+    Raises UsageError for a backbone without weights.
     """
     transforms = _weights(name).transforms()
     return tuple(transforms.mean), tuple(transforms.std)
 
 
 def weights_file(name: Backbone, *, offline: bool) -> Path:
-    """Return torchvision's ImageNet weights of a ResNet, in torch's own cache; downloaded where they are not there.
+    """Return the file of a ResNet's ImageNet weights in torch's cache, and download it if it is missing.
 
-    Raises UsageError for a backbone that has none, InputError where they cannot be had.
+    Raises UsageError for a backbone without weights, and InputError if `offline` is set or the download fails.
     """
     url = _weights(name).url
     file = Path(torch.hub.get_dir()) / "checkpoints" / str(url).rsplit("/", 1)[-1]
@@ -269,21 +269,21 @@ def weights_file(name: Backbone, *, offline: bool) -> Path:
         except (OSError, RuntimeError, HTTPException) as error:
             reason = str(error)
     if not file.exists():
-        raise InputError(f"{file}: no weights there ({reason}); put them there or leave out --pretrained")
+        raise InputError(f"{file}: weights are missing ({reason}); put them there or leave out --pretrained")
     return file
 
 
 def load_pretrained(backbone: BackboneLayers, name: Backbone, *, offline: bool) -> Path:
-    """Fill a colour ResNet with ImageNet weights and return their file, which `weights_file` finds.
+    """Load ImageNet weights into a colour ResNet; return their file, which `weights_file` finds.
 
-    Raises InputError also where the file holds no weights of this network.
+    Raises the errors of `weights_file`, and InputError if the file holds no weights of this network.
     """
     file = weights_file(name, offline=offline)
     try:
         state = torch.hub.load_state_dict_from_url(file.as_uri(), weights_only=True, progress=False)
         backbone[0].load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
     except Exception as error:
-        # What reading a file that is none can raise is not documented.
+        # Torch does not document which errors a damaged file raises.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: no weights of {name} ({reason}); remove it") from error
     return file

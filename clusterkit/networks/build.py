@@ -1,4 +1,4 @@
-"""The networks of the program, each rebuilt from what its checkpoint's header says of it."""
+"""The networks, each built from an architecture that its checkpoint's header holds."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -15,17 +15,18 @@ from clusterkit.networks.target_statistics import set_target_statistics
 HIDDEN = 512
 """Units of the hidden layer of a clustering network or a classifier."""
 BOTTLENECK = 256
-"""Units of the hidden layer of a classifier that is carried to another domain (L2C, section 5.2.1)."""
+"""Units of the hidden layer of a classifier that is adapted to another domain (L2C, section 5.2.1)."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to build a network: backbone, item shape (C, H, W) or (D,), widths, standardisation, members.
+    """All that is needed to build a network.
 
-    `members` is how many backbones an ensemble has, and G as many pair heads, each of `hidden` units. `mean` and
-    `std`, one number for each channel (C,) or feature (D,), are those of the data the network was trained on, images
-    scaled to 0..1, or those that belong to the weights it started from. `limit` is how many deviations a value may lie
-    off its mean, beyond which it is cut off; None for no limit.
+    `shape` is that of an item, (C, H, W) or (D,). `members` is the number of backbones of an ensemble, in which G has
+    as many pair heads, each of `hidden` units. `mean` and `std`, one number for each channel (C,) or feature (D,),
+    standardise items. They are those of the data the network was trained on, images scaled to 0..1, or those that
+    belong to the weights it started from. `limit` is the largest number of standard deviations between a value and its
+    mean, beyond which it is cut off; None sets no limit.
     """
 
     backbone: Backbone
@@ -45,27 +46,27 @@ class Architecture:
 
     @staticmethod
     def from_header(fields: dict[str, Any]) -> "Architecture":
-        """Rebuild from a header. Raises KeyError, TypeError or ValueError for one that is no architecture."""
+        """Rebuild from a header. Raises KeyError, TypeError or ValueError if the fields are no architecture."""
         backbone, shape = Backbone(fields["backbone"]), tuple(fields["shape"])
         if not shape:
-            raise ValueError("items of no shape")
-        mean, std = (_for_each(fields[name], shape[0]) for name in ("mean", "std"))
+            raise ValueError("the shape is empty")
+        mean, std = (_per_channel(fields[name], shape[0]) for name in ("mean", "std"))
         limit = None if fields.get("limit") is None else float(fields["limit"])
         if limit is not None and not limit > 0:
-            raise ValueError(f"a limit of {limit}")
+            raise ValueError(f"the limit {limit} is not positive")
         return replace(Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std, limit=limit)
 
 
-def _for_each(numbers: float | list[float], count: int) -> tuple[float, ...]:
-    """Return one number for each of `count` channels or features; files of version 1 hold one for all."""
-    found = tuple(map(float, numbers if isinstance(numbers, list) else [numbers] * count))
-    if len(found) != count:
-        raise ValueError(f"{len(found)} numbers for {count} channels or features")
-    return found
+def _per_channel(numbers: float | list[float], count: int) -> tuple[float, ...]:
+    """Return one number for each of `count` channels or features. Files of version 1 hold one number for all."""
+    values = tuple(map(float, numbers if isinstance(numbers, list) else [numbers] * count))
+    if len(values) != count:
+        raise ValueError(f"{len(values)} numbers do not fit {count} channels or features")
+    return values
 
 
 class Standardise(nn.Module):
-    """Shift and scale each channel or feature by numbers of its own, which are no parameters, and cut off extremes."""
+    """Standardise each channel or feature by fixed numbers, and cut off extreme values."""
 
     mean: Tensor
     std: Tensor
@@ -73,9 +74,9 @@ class Standardise(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.limit = architecture.limit
-        to_each = [-1, *[1] * (len(architecture.shape) - 1)]
-        self.register_buffer("mean", torch.tensor(architecture.mean).view(to_each), persistent=False)
-        self.register_buffer("std", torch.tensor(architecture.std).view(to_each), persistent=False)
+        view = [-1, *[1] * (len(architecture.shape) - 1)]
+        self.register_buffer("mean", torch.tensor(architecture.mean).view(view), persistent=False)
+        self.register_buffer("std", torch.tensor(architecture.std).view(view), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / self.std
@@ -84,7 +85,7 @@ class Standardise(nn.Module):
 
 
 class BackboneNet(nn.Module):
-    """What both networks begin with. Where `bf16` is set, the backbone is trained in bfloat16."""
+    """The base of both networks: standardisation and a backbone, which is trained in bfloat16 if `bf16` is set."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -103,14 +104,14 @@ class BackboneNet(nn.Module):
             return self.backbone(x).float()  # type: ignore[no-any-return]
 
     def take_statistics(self, blocks: Callable[[], Iterator[Tensor]]) -> None:
-        """Normalise in the backbone by the statistics of the items that `blocks` yields."""
+        """Set the statistics of the backbone's batch normalisations to those of the items that `blocks` yields."""
         for member in members_of(self.backbone):
-            # A member at a time, as none sees what another makes of an item.
+            # Members are independent: none reads the features of another.
             set_target_statistics(member, nn.Sequential(self.standardise, member), blocks)
 
 
 class SimilarityNet(BackboneNet):
-    """G: a backbone and the pair head; (B, C, H, W) to the logits (B, B) of all ordered pairs."""
+    """G: a backbone and the pair head, from items (B, C, H, W) or (B, D) to the logits (B, B) of all ordered pairs."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
@@ -122,14 +123,14 @@ class SimilarityNet(BackboneNet):
         return out
 
     def by_member(self, x: Tensor) -> Tensor:
-        """Return the logits (M, B, B) of each member of the ensemble alone, which are trained apart."""
+        """Return the logits (M, B, B) of each member of the ensemble; members are trained separately."""
         return self.head.by_member(self.features(x))
 
 
 class ClusterNet(BackboneNet):
-    """CCN: a backbone, one hidden layer and the K outputs of the cluster assignment (L2C, figure 4).
+    """CCN: a backbone, a hidden layer and the K outputs of the cluster assignment (L2C, figure 4).
 
-    The classifier of `adapt` or `pretrain` is the same network; its outputs are classes.
+    In `adapt` and `pretrain` this network is a classifier, and its outputs are classes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -149,7 +150,7 @@ class ClusterNet(BackboneNet):
         return out
 
     def outputs(self, hidden: Tensor) -> Tensor:
-        """Return the logits (B, K) that follow from the hidden layer."""
+        """Return the logits (B, K) of the hidden layer's values (B, hidden)."""
         out: Tensor = self.head[-1](hidden)
         return out
 

@@ -1,4 +1,4 @@
-"""What is trained beside a classifier so that it cannot tell two domains apart, and is thrown away afterwards."""
+"""Modules that align two domains during a training and are discarded afterwards."""
 
 from typing import Any, cast
 
@@ -8,13 +8,14 @@ from torch import Tensor, nn
 WIDTH = 1024
 """Units of the two hidden layers of the discriminator."""
 STEEPNESS = 10.0
+"""Slope of the ramp, 10 in its equation."""
 
 
 class Ramp(nn.Module):
-    """The weight of a term that aligns domains: `height` (2 / (1 + exp(-10 p)) - 1), which rises in the training.
+    """Weight of a term that aligns domains, which rises during training as `height` (2 / (1 + exp(-10 p)) - 1).
 
-    p is the share of `steps` that is done (Ganin et al. 2016, DANN; Long et al. 2017, JAN). Each call in
-    training is a step; how many there were is part of the state, so an interrupted training goes on where it was.
+    p is the share of `steps` that is done (Ganin et al. 2016, DANN; Long et al. 2017, JAN). Each call in training mode
+    counts as a step. The count is part of the state, so that an interrupted training resumes with the right weight.
     """
 
     def __init__(self, steps: int, height: float = 1.0) -> None:
@@ -24,11 +25,11 @@ class Ramp(nn.Module):
 
     def forward(self) -> Tensor:
         """Return the weight ()."""
-        seen = cast(Tensor, self.seen)
+        step = cast(Tensor, self.seen)
         # tanh(x / 2) is 2 / (1 + exp(-x)) - 1.
-        weight = self.height * (seen * (STEEPNESS / 2 / self.steps)).tanh()
+        weight = self.height * (step * (STEEPNESS / 2 / self.steps)).tanh()
         if self.training:
-            seen += 1
+            step += 1
         return weight
 
 
@@ -45,15 +46,15 @@ class _Reversed(torch.autograd.Function):
 
 
 def reversed_gradient(x: Tensor, weight: Tensor) -> Tensor:
-    """Return `x` unchanged, whose gradient is -`weight` times what reaches it (Ganin et al. 2016)."""
+    """Return `x` unchanged, with its incoming gradient multiplied by -`weight` (Ganin et al. 2016)."""
     out: Tensor = _Reversed.apply(x, weight)
     return out
 
 
 class Discriminator(nn.Module):
-    """Three fully connected layers that tell the source from the target by the features of a batch.
+    """Three fully connected layers that tell source features from target features.
 
-    They have no batch normalisation: with it the discriminator lost its way to losses far above chance, log 2.
+    They have no batch normalisation: with it the loss drifted far above log 2, the loss by chance.
     """
 
     def __init__(self, features: int) -> None:
@@ -64,6 +65,6 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(WIDTH, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (B,) of belonging to the source, of features (B, D)."""
+        """Return the logits (B,) of features (B, D); a positive logit means source."""
         out: Tensor = self.layers(x)
         return out[:, 0]

@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all processes, on CPUs as well, for which torch has none."""
+"""Batch normalisation over the batch of all processes, also on CPUs, for which torch has none."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from clusterkit.distributed import size, stack_all, sum_all
 def global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return count (), mean (C,) and biased variance (C,) of the values (b, C, ...) of all processes, in float64.
 
-    From each process's own moments, not from sums of squares: the difference of two of those would be inexact.
+    They follow from the moments of each process, because the difference of two sums of squares would be inexact.
     """
-    own = torch.var_mean(x, [axis for axis in range(x.dim()) if axis != 1], correction=0)
+    moments = torch.var_mean(x, [axis for axis in range(x.dim()) if axis != 1], correction=0)
     count = torch.full((1,), x.numel() // x.shape[1], dtype=torch.float64, device=x.device)
-    every = stack_all(torch.cat([count, *(moment.double() for moment in own)]))
-    counts, variances, means = every.split([1, x.shape[1], x.shape[1]], 1)
+    gathered = stack_all(torch.cat([count, *(moment.double() for moment in moments)]))
+    counts, variances, means = gathered.split([1, x.shape[1], x.shape[1]], 1)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
     variance = (counts * (variances + (means - mean).square())).sum(0) / total
@@ -25,7 +25,7 @@ def global_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are those of x over all processes."""
+    """Compute (x - mean) / sqrt(variance + eps) * weight + bias, with the mean and variance of x over all processes."""
 
     @staticmethod
     def forward(
@@ -36,9 +36,11 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        """With y the normalised values and g what reaches them: g - mean(g) - y mean(g y), means over all processes.
+        """Return the gradients of x, weight and bias.
 
-        The gradients of weight and bias are this process's part, as those of every other parameter are.
+        For normalised values y and incoming gradient g, that of x is g - mean(g) - y mean(g y), times weight and over
+        the standard deviation, with means over all processes. Those of weight and bias are this process's part, as for
+        all other parameters.
         """
         [g] = outer
         x, weight, count, mean, inverse = ctx.saved_tensors
@@ -86,13 +88,13 @@ GLOBAL: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def globalise(network: nn.Module) -> None:
-    """Make each batch normalisation of a network a global one, in place; parameters and state stay what they are.
+    """Turn each batch normalisation of a network into a global one, in place; parameters and state stay the same.
 
-    Of a process alone nothing changes.
+    With a single process this does nothing.
     """
     if size() == 1:
         return
     for module in network.modules():
         if type(module) in GLOBAL:
-            # The two types differ in what `forward` does and in nothing that an instance holds.
+            # Instances of the two types hold the same attributes; only `forward` differs.
             module.__class__ = GLOBAL[type(module)]

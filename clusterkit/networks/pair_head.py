@@ -1,4 +1,4 @@
-"""The pair head of G: the pair-enumeration layer and what follows it, without enumerating anything."""
+"""The pair head of G: the pair-enumeration layer and the layers after it, computed without enumerating pairs."""
 
 import torch
 import torch.nn.functional as F
@@ -12,18 +12,19 @@ MOMENTUM = 0.1
 
 
 class PairHead(nn.Module):
-    """One hidden layer with batch normalisation and a binary classifier on all B^2 ordered pairs of a batch.
+    """A hidden layer with batch normalisation and a binary classifier, on all B^2 ordered pairs of a batch.
 
-    The published head (Hsu et al. 2018, L2C, section 4.1) concatenates the features of each pair, self-pairs
-    included, and feeds the B^2 x 2D matrix to a linear layer. That layer is a sum, W [a; b] = W1 a + W2 b, so two
-    B x D x H products and a broadcast addition give the same B^2 x H result; and over the full grid of pairs the
-    batch statistics are exactly mean(u) + mean(v) and var(u) + var(v).
+    The published head (Hsu et al. 2018, L2C, section 4.1) concatenates the features of each pair, self-pairs included,
+    and feeds the B^2 x 2D matrix to a linear layer. As that layer is a sum, W [a; b] = W1 a + W2 b, two B x D x H
+    products and a broadcast addition give the same B^2 x H result. Over all pairs, the batch statistics are exactly
+    mean(u) + mean(v) and var(u) + var(v).
 
-    The two-class softmax of the paper is one logit here: the difference of its two outputs. Positive is similar.
+    The two-class softmax of the paper is one logit here, the difference of its two outputs. A positive logit means
+    similar.
 
-    The head of an ensemble is the heads of its members side by side: each sees its own part of the features (D in all)
-    and has its own hidden units. The mean of their logits is one head's with all hidden units, so nothing but training
-    sees a difference.
+    The head of an ensemble is the heads of its members side by side. Each member's head reads its part of the features
+    (D in all) and has its own hidden units. The mean of their logits is the logit of one head with all hidden units, so
+    only training tells members apart.
     """
 
     running_mean: Tensor
@@ -32,10 +33,10 @@ class PairHead(nn.Module):
     def __init__(self, features: int, hidden: int, members: int = 1) -> None:
         super().__init__()
         self.members = members
-        own, total = features // members, members * hidden
-        joint = torch.cat([nn.Linear(2 * own, hidden, bias=False).weight.detach() for _ in range(members)])
-        self.left = nn.Parameter(joint[:, :own].clone())
-        self.right = nn.Parameter(joint[:, own:].clone())
+        width, total = features // members, members * hidden
+        joint = torch.cat([nn.Linear(2 * width, hidden, bias=False).weight.detach() for _ in range(members)])
+        self.left = nn.Parameter(joint[:, :width].clone())
+        self.right = nn.Parameter(joint[:, width:].clone())
         self.scale = nn.Parameter(torch.ones(total))
         self.shift = nn.Parameter(torch.zeros(total))
         self.out = nn.Linear(total, 1)
@@ -44,7 +45,7 @@ class PairHead(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Of each hidden unit (H,) in the mean logit of all members."""
+        """Weight (H,) of each hidden unit in the mean logit of all members."""
         return self.out.weight[0] / self.members
 
     @property
@@ -52,10 +53,10 @@ class PairHead(nn.Module):
         return self.out.bias[0]
 
     def project(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both halves of the linear layer, (N, H) each, from features (N, D)."""
-        own = features.chunk(self.members, 1)
+        """Return both halves of the linear layer's output, (N, H) each, from features (N, D)."""
+        parts = features.chunk(self.members, 1)
         left, right = (
-            torch.cat([F.linear(x, part) for x, part in zip(own, weight.chunk(self.members), strict=True)], 1)
+            torch.cat([F.linear(x, part) for x, part in zip(parts, weight.chunk(self.members), strict=True)], 1)
             for weight in (self.left, self.right)
         )
         return left, right
@@ -63,14 +64,15 @@ class PairHead(nn.Module):
     def factors(self, features: Tensor, *, batch_statistics: bool) -> tuple[Tensor, Tensor]:
         """Return u and v, both (N, H), such that relu(u_i + v_j) is the hidden layer of the pair (i, j).
 
-        `features` (N, D). The normalisation, by the statistics of these N^2 pairs or by the running ones, and its
-        scale and shift are folded in. In training on several processes u has this one's rows of the batch, v all.
+        `features` is (N, D). The normalisation with its scale and shift is folded in; it uses the statistics of these
+        N^2 pairs or the running ones. In training on several processes, u has the rows of this process and v those of
+        all.
         """
         u, v = self.project(features)
-        every_u = gather_rows(u) if self.training else u
+        all_u = gather_rows(u) if self.training else u
         v = gather_rows(v) if self.training else v
         if batch_statistics:
-            mean, variance = grid_statistics(every_u, v)
+            mean, variance = grid_statistics(all_u, v)
             if self.training:
                 self._update_running(mean.detach(), variance.detach(), len(v) ** 2)
         else:
@@ -78,20 +80,21 @@ class PairHead(nn.Module):
         return self.fold(u, v, mean, variance)
 
     def fold(self, u: Tensor, v: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the projections with the normalisation by these statistics (H,), its scale and shift folded in."""
+        """Return the projections with the normalisation by the statistics (H,), and its scale and shift, folded in."""
         factor = self.scale * (variance + EPSILON).rsqrt()
         return (u - mean) * factor + self.shift, v * factor
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the logits (B, B) of all ordered pairs of a batch of features (B, D).
 
-        In training on several processes: (b, B) of this one's features (b, D) with those of all.
+        In training on several processes, return those (b, B) of this process's features (b, D) with the features of
+        all.
         """
         u, v = self.factors(features, batch_statistics=self.training)
         return pair_logits(u, v, self.weight, self.bias)
 
     def by_member(self, features: Tensor) -> Tensor:
-        """Return the logits (M, B, B) of each member alone, whose mean `forward` gives."""
+        """Return the logits (M, B, B) of each member; their mean is the result of `forward`."""
         u, v = self.factors(features, batch_statistics=self.training)
         left, right, weight = (part.chunk(self.members, -1) for part in (u, v, self.out.weight[0]))
         members = zip(left, right, weight, strict=True)

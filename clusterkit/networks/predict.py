@@ -1,4 +1,4 @@
-"""What a trained network says of a set, and the numbers that standardise it."""
+"""Predictions of a trained network, and the numbers that standardise a set."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import ClusterNet
 
 ROUNDING = 1e-7
-"""How far float32 values of one number may lie apart, as a share of it."""
+"""Standard deviation, as a share of the mean, up to which float32 values are the same number but for rounding."""
 LIMIT = 10.0
-"""How many deviations a feature of a vector may lie off its mean."""
+"""Largest number of standard deviations between a vector's feature and its mean."""
 
 
 def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor:
@@ -22,10 +22,10 @@ def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor
 
 
 def limit_of(shape: tuple[int, ...]) -> float | None:
-    """Return the limit of standardised items of a shape: vectors have one, images none.
+    """Return the limit of standardised items of a shape: LIMIT for vectors, None for images.
 
-    A feature that is the same for nearly all items, as an image's corner is, lies hundreds of deviations off in an item
-    where it differs; without a limit it would count for more than all other features.
+    A feature that is the same for nearly all items, such as a corner of an image, lies hundreds of standard deviations
+    off in an item where it differs. Without a limit it would outweigh all other features.
     """
     return LIMIT if len(shape) == 1 else None
 
@@ -33,21 +33,21 @@ def limit_of(shape: tuple[int, ...]) -> float | None:
 def mean_and_std(subset: Subset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation of each channel (C,) or feature (D,) of a set, images scaled to 0..1.
 
-    The deviation of a channel or feature that does not vary is given as 1.
+    The standard deviation of a constant channel or feature is given as 1.
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for block in subset.blocks():
         values = to_float(block).double()
         values = values.transpose(0, 1).flatten(1) if values.dim() == 4 else values.T
         if not count:
-            # Sums of what is left beside it stay exact where the mean is large beside the deviation.
-            near = values.mean(1, keepdim=True)
-        values = values - near
+            # Sums of differences from it stay exact even if the mean is much larger than the deviation.
+            reference = values.mean(1, keepdim=True)
+        values = values - reference
         count += values.shape[1]
         total = total + values.sum(1)
         squares = squares + values.square().sum(1)
-    beside = total / count
-    mean = near[:, 0] + beside
-    std = (squares / count - beside.square()).clamp_min(0).sqrt()
+    offset = total / count
+    mean = reference[:, 0] + offset
+    std = (squares / count - offset.square()).clamp_min(0).sqrt()
     std[std <= ROUNDING * mean.abs()] = 1
     return tuple(mean.tolist()), tuple(std.tolist())

@@ -1,4 +1,4 @@
-"""Networks in their checkpoints."""
+"""Networks as they are stored in checkpoints."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, Sim
 
 
 def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """Return one state dict for several networks, the keys prefixed by their subsets."""
+    """Return one state dict for several networks, with keys prefixed by their subsets."""
     return {f"{title}.{name}": value for title, net in networks.items() for name, value in net.state_dict().items()}
 
 
 def read_g(path: Path) -> tuple[Header, SimilarityNet]:
-    """Read G. Raises InputError for a file that is not one."""
+    """Read G. Raises InputError for any other file."""
     header, state = read_checkpoint(path, "g")
     try:
         network = SimilarityNet(Architecture.from_header(header.extra["network"]))
@@ -28,7 +28,7 @@ def read_g(path: Path) -> tuple[Header, SimilarityNet]:
 
 
 def read_start(path: Path) -> tuple[Header, BackboneNet]:
-    """Read the network of `pretrain` or a G, for its backbone. Raises InputError for a file that is neither."""
+    """Read the network of a file of `pretrain` or `train-g`, for its backbone. Raises InputError for any other file."""
     if read_checkpoint(path, "pretrained|g")[0].format == "g":
         return read_g(path)
     header, networks = read_cluster_nets(path)
@@ -37,7 +37,7 @@ def read_start(path: Path) -> tuple[Header, BackboneNet]:
 
 
 def read_cluster_nets(path: Path) -> tuple[Header, dict[str, ClusterNet]]:
-    """Read the networks of `cluster`, `adapt` or `pretrain`, by subset. Raises InputError where a file holds none."""
+    """Read the networks of `cluster`, `adapt` or `pretrain`, by subset. Raises InputError for any other file."""
     header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
         return header, {title: _cluster_net(fields, title, state) for title, fields in header.extra["networks"].items()}

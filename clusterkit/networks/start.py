@@ -1,4 +1,4 @@
-"""The network that a clustering starts from, or that represents the items."""
+"""The network that a clustering starts from, or whose features represent the items."""
 
 import math
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ CCN_FILE = "ccn.safetensors"
 
 @dataclass(frozen=True)
 class Start:
-    """The network of a run, where there is one, with the hashes of what was read.
+    """The network of a run, if it has one, with the hashes of the files read.
 
-    `network` is that of a file, `g` the G that predicted the pairs, `by_subset` those of an earlier `cluster`, made of
-    the data set that `header` names. `learned` says whose labels it learned from.
+    `network` is that of a file, `g` the G that predicted the pairs, and `by_subset` the networks of an earlier
+    `cluster` on the data set that `header` names. `learned` says whose labels the network learned from.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
@@ -38,15 +38,15 @@ class Start:
         return self.network or self.g or next(iter((self.by_subset or {}).values()), None)
 
     def of(self, subset: Subset) -> BackboneNet | None:
-        """Return the network, other than G, of one subset."""
+        """Return the network of a subset, other than G."""
         return self.network if self.by_subset is None else self.by_subset[subset.name]
 
     def width(self, data: Dataset) -> int:
-        """Return how many values represent an item."""
+        """Return the number of values that represent an item."""
         return math.prod(data.shape) if self.any is None else self.any.backbone.features
 
     def check_data(self, data: Dataset) -> None:
-        """Raise InputError where the networks of an earlier `cluster` are not of this data."""
+        """Raise InputError if the networks of an earlier `cluster` are of other data."""
         if self.by_subset is None or self.header is None or self.path is None:
             return
         check_dataset(self.header, self.path, data.name, data.fingerprint)
@@ -58,7 +58,7 @@ class Start:
 def read_network(
     features: Features | File | None, init: Init | File, context: Context, pairs: tuple[Header, Path] | None
 ) -> Start:
-    """Read the network that `--features` or `--init` names; `pairs` is the file of pairs and its header, if any."""
+    """Read the network that `--features` or `--init` names. `pairs` is the header and path of the pairs, if any."""
     if features is Features.CCN:
         path = context.path(CCN_FILE)
         header, networks = read_cluster_nets(path)
@@ -66,7 +66,7 @@ def read_network(
         return Start({"features": sha256(path)}, by_subset=networks, header=header, path=path, learned=learned)
     if features is Features.G or (init is Init.G and pairs is not None):
         path = path_of_g(context, pairs)
-        # Read first: what reads it says how to make one that is missing.
+        # Read before hashing: the error of `read_g` says how to make a missing file.
         header, g = read_g(path)
         return Start({"g": sha256(path)}, g=g, learned={"G": learned_from(header, path)})
     for name, value in (("features", features), ("init", init)):
@@ -78,17 +78,17 @@ def read_network(
 
 
 def path_of_g(context: Context, pairs: tuple[Header, Path] | None) -> Path:
-    """Return the G that predicted the pairs, or where there are none the one in the work folder.
+    """Return the path of the G that predicted the pairs or, without pairs, of the G in the work folder.
 
-    Raises InputError where the one that predicted them is not beside them.
+    Raises InputError if the G that predicted the pairs is not beside them.
     """
     if pairs is None:
         return context.path(G_FILE)
-    header, made = pairs
-    path = g_of(header, made)
+    header, file = pairs
+    path = g_of(header, file)
     if not (path.exists() and sha256(path) == header.inputs.get("g")):
         raise InputError(
-            f"{made}: the {path.name} that predicted it is not beside it; put it there, or use neither "
-            "--init g nor --features g"
+            f"{file}: the {path.name} that predicted it is not beside it; put it there, or leave out "
+            "--init g and --features g"
         )
     return path

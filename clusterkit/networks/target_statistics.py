@@ -1,4 +1,4 @@
-"""The target's own batch-normalisation statistics, exact over a whole set that fits in memory."""
+"""Batch-normalisation statistics of the target, exact over a whole set that fits in memory."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -12,52 +12,52 @@ from clusterkit.datasets.base import Subset
 log = logging.getLogger("clusterkit")
 
 ROOM = 2**30
-"""Bytes of decoded pixels that are held for the statistics of a set that is streamed."""
+"""Bytes of decoded pixels held for the statistics of a streamed set."""
 BLOCK = 100
-"""Images that are decoded at a time."""
+"""Images decoded at a time."""
 _Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def blocks_of(subset: Subset, device: torch.device) -> Callable[[], Iterator[Tensor]]:
-    """Return what yields, as often as it is called, the items that stand for a subset's statistics, in blocks.
+    """Return a function that yields, at each call, the items for a subset's statistics in blocks.
 
-    These are all items; of a stream that is too large to be held, so many at random as can be, which is said. A stream
-    is read once.
+    These are all items, or a random sample of a stream too large to hold, which a log line reports. A stream is read
+    once.
     """
-    held = _held(subset)
-    return lambda: (to_float(items) for items in held.blocks(device))
+    sample = _in_memory(subset)
+    return lambda: (to_float(items) for items in sample.blocks(device))
 
 
-def _held(subset: Subset) -> Subset:
+def _in_memory(subset: Subset) -> Subset:
     if isinstance(subset.images, Tensor):
         return subset
     stream, count = subset.images, len(subset)
-    most = max(1, ROOM // (stream.channels * stream.size**2))
-    chosen = torch.arange(count)
-    if count > most:
-        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
+    limit = max(1, ROOM // (stream.channels * stream.size**2))
+    positions = torch.arange(count)
+    if count > limit:
+        positions = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:limit].sort().values
         log.info(
-            "%s: batch normalisation goes by the statistics of %d of %d images, drawn at random: no more are held",
-            *(subset.name, most, count),
+            "%s: batch normalisation uses the statistics of %d of %d images, drawn at random: memory holds no more",
+            *(subset.name, limit, count),
         )
-    images = torch.empty(len(chosen), stream.channels, stream.size, stream.size, dtype=torch.uint8)
-    for part, read in zip(images.split(BLOCK), stream.batches(chosen.split(BLOCK)), strict=True):
-        part.copy_(read)
-    return Subset(subset.name, images, subset.ids[chosen], None)
+    images = torch.empty(len(positions), stream.channels, stream.size, stream.size, dtype=torch.uint8)
+    for part, block in zip(images.split(BLOCK), stream.batches(positions.split(BLOCK)), strict=True):
+        part.copy_(block)
+    return Subset(subset.name, images, subset.ids[positions], None)
 
 
 class _ReachedError(Exception):
-    """Ends a forward pass at the layer whose input was wanted."""
+    """Ends a forward pass at the layer whose input is collected."""
 
 
 def set_target_statistics(
     network: nn.Module, run: Callable[[Tensor], Tensor], blocks: Callable[[], Iterator[Tensor]]
 ) -> None:
-    """Replace the running statistics of every batch normalisation in `network` by those of the given items.
+    """Replace the running statistics of every batch normalisation in `network` by those of a set of items.
 
-    `run` is the forward pass to take, `blocks` yields all items, in blocks of any size. The result is what one
-    forward pass of the whole set as a single batch would normalise by, biased variance included, whatever the
-    block size: a set of one block takes one pass; more take a pass a layer, cut off at that layer.
+    `run` is the forward pass, and `blocks` yields all items in blocks of any size. The result is what one forward pass
+    of the whole set as a single batch would normalise by, biased variance included. A single block takes one pass;
+    several blocks take one pass per layer, cut off at that layer.
     """
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
@@ -82,16 +82,16 @@ Sums = tuple[int, Tensor, Tensor]
 
 
 def sums(x: Tensor) -> Sums:
-    """Return how many values a channel has, their sum and their sum of squares, in float64 on the CPU."""
+    """Return the number of values per channel, their sum and their sum of squares, in float64 on the CPU."""
     count = x.numel() // x.shape[1]
-    # By way of the moments: squares summed in float32 would be inexact, a float64 copy of x would not fit.
+    # From the moments, because sums of squares in float32 are inexact and a float64 copy of x might not fit.
     moments = torch.var_mean(x, [axis for axis in range(x.dim()) if axis != 1], correction=0)
     variance, mean = (moment.cpu().double() for moment in moments)
     return count, count * mean, count * (variance + mean.square())
 
 
 def mean_and_variance(parts: list[Sums]) -> tuple[Tensor, Tensor]:
-    """Return mean and biased variance of all channels, float64 on the CPU, from the sums of parts."""
+    """Return mean and biased variance of all channels, in float64 on the CPU, from the sums of all parts."""
     counts, totals, squares = zip(*parts, strict=True)
     mean = torch.stack(totals).sum(0) / sum(counts)
     return mean, (torch.stack(squares).sum(0) / sum(counts) - mean.square()).clamp_min(0)

@@ -1,4 +1,4 @@
-"""Pairs of a clustering, of the items whose cluster their nearest neighbours confirm."""
+"""Pairs that follow from a clustering, for items whose cluster their nearest neighbours confirm."""
 
 from dataclasses import dataclass
 
@@ -13,20 +13,20 @@ from clusterkit.datasets.base import Subset
 from clusterkit.pairs.source import CERTAIN
 
 SIDE = 16
-"""Pixels a side from which on images are compared by means of squares: finer ones differ more by place than by kind."""
+"""Pixels per side to which larger images are averaged to compare them. Finer pixels differ more by place than kind."""
 SEARCHED, HEARD = 60, 10
-"""Of how many nearest items the first so many that are sure of their cluster have a say."""
+"""Nearest neighbours searched for each item, and how many of them vote: the nearest that are sure of their cluster."""
 SURE = 0.8
-"""The share of each cluster that is sure of it: the rest would vote as it errs."""
+"""Share of each cluster, its most probable items, that votes. Votes of the other items would repeat their errors."""
 SPREADS = 3
-"""How often votes are cast: a group of items that are all unsure hears first of others, and then of itself."""
+"""Rounds of voting. From the second round on, items of an unsure group can vote for each other."""
 CONFIRMED = 0.5
-"""From what mean of its own probability and its neighbours' votes on an item counts."""
+"""Smallest mean of an item's own probability and its neighbours' votes that confirms its cluster."""
 
 
 @dataclass(frozen=True)
 class ClusterPairs:
-    """`cluster` (N,): similar where equal, and NaN, not known, with an item that is in none (-1)."""
+    """Pairs of items in `cluster` (N,): similar if equal, dissimilar if not, NaN (unknown) for an item in none (-1)."""
 
     cluster: Tensor
 
@@ -43,9 +43,9 @@ class ClusterPairs:
 
 
 def nearest(subset: Subset) -> NDArray[np.intp]:
-    """Return the positions (N, M) of each item's M nearest others, by the distance of their pixels or values.
+    """Return the positions (N, M) of each item's M nearest other items, by the distance of their pixels or values.
 
-    Cost: N^2 D, with D at most 256 times the channels of images.
+    Time is O(N^2 D), with D at most 256 times the channels for images.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -57,28 +57,35 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
         parts.append(items.flatten(1).numpy())
     values = np.concatenate(parts)
     count = min(SEARCHED, len(values) - 1)
-    found: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
-    return found
+    positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
+    return positions
 
 
-def confirmed(prob: NDArray[np.float32], near: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the cluster (N,) that `prob` (N, K) and the votes of the items `near` (N, M) say together, -1 for none."""
+def confirmed(prob: NDArray[np.float32], neighbours: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the cluster (N,) of each item that `prob` (N, K) and its neighbours' votes confirm, -1 for other items.
+
+    `neighbours` (N, M) holds the positions of each item's neighbours, the nearest first.
+    """
     belief = prob.astype(np.float64)
     for _ in range(SPREADS):
-        belief = (prob + votes(belief, near)) / 2
+        belief = (prob + votes(belief, neighbours)) / 2
     return np.where(belief.max(1) >= CONFIRMED, belief.argmax(1), -1)
 
 
-def votes(belief: NDArray[np.float64], near: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the shares (N, K) of the clusters of the first HEARD items `near` (N, M) that are sure of theirs."""
+def votes(belief: NDArray[np.float64], neighbours: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the shares (N, K) of clusters among the first HEARD of each item's `neighbours` (N, M) that are sure.
+
+    `belief` (N, K) holds the probabilities of the clusters. Sure items are the share SURE of each cluster, the most
+    probable ones.
+    """
     count, k = belief.shape
     cluster, height = belief.argmax(1), belief.max(1)
-    lowest = np.zeros(k)
+    thresholds = np.zeros(k)
     for number in np.unique(cluster):
-        lowest[number] = np.quantile(height[cluster == number], 1 - SURE)
-    heard = (height >= lowest[cluster])[near]
-    heard &= heard.cumsum(1) <= HEARD
-    places = np.nonzero(heard)[0] * k + cluster[near][heard]
-    found = np.bincount(places, minlength=count * k).reshape(count, k)
-    shares: NDArray[np.float64] = found / heard.sum(1, keepdims=True).clip(1)
+        thresholds[number] = np.quantile(height[cluster == number], 1 - SURE)
+    voters = (height >= thresholds[cluster])[neighbours]
+    voters &= voters.cumsum(1) <= HEARD
+    cells = np.nonzero(voters)[0] * k + cluster[neighbours][voters]
+    counts = np.bincount(cells, minlength=count * k).reshape(count, k)
+    shares: NDArray[np.float64] = counts / voters.sum(1, keepdims=True).clip(1)
     return shares

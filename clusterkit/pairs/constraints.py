@@ -1,4 +1,4 @@
-"""A user's must-link and cannot-link pairs, laid over whatever else is believed."""
+"""Must-link and cannot-link pairs of a user, which override other pairs."""
 
 import csv
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class ConstrainedPairs:
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
         rows, columns = rows.cpu(), columns.cpu()
-        # A position may be asked for more than once, but stands in one place only among the distinct ones.
+        # `_place` needs distinct positions, but callers may repeat one.
         rows, row_of = rows.unique(return_inverse=True)
         columns, column_of = columns.unique(return_inverse=True)
         out = self.base.logits(rows, columns)
@@ -40,25 +40,25 @@ class ConstrainedPairs:
         return out[row_of][:, column_of]
 
     def to(self, device: torch.device) -> "ConstrainedPairs":
-        """Return the same: constraints are looked up on the CPU, whatever device asks."""
+        """Return this object: constraints are looked up on the CPU for any device."""
         return self
 
-    def _place(self, positions: Tensor, wanted: Tensor) -> Tensor:
-        """Return where in `positions` each wanted one stands, -1 for nowhere."""
+    def _place(self, positions: Tensor, items: Tensor) -> Tensor:
+        """Return the index in `positions` of each of `items`, -1 for an item that is not in `positions`."""
         place = torch.full((len(self),), -1)
         place[positions] = torch.arange(len(positions))
-        return place[wanted]
+        return place[items]
 
 
 def in_place_of(pairs: PairSource, base: PairSource) -> PairSource:
-    """Return `base` under the constraints, if any, that lie over `pairs`."""
+    """Return `base` under the constraints of `pairs`, if it has any."""
     return replace(pairs, base=base) if isinstance(pairs, ConstrainedPairs) else base
 
 
 def read_constraints(path: Path) -> list[tuple[int, int, float]]:
-    """Read `id_a,id_b,must|cannot` lines; a header line is allowed.
+    """Read lines `id_a,id_b,must|cannot` after an optional header; return (id_a, id_b, logit) of each pair.
 
-    Raises InputError naming the line that is none, or the pair that is said to be both or is one item.
+    Raises InputError that names the line, if a line is malformed, names one item twice or contradicts an earlier line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -67,7 +67,7 @@ def read_constraints(path: Path) -> list[tuple[int, int, float]]:
         raise InputError(f"{path}: no such file; --constraints takes a CSV of id_a,id_b,must|cannot") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV ({error}); write lines of id_a,id_b,must|cannot") from error
-    found: dict[tuple[int, int], float] = {}
+    values: dict[tuple[int, int], float] = {}
     for number, line in enumerate(lines, 1):
         cells = [cell.strip() for cell in line]
         if not any(cells) or (number == 1 and cells[0] == "id_a"):
@@ -78,15 +78,17 @@ def read_constraints(path: Path) -> list[tuple[int, int, float]]:
         if pair[0] == pair[1]:
             raise InputError(f"{path}, line {number}: pairs item {pair[0]} with itself; name two items")
         value = WORDS[cells[2]]
-        if found.setdefault(pair, value) != value:
-            raise InputError(f"{path}, line {number}: the pair {pair[0]},{pair[1]} is both must and cannot")
-    if not found:
+        if values.setdefault(pair, value) != value:
+            raise InputError(
+                f"{path}, line {number}: the pair {pair[0]},{pair[1]} is both must and cannot; keep one line"
+            )
+    if not values:
         raise InputError(f"{path}: no constraints in it; write lines of id_a,id_b,must|cannot")
-    return [(a, b, value) for (a, b), value in found.items()]
+    return [(a, b, value) for (a, b), value in values.items()]
 
 
 def constrain(base: PairSource, ids: Tensor, constraints: Sequence[tuple[int, int, float]]) -> PairSource:
-    """Lay those constraints over `base` whose two ids are both among `ids` (N,)."""
+    """Lay constraints over `base`, leaving out those with an id that is not among `ids` (N,)."""
     position = {int(item): place for place, item in enumerate(ids)}
     inside = [(position[a], position[b], v) for a, b, v in constraints if a in position and b in position]
     if not inside:
@@ -96,10 +98,12 @@ def constrain(base: PairSource, ids: Tensor, constraints: Sequence[tuple[int, in
 
 
 def check_constraints(constraints: Sequence[tuple[int, int, float]], data: Dataset, path: Path) -> None:
-    """Raise InputError, naming the file, for a constraint on ids that do not exist or never meet."""
-    home = {int(item): subset.name for subset in data.subsets for item in subset.ids}
+    """Raise InputError that names the file, for a constraint on unknown ids or on ids of different subsets."""
+    subset_of = {int(item): subset.name for subset in data.subsets for item in subset.ids}
     for a, b, _ in constraints:
-        if a not in home or b not in home:
-            raise InputError(f"{path}: no item {a if a not in home else b} in {data.name}")
-        if home[a] != home[b]:
-            raise InputError(f"{path}: items {a} and {b} are in different subsets, which are clustered apart")
+        if a not in subset_of or b not in subset_of:
+            raise InputError(f"{path}: no item {a if a not in subset_of else b} in {data.name}; remove its constraints")
+        if subset_of[a] != subset_of[b]:
+            raise InputError(
+                f"{path}: items {a} and {b} are in different subsets, each clustered alone; remove the constraint"
+            )

@@ -1,4 +1,4 @@
-"""Pairs of which every logit is held."""
+"""Pairs stored as a matrix of logits."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DensePairs:
-    """`logit` (N, N), symmetric."""
+    """Pairs with the logits `logit` (N, N), symmetric."""
 
     logit: Tensor
 
@@ -16,7 +16,7 @@ class DensePairs:
         return len(self.logit)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        # Both at once: of a matrix that is mapped from a file, whole rows would be read.
+        # Indexing rows first would read whole rows of a matrix that is mapped from a file.
         return self.logit[rows[:, None], columns].float()
 
     def to(self, device: torch.device) -> "DensePairs":

@@ -1,4 +1,4 @@
-"""Pairs held as G's factors, N x H instead of N x N, from which any block of logits follows."""
+"""Pairs stored as G's factors, N x H numbers instead of N x N, from which logits are computed."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from clusterkit.networks.pair_logits import pair_logits
 
 @dataclass(frozen=True)
 class FactoredPairs:
-    """`u` and `v` (N, H), the output layer's `weight` (H,) and `bias` ()."""
+    """G's factors `u` and `v` (N, H), and the `weight` (H,) and `bias` () of its output layer."""
 
     u: Tensor
     v: Tensor
@@ -21,16 +21,16 @@ class FactoredPairs:
         return len(self.u)
 
     def ordered_logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return what G says of the ordered pairs (row, column): (R, C), before symmetrising."""
+        """Return G's logits (R, C) of the ordered pairs (row, column), before symmetrising."""
         return pair_logits(self.u[rows], self.v[columns], self.weight, self.bias)
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return the mean of the logits of (i, j) and (j, i)."""
+        """Return the logits (R, C), each the mean of both orders."""
         return (self.ordered_logits(rows, columns) + self.ordered_logits(columns, rows).T) / 2
 
-    def of(self, some: Tensor) -> "FactoredPairs":
-        """Return those of some of the items, at positions (M,)."""
-        return FactoredPairs(self.u[some], self.v[some], self.weight, self.bias)
+    def of(self, positions: Tensor) -> "FactoredPairs":
+        """Return the pairs of the items at positions (M,)."""
+        return FactoredPairs(self.u[positions], self.v[positions], self.weight, self.bias)
 
     def to(self, device: torch.device) -> "FactoredPairs":
         return FactoredPairs(*(part.to(device) for part in (self.u, self.v, self.weight, self.bias)))

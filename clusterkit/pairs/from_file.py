@@ -1,4 +1,4 @@
-"""Pairs in `pairs.h5`: from sources to arrays and back."""
+"""Conversion of pairs to and from the arrays of `pairs.h5`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,11 +15,11 @@ from clusterkit.pairs.tiles import SIZE, Place
 
 CPU = torch.device("cpu")
 DENSE_LIMIT = 10_000
-"""The largest N whose N x N logits are stored by default: 200 MB."""
+"""Largest N whose N x N logits are stored by default: 200 MB."""
 
 
 def is_dense(count: int, form: Form) -> bool:
-    """Return whether the logits of N items are stored one by one."""
+    """Return whether the logits of N items are stored as a matrix."""
     return form is Form.DENSE or (form is Form.AUTO and count <= DENSE_LIMIT)
 
 
@@ -30,13 +30,13 @@ def dense_bytes(count: int) -> int:
 def to_group(
     pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None, device: torch.device = CPU
 ) -> Group:
-    """Return the arrays of one subset: `id` and, by the form, `logit`, tiles of it kept in `log`, or the factors.
+    """Return the arrays of one subset: `id`, and either `logit` or the factors, depending on the form.
 
-    Logits are worked out on the device while they are written.
+    Logits are computed on the device while they are written, and kept in `log` tile by tile.
     """
     if is_dense(len(pairs), form):
-        halves = _worked_out(pairs, log, device)
-        return {"id": ids.numpy(), "logit": Blocks((len(pairs),) * 2, "<f2", (SIZE, SIZE), _both_sides(halves))}
+        halves = _computed(pairs, log, device)
+        return {"id": ids.numpy(), "logit": Blocks((len(pairs),) * 2, "<f2", (SIZE, SIZE), _mirrored(halves))}
     return {
         "id": ids.numpy(),
         "u": pairs.u.numpy(),
@@ -46,13 +46,13 @@ def to_group(
     }
 
 
-def _worked_out(pairs: FactoredPairs, log: TileLog | None, device: torch.device) -> Iterator[tuple[Place, Half]]:
-    # Moved once its turn has come, so that the factors of one subset at a time are on the device.
+def _computed(pairs: FactoredPairs, log: TileLog | None, device: torch.device) -> Iterator[tuple[Place, Half]]:
+    # A generator moves the factors when it starts, so that the device holds those of one subset at a time.
     pairs = pairs.to(device)
     yield from half_tiles(pairs) if log is None else log.tiles(pairs)
 
 
-def _both_sides(halves: Iterator[tuple[Place, Half]]) -> Iterator[tuple[Place, Half]]:
+def _mirrored(halves: Iterator[tuple[Place, Half]]) -> Iterator[tuple[Place, Half]]:
     for (rows, columns), half in halves:
         yield (rows, columns), half
         if rows != columns:
@@ -60,7 +60,7 @@ def _both_sides(halves: Iterator[tuple[Place, Half]]) -> Iterator[tuple[Place, H
 
 
 def from_group(group: Mapping[str, Array]) -> PairSource:
-    """Return the pair source that a subset's arrays hold. Raises KeyError where they hold none."""
+    """Return the pairs in a subset's arrays. Raises KeyError if an array is missing."""
     if "logit" in group:
         return DensePairs(torch.from_numpy(group["logit"]))
     u, v, weight, bias = (torch.from_numpy(group[name]) for name in ("u", "v", "weight", "bias"))

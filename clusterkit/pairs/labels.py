@@ -1,4 +1,4 @@
-"""Pairs known from labels, for the supervised study of the losses."""
+"""Pairs that follow from labels, for supervised studies of the losses."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from clusterkit.pairs.source import CERTAIN
 
 @dataclass(frozen=True)
 class LabelPairs:
-    """`labels` (N,): similar where they are equal, and NaN, not known, with an item that is unlabelled (-1)."""
+    """Pairs of items with `labels` (N,): similar if equal, dissimilar if not, NaN (unknown) if unlabelled (-1)."""
 
     labels: Tensor
 

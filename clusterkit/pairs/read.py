@@ -1,4 +1,4 @@
-"""The pair information that a clustering is asked to use: of a file, or of the target's labels."""
+"""The pairs that a clustering uses: those of a file, or those that the target's labels give."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,9 @@ from clusterkit.settings import File, NoisyPairs
 
 @dataclass(frozen=True)
 class PairInput:
-    """Where the pairs of a run come from: a file with its `header` and `groups` by subset, or neither for labels.
+    """Source of a run's pairs: a file with its `header` and `groups` by subset, or labels if there is no file.
 
-    `inputs` has the file's hash. `used` says whether the method reads the pairs, or the file only names the data set.
+    `inputs` holds the file's hash. If `used` is false, the method reads no pairs, and a file only names the data set.
     """
 
     used: bool
@@ -33,20 +33,20 @@ class PairInput:
 
     @property
     def bn(self) -> BatchNorm:
-        """Whose statistics G normalised by."""
+        """Batch-normalisation statistics with which G predicted the pairs."""
         return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
 
     @property
     def learned(self) -> Learned:
-        """What the G of the pairs learned from, where they are used."""
+        """What the G that predicted the pairs learned from; empty if the pairs are not used."""
         if self.header is None or self.path is None or not self.used:
             return {}
         return {"G": learned_from(self.header, self.path)}
 
     def source(self, subset: Subset, config: ClusterConfig, seed: int, *, every: bool) -> PairSource | None:
-        """Return the pairs of a subset, None where the method reads none.
+        """Return the pairs of a subset, or None if the method reads none.
 
-        Raises InputError where there are none of this subset or, if the method needs `every` pair, only some.
+        Raises InputError if there are no pairs of this subset, or unknown pairs although the method needs `every` pair.
         """
         if not self.used:
             return None
@@ -61,9 +61,12 @@ class PairInput:
 
 
 def from_labels(subset: Subset, config: ClusterConfig, seed: int, *, every: bool) -> PairSource:
-    """Return the pairs that a subset's labels give, with the errors asked for. Raises InputError for missing labels."""
+    """Return the pairs that a subset's labels give, with simulated errors if `--pairs` sets them.
+
+    Raises InputError if labels are missing.
+    """
     if subset.labels is None:
-        raise InputError(f"--pairs {config.pairs}: {config.dataset} has no labels")
+        raise InputError(f"--pairs {config.pairs}: {config.dataset} has no labels; use a file of predict-pairs")
     unlabelled = int((subset.labels < 0).sum())
     if unlabelled and every:
         raise InputError(
@@ -82,7 +85,7 @@ def from_labels(subset: Subset, config: ClusterConfig, seed: int, *, every: bool
 def read_pairs(config: ClusterConfig, context: Context, *, used: bool) -> PairInput:
     """Read the pairs that the settings name; `used` says whether the method reads them.
 
-    Raises InputError for a file that is none, or that another G predicted than the one in the work folder.
+    Raises InputError for a file without pairs, or with pairs of another G than the one in the work folder.
     """
     if not isinstance(config.pairs, File) or (not used and config.dataset is not None):
         return PairInput(used)

@@ -1,4 +1,4 @@
-"""The pairs of the same items in another order."""
+"""Pairs of the same items in another order."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from clusterkit.pairs.source import PairSource
 
 @dataclass(frozen=True)
 class ReorderedPairs:
-    """The item at each position is the one at `order` (N,) in `base`."""
+    """Pairs in which the item at each position i is the item at `order[i]` in `base`; `order` is (N,)."""
 
     base: PairSource
     order: Tensor
@@ -27,8 +27,8 @@ class ReorderedPairs:
 
 
 def reordered(pairs: PairSource, order: Tensor) -> PairSource:
-    """Return the pairs of the items at `order` (N,), a permutation; constraints stay constraints."""
+    """Return the pairs of the items in `order` (N,), a permutation. ConstrainedPairs stay ConstrainedPairs."""
     if not isinstance(pairs, ConstrainedPairs):
         return ReorderedPairs(pairs, order)
-    place = order.argsort()
-    return replace(pairs, base=reordered(pairs.base, order), a=place[pairs.a], b=place[pairs.b])
+    position = order.argsort()
+    return replace(pairs, base=reordered(pairs.base, order), a=position[pairs.a], b=position[pairs.b])

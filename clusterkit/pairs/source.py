@@ -1,4 +1,4 @@
-"""The interface between where pair information comes from and what is made of it."""
+"""The interface of all sources of pairs."""
 
 from typing import Protocol
 
@@ -6,27 +6,30 @@ import torch
 from torch import Tensor
 
 CERTAIN = 16.0
-"""The logit of a pair that is known, not predicted."""
+"""Logit of a pair that is known, not predicted."""
 
 
 ROWS = 512
-"""Rows of pairs that are asked for at a time where all of them are wanted."""
+"""Rows of pairs that are computed at a time for a matrix."""
 
 
 class PairSource(Protocol):
-    """What is believed of the pairs of N items."""
+    """The pairs of N items: for each, a logit of being similar, or NaN if it is unknown."""
 
     def __len__(self) -> int: ...
 
     def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return symmetric logits (R, C), positive for similar, of the pairs of these positions."""
+        """Return the symmetric logits (R, C) of the pairs of positions `rows` (R,) and `columns` (C,).
+
+        A positive logit means similar.
+        """
         ...
 
     def to(self, device: torch.device) -> "PairSource":
-        """Return the source on a device, where a training on that device asks for logits by positions on it."""
+        """Return the pairs for use on a device: `logits` then takes positions on that device."""
         ...
 
 
 def logit_matrix(pairs: PairSource, positions: Tensor) -> Tensor:
-    """Return the logits (P, P) of the pairs of these positions (P,), for few enough of them."""
+    """Return the logits (P, P) of all pairs of the positions (P,), in O(P^2) memory."""
     return torch.cat([pairs.logits(rows, positions) for rows in positions.split(ROWS)])

@@ -1,4 +1,4 @@
-"""Tiles kept on disk as they are made, so that an interrupted prediction of a large set can go on."""
+"""Tiles that are stored on disk as they are computed, so that an interrupted prediction of a large set can resume."""
 
 import zlib
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ from clusterkit.pairs.tiles import Place, places, tiles
 
 Half = NDArray[np.float16]
 CHECK_BYTES = 4
-"""After each tile, the CRC-32 of its bytes."""
+"""Bytes of the CRC-32 that follows each tile."""
 
 
 def half_tiles(pairs: FactoredPairs, skip: int = 0) -> Iterator[tuple[Place, Half]]:
-    """Yield the logits of the tiles on and above the diagonal as they are stored; the first `skip` are left out.
+    """Yield the logits, in float16, of the tiles on and above the diagonal, leaving out the first `skip`.
 
-    Several processes take turns with the tiles; the first one is sent all and yields them, the others yield none.
+    Several processes take turns to compute tiles. The first process receives and yields all of them, the others none.
     """
     limit = float(np.finfo(np.float16).max)
-    wanted = list(places(len(pairs)))[skip:]
-    own = tiles(pairs, wanted[rank() :: size()])
-    for number, place in enumerate(wanted):
+    remaining = list(places(len(pairs)))[skip:]
+    computed = tiles(pairs, remaining[rank() :: size()])
+    for number, place in enumerate(remaining):
         owner = number % size()
-        half = next(own)[1].clamp(-limit, limit).half() if owner == rank() else torch.empty(_shape(place)).half()
+        half = next(computed)[1].clamp(-limit, limit).half() if owner == rank() else torch.empty(_shape(place)).half()
         hand_to_first(half, owner)
         if is_first():
             yield place, half.numpy()
@@ -36,30 +36,30 @@ def half_tiles(pairs: FactoredPairs, skip: int = 0) -> Iterator[tuple[Place, Hal
 
 @dataclass(frozen=True)
 class TileLog:
-    """A file of the tiles of one set in their order. What was cut short or damaged in it is made again."""
+    """A file with the tiles of one set in order. Truncated or damaged tiles are computed again."""
 
     path: Path
 
     def tiles(self, pairs: FactoredPairs) -> Iterator[tuple[Place, Half]]:
-        """Yield all tiles, those that the file holds from there; append the others to it.
+        """Yield all tiles: first those that the file holds, then the remaining ones, which are appended to the file.
 
-        Of several processes only the first keeps a file and yields tiles.
+        With several processes, only the first keeps a file and yields tiles.
         """
         if not is_first():
             yield from half_tiles(pairs, first_says(0))
             return
-        done = 0
+        stored = 0
         with self.path.open("ab+") as file:
             file.seek(0)
             for place in places(len(pairs)):
-                at = file.tell()
+                offset = file.tell()
                 half = _read(file.read(_size(place) + CHECK_BYTES), place)
                 if half is None:
-                    file.truncate(at)
+                    file.truncate(offset)
                     break
-                done += 1
+                stored += 1
                 yield place, half
-            for place, half in half_tiles(pairs, first_says(done)):
+            for place, half in half_tiles(pairs, first_says(stored)):
                 data = half.tobytes()
                 file.write(data + zlib.crc32(data).to_bytes(CHECK_BYTES, "big"))
                 yield place, half
@@ -76,7 +76,7 @@ def _size(place: Place) -> int:
 
 
 def _read(record: bytes, place: Place) -> Half | None:
-    data, check = record[: _size(place)], record[_size(place) :]
-    if len(check) < CHECK_BYTES or zlib.crc32(data).to_bytes(CHECK_BYTES, "big") != check:
+    data, checksum = record[: _size(place)], record[_size(place) :]
+    if len(checksum) < CHECK_BYTES or zlib.crc32(data).to_bytes(CHECK_BYTES, "big") != checksum:
         return None
     return np.frombuffer(data, np.float16).reshape(_shape(place))

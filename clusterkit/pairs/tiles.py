@@ -1,4 +1,4 @@
-"""The symmetric logits of all pairs of a set, tile by tile: every core busy, or the GPU; each ordered pair once."""
+"""The symmetric logits of all pairs of a set, tile by tile, on all cores or the GPU."""
 
 import math
 from collections import deque
@@ -15,13 +15,13 @@ from clusterkit.networks.pair_logits import pair_logits
 from clusterkit.pairs.factored import FactoredPairs
 
 SIZE = 512
-"""Rows and columns of a tile. The factors of both, 4 MiB at H = 512, stay in cache."""
+"""Rows and columns of a tile. Their factors, 4 MiB at H = 512, stay in the cache."""
 COLUMNS = 32
-"""Columns that the compiled kernel works on at a time: their factors, 128 KiB at H = 512, stay in the nearest cache."""
+"""Columns that the compiled kernel handles at a time. Their factors, 128 KiB at H = 512, stay in the fastest cache."""
 COMPILE_FROM = 2**37
-"""Hidden units, N^2 H, from which the seconds that a compiler takes are won back."""
+"""Hidden units, N^2 H, from which the compiled kernel saves the seconds that compiling takes."""
 AHEAD = 2
-"""Tiles that a core, or the GPU, may be ahead of whoever takes them: what bounds the memory."""
+"""Tiles that a core, or the GPU, may be ahead of the consumer, which bounds the memory."""
 
 Place = tuple[slice, slice]
 Tile = tuple[Place, Tensor]
@@ -30,9 +30,9 @@ Kernel = Callable[[Factors, Factors, Tensor], Tensor]
 
 
 def places(count: int) -> Iterator[Place]:
-    """Yield rows and columns of the tiles on and above the diagonal of N x N, row of tiles by row of tiles.
+    """Yield rows and columns of the tiles on and above the diagonal of N x N, one row of tiles after another.
 
-    The tile across the diagonal is the transpose.
+    A tile below the diagonal is the transpose of one above.
     """
     parts = [slice(start, min(start + SIZE, count)) for start in range(0, count, SIZE)]
     for number, rows in enumerate(parts):
@@ -40,26 +40,26 @@ def places(count: int) -> Iterator[Place]:
             yield rows, columns
 
 
-def tiles(pairs: FactoredPairs, wanted: Sequence[Place]) -> Iterator[Tile]:
-    """Yield place and logits (R, C), on the CPU, of tiles in their order, worked out where the factors are.
+def tiles(pairs: FactoredPairs, selection: Sequence[Place]) -> Iterator[Tile]:
+    """Yield place and logits (R, C), on the CPU, of the tiles in `selection`, computed on the factors' device.
 
-    How, and so how sums are rounded, depends on the set alone and not on how many of its tiles are wanted.
+    The kernel, and with it the rounding, depends on the set alone and not on the number of selected tiles.
     """
-    if not wanted:
+    if not selection:
         return
     kernel = compiled(pairs) if len(pairs) ** 2 * pairs.u.shape[1] >= COMPILE_FROM else None
     if pairs.u.device.type != "cpu":
-        yield from _ahead(kernel or eager, pairs, wanted, 1)
+        yield from _ahead(kernel or eager, pairs, selection, 1)
     elif kernel is not None:
-        for place in wanted:
+        for place in selection:
             yield _tile(kernel, pairs, place)
     else:
         with _one_thread_each() as threads:
-            yield from _ahead(eager, pairs, wanted, threads)
+            yield from _ahead(eager, pairs, selection, threads)
 
 
 def every_logit(pairs: FactoredPairs) -> Tensor:
-    """Return the symmetric logits (N, N) of all pairs, for sets small enough."""
+    """Return the symmetric logits (N, N) of all pairs, in O(N^2) memory."""
     logits = torch.empty(len(pairs), len(pairs))
     for (rows, columns), tile in tiles(pairs, list(places(len(pairs)))):
         logits[rows, columns] = tile
@@ -72,12 +72,12 @@ def _tile(kernel: Kernel, pairs: FactoredPairs, place: Place) -> Tile:
     return place, (kernel(left, right, pairs.weight) + pairs.bias).cpu()
 
 
-def _ahead(kernel: Kernel, pairs: FactoredPairs, wanted: Sequence[Place], threads: int) -> Iterator[Tile]:
-    """Yield tiles that threads work on ahead of the caller, who meanwhile writes those before."""
+def _ahead(kernel: Kernel, pairs: FactoredPairs, selection: Sequence[Place], threads: int) -> Iterator[Tile]:
+    """Yield tiles in order while threads compute the next ones."""
     with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Tile]] = deque()
         try:
-            for place in wanted:
+            for place in selection:
                 running.append(pool.submit(_tile, kernel, pairs, place))
                 if len(running) > AHEAD * threads:
                     yield running.popleft().result()
@@ -89,7 +89,7 @@ def _ahead(kernel: Kernel, pairs: FactoredPairs, wanted: Sequence[Place], thread
 
 
 def eager(left: Factors, right: Factors, weight: Tensor) -> Tensor:
-    """Return the mean of the logits of both orders, without the bias: (R, C) from factors u and v of R and C items."""
+    """Return the mean logits (R, C) of both orders, without the bias, from the factors (u, v) of R and of C items."""
     zero = weight.new_zeros(())
     forth = pair_logits(left[0], right[1], weight, zero)
     back = pair_logits(right[0], left[1], weight, zero)
@@ -97,43 +97,45 @@ def eager(left: Factors, right: Factors, weight: Tensor) -> Tensor:
 
 
 def fused(left: Factors, right: Factors, weight: Tensor) -> Tensor:
-    """Return what `eager` does of a whole tile; a compiler makes one loop of it, which stores no hidden unit.
+    """Return what `eager` returns for a full tile, in a form that a compiler turns into one loop without hidden units.
 
-    All rows meet a few columns at a time, whose factors are then read from the nearest cache.
+    All rows meet a few columns at a time, so that the columns' factors stay in the fastest cache.
     """
-    few = math.gcd(SIZE, COLUMNS)
-    u, v = (x.view(SIZE // few, 1, few, -1) for x in right)
+    width = math.gcd(SIZE, COLUMNS)
+    u, v = (x.view(SIZE // width, 1, width, -1) for x in right)
     forth = (left[0][None, :, None] + v).relu()
     back = (left[1][None, :, None] + u).relu()
     return (((forth + back) * weight).sum(3) / 2).permute(1, 0, 2).reshape(SIZE, SIZE)
 
 
 def compiled(pairs: FactoredPairs) -> Kernel | None:
-    """Return the compiled kernel, which uses all cores itself; without a compiler None, which is said."""
+    """Return the compiled kernel, which uses all cores itself, or None, with a log line, if compiling fails."""
     compiled_fused = torch.compile(fused, dynamic=False)
 
-    def whole_tiles(left: Factors, right: Factors, weight: Tensor) -> Tensor:
-        """Compile for one shape only: the last tiles are filled up."""
-        return compiled_fused(_filled(left), _filled(right), weight)[: len(left[0]), : len(right[0])]
+    def padded_kernel(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+        """Pad the last tiles, so that the kernel is compiled for a single shape."""
+        return compiled_fused(_padded(left), _padded(right), weight)[: len(left[0]), : len(right[0])]
 
     part = (pairs.u[:SIZE], pairs.v[:SIZE])
     try:
-        whole_tiles(part, part, pairs.weight)
-    except Exception as error:  # compilers fail in many ways
+        padded_kernel(part, part, pairs.weight)
+    except Exception as error:  # compilers raise errors of many types
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        console.once("predict-pairs: no compiler for its inner loop (%s), going on without, which is slower", reason[0])
+        console.once(
+            "predict-pairs: compiling its inner loop failed (%s), so it runs uncompiled, which is slower", reason[0]
+        )
         return None
-    return whole_tiles
+    return padded_kernel
 
 
-def _filled(factors: Factors) -> Factors:
+def _padded(factors: Factors) -> Factors:
     u, v = (F.pad(x, (0, 0, 0, SIZE - len(x))) for x in factors)
     return u, v
 
 
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
-    """Keep torch from using more than one thread in each of several; yield how many it would have used."""
+    """Limit torch to one thread in each worker; yield the number of threads that it had."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -91,7 +91,7 @@ def one_line(done, code, *words):
         ("cluster digits --pairs simulated:0.6,1 --init g", ("--init g", "--pairs simulated:0.6,1")),
         ("cluster digits --pairs simulated:1,1,0.1 --method spectral", ("--pairs", "density", "--method ccn")),
         ("cluster digits --method kmeans --pairs simulated:1,1", ("--pairs", "--method kmeans uses no pairs")),
-        ("cluster digits --method ward", ("--method ward: choose of ccn, kmeans, ", "hdbscan")),
+        ("cluster digits --method ward", ("--method ward: choose one of ccn, kmeans, ", "hdbscan")),
         ("cluster digits --loss nll", ("--loss nll", "kcl")),
         ("cluster digits --loss kcl --sigma nan", ("--sigma",)),
         ("cluster digits --loss ccl --sigma 3", ("--sigma", "--loss kcl")),

@@ -25,7 +25,7 @@ def test_features_have_the_width_that_is_said(name: Backbone, channels: int) -> 
 def test_vectors_are_for_the_mlp() -> None:
     assert build_backbone(Backbone.MLP, (5,))(torch.rand(4, 5)).shape == (4, 256)
     for name in set(Backbone) - {Backbone.MLP}:
-        with pytest.raises(UsageError, match=f"--backbone {name} is for images.*use --backbone mlp"):
+        with pytest.raises(UsageError, match=f"--backbone {name} takes images.*use --backbone mlp"):
             build_backbone(name, (5,))
 
 
@@ -37,7 +37,7 @@ def test_images_that_are_too_small_are_a_usage_error(name: str) -> None:
 
 def test_pretrained_weights_are_for_colour_resnets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lenet, resnet = (build_backbone(name, (3, 32, 32)) for name in (Backbone.LENET, Backbone.RESNET18))
-    with pytest.raises(UsageError, match="no weights for --backbone lenet"):
+    with pytest.raises(UsageError, match="no weights for --backbone lenet exist"):
         load_pretrained(lenet, Backbone.LENET, offline=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", _no_network)
@@ -109,7 +109,7 @@ def test_headers_of_version_1_have_one_number_for_all() -> None:
 
 def test_weights_bring_their_own_statistics() -> None:
     assert weights_statistics(Backbone.RESNET50) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    with pytest.raises(UsageError, match="no weights for --backbone lenet"):
+    with pytest.raises(UsageError, match="no weights for --backbone lenet exist"):
         weights_statistics(Backbone.LENET)
 
 

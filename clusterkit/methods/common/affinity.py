@@ -1,4 +1,4 @@
-"""How near items are to each other, as the weights of a graph."""
+"""Affinities of items, as the weights of a graph."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.common.problem import Array
 
 NEIGHBOUR = 7
-"""The width of the Gaussian at an item is half the distance to this neighbour, so that few others are near."""
+"""The Gaussian at an item is half as wide as the distance to this neighbour, so that few other items are near."""
 FLOOR = 1e-6
-"""Between all items, so that no graph falls apart."""
+"""Affinity added to all pairs of items, so that no graph falls apart."""
 
 
 def neighbour_affinity(values: Array) -> Array:
-    """Return the affinities (N, N) of values (N, D), positive off the diagonal: Gaussian, as wide as items are dense.
+    """Return affinities (N, N) of values (N, D), positive off the diagonal: Gaussians, narrower where items are denser.
 
-    After Zelnik-Manor and Perona (2004). Cost: N^2 D multiplications.
+    They follow Zelnik-Manor and Perona (2004).
     """
     distances = squared_distances(values)
     width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOUR, len(values) - 1)]) / 2

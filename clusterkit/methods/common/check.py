@@ -1,4 +1,4 @@
-"""Whether a clustering can be, by what its method declares: said before anything is read or computed."""
+"""Checks of a clustering against what its method declares, before it starts."""
 
 import logging
 
@@ -12,24 +12,24 @@ from clusterkit.settings import CountedBy, File, NoisyPairs, Options
 log = logging.getLogger("clusterkit")
 
 SPEED = 2e10
-"""Multiplications a second of a few cores."""
+"""Multiplications per second on a few cores."""
 HOUR, GIB = 3600, 2**30
 
 
 def check_settings(config: ClusterConfig, context: Context) -> None:
-    """Raise UsageError for settings that cannot be, or that the method would not use."""
+    """Raise UsageError for settings that are invalid, or that the method would not use."""
     method, options = METHODS[config.method], config.options
     if not (isinstance(options, Options) and type(options) is method.options):
         raise UsageError(f"options: --method {config.method} takes {method.options.__name__}, not {options!r}")
     if isinstance(config.k, int) and config.k < 2:
         raise UsageError(f"--k {config.k}: give a number from 2")
     if config.k is CountedBy.ESTIMATE and not isinstance(config.pairs, File):
-        raise UsageError(f"--k auto: --pairs {config.pairs} are no estimate of anything; give a number, or known")
+        raise UsageError(f"--k auto: --pairs {config.pairs} gives no estimate of K; give a number, or known")
     options.check(config, lambda name: context.is_given(options, name))
     if config.features is not None and not (method.values or method.instead):
-        own = "learns its own; leave it out, or use --init FILE"
-        why = own if method.trains else "reads pairs alone; leave it out"
-        raise UsageError(f"--features: --method {config.method} {why}")
+        reason = "learns its own features; leave it out, or use --init FILE"
+        reason = reason if method.trains else "reads only pairs; leave it out"
+        raise UsageError(f"--features: --method {config.method} {reason}")
     if context.resume and not method.trains:
         raise UsageError(f"--resume: --method {config.method} trains no network; leave it out")
     name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
@@ -45,14 +45,14 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
 
 
 def needs_all_pairs(config: ClusterConfig) -> bool:
-    """Return whether the method takes the probability of every pair, so that none may be unknown."""
+    """Return whether the method reads the probability of every pair, so that no pair may be unknown."""
     return reads_pairs(config) and METHODS[config.method].pairs is Reads.PROBABILITIES
 
 
 def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:
-    """Raise UsageError where a method needs more items, or more memory for N items of D values, than there is.
+    """Raise UsageError if the method needs more items, or more memory for N items of D values, than there is.
 
-    Hours are warned of.
+    Warn if the clustering takes more than an hour.
     """
     method = METHODS[config.method]
     if count < method.fewest:
@@ -60,12 +60,12 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
     if method.memory is None or method.work is None:
         return
     size = size_of(config, count, width, k)
-    needed, there = method.memory(size), memory()
-    if there is not None and needed > there:
-        less = "give --max-pairs or use" if hasattr(config.options, "max_pairs") else "use"
+    needed, available = method.memory(size), memory()
+    if available is not None and needed > available:
+        advice = "give --max-pairs or use" if hasattr(config.options, "max_pairs") else "use"
         raise UsageError(
             f"--method {config.method}: the {count} images of {name} need about {needed:.0f} bytes of memory "
-            f"({needed / GIB:.1f} GiB), this machine (or its container) has {there}; {less} --method ccn"
+            f"({needed / GIB:.1f} GiB), this machine (or its container) has {available}; {advice} --method ccn"
         )
     seconds = method.work(size) / SPEED
     if seconds > HOUR:
@@ -77,6 +77,6 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
 
 def size_of(config: ClusterConfig, count: int, width: int, k: int) -> Size:
     """Return the size of a problem of N items, of which the options may sample some for their pairs."""
-    most = getattr(config.options, "max_pairs", None)
-    sample = count if most is None else min(count, int(most**0.5))
+    limit = getattr(config.options, "max_pairs", None)
+    sample = count if limit is None else min(count, int(limit**0.5))
     return Size(items=count, sample=sample, width=width if reads_values(config) else 0, k=k)

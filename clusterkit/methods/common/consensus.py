@@ -1,4 +1,4 @@
-"""What the whole matrix of G's answers says of each pair: how often spectral clusterings put the two items together."""
+"""Consensus of many spectral clusterings of all pairs: how often they put two items together."""
 
 import warnings
 
@@ -8,29 +8,28 @@ from numpy.typing import NDArray
 from clusterkit.metrics.k_estimates import LESS, Matrix, linkage_count
 
 LARGEST = 4000
-"""Items up to which it is worked out: it takes eigenvectors of N x N."""
+"""Largest number of items. Beyond it, eigenvectors of N x N take too long."""
 SOFT = 3.0
-"""What logits are divided by: G is surer of itself than it is right."""
+"""Divisor of logits, because G is more certain than it is right."""
 Range = tuple[float, float]
 FIRST: Range = (0.5, 2.0)
-"""The numbers of groups of the first round, as shares of the number that linkage finds."""
+"""Range of the numbers of groups in the first round, as shares of the number that linkage finds."""
 SECOND: Range = (0.7, 1.4)
-"""The numbers of groups of the second round, as shares of the number that the first has found."""
+"""Range of the numbers of groups in the second round, as shares of the number that the first round finds."""
 CLUSTERINGS = 12
-"""Spectral clusterings of a round."""
+"""Spectral clusterings in a round."""
 ITERATIONS = 20
-"""Of k-means in a clustering."""
+"""Iterations of k-means in a clustering."""
 
 
 def consensus(logits: Matrix, seed: int, second: Range = SECOND) -> Matrix:
     """Return for each pair the share (N, N) of spectral clusterings in which its two items are in one group.
 
-    `logits` (N, N) are G's, symmetric. G errs on single pairs; most errors do not outlive the comparison with what it
-    says of all other pairs of the two items. The clusterings are of several numbers of groups, so that what is together
-    in most of them does not hang on the right number: around the one that average linkage finds, first by the pairs,
-    how alike what G says of both items is, and how alike that is, then by the first round's shares. Where linkage finds
-    no two groups, the pairs' probabilities are returned as they are. Cost: N^3 / 3 multiplications for the
-    eigenvectors, and N K^2 for each clustering into K groups.
+    `logits` (N, N) are G's, symmetric. G errs on single pairs, and comparing all other pairs of both items corrects
+    most errors. The clusterings have different numbers of groups, so that the result does not depend on the right
+    number. These lie around the number that average linkage finds. In the first round, linkage uses the mean of the
+    pairs' probabilities, their `likeness`, and the likeness of that; in the second round, it uses the first round's
+    shares. If linkage finds fewer than two groups, the pairs' probabilities are returned. Time is O(N^3).
     """
     probability = sigmoid(logits - LESS)
     if len(logits) < 3:
@@ -44,40 +43,43 @@ def consensus(logits: Matrix, seed: int, second: Range = SECOND) -> Matrix:
     vectors = eigenvectors(sigmoid((logits - LESS) / SOFT), 3 * count)
     shares = probability
     for low, high in (FIRST, second):
-        # Three items a group are the fewest that say more than their pairs do.
-        most = max(2, min(vectors.shape[1], len(logits) // 3))
-        counts = np.geomspace(low * count, high * count, CLUSTERINGS).round().clip(2, most).astype(int)
+        # A group of fewer than three items says no more than its pairs.
+        largest = max(2, min(vectors.shape[1], len(logits) // 3))
+        counts = np.geomspace(low * count, high * count, CLUSTERINGS).round().clip(2, largest).astype(int)
         shares = np.zeros(logits.shape)
-        for number, times in zip(*np.unique(counts, return_counts=True), strict=True):
+        for number, repeats in zip(*np.unique(counts, return_counts=True), strict=True):
             group = spectral_groups(vectors, int(number), rng)
-            shares += times * (group[:, None] == group)
+            shares += repeats * (group[:, None] == group)
         shares /= len(counts)
         count = linkage_count(shares, smallest)
     return shares
 
 
 def likeness(probability: Matrix) -> Matrix:
-    """Return the cosines (N, N) of the rows of `probability` (N, N), where items that are like many count for less."""
+    """Return the cosines (N, N) of the rows of `probability` (N, N), where items like many others weigh less."""
     scaled = probability / np.sqrt(probability.sum(1).clip(np.finfo(np.float64).tiny))
     rows = scaled / np.linalg.norm(scaled, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
     cosines: Matrix = (rows @ rows.T).clip(0, 1)
     return cosines
 
 
-def eigenvectors(affinity: Matrix, most: int) -> Matrix:
-    """Return at most `most` (N, M) of D^-1/2 S D^-1/2, S symmetric affinities (N, N), largest eigenvalue first."""
+def eigenvectors(affinity: Matrix, count: int) -> Matrix:
+    """Return at most `count` eigenvectors (N, M) of D^-1/2 S D^-1/2, the largest eigenvalue first.
+
+    S (N, N) are symmetric affinities.
+    """
     from scipy.linalg import eigh
 
     affinity = affinity.copy()
     np.fill_diagonal(affinity, 1)
     root = np.sqrt(affinity.sum(1))
-    first = max(0, len(affinity) - most)
+    first = max(0, len(affinity) - count)
     vectors: Matrix = eigh(affinity / np.outer(root, root), subset_by_index=[first, len(affinity) - 1])[1]
     return vectors[:, ::-1]
 
 
 def spectral_groups(vectors: Matrix, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return groups (N,) of k-means on the rows, scaled to length one, of K eigenvectors (Ng, Jordan, Weiss 2001)."""
+    """Return groups (N,) by k-means on the rows, scaled to length one, of K eigenvectors (Ng, Jordan, Weiss 2001)."""
     from scipy.cluster.vq import kmeans2
 
     rows = vectors[:, :k]

@@ -1,4 +1,4 @@
-"""What a method of clustering declares of itself."""
+"""Declarations of clustering methods."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from clusterkit.settings import Options
 
 
 class Reads(Enum):
-    """What a method reads of each pair."""
+    """Form of the pairs that a method reads."""
 
     NOTHING = "nothing"
     SIGNS = "signs"
-    """Whether its items are similar: 1, -1, or 0 where nothing is known."""
+    """1 for a similar pair, -1 for a dissimilar pair, 0 for an unknown pair."""
     PROBABILITIES = "probabilities"
-    """That its items are similar, known of every pair."""
+    """Probability of each pair to be similar, known for every pair."""
     LOGITS = "logits"
-    """As a pair source, batch by batch."""
+    """Logits from a pair source, batch by batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +30,20 @@ class Size:
 
 
 def matrices(squares: float = 0, rows: float = 0) -> Callable[[Size], float]:
-    """Return the bytes of so many float64 matrices M x M and N x D, as a function of the size."""
+    """Return the bytes of `squares` matrices M x M and `rows` matrices N x D of float64, as a function of the size."""
     return lambda size: 8 * (squares * float(size.sample) ** 2 + rows * float(size.items) * size.width)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A method: its name in tables, what it reads, what it finds and trains, what it costs, and its own options.
+    """A method: its name in tables, what it reads, finds, trains and costs, and its options.
 
-    `values` says that it reads the items' values, `instead` that it reads them only in place of pairs, where
-    features are asked for. `finds_k` says that the number of clusters is a result, `trains` that it trains a network,
-    which can be resumed and shared among processes. `fewest` is how many items it needs. `shapes` names what the pairs
-    shape, the metric or the clusters (L2C, table 1). `memory` returns the bytes at the peak and `work` the
-    multiplications; both are None for a method that goes through the items in batches. `options` is a dataclass whose
-    fields are annotated with flags.
+    `values` says that it reads the items' values, and `instead` that it reads them in place of pairs if features are
+    set. `finds_k` says that the number of clusters is a result. `trains` says that it trains a network, which can be
+    resumed and shared among processes. `fewest` is the smallest number of items. `shapes` names what the pairs shape,
+    the metric or the clusters (L2C, table 1). `memory` returns the bytes at the peak, and `work` the multiplications;
+    both are None for a method that reads items in batches. `options` is a dataclass whose fields are annotated with
+    flags.
     """
 
     title: str

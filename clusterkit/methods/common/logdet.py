@@ -1,4 +1,4 @@
-"""A metric, or a kernel, near the given one under the LogDet divergence, that agrees with what is said of pairs."""
+"""Learning of a metric or kernel that agrees with pairs and stays near the initial one in LogDet divergence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.common.problem import Array
 
 SMALLEST_STEP = 1e-9
+"""Step below which no further gain is sought."""
 NEAREST = 1e-12
-"""Squared distance below which two points are one."""
+"""Squared distance below which two points count as one."""
 
 Loss = Callable[[Array], tuple[float, Array]]
-"""From squared distances (N, N) to a loss, convex in them, and its derivative (N, N) by each, symmetric."""
+"""Function from squared distances (N, N) to a loss, convex in them, and its symmetric derivative (N, N) by each."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,11 @@ class Learned:
 def learn(points: Array, loss: Loss, steps: int = 60, tolerance: float = 1e-4) -> Learned:
     """Minimise tr M - log det M - D + loss over metrics M (D, D), for points (N, D).
 
-    With M = C C^T the distances are those of the points times C. On the points of a kernel, K = X X^T, it is the LogDet
-    divergence of the learned kernel X M X^T from K (Kulis, Sustik and Dhillon 2009). The objective is convex. A step
-    goes along its natural gradient, to C (I + t H)^-1 C^T with H = C^T (I + X^T L X) C - I and L the graph Laplacian of
-    the loss's derivatives, and is halved while the objective gets worse: no pair is taken alone, as in the originals'
-    projections on one constraint after another. Cost of a step: 2 N^2 D + 2 D^3 multiplications; memory: a few matrices
-    of N^2 and D^2.
+    With M = C C^T, the distances are those of the points times C. On the points of a kernel K = X X^T, the objective is
+    the LogDet divergence of the learned kernel X M X^T from K (Kulis, Sustik and Dhillon 2009) plus the loss. The
+    objective is convex. A step follows the natural gradient to C (I + t H)^-1 C^T, with H = C^T (I + X^T L X) C - I and
+    the graph Laplacian L of the loss's derivatives. It is halved while the objective gets worse. The originals project
+    on one constraint after another instead.
     """
     from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
@@ -70,12 +70,13 @@ def learn(points: Array, loss: Loss, steps: int = 60, tolerance: float = 1e-4) -
 def pair_loss(signs: Array, upper: float, lower: float, slack: float) -> Loss:
     """Return the loss of pairs whose distance is not within its bound (Davis et al. 2007).
 
-    `signs` (N, N) are 1 for pairs to be nearer than the squared distance `upper`, -1 for pairs to be farther than
-    `lower`. With the best slack of each pair put in, `slack` times the LogDet divergence r - log r - 1 remains of a
-    pair at r times its bound, and nothing of a pair within it: contradictions cost, but exclude nothing.
+    `signs` (N, N) are 1 for pairs that should be nearer than the squared distance `upper`, and -1 for pairs that should
+    be farther than `lower`. With the best slack for each pair, a pair at r times its bound costs `slack` times the
+    LogDet divergence r - log r - 1, and a pair within its bound costs nothing. Hence contradictions cost, but exclude
+    nothing.
     """
     similar, dissimilar = signs > 0, signs < 0
-    # No two distances can be kept apart where there are none.
+    # Equal points give bounds of zero, which cannot be divisors.
     upper, lower = max(upper, NEAREST), max(lower, NEAREST)
 
     def loss(distances: Array) -> tuple[float, Array]:
@@ -83,14 +84,14 @@ def pair_loss(signs: Array, upper: float, lower: float, slack: float) -> Loss:
         below = np.clip(distances / lower, NEAREST, 1)
         value = (above - np.log(above) - 1)[similar].sum() + (below - np.log(below) - 1)[dissimilar].sum()
         slope = similar * (1 - 1 / above) / upper + dissimilar * (1 - 1 / below) / lower
-        # Each pair of items stands in both orders.
+        # Each pair occurs in both orders, so its sums are halved.
         return slack / 2 * float(value), slack / 2 * slope
 
     return loss
 
 
 def bounds(points: Array, share: float) -> tuple[float, float]:
-    """Return the squared distances below which this share of all pairs of points lies, and above which."""
+    """Return the squared distances below and above which the `share` of all pairs of points lies."""
     distances = squared_distances(points)[np.triu_indices(len(points), 1)]
     low, high = np.quantile(distances, [share, 1 - share])
     return float(low), float(high)

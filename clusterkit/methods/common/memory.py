@@ -1,17 +1,17 @@
-"""How much memory this process may take."""
+"""Memory that this process may use."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 UNLIMITED = 2**60
-"""Bytes from which a limit is none: version 1 of control groups writes a number near 2^63 where there is none."""
+"""Bytes from which a limit counts as none: version 1 of control groups writes a number near 2^63 for no limit."""
 
 
 def memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the bytes that the machine, the container and `ulimit -v` leave this process, None where none says.
+    """Return the bytes that the machine, its container and `ulimit -v` allow this process; None if none sets a limit.
 
-    `proc` and `groups` are where the system shows processes and control groups.
+    `proc` and `groups` are the folders where the system lists processes and control groups.
     """
     limits = [of_machine(), of_process(), *of_groups(proc, groups)]
     return min((limit for limit in limits if limit is not None and limit < UNLIMITED), default=None)
@@ -28,16 +28,16 @@ def of_process() -> int | None:
     """Return the limit of the address space."""
     try:
         import resource
-    except ImportError:  # no Unix
+    except ImportError:  # not on Unix
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if limit == resource.RLIM_INFINITY else limit
 
 
 def of_groups(proc: Path, groups: Path) -> Iterator[int]:
-    """Yield the limits of the control groups of this process, versions 1 and 2, each with all that it lies in.
+    """Yield the limits of this process's control groups, versions 1 and 2, and of all groups that contain them.
 
-    In a container the groups above its own are hidden: what is not there limits nothing.
+    In a container the groups above its own are hidden, and a hidden group sets no limit.
     """
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
@@ -60,7 +60,7 @@ def of_groups(proc: Path, groups: Path) -> Iterator[int]:
 
 
 def number_in(file: Path) -> int | None:
-    """Return the number that a file holds, None where there is no file or no number, as in "max"."""
+    """Return the number that a file holds, or None if there is no file or no number, as for "max"."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):

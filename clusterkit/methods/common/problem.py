@@ -1,4 +1,4 @@
-"""What a method takes and gives."""
+"""Inputs and results of methods."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,11 +19,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What a method of arrays is asked: N items to sort into `k` clusters, 0 where the method finds K.
+    """Inputs of a method of arrays: N items to sort into `k` clusters, with 0 for a method that finds K.
 
-    `values` are (N, D), (N, 0) for a method that reads none. `pairs` are (M, M), symmetric: signs or probabilities, as
-    the method declares, of the items at the positions `chosen` (M,); (0, 0) for a method that reads none. `seed` is
-    the method's own for these items, as scikit-learn takes it, and `title` names them in messages.
+    `values` are (N, D), or (N, 0) for a method that reads none. `pairs` (M, M) are symmetric signs or probabilities, as
+    the method declares, of the items at the positions `chosen` (M,), or (0, 0) for a method that reads none. `seed` is
+    that of the method for these items, as scikit-learn takes it. `title` names the items in messages.
     """
 
     values: Array
@@ -37,10 +37,9 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
-    """The items of one subset, each of a `shape`, and the network that represents them, where there is one.
+    """The items of one subset, each of a `shape`, and the network that represents them, if there is one.
 
-    `g` is the network that predicted the pairs, `bn` says whose statistics it normalises by, and `start` is another
-    network.
+    `g` is the network that predicted the pairs, `bn` the statistics that it normalises by, and `start` another network.
     """
 
     subset: Subset
@@ -57,9 +56,9 @@ class Items:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of the items: `k` clusters by what is believed of their pairs, and the method's options.
+    """The task for the items: `k` clusters from their pairs, with the method's options.
 
-    `pairs` is None for a method that reads none; `k` is 0 for one that finds it.
+    `pairs` is None for a method that reads none, and `k` is 0 for a method that finds K.
     """
 
     k: int
@@ -69,7 +68,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How a method runs. `state` is where a training keeps its state; `key` names all that the result depends on."""
+    """How a method runs. `state` is the file of a training's state; `key` names all that the result depends on."""
 
     seed: int
     device: torch.device
@@ -80,7 +79,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Clustering:
-    """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, where there is one.
+    """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, if there is one.
 
     `history` holds the mean losses of each epoch of each training, by the training's title.
     """
@@ -92,14 +91,14 @@ class Clustering:
 
     @property
     def clusters(self) -> int:
-        """How many clusters are not empty."""
+        """Number of clusters that are not empty."""
         return len(set(self.cluster.tolist()) - {-1})
 
 
 def hard(cluster: NDArray[np.integer], k: int) -> Clustering:
-    """Return the clustering of a method that gives no probabilities: each item in its cluster with certainty.
+    """Return the clustering of a method without probabilities, in which each item is in its cluster with certainty.
 
-    An item in no cluster (-1) has no probability of any.
+    An item in no cluster (-1) has probability zero for every cluster.
     """
     prob = np.zeros((len(cluster), k), np.float32)
     inside = np.flatnonzero(cluster >= 0)

@@ -1,4 +1,4 @@
-"""Any method on any items: in an order of the seed's, with the arrays that the method declares to read."""
+"""Run of any method on any items, in random order, with the arrays that the method declares to read."""
 
 import copy
 import math
@@ -21,10 +21,11 @@ from clusterkit.pairs.source import PairSource, logit_matrix
 
 
 def solve(config: ClusterConfig, items: Items, question: Question, run: Run) -> Clustering:
-    """Cluster the items in a random order that follows from the seed; return the clusters in the items' own order.
+    """Cluster the items in a random order that follows from the seed; return the clusters in the order of the items.
 
-    Methods break ties by position, and a folder is read class by class: its order would reach the clusters. A method
-    that trains a network is called with the items, the question and the run, any other with a problem of arrays.
+    Methods break ties by position, and a folder is read class by class, so the order of a folder would affect the
+    clusters. A method that trains a network takes the items, the question and the run; other methods take a problem of
+    arrays.
     """
     generator = torch.Generator().manual_seed(derive_seed(run.seed, "order", items.subset.name))
     order = torch.randperm(len(items.subset), generator=generator)
@@ -41,7 +42,7 @@ def solve(config: ClusterConfig, items: Items, question: Question, run: Run) -> 
 
 
 def problem_of(config: ClusterConfig, items: Items, question: Question, run: Run) -> Problem:
-    """Return the arrays that a method reads."""
+    """Return the arrays that the method reads."""
     name, count = items.subset.name, len(items.subset)
     chosen = sample(count, getattr(question.options, "max_pairs", None), seed_of(run.seed, "sample", name))
     pairs: Array = np.zeros((0, 0))
@@ -64,24 +65,24 @@ def seed_of(seed: int, purpose: str, name: str) -> int:
     return derive_seed(seed, purpose, name) % 2**32
 
 
-def sample(count: int, most: int | None, seed: int) -> NDArray[np.int64]:
-    """Return the positions of the items whose pairs are used: of all, or of so many at random as `most` pairs allow."""
-    if most is None or count**2 <= most:
+def sample(count: int, max_pairs: int | None, seed: int) -> NDArray[np.int64]:
+    """Return the positions of the items whose pairs are used: all, or as many random ones as `max_pairs` allows."""
+    if max_pairs is None or count**2 <= max_pairs:
         return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, math.isqrt(most), replace=False))
+    return np.sort(np.random.default_rng(seed).choice(count, math.isqrt(max_pairs), replace=False))
 
 
 def values(items: Items, device: torch.device) -> Array:
-    """Return the values (N, D) of the items: their pixels, or what the backbone of a network makes of them.
+    """Return the values (N, D) of the items: their pixels, or features by the backbone of a network.
 
-    G's backbone is normalised as it was for its pairs, another network by the statistics of its training. Items whose
-    pixels are equal have equal features, to the last bit.
+    G normalises as when its pairs were predicted, and another network by the statistics of its training. Items with
+    equal pixels have features that are equal to the last bit.
     """
     network = items.start
     if items.g is not None:
         network = on_target(items.g, items.subset, items.bn, device)
     elif network is not None:
-        # A copy, which leaves the device with this call.
+        # A copy, so that the original does not stay on the device.
         network = copy.deepcopy(network).to(device).eval()
     parts, digests = [], []
     with torch.no_grad():
@@ -93,27 +94,27 @@ def values(items: Items, device: torch.device) -> Array:
     matrix = np.concatenate(parts).astype(np.float64)
     if network is None:
         return matrix
-    # A network may round the same image otherwise in a block of another size.
+    # A network may round the same image differently in blocks of different sizes.
     same = numbered(digests)
     return matrix[np.unique(same, return_index=True)[1]][same]
 
 
 def probabilities(pairs: PairSource) -> Array:
-    """Return the probability (N, N) that two items are similar, symmetric; of what is not known, one half."""
-    everything = np.arange(len(pairs))
-    return torch.nan_to_num(_logits(pairs, everything), 0.0).sigmoid_().numpy()
+    """Return the probability (N, N) of each pair to be similar, symmetric, one half for an unknown pair."""
+    positions = np.arange(len(pairs))
+    return torch.nan_to_num(_logits(pairs, positions), 0.0).sigmoid_().numpy()
 
 
 def signs(pairs: PairSource, chosen: NDArray[np.int64]) -> Array:
-    """Return the pairs (M, M) of the items at some positions (M,), symmetric and binarised.
+    """Return the pairs (M, M) of the items at positions (M,), symmetric and binarised.
 
-    1 stands for similar, -1 for dissimilar, 0 for what is not known, and for an item and itself whatever was said.
+    1 stands for similar, -1 for dissimilar, 0 for unknown. Self-pairs are 0.
     """
     matrix: Array = torch.nan_to_num(_logits(pairs, chosen), 0.0).sign_().fill_diagonal_(0).numpy()
     return matrix
 
 
 def _logits(pairs: PairSource, chosen: NDArray[np.int64]) -> torch.Tensor:
-    """Return the logits (M, M) of items, the mean of both orders."""
+    """Return the logits (M, M) of all pairs of items, the mean of both orders."""
     logits = logit_matrix(pairs, torch.from_numpy(chosen)).double()
     return (logits + logits.T) / 2
