@@ -94,34 +94,13 @@ def fit(
     for module in backbones:
         module.bf16 = plan.precision is Precision.BF16
     optimizer = _optimizer(network, [module.backbone for module in backbones], plan)
-    parameters = _parameters(optimizer)
     history = _restore(network, optimizer, plan) if plan.resume else []
     # The first process must not replace the state before every process has read it.
     wait_for_all()
     saved_at, saving_time = -math.inf, 0.0
     for epoch in range(len(history), plan.epochs):
         started = time.monotonic()
-        generator = seeded(plan.seed, plan.title, epoch)
-        network.train()
-        totals: dict[str, Tensor] = {}
-        with progress(f"{plan.title}, epoch {epoch + 1}", plan.steps) as advance, multiplying(plan.precision):
-            for number, batch in enumerate(batches(generator)):
-                _set_rate(optimizer, plan, epoch * plan.steps + number)
-                losses = step(batch, generator)
-                optimizer.zero_grad(set_to_none=True)
-                torch.stack(list(losses.values())).sum().backward()
-                sum_gradients(parameters)
-                optimizer.step()
-                for name, value in losses.items():
-                    totals[name] = totals.get(name, 0) + value.detach()
-                advance()
-        means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
-        finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
-        if not (finite and all(math.isfinite(mean) for mean in means.values())):
-            raise DivergedError(
-                f"{plan.title}: the loss is not finite in epoch {epoch + 1}; try a smaller --learning-rate"
-            )
-        history.append(means)
+        history.append(_epoch(network, batches, step, optimizer, plan, epoch))
         if after is not None:
             after(epoch + 1)
         trained_at = time.monotonic()
@@ -129,17 +108,42 @@ def fit(
             _save(network, optimizer, plan, history)
             saved_at = time.monotonic()
             saving_time = saved_at - trained_at
-        losses_text = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
-        log.info(
-            "%s: epoch %d/%d, %s (%.0f s)",
-            plan.title,
-            epoch + 1,
-            plan.epochs,
-            losses_text,
-            time.monotonic() - started,
-        )
+        losses = " ".join(f"{name} {mean:.4f}" for name, mean in history[-1].items())
+        seconds = time.monotonic() - started
+        log.info("%s: epoch %d/%d, %s (%.0f s)", plan.title, epoch + 1, plan.epochs, losses, seconds)
     network.eval()
     return history
+
+
+def _epoch(
+    network: nn.Module,
+    batches: Callable[[torch.Generator], Iterator[Batch]],
+    step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    epoch: int,
+) -> dict[str, float]:
+    """Train for one epoch; return the mean of each loss. Raises DivergedError if a loss or a weight is not finite."""
+    generator = seeded(plan.seed, plan.title, epoch)
+    parameters = _parameters(optimizer)
+    network.train()
+    totals: dict[str, Tensor] = {}
+    with progress(f"{plan.title}, epoch {epoch + 1}", plan.steps) as advance, multiplying(plan.precision):
+        for number, batch in enumerate(batches(generator)):
+            _set_rate(optimizer, plan, epoch * plan.steps + number)
+            losses = step(batch, generator)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            sum_gradients(parameters)
+            optimizer.step()
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0) + value.detach()
+            advance()
+    means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
+    finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
+    if not (finite and all(math.isfinite(mean) for mean in means.values())):
+        raise DivergedError(f"{plan.title}: the loss is not finite in epoch {epoch + 1}; try a smaller --learning-rate")
+    return means
 
 
 def _optimizer(network: nn.Module, backbones: list[BackboneLayers], plan: Plan) -> torch.optim.Optimizer:

@@ -79,7 +79,7 @@ def test_settings_with_several_meanings_are_read_once_and_shown_as_they_were_typ
             parse_k(text)
 
 
-RAW = {SIMULATED, *CountedBy, str(TruePairs()), *Features, *Init} - {"g", "ccn"}
+RAW = {SIMULATED, *CountedBy, *Features, *Init} - {"g", "ccn"}
 """Texts that settings have meanings for; g and ccn are names of files' formats too."""
 
 

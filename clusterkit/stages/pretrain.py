@@ -13,7 +13,8 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import run_key
 from clusterkit.augment import augment
-from clusterkit.config import Context, PretrainConfig
+from clusterkit.config import Context, Kind, PretrainConfig
+from clusterkit.datasets.base import Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
@@ -22,7 +23,7 @@ from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
 from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import state_of
 from clusterkit.sampling import Shuffled
-from clusterkit.training import Plan, StateFolder, batches_of, fit
+from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
 OUTPUT = "pretrained.safetensors"
 
@@ -52,22 +53,10 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         config.backbone, data.shape, mean, std, HIDDEN, len(classes), limit=limit_of(data.shape)
     )
     network = ClusterNet(architecture).to(device)
-    items, device_labels = union.to(device), labels.to(device)
-    sampler = Shuffled(len(items), min(config.batch_size, len(items)))
-
-    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches_of(items, sampler, generator, device)
-
-    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        index, x = batch
-        shard = share(len(index))
-        logits = network(augment(x, data.kind, generator, shard))
-        return {"loss": F.cross_entropy(logits, device_labels[index[shard.rows]]) * shard.weight}
-
+    sampler = Shuffled(len(union), min(config.batch_size, len(union)))
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    fields, learned = data.to_header(), data.to_learned()
-    key = run_key("pretrain", resolved(config), context.seed, learned, describe(device))
+    learned = data.to_learned()
     plan = Plan(
         title="pretrain",
         epochs=config.epochs,
@@ -75,13 +64,13 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         learning_rate=config.learning_rate,
         seed=context.seed,
         state=states.file("pretrained"),
-        key=key,
+        key=run_key("pretrain", resolved(config), context.seed, learned, describe(device)),
         resume=context.resume,
         precision=config.precision,
         optimizer=config.optimizer,
         drop_every=config.drop_every,
     )
-    history = fit(network, batches, step, plan)
+    history = train(network, union.to(device), labels.to(device), data.kind, sampler, plan)
 
     extra: dict[str, Any] = {
         "networks": {"all": architecture.to_header()},
@@ -89,8 +78,25 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         "history": history,
         "learned_from": [learned],
     }
-    header = Header("pretrained", "pretrain", resolved(config), context.seed, describe(device), fields, extra=extra)
+    header = Header(
+        "pretrained", "pretrain", resolved(config), context.seed, describe(device), data.to_header(), extra=extra
+    )
     if is_first():
         write_checkpoint(output, header, state_of({"all": network}))
     states.remove()
     return PretrainResult(output, len(classes))
+
+
+def train(network: ClusterNet, items: Subset, labels: Tensor, kind: Kind, sampler: Shuffled, plan: Plan) -> History:
+    """Train a classifier in place on items and labels on its device; return the loss of each epoch."""
+
+    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        return batches_of(items, sampler, generator, labels.device)
+
+    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        index, x = batch
+        shard = share(len(index))
+        logits = network(augment(x, kind, generator, shard))
+        return {"loss": F.cross_entropy(logits, labels[index[shard.rows]]) * shard.weight}
+
+    return fit(network, batches, step, plan)

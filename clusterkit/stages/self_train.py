@@ -28,7 +28,7 @@ from clusterkit.networks.read import read_g
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
-from clusterkit.training import Plan, StateFolder, batches_of, fit
+from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
 log = logging.getLogger("clusterkit")
 
@@ -104,41 +104,24 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     warn_of_training({"G": learned}, target.to_header())
     config = replace(config, dataset=target.name)
     network.to(device)
-    variation = Variation(header.config.get("variation", Variation.MILD))
-    labelled = labelled_part(source, device)
-    in_groups = sum(min(len(subset), LARGEST) for subset in target.subsets)
-    steps = max(1, round(PASSES * in_groups / ((1 - LABELLED) * CLASSES * IMAGES)))
-
-    def batches(generator: torch.Generator) -> Iterator[Batch]:
-        parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
-        log_groups(target, parts)
-        return mixed([labelled, *parts], steps, generator, device)
-
-    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        part, index, x = batch
-        shard = share(len(index))
-        if part.turned:
-            x = quarter_turns(x, len(index) // IMAGES, generator, shard)
-        logits = network.by_member(augment(x, part.kind, generator, shard, variation))
-        return {"loss": pair_loss(logits, part, index[shard.rows], index) * shard.weight}
-
-    output, inputs = context.path(OUTPUT), {"g": sha256(path)}
+    inputs, in_groups = {"g": sha256(path)}, sum(min(len(subset), LARGEST) for subset in target.subsets)
+    output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    key = run_key(
-        "self-train", resolved(config), context.seed, target.to_header(), source_set, inputs, describe(device)
-    )
     plan = Plan(
         title="self-train",
         epochs=config.rounds,
-        steps=steps,
+        steps=max(1, round(PASSES * in_groups / ((1 - LABELLED) * CLASSES * IMAGES))),
         learning_rate=config.learning_rate,
         seed=context.seed,
         state=states.file("g"),
-        key=key,
+        key=run_key(
+            "self-train", resolved(config), context.seed, target.to_header(), source_set, inputs, describe(device)
+        ),
         resume=context.resume,
         precision=config.precision,
     )
-    history = fit(network, batches, step, plan)
+    variation = Variation(header.config.get("variation", Variation.MILD))
+    history = train(network, labelled_part(source, device), target, variation, plan, device)
     extra = {
         "network": network.architecture.to_header(),
         "target": header.extra.get("target"),
@@ -153,6 +136,27 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         write_checkpoint(output, new_header, network.state_dict())
     states.remove()
     return SelfTrainResult(output, target.name)
+
+
+def train(
+    network: SimilarityNet, labelled: Part, target: Dataset, variation: Variation, plan: Plan, device: torch.device
+) -> History:
+    """Train G in place on A and on the groups that it finds in T in each round; return the loss of each round."""
+
+    def batches(generator: torch.Generator) -> Iterator[Batch]:
+        parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
+        log_groups(target, parts)
+        return mixed([labelled, *parts], plan.steps, generator, device)
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        part, index, x = batch
+        shard = share(len(index))
+        if part.turned:
+            x = quarter_turns(x, len(index) // IMAGES, generator, shard)
+        logits = network.by_member(augment(x, part.kind, generator, shard, variation))
+        return {"loss": pair_loss(logits, part, index[shard.rows], index) * shard.weight}
+
+    return fit(network, batches, step, plan)
 
 
 def labelled_part(source: Dataset, device: torch.device) -> Part:

@@ -28,7 +28,7 @@ from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import read_start
 from clusterkit.pairs.g import g_pairs
 from clusterkit.sampling import ClassBalanced
-from clusterkit.training import Plan, StateFolder, batches_of, fit
+from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
 log = logging.getLogger("clusterkit")
 
@@ -55,19 +55,59 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     data = read_source(config, context, start)
     union = data.union()
     labels = data.labels_for("train-g")
-    present = labels.unique()
-    held_out = held_out_classes(present, context.seed)
+    held_out = held_out_classes(labels.unique(), context.seed)
     training = labels.masked_fill(torch.isin(labels, held_out), -1)
 
     network = new_network(config, context, data.shape, union, start).to(device)
-    items, device_labels = union.to(device), labels.to(device)
-    batch = config.classes_per_batch * config.images_per_class
-    steps = max(1, int((training >= 0).sum()) // batch)
+    output = context.path(OUTPUT)
+    states = StateFolder(output, context.resume)
+    source_set = data.to_learned()
+    plan = Plan(
+        title="train-g",
+        epochs=config.epochs,
+        steps=max(1, int((training >= 0).sum()) // (config.classes_per_batch * config.images_per_class)),
+        learning_rate=config.learning_rate,
+        seed=context.seed,
+        state=states.file("g"),
+        key=run_key("train-g", resolved(config), context.seed, source_set, inputs, describe(device)),
+        resume=context.resume,
+        precision=config.precision,
+    )
+    history = train(network, data, labels, training, config, plan, device)
+    scores = held_out_scores(network, union, labels, held_out, device)
+    extra = {
+        "network": network.architecture.to_header(),
+        "target": data.target,
+        "held_out": scores,
+        "history": history,
+        "learned_from": distinct(learned, [source_set]),
+    }
+    header = Header("g", "train-g", resolved(config), context.seed, describe(device), data.to_header(), inputs, extra)
+    if is_first():
+        write_checkpoint(output, header, network.state_dict())
+    states.remove()
+    return TrainGResult(output, scores)
+
+
+def train(
+    network: SimilarityNet,
+    data: Dataset,
+    labels: Tensor,
+    training: Tensor,
+    config: TrainGConfig,
+    plan: Plan,
+    device: torch.device,
+) -> History:
+    """Train G in place on the pairs of class-balanced batches; return the loss of each epoch.
+
+    `labels` (N,) are those of all items, `training` (N,) the same with -1 for classes that are held out.
+    """
+    items, device_labels = data.union().to(device), labels.to(device)
     groups = [subset.labels.unique() for subset in data.subsets if subset.labels is not None]
-    sampler = ClassBalanced(training, groups, config.classes_per_batch, config.images_per_class, steps)
+    sampler = ClassBalanced(training, groups, config.classes_per_batch, config.images_per_class, plan.steps)
     if sampler.classes < config.classes_per_batch:
         log.info("train-g: batches of %d classes, because the training set has no more", sampler.classes)
-    turned = data.kind is Kind.CHARACTERS and len(present) >= TURNED_FROM
+    turned = data.kind is Kind.CHARACTERS and len(labels.unique()) >= TURNED_FROM
     strong = config.variation is Variation.STRONG
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -84,36 +124,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         logits = network.by_member(augment(x, data.kind, generator, shard, config.variation))
         return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * shard.weight}
 
-    output = context.path(OUTPUT)
-    states = StateFolder(output, context.resume)
-    fields, source_set = data.to_header(), data.to_learned()
-    key = run_key("train-g", resolved(config), context.seed, source_set, inputs, describe(device))
-    plan = Plan(
-        title="train-g",
-        epochs=config.epochs,
-        steps=steps,
-        learning_rate=config.learning_rate,
-        seed=context.seed,
-        state=states.file("g"),
-        key=key,
-        resume=context.resume,
-        precision=config.precision,
-    )
-    history = fit(network, batches, step, plan)
-
-    scores = held_out_scores(network, union, labels, held_out, device)
-    extra = {
-        "network": network.architecture.to_header(),
-        "target": data.target,
-        "held_out": scores,
-        "history": history,
-        "learned_from": distinct(learned, [source_set]),
-    }
-    header = Header("g", "train-g", resolved(config), context.seed, describe(device), fields, inputs, extra)
-    if is_first():
-        write_checkpoint(output, header, network.state_dict())
-    states.remove()
-    return TrainGResult(output, scores)
+    return fit(network, batches, step, plan)
 
 
 def read_init(
