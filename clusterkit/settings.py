@@ -3,11 +3,14 @@
 `str` gives back the text that was typed, for messages and headers.
 """
 
+import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 from clusterkit.errors import UsageError
 
@@ -115,20 +118,6 @@ def parse_init(text: str) -> Init | File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """The options of a method that has none of its own, and the base of those of others.
-
-    Their fields are annotated with flags.
-    """
-
-    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
-        """Raise UsageError for options that do not go together, or with the settings that all methods share.
-
-        `is_given` says whether an option was typed.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
 class Flag:
     """How a field of a method's options is typed: its help, and what reads its text where the type alone does not.
 
@@ -140,3 +129,80 @@ class Flag:
     metavar: str | None = None
     min: float | None = None
     default: str | None = None
+
+
+READERS: dict[Any, Callable[[str], Any]] = {
+    K: parse_k,
+    Pairs: parse_pairs,
+    Features | File | None: parse_features,
+    Path: Path,
+    Path | None: Path,
+}
+"""What reads the text of a setting, by the setting's type."""
+
+
+class Settings:
+    """The base of dataclasses of settings: a Python program may give each value as text, as a command line does."""
+
+    def __post_init__(self) -> None:
+        """Turn text into what it means. Raises UsageError for a value that cannot be, TypeError for one of no type."""
+        for name, kind, flag in declared(type(self)):
+            read = flag.read if flag is not None and flag.read is not None else READERS.get(kind)
+            value = getattr(self, name)
+            if read is not None and isinstance(value, str) and not isinstance(value, StrEnum):
+                value = read(value)
+            value = of_kind(name, value, kind)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"{typed(name)} {value}: give a finite number")
+            if flag is not None and flag.min is not None and value is not None and value < flag.min:
+                raise UsageError(f"{typed(name)} {value}: give a number from {flag.min}")
+            object.__setattr__(self, name, value)
+
+
+def declared(settings: type) -> Iterator[tuple[str, Any, Flag | None]]:
+    """Yield name, type and flag, None where there is none, of each field of a dataclass of settings."""
+    for one in fields(settings):
+        kind, flag = get_args(one.type) if get_origin(one.type) is Annotated else (one.type, None)
+        yield one.name, kind, flag
+
+
+def typed(name: str) -> str:
+    """Return the flag of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def of_kind(name: str, value: Any, kind: Any) -> Any:
+    """Return the value of a setting as its type has it; text becomes a member of an enumeration.
+
+    Raises UsageError for text that names no member, and TypeError for a value of another type.
+    """
+    kinds = [get_origin(one) or one for one in (get_args(kind) if isinstance(kind, UnionType) else (kind,))]
+    # A bool counts as an int to Python, but is no number of anything.
+    if isinstance(value, tuple(kinds)) and (type(value) is not bool or bool in kinds):
+        return value
+    enums = [one for one in kinds if issubclass(one, StrEnum)]
+    if isinstance(value, str) and enums:
+        if value not in list(enums[0]):
+            raise UsageError(f"{typed(name)} {value}: choose of {', '.join(enums[0])}")
+        return enums[0](value)
+    if type(value) is not bool and hasattr(value, "__float__"):
+        if int in kinds and hasattr(value, "__index__"):
+            return int(value)
+        if float in kinds:
+            return float(value)
+    wanted = " or ".join("None" if one is NoneType else one.__name__ for one in kinds)
+    raise TypeError(f"{name} must be {wanted}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Settings):
+    """The options of a method that has none of its own, and the base of those of others.
+
+    Their fields are annotated with flags.
+    """
+
+    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
+        """Raise UsageError for options that do not go together, or with the settings that all methods share.
+
+        `is_given` says whether an option was typed.
+        """

@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from clusterkit.errors import UsageError
-from clusterkit.settings import Flag, Options
+from clusterkit.settings import Flag, Options, declared
 
 Declared = Mapping[str, type[Options]]
 """The dataclass of its own options by the name of each method."""
@@ -47,10 +47,9 @@ def flags_of(declared: Declared) -> list[inspect.Parameter]:
 
 def options_in(options: type[Options]) -> Iterator[tuple[str, Any, Flag, Any]]:
     """Yield name, type, flag and default of each option."""
-    hints = get_type_hints(options, include_extras=True)
-    for one in fields(options):
-        kind, flag = get_args(hints[one.name])
-        yield one.name, kind, flag, one.default
+    for (name, kind, flag), one in zip(declared(options), fields(options), strict=True):
+        assert flag is not None
+        yield name, kind, flag, one.default
 
 
 def read_options(declared: Declared, method: str, flags: Mapping[str, Any], typed: Set[str]) -> Options | None:
