@@ -149,6 +149,7 @@ class Settings:
         for name, kind, flag in declared(type(self)):
             read = flag.read if flag is not None and flag.read is not None else READERS.get(kind)
             value = getattr(self, name)
+            value = str(value) if isinstance(value, Path) else value
             if read is not None and isinstance(value, str) and not isinstance(value, StrEnum):
                 value = read(value)
             value = of_kind(name, value, kind)

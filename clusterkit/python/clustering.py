@@ -122,7 +122,7 @@ def read_seed(seed: Any) -> int:
     try:
         number = operator.index(seed)
     except TypeError as error:
-        raise TypeError(f"seed must be a whole number, not {seed!r}") from error
+        raise TypeError(f"--seed must be a whole number, not {seed!r}") from error
     if number < 0:
         raise UsageError(f"--seed {number}: give a number from 0")
     return number
@@ -136,7 +136,7 @@ def configured(k: Any, method: str, options: Options, *, has_pairs: bool, has_li
     if k is None and not declared.finds_k:
         raise UsageError(f"--k: --method {method} does not find the number of clusters; give a number from 2")
     if k is not None and (isinstance(k, bool | str) or not hasattr(k, "__index__")):
-        raise TypeError(f"k must be a whole number or None, not {k!r}")
+        raise TypeError(f"--k must be a whole number or None, not {k!r}")
     config = ClusterConfig(dataset="x", method=method, options=options)
     if k is not None:
         config = replace(config, k=operator.index(k))

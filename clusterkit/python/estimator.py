@@ -1,6 +1,7 @@
 """PairClustering: the methods of clustering as a scikit-learn estimator."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,8 @@ class PairClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         cannot be used, as where the method reads pairs and there are none, and TypeError for one of another type.
         """
         X = validate_data(self, X, ensure_min_samples=2)
-        seed = self.random_state
-        if not isinstance(seed, int):
+        seed: Any = self.random_state
+        if not isinstance(seed, Integral):
             seed = int(check_random_state(seed).randint(2**31 - 1))
         with python_words(k="n_clusters", seed="random_state"):
             if self.n_clusters is not None and self.method in METHODS and METHODS[self.method].finds_k:

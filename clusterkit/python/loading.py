@@ -41,15 +41,16 @@ class Artifact(Mapping[str, Any]):
 
     @property
     def history(self) -> list[Row]:
-        """The mean losses of each epoch of a network's training, a dict each. Raises InputError where there are none."""
+        """The mean losses of each epoch of a network's training, as dicts. Raises InputError where there are none."""
         return history_rows(self._header, self.path)
 
     def to_pandas(self) -> Any:
-        """Return a data frame: of assignments a row an item, of an evaluation or estimates of K a row a subset, of a
-        network a row an epoch of its training.
+        """Return a data frame of pandas.
 
-        Raises ImportError where pandas is not installed, and TypeError for pairs, which are no table.
-        """  # fmt: skip
+        It has a row an item of assignments, a row a subset of an evaluation or of estimates of K, and a row an epoch of
+        a network's training. Raises ImportError where pandas is not installed, and TypeError for pairs, which are no
+        table.
+        """
         return to_frame(self)
 
 

@@ -19,8 +19,11 @@ def python_words(**names: str) -> Iterator[None]:
     """
     try:
         yield
-    except DivergedError as error:
-        raise DivergedError(translated(str(error), names)) from error
+    except (DivergedError, TypeError) as error:
+        # A TypeError may be anybody's, who writes no flags.
+        if "--" not in str(error):
+            raise
+        raise type(error)(translated(str(error), names)) from error
     except InputError as error:
         if isinstance(error, FileNotFoundError):
             raise

@@ -20,23 +20,22 @@ def write_curves(rows: list[Row], title: str, output: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    trainings: dict[tuple[str | None, str | None], list[Row]] = {}
+    trainings: dict[str, list[Row]] = {}
     for row in rows:
-        trainings.setdefault((row["subset"], row["training"]), []).append(row)
+        trainings.setdefault(", ".join(filter(None, (row["subset"], row["training"]))), []).append(row)
     losses = [name for name in rows[0] if name not in ("subset", "training", "epoch")]
-    subsets = list(dict.fromkeys(subset for subset, _ in trainings))
-    colours = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, len(subsets))) if len(subsets) > 1 else ["C0"]
+    colours = plt.get_cmap("turbo")(np.linspace(0.1, 0.9, len(trainings)))
+    columns = -(-len(trainings) // ROWS) if len(trainings) > 1 else 0
+    legend = columns * (0.6 + 0.06 * max(map(len, trainings)))
     figure, axes = plt.subplots(
-        1, len(losses), figsize=(5.5 * len(losses) + 1, 4.5), squeeze=False, layout="constrained"
+        1, len(losses), figsize=(5.5 * len(losses) + 1 + legend, 4.5), squeeze=False, layout="constrained"
     )
     for axis, loss in zip(axes[0], losses, strict=True):
-        for number, ((subset, training), own) in enumerate(trainings.items()):
-            before = sum(1 for other, _ in list(trainings)[:number] if other == subset)
-            points = [(row["epoch"], row[loss]) for row in own if row[loss] is not None]
-            label = ", ".join(part for part in (subset, training) if part is not None)
+        for number, (label, own) in enumerate(trainings.items()):
             axis.plot(
-                *zip(*points, strict=True), label=label, color=colours[subsets.index(subset)], linewidth=1.2,
-                linestyle=STYLES[before % len(STYLES)], marker="o" if len(own) == 1 else None,
+                [row["epoch"] for row in own], [np.nan if row[loss] is None else row[loss] for row in own],
+                label=label, color=colours[number], linewidth=1.2, linestyle=STYLES[number % len(STYLES)],
+                marker="o" if len(own) == 1 else None,
             )  # fmt: skip
         drawn = [row[loss] for row in rows if row[loss] is not None]
         if min(drawn) > 0 and max(drawn) > SPREAD * min(drawn):
@@ -45,9 +44,9 @@ def write_curves(rows: list[Row], title: str, output: Path) -> None:
         axis.set_xlabel("epoch")
         axis.set_ylabel(loss)
         axis.grid(alpha=0.3)
-    if len(trainings) > 1:
+    if columns:
         handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper", fontsize=7, ncols=-(-len(labels) // ROWS))
-    figure.suptitle(title)
+        figure.legend(handles, labels, loc="outside right upper", fontsize=7, ncols=columns)
+    axes[0][0].set_title(title, loc="left")
     figure.savefig(output, format="png", dpi=120, metadata={"Software": None})
     plt.close(figure)
