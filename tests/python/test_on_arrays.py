@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import clusterkit
+from clusterkit.errors import DivergedError, InputError
 from tests.conftest import Cli
 
 LABELS = np.repeat(np.arange(3), [20, 10, 10])
@@ -77,6 +78,31 @@ def test_links_alone_are_pairs_enough_for_methods_that_read_signs() -> None:
     labels = clusterkit.cluster(line, k=2, method="csp", constraints={"must_link": must, "cannot_link": cannot}).labels
     assert len(set(labels[::2])) == len(set(labels[1::2])) == 1
     assert labels[0] != labels[1]
+
+
+def test_links_alone_are_pairs_enough_for_a_network() -> None:
+    asked = {"k": 2, "method": "ccn", "backbone": "mlp", "epochs": 60, "loss": "kcl", "learning_rate": 0.01}
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    x[15:] += 8
+    must = [(i, j) for part in (range(15), range(15, 30)) for i in part for j in part if i < j]
+    links = {"must_link": must, "cannot_link": [(i, j) for i in range(15) for j in range(15, 30)]}
+    labels = clusterkit.cluster(x, constraints=links, **asked).labels
+    assert len(set(labels[:15])) == len(set(labels[15:])) == 1
+    assert labels[0] != labels[15]
+
+
+def test_pairs_of_more_items_than_are_read_at_once() -> None:
+    truth = np.arange(1200) % 3
+    pairs = np.where(truth[:, None] == truth, 0.9, 0.2).astype(np.float32)
+    np.fill_diagonal(pairs, np.nan)
+    labels = clusterkit.cluster(np.zeros((1200, 1)), k=3, method="agglomerative", pairs=pairs).labels
+    assert len(set(zip(labels.tolist(), truth.tolist(), strict=True))) == 3
+    pairs[1100, 700] = 0.8
+    with pytest.raises(ValueError, match=r"^pairs: \[700, 1100\] is 0\.2 and \[1100, 700\] is 0\.8; give one value"):
+        clusterkit.cluster(np.zeros((1200, 1)), k=3, pairs=pairs)
+    pairs[700, 1100] = pairs[1100, 700] = 1.5
+    with pytest.raises(ValueError, match=r"^pairs: \[700, 1100\] is 1\.5; give probabilities from 0 to 1"):
+        clusterkit.cluster(np.zeros((1200, 1)), k=3, pairs=pairs)
 
 
 def test_an_item_in_no_cluster() -> None:
@@ -158,8 +184,8 @@ SOME = np.where(np.abs(np.subtract.outer(range(40), range(40))) < 2, SAME, np.na
         ({"k": 3, "pairs": SAME[:30]}, "pairs: shape (30, 40), and x has 40 items; give shape (40, 40)"),
         ({"k": 3, "pairs": SAME[:30, :30]}, "pairs: shape (30, 30), and x has 40 items"),
         ({"k": 3, "pairs": SAME[0]}, "pairs: shape (40,)"),
-        ({"k": 3, "pairs": 2 * SAME - 1}, "pairs: values from -1 to 1; give probabilities from 0 to 1"),
-        ({"k": 3, "pairs": np.where(SAME == 1, np.inf, 0)}, "pairs: values from 0 to inf"),
+        ({"k": 3, "pairs": 2 * SAME - 1}, "pairs: [0, 20] is -1; give probabilities from 0 to 1"),
+        ({"k": 3, "pairs": np.where(SAME == 1, np.inf, 0)}, "pairs: [0, 1] is inf; give probabilities"),
         ({"k": 3, "pairs": ONE_WAY}, "pairs: [1, 30] is 0.9 and [30, 1] is 0; give one value for both"),
         ({"k": 3, "pairs": np.where(ONE_WAY == 0.9, np.nan, SAME), "method": "csp"}, "pairs: [1, 30] is nan and"),
         ({"k": 3, "pairs": SOME}, f"pairs: {40 * 39 - 78} values are NaN, and method spectral needs all pairs"),
@@ -231,9 +257,9 @@ def test_a_missing_file_and_a_training_that_diverges() -> None:
     with pytest.raises(FileNotFoundError, match=r"^start\.safetensors: no such file"):
         clusterkit.cluster(X, **{**CCN, "init": "start.safetensors"})
     Path("start.safetensors").write_text("a note")
-    with pytest.raises(ValueError, match=r"^start\.safetensors: not a clusterkit pretrained or g file"):
+    with pytest.raises(InputError, match=r"^start\.safetensors: not a clusterkit pretrained or g file"):
         clusterkit.cluster(X, k=5, method="ccn", pairs=SAME, init="start.safetensors")
-    with pytest.raises(clusterkit.errors.DivergedError, match="try a smaller learning_rate"):
+    with pytest.raises(DivergedError, match="try a smaller learning_rate"):
         clusterkit.cluster(X, **CCN, learning_rate=1e30, optimizer="sgd")
 
 
