@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from clusterkit.settings import Features, File, K, Pairs
+from clusterkit.settings import Features, File, K, Pairs, Settings
 
 
 class Kind(StrEnum):
@@ -88,7 +88,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(Settings):
     """The folders, device and seed of a run. Headers record the seed and the kind of device, but no folder.
 
     `given` names the settings that were typed on the stage's own command line. `contents` caches the header entries of
@@ -120,7 +120,7 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
+class PretrainConfig(Settings):
     dataset: str
     backbone: Backbone = Backbone.CONV4
     size: int | None = None
@@ -139,7 +139,7 @@ PAIRS_FILE = File("pairs.h5")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainGConfig:
+class TrainGConfig(Settings):
     dataset: str
     backbone: Backbone = Backbone.CONV4
     hidden: int = 512
@@ -156,7 +156,7 @@ class TrainGConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfTrainConfig:
+class SelfTrainConfig(Settings):
     dataset: str | None = None
     g: str = G_FILE
     rounds: int = 7
@@ -165,7 +165,7 @@ class SelfTrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictPairsConfig:
+class PredictPairsConfig(Settings):
     dataset: str | None = None
     g: str = G_FILE
     bn: BatchNorm = BatchNorm.TARGET
@@ -174,7 +174,7 @@ class PredictPairsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterConfig:
+class ClusterConfig(Settings):
     """The settings of all clustering methods; `options` are those of the method, None for its defaults."""
 
     dataset: str | None = None
@@ -187,21 +187,21 @@ class ClusterConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssignConfig:
+class AssignConfig(Settings):
     dataset: str
     model: str = "ccn.safetensors"
     subset: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimateKConfig:
+class EstimateKConfig(Settings):
     assignments: str = "assignments.h5"
     pairs: str = "pairs.h5"
     automatic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(Settings):
     assignments: str = "assignments.h5"
     g: str | None = None
     dataset: str | None = None
@@ -211,7 +211,7 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptConfig:
+class AdaptConfig(Settings):
     """The settings of all adaptation methods; `options` are those of the method, None for its defaults."""
 
     source: str

@@ -7,7 +7,7 @@ class ClusterkitError(Exception):
     exit_code = 1
 
 
-class UsageError(ClusterkitError):
+class UsageError(ClusterkitError, ValueError):
     """A flag or value that cannot be used."""
 
     exit_code = 2
@@ -17,6 +17,10 @@ class InputError(ClusterkitError):
     """A file that is missing, foreign, damaged, too new, does not match, or cannot be written."""
 
     exit_code = 3
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """A file that is missing."""
 
 
 class DivergedError(ClusterkitError):

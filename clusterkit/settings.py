@@ -3,11 +3,14 @@
 `str` of a value returns the typed text, for messages and headers.
 """
 
+import math
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 from clusterkit.errors import UsageError
 
@@ -115,20 +118,6 @@ def parse_init(text: str) -> Init | File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """The base class of the options of methods, and the options of methods without any.
-
-    Each field of a subclass is annotated with its `Flag`.
-    """
-
-    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
-        """Raise UsageError for options that contradict each other or the settings in `config`.
-
-        `is_given` returns whether the named option was typed.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
 class Flag:
     """The flag of an option: its help, and a function that parses its text if the type alone does not.
 
@@ -144,3 +133,81 @@ class Flag:
     min: float | None = None
     max: float | None = None
     default: str | None = None
+
+
+READERS: dict[Any, Callable[[str], Any]] = {
+    K: parse_k,
+    Pairs: parse_pairs,
+    Features | File | None: parse_features,
+    Path: Path,
+    Path | None: Path,
+}
+"""The functions that parse the text of a setting, by the type of the setting."""
+
+
+class Settings:
+    """The base class of settings: a Python program may give each value as text, as the command line does."""
+
+    def __post_init__(self) -> None:
+        """Parse text. Raises UsageError for a value that is not allowed, and TypeError for a value of another type."""
+        for name, kind, flag in declared(type(self)):
+            read = flag.read if flag is not None and flag.read is not None else READERS.get(kind)
+            value = getattr(self, name)
+            value = str(value) if isinstance(value, Path) else value
+            if read is not None and isinstance(value, str) and not isinstance(value, StrEnum):
+                value = read(value)
+            value = of_kind(name, value, kind)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"{typed(name)} {value}: give a finite number")
+            if flag is not None and flag.min is not None and isinstance(value, int | float) and value < flag.min:
+                raise UsageError(f"{typed(name)} {value}: give a number from {flag.min}")
+            object.__setattr__(self, name, value)
+
+
+def declared(settings: type) -> Iterator[tuple[str, Any, Flag | None]]:
+    """Yield the name, the type and the flag, if any, of each field of a dataclass of settings."""
+    for field in fields(settings):
+        kind, flag = get_args(field.type) if get_origin(field.type) is Annotated else (field.type, None)
+        yield field.name, kind, flag
+
+
+def typed(name: str) -> str:
+    """Return the flag of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def of_kind(name: str, value: Any, kind: Any) -> Any:
+    """Return the value of a setting in the type of the setting; text becomes a member of an enumeration.
+
+    Raises UsageError for text that names no member, and TypeError for a value of another type.
+    """
+    kinds = [get_origin(part) or part for part in (get_args(kind) if isinstance(kind, UnionType) else (kind,))]
+    # A bool counts as an int to Python, but is no number of anything.
+    if isinstance(value, tuple(kinds)) and (type(value) is not bool or bool in kinds):
+        return value
+    enums = [part for part in kinds if issubclass(part, StrEnum)]
+    if isinstance(value, str) and enums:
+        if value not in list(enums[0]):
+            raise UsageError(f"{typed(name)} {value}: choose one of {', '.join(enums[0])}")
+        return enums[0](value)
+    if type(value) is not bool and hasattr(value, "__float__"):
+        if int in kinds and hasattr(value, "__index__"):
+            return int(value)
+        if float in kinds:
+            return float(value)
+    names = " or ".join("None" if part is NoneType else part.__name__ for part in kinds)
+    raise TypeError(f"{name} must be {names}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Settings):
+    """The base class of the options of methods, and the options of methods without any.
+
+    Each field of a subclass is annotated with its `Flag`.
+    """
+
+    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
+        """Raise UsageError for options that contradict each other or the settings in `config`.
+
+        `is_given` returns whether the named option was typed.
+        """

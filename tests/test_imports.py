@@ -12,6 +12,7 @@ ROOT = Path(clusterkit.__file__).parent
 FLOORS = (
     {"cli", "__main__"},
     {"studies"},
+    {"python"},
     {"stages"},
     {"report"},
     {"methods", "adaptation"},
@@ -30,6 +31,8 @@ FLOORS = (
 """From the top down. Side by side on one floor they may use each other."""
 DEPTH = {name: depth for depth, names in enumerate(FLOORS) for name in names}
 TERMINAL = {"typer", "rich"}
+ESTIMATOR = "clusterkit.python.estimator"
+"""It defines a class of scikit-learn's, so it imports it; nothing else imports this module before a program asks."""
 
 
 def name_of(path: Path) -> str:
@@ -66,7 +69,7 @@ def test_every_part_of_the_package_has_a_floor() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_one_way(module: str) -> None:
-    for other in imports_of(module):
+    for other in imports_of(module, at_import=module == "clusterkit"):
         top = other.split(".")[0]
         if top in TERMINAL:
             assert part(module) in {"cli", "console", "__main__"}, f"{module} imports {other}"
@@ -78,7 +81,7 @@ def test_imports_run_one_way(module: str) -> None:
 
 
 def test_the_package_and_the_lowest_layer_need_nothing() -> None:
-    assert imports_of("clusterkit") == set()
+    assert imports_of("clusterkit", at_import=True) == {"typing"}
     assert imports_of("clusterkit.errors") == set()
     for module, allowed in {
         "clusterkit.console": TERMINAL,
@@ -98,10 +101,34 @@ def test_every_module_can_be_imported(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_optional_libraries_are_imported_where_they_are_used(module: str) -> None:
-    assert not {other.split(".")[0] for other in imports_of(module, at_import=True)} & {"sklearn", "matplotlib"}
+    heavy = {"sklearn", "matplotlib", "pandas"} - ({"sklearn"} if module == ESTIMATOR else set())
+    assert not {other.split(".")[0] for other in imports_of(module, at_import=True)} & heavy
+    if module != "clusterkit":
+        assert ESTIMATOR not in imports_of(module)
+
+
+HEAVY = {"torch", "torchvision", "h5py", "sklearn", "matplotlib", "scipy", "numpy", "pandas"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Every module that a new process has loaded after some code."""
+    code = f"import sys; {code}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_package_loads_nothing_of_its_own_before_it_is_asked() -> None:
+    loaded = loaded_by("import clusterkit; dir(clusterkit); clusterkit.__version__")
+    assert not HEAVY & loaded
+    assert not {name for name in loaded if name.startswith("clusterkit.")}
+
+
+def test_functions_on_arrays_load_no_scikit_learn() -> None:
+    loaded = loaded_by("import clusterkit; clusterkit.cluster, clusterkit.load")
+    assert "torch" in loaded
+    assert not {"sklearn", "pandas", "matplotlib", "typer", ESTIMATOR} & loaded
+    assert "sklearn" in loaded_by("from clusterkit import PairClustering")
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
-    code = "import sys, clusterkit.cli; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "torchvision", "h5py", "sklearn", "matplotlib", "scipy", "numpy"} & set(loaded)
+    assert not HEAVY & loaded_by("import clusterkit.cli")

@@ -13,7 +13,7 @@ import torch
 
 from clusterkit import __version__
 from clusterkit.artifacts.own_data import found, stored
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, MissingFileError
 from clusterkit.settings import File, NoisyPairs, TruePairs
 
 KEY = "clusterkit"
@@ -133,7 +133,7 @@ def reading(path: Path, format: str) -> Iterator[BinaryIO]:
             file.seek(0)
             yield file
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {remedy('make it with', path, format)}") from error
+        raise MissingFileError(f"{path}: no such file; {remedy('make it with', path, format)}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name another file") from error
 

@@ -4,29 +4,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from numpy import ndarray
+from torch import Tensor
+
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.hdf5 import MAGIC, read_hdf5
-from clusterkit.artifacts.header import reading
+from clusterkit.artifacts.header import Header, reading
 from clusterkit.artifacts.json_file import read_json
+
+
+def read_any(path: Path) -> tuple[Header, dict[str, Any]]:
+    """Return the header and the content of an artifact: tensors by name, arrays by subset and name, or JSON values.
+
+    Raises InputError unless the file is there and whole.
+    """
+    with reading(path, "any") as file:
+        start = file.read(len(MAGIC))
+    if start == MAGIC:
+        return read_hdf5(path, "any")
+    if start.lstrip()[:1] == b"{":
+        return read_json(path, "any")
+    return read_checkpoint(path, "any")
 
 
 def summarise(path: Path) -> dict[str, Any]:
     """Return header and content of an artifact, arrays by type and shape. Raises InputError unless it is whole."""
-    with reading(path, "any") as file:
-        start = file.read(len(MAGIC))
-    content: Any
-    if start == MAGIC:
-        header, groups = read_hdf5(path, "any")
-        content = {
-            title: {name: f"{array.dtype} {list(array.shape)}" for name, array in group.items()}
-            for title, group in groups.items()
-        }
-    elif start.lstrip()[:1] == b"{":
-        header, content = read_json(path, "any")
-    else:
-        header, state = read_checkpoint(path, "any")
-        content = {
-            "tensors": len(state),
-            "parameters": sum(tensor.numel() for tensor in state.values()),
-        }
-    return {"header": asdict(header), "content": content}
+    header, content = read_any(path)
+    tensors = [value for value in content.values() if isinstance(value, Tensor)]
+    if tensors:
+        content = {"tensors": len(tensors), "parameters": sum(tensor.numel() for tensor in tensors)}
+    return {"header": asdict(header), "content": _described(content)}
+
+
+def _described(value: Any) -> Any:
+    """Return content with the type and shape in place of each array."""
+    if isinstance(value, dict):
+        return {name: _described(part) for name, part in value.items()}
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else value

@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
 from clusterkit.errors import UsageError
-from clusterkit.settings import Flag, Options
+from clusterkit.settings import Flag, Options, declared
 
 Declared = Mapping[str, type[Options]]
 """The dataclass of its own options by the name of each method."""
@@ -59,10 +59,9 @@ def repeated(kind: Any) -> Any:
 
 def options_in(options: type[Options]) -> Iterator[tuple[str, Any, Flag, Any]]:
     """Yield name, type, flag and default of each option."""
-    hints = get_type_hints(options, include_extras=True)
-    for one in fields(options):
-        kind, flag = get_args(hints[one.name])
-        yield one.name, kind, flag, one.default
+    for (name, kind, flag), one in zip(declared(options), fields(options), strict=True):
+        assert flag is not None
+        yield name, kind, flag, one.default
 
 
 def read_options(declared: Declared, method: str, flags: Mapping[str, Any], typed: Set[str]) -> Options | None:
@@ -105,5 +104,5 @@ def read_one(name: str, flag: Flag, value: Any) -> Any:
     """Return what one value of a flag stands for."""
     if flag.choices is not None and value not in flag.choices:
         named = flag.name or name.replace("_", "-")
-        raise UsageError(f"--{named} {value}: choose of {', '.join(flag.choices)}")
+        raise UsageError(f"--{named} {value}: choose one of {', '.join(flag.choices)}")
     return value if flag.read is None else flag.read(value)

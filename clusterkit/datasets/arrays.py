@@ -1,6 +1,7 @@
 """The user's own arrays: `arrays:FILE.npz` with x and, if the classes are known, y."""
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -23,8 +24,17 @@ def load(request: Request) -> Raw:
     Images are uint8, or numbers in 0..1 or 0..255. Grey images with light borders are inverted to bright ink on dark.
     """
     path = Path(request.argument)
-    content = read(path)
+    return to_raw(read(path), request, path)
+
+
+def to_raw(content: Mapping[str, NDArray[Any]], request: Request, path: Path) -> Raw:
+    """Return x, and y where there is one, in the form of a data set; messages of errors begin with `path`."""
     x = content["x"]
+    if x.dtype.kind not in "buif" or x.ndim not in (2, 3, 4) or not x.size:
+        raise InputError(
+            f"{path}: x is {x.dtype} {x.shape}; expected numbers, not empty, of shape "
+            "(N, D), (N, H, W), (N, H, W, C) or (N, C, H, W)"
+        )
     labels, classes = (None, ()) if content.get("y") is None else name_classes(content["y"], len(x), path)
     if labels is not None and (labels < 0).any():
         console.once("%s: %d of %d items are unlabelled (their y is -1)", path, int((labels < 0).sum()), len(x))
@@ -55,12 +65,6 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
     if "x" not in content:
         raise InputError(f"{path}: no array x (it holds {names}); write it with numpy.savez(FILE, x=x, y=y)")
-    x = content["x"]
-    if x.dtype.kind not in "buif" or x.ndim not in (2, 3, 4) or not x.size:
-        raise InputError(
-            f"{path}: x is {x.dtype} {x.shape}; expected numbers, not empty, of shape "
-            "(N, D), (N, H, W), (N, H, W, C) or (N, C, H, W)"
-        )
     return content
 
 

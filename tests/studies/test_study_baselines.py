@@ -155,8 +155,8 @@ def test_bad_words(cli, tmp_path, letters_made):
     for name, content in (("empty", b""), ("short", whole[: len(whole) // 2]), ("other", b"not a G" * 99)):
         (tmp_path / f"{name}.safetensors").write_bytes(content)
     for line, code, word in (
-        ("--method kmedoids", 2, "--method kmedoids: choose of ccn, kmeans"),
-        ("--set letters", 2, "--set letters: choose of omniglot, mnist"),
+        ("--method kmedoids", 2, "--method kmedoids: choose one of ccn, kmeans"),
+        ("--set letters", 2, "--set letters: choose one of omniglot, mnist"),
         ("--k 1 --method kmeans", 2, "--k 1"),
         ("--k auto --method kmeans", 2, "--k auto"),
         ("--seeds 0", 2, "--seeds"),

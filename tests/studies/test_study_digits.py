@@ -67,7 +67,7 @@ def test_digits(cli, tmp_path, monkeypatch):
 
 def test_digits_that_are_not_there(cli, tmp_path):
     for line, code, word in (
-        ("--task mnist-svhn", 2, "--task mnist-svhn: choose of usps-mnist, mnist-usps, svhn-mnist"),
+        ("--task mnist-svhn", 2, "--task mnist-svhn: choose one of usps-mnist, mnist-usps, svhn-mnist"),
         ("--method cdan", 2, "cdan"),
         ("--loss hinge --task usps-mnist", 2, "--loss hinge"),
         ("", 2, "none of usps-mnist, mnist-usps, svhn-mnist is there; name one with --task"),

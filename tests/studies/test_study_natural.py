@@ -40,7 +40,7 @@ def test_unseen_photos(cli, tmp_path, monkeypatch):
 
 def test_unseen_photos_of_nothing(cli, tmp_path):
     for line, code, word in (
-        ("--set letters", 2, "--set letters: choose of cifar10, imagenet"),
+        ("--set letters", 2, "--set letters: choose one of cifar10, imagenet"),
         ("--loss hinge", 2, "--loss hinge"),
         ("--budget 2", 2, "--budget"),
         ("", 2, "none of cifar10, imagenet is there; name one with --set"),

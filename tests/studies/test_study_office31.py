@@ -64,7 +64,7 @@ def test_office31(cli, tmp_path):
     assert "(0.514) | 0." in other.out
     assert "(0.713)" not in other.out
     assert "--source-batch 9" in other.err
-    assert "--source amazone: choose of" in cli(f"reproduce office31 --source amazone --data {tmp_path}").err
+    assert "--source amazone: choose one of" in cli(f"reproduce office31 --source amazone --data {tmp_path}").err
 
 
 def test_office31_that_is_not_there(cli, tmp_path):

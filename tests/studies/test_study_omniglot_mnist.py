@@ -46,7 +46,7 @@ def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
 
 def test_omniglot_to_nothing(cli):
     for line, code, word in (
-        ("--target letters", 2, "--target letters: choose of mnist, fashion_mnist, usps, digits"),
+        ("--target letters", 2, "--target letters: choose one of mnist, fashion_mnist, usps, digits"),
         ("--loss hinge", 2, "--loss hinge"),
         ("--g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
     ):

@@ -36,8 +36,8 @@ def test_supervised_clustering_beside_classification(cli, tmp_path, monkeypatch)
 
 def test_supervised_sets_that_are_not_there(cli, tmp_path):
     for line, word in (
-        ("--set letters", "--set letters: choose of mnist, cifar10, cifar100"),
-        ("--loss hinge", "--loss hinge: choose of ce, kcl, ccl"),
+        ("--set letters", "--set letters: choose one of mnist, cifar10, cifar100"),
+        ("--loss hinge", "--loss hinge: choose one of ce, kcl, ccl"),
         ("--budget 0", "--budget"),
         ("", "none of mnist, cifar10, cifar100 is there; name one with --set"),
     ):

@@ -1,0 +1,1 @@
+"""What Python programs call on their own arrays and on artifacts: `cluster`, `load` and `PairClustering`."""

@@ -1,0 +1,157 @@
+"""cluster: arrays into clusters, without files."""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clusterkit.augment import check_variation
+from clusterkit.config import ClusterConfig, Context, Variation
+from clusterkit.device import choose_device
+from clusterkit.errors import UsageError
+from clusterkit.methods import METHODS, check_method, reads_pairs
+from clusterkit.methods.common.check import check_cost, needs_all_pairs
+from clusterkit.methods.common.declared import Reads
+from clusterkit.methods.common.problem import Clustering, Items, Question, Run
+from clusterkit.methods.common.solve import solve
+from clusterkit.networks.start import read_network
+from clusterkit.python.inputs import read_items, read_links, read_pairs
+from clusterkit.python.words import python_words
+from clusterkit.settings import Features, Init, Options, TruePairs
+from clusterkit.stages.cluster import check, number_of_clusters
+
+METHOD = "spectral"
+"""The default: it reads the pairs where there are some, and the items where there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """`labels` (N,) int, -1 for an item in no cluster; `probabilities` (N, K) float; `k` is K, empty ones included.
+
+    A method that gives no probabilities is certain of each item's cluster.
+    """
+
+    labels: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    k: int
+
+
+def cluster(
+    x: Any,
+    *,
+    k: int | None = None,
+    method: str = METHOD,
+    pairs: Any = None,
+    constraints: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **options: Any,
+) -> Clusters:
+    """Sort items into clusters, as `clusterkit cluster` does with the same arrays, and write nothing.
+
+    `x` holds N items as the data set `arrays:` does: vectors (N, D), or images (N, H, W), (N, H, W, C) or (N, C, H, W).
+    `k` is the number of clusters, or of outputs with `ccn`; leave it out where the method finds it. `pairs` (N, N) are
+    probabilities in 0..1 that two items are similar, NaN where that is not known. `constraints` has the lists
+    `must_link` and `cannot_link` of pairs of positions, which override `pairs`. `options` are those of the method.
+
+    Raises ValueError for a value that cannot be used, TypeError for one of another type, FileNotFoundError where
+    `init` names a file that is missing, and DivergedError for a training whose loss is no longer a number.
+    """
+    with python_words():
+        return clustered(
+            x, k=k, method=method, pairs=pairs, constraints=constraints, seed=seed, device=device, options=options
+        )
+
+
+def clustered(
+    x: Any, *, k: int | None, method: str, pairs: Any, constraints: Any, seed: int, device: str,
+    options: Mapping[str, Any],
+) -> Clusters:  # fmt: skip
+    """Do what `cluster` says; errors name flags, which a caller translates."""
+    own = read_options(method, options)
+    context = Context(
+        workdir=Path(), device=str(device), seed=read_seed(seed),
+        given=frozenset(options) | ({"k"} if k is not None else set()),
+    )  # fmt: skip
+    start = read_network(None, getattr(own, "init", Init.RANDOM), context, None)
+    data = read_items(x, start)
+    [subset] = data.subsets
+    links = read_links(constraints, len(subset))
+    config = configured(k, method, own, has_pairs=pairs is not None, has_links=bool(links))
+    check(config, context)
+    check_variation(getattr(own, "variation", Variation.MILD), data.kind, "x")
+    count = number_of_clusters(config, subset, "x", {})
+    check_cost(config, "x", len(subset), start.width(data), count)
+    source = None
+    if reads_pairs(config):
+        source = read_pairs(pairs, links, len(subset), every=needs_all_pairs(config), method=method)
+    items = Items(subset=subset, kind=data.kind, shape=data.shape, start=start.of(subset))
+    found = solved(config, items, Question(k=count, pairs=source, options=own), context)
+    return Clusters(found.cluster, found.prob, found.prob.shape[1])
+
+
+def read_options(method: str, options: Mapping[str, Any]) -> Options:
+    """Return a method's options. Raises TypeError for one that no method has, and UsageError for one of another's."""
+    check_method(method)
+    kind = METHODS[method].options
+    for name in options:
+        users = [other for other in METHODS if name in names_of(other)]
+        if not users:
+            known = ", ".join(names_of(method)) or "none"
+            raise TypeError(f"unexpected argument {name!r}; the options of method {method}: {known}")
+        if method not in users:
+            raise UsageError(
+                f"--{name}: --method {method} does not use it; leave it out or use --method {' or '.join(users)}"
+            )
+    if options.get("init") == Init.G:
+        raise UsageError("--init g: pairs in an array have no G; leave it out, or name a file of train-g or pretrain")
+    return kind(**options)
+
+
+def names_of(method: str) -> list[str]:
+    return [one.name for one in fields(METHODS[method].options)]
+
+
+def read_seed(seed: Any) -> int:
+    try:
+        number = operator.index(seed)
+    except TypeError as error:
+        raise TypeError(f"--seed must be a whole number, not {seed!r}") from error
+    if number < 0:
+        raise UsageError(f"--seed {number}: give a number from 0")
+    return number
+
+
+def configured(k: Any, method: str, options: Options, *, has_pairs: bool, has_links: bool) -> ClusterConfig:
+    """Return the settings that a command would have been given. Raises an error for a K or pairs that are missing."""
+    declared = METHODS[method]
+    if not (has_pairs or has_links or declared.pairs is Reads.NOTHING or declared.instead):
+        raise UsageError(f"--pairs: --method {method} reads pairs; give pairs (N, N) or constraints")
+    if k is None and not declared.finds_k:
+        raise UsageError(f"--k: --method {method} does not find the number of clusters; give a number from 2")
+    if k is not None and (isinstance(k, bool | str) or not hasattr(k, "__index__")):
+        raise TypeError(f"--k must be a whole number or None, not {k!r}")
+    config = ClusterConfig(dataset="x", method=method, options=options)
+    if k is not None:
+        config = replace(config, k=operator.index(k))
+    if has_pairs:
+        config = replace(config, pairs=TruePairs())
+    if has_links:
+        config = replace(config, constraints=Path("constraints"))
+    # A method that reads pairs, or the items in their place.
+    return replace(config, features=Features.PIXELS) if declared.instead and not (has_pairs or has_links) else config
+
+
+def solved(config: ClusterConfig, items: Items, question: Question, context: Context) -> Clustering:
+    """Solve in a temporary folder, and leave PyTorch's random numbers as they were."""
+    device = choose_device(context.device)
+    cuda = [device] if device.type == "cuda" else []
+    with TemporaryDirectory(prefix="clusterkit-") as folder, torch.random.fork_rng(cuda):
+        run = Run(seed=context.seed, device=device, state=Path(folder) / "all.safetensors", key="")
+        return solve(config, items, question, run)
