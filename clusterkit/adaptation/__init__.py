@@ -3,28 +3,19 @@
 A method adds terms to the classification loss on the source. Each term is the class `Term` in the file of its name.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
 
 from clusterkit.config import AdaptConfig
 from clusterkit.errors import UsageError
-from clusterkit.losses import WITH_MARGIN, Loss, parse_loss
-from clusterkit.settings import Flag, Options
+from clusterkit.losses import Loss, LossFlag, LossOptions
+from clusterkit.settings import Options
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions(Options):
+class PairOptions(LossOptions):
     """Options of a method that learns from the target's pairs."""
 
-    loss: Annotated[
-        Loss, Flag(help="Pair loss on the target; mcl is another name for ccl.", read=parse_loss, metavar="[kcl|ccl]")
-    ] = Loss.KCL
-    sigma: Annotated[float, Flag(help="Margin of kcl between dissimilar items.", min=0)] = 2.0
-
-    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
-        if self.loss not in WITH_MARGIN and is_given("sigma"):
-            raise UsageError(f"--sigma: --loss {self.loss} has no margin; leave it out or use --loss kcl")
+    loss: LossFlag = Loss.KCL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from clusterkit.config import Backbone, ClusterConfig, Optimizer, Precision, Variation
 from clusterkit.errors import UsageError
-from clusterkit.losses import WITH_MARGIN, Loss, parse_loss
+from clusterkit.losses import LossOptions
 from clusterkit.methods.common.declared import Method, Reads, matrices
 from clusterkit.settings import File, Flag, Init, Options, parse_init
 
@@ -19,13 +19,9 @@ LANDMARKS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class CcnOptions(Options):
+class CcnOptions(LossOptions):
     """Options of the training of a clustering network."""
 
-    loss: Annotated[
-        Loss, Flag(help="Pair loss; mcl is another name for ccl.", read=parse_loss, metavar="[kcl|ccl]")
-    ] = Loss.CCL
-    sigma: Annotated[float, Flag(help="Margin of kcl between dissimilar items.", min=0)] = 2.0
     init: Annotated[
         Init | File,
         Flag(
@@ -67,8 +63,7 @@ class CcnOptions(Options):
     ] = Precision.FP32
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
-        if self.loss not in WITH_MARGIN and is_given("sigma"):
-            raise UsageError(f"--sigma: --loss {self.loss} has no margin; leave it out or use --loss kcl")
+        super().check(config, is_given)
         if self.init is not Init.RANDOM and is_given("backbone"):
             backbone = "G's backbone" if self.init is Init.G else "the backbone of the file"
             raise UsageError(f"--backbone: --init {self.init} uses {backbone}; leave one of them out")

@@ -18,9 +18,10 @@ from clusterkit.methods.common.g_features import Draw, augmented_features, on_ta
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
-from clusterkit.pairs.clusters import ClusterPairs, confirmed, nearest
+from clusterkit.pairs.clusters import confirmed, nearest
 from clusterkit.pairs.constraints import in_place_of
 from clusterkit.pairs.dense import DensePairs
+from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.source import PairSource, logit_matrix
 from clusterkit.sampling import Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
@@ -96,7 +97,7 @@ def _rounds(training: Training, original: PairSource, train: Train, result: Clus
                 "cluster %s: fewer than two clusters are confirmed; the result is that of round %d", name, number - 1
             )
             break
-        pairs = in_place_of(original, ClusterPairs(torch.from_numpy(cluster).to(training.run.device)))
+        pairs = in_place_of(original, LabelPairs(torch.from_numpy(cluster).to(training.run.device)))
         result = train(replace(training, pairs=pairs), title)
         history = {**history, **result.history}
     return replace(result, history=history)

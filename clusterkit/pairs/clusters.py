@@ -1,16 +1,12 @@
 """Pairs that follow from a clustering, for items whose cluster their nearest neighbours confirm."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from clusterkit.augment import to_float
 from clusterkit.datasets.base import Subset
-from clusterkit.pairs.source import CERTAIN
 
 SIDE = 16
 """Pixels per side to which larger images are averaged to compare them. Finer pixels differ more by place than kind."""
@@ -22,24 +18,6 @@ SPREADS = 3
 """Rounds of voting. From the second round on, items of an unsure group can vote for each other."""
 CONFIRMED = 0.5
 """Smallest mean of an item's own probability and its neighbours' votes that confirms its cluster."""
-
-
-@dataclass(frozen=True)
-class ClusterPairs:
-    """Pairs of items in `cluster` (N,): similar if equal, dissimilar if not, NaN (unknown) for an item in none (-1)."""
-
-    cluster: Tensor
-
-    def __len__(self) -> int:
-        return len(self.cluster)
-
-    def logits(self, rows: Tensor, columns: Tensor) -> Tensor:
-        first, second = self.cluster[rows][:, None], self.cluster[columns][None]
-        values = (first == second).float() * (2 * CERTAIN) - CERTAIN
-        return values.masked_fill((first < 0) | (second < 0), torch.nan)
-
-    def to(self, device: torch.device) -> "ClusterPairs":
-        return ClusterPairs(self.cluster.to(device))
 
 
 def nearest(subset: Subset) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""Pairs that follow from labels, for supervised studies of the losses."""
+"""Pairs that follow from labels: of classes, for supervised studies, or of the clusters of an earlier round."""
 
 from dataclasses import dataclass
 

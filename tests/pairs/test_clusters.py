@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterkit.datasets.base import Subset
-from clusterkit.pairs.clusters import CONFIRMED, HEARD, SEARCHED, SIDE, SPREADS, SURE, ClusterPairs, confirmed, nearest
+from clusterkit.pairs.clusters import CONFIRMED, HEARD, SEARCHED, SIDE, SPREADS, SURE, confirmed, nearest
 from clusterkit.pairs.constraints import ConstrainedPairs
+from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.source import CERTAIN
 
 
@@ -57,7 +58,7 @@ def test_the_neighbours_of_one_that_errs_set_it_right_or_leave_it_out() -> None:
 
 
 def test_pairs_are_certain_within_and_across_clusters_and_unknown_elsewhere() -> None:
-    pairs = ClusterPairs(torch.tensor([0, 1, 0, -1]))
+    pairs = LabelPairs(torch.tensor([0, 1, 0, -1]))
     every = torch.arange(4)
     same, other, unknown = CERTAIN, -CERTAIN, float("nan")
     expected = torch.tensor(

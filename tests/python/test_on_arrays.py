@@ -161,8 +161,8 @@ SOME = np.where(np.abs(np.subtract.outer(range(40), range(40))) < 2, SAME, np.na
     [
         ({}, "k: method spectral does not find the number of clusters; give a number from 2"),
         ({"k": 1}, "k 1: give a number from 2"),
-        ({"k": 40}, "k 40: as many clusters as x has"),
-        ({"k": 41}, "k 41: more clusters than x has"),
+        ({"k": 40}, "k 40: x has only 40 images"),
+        ({"k": 41}, "k 41: x has only 40 images"),
         ({"k": 3, "method": "nope"}, "method nope: choose one of ccn, "),
         ({"k": 3, "method": "csp"}, "pairs: method csp reads pairs; give pairs (N, N) or constraints"),
         ({"k": 3, "method": "ccn"}, "pairs: method ccn reads pairs"),
@@ -175,7 +175,7 @@ SOME = np.where(np.abs(np.subtract.outer(range(40), range(40))) < 2, SAME, np.na
         ({**CCN, "epochs": 0}, "epochs 0: give a number from 1"),
         ({**CCN, "learning_rate": float("nan")}, "learning_rate nan: give a finite number"),
         ({**CCN, "backbone": "big"}, "backbone big: choose one of conv4, "),
-        ({**CCN, "backbone": "conv4"}, "backbone conv4 is for images"),
+        ({**CCN, "backbone": "conv4"}, "backbone conv4 takes images"),
         ({**CCN, "loss": "mse"}, "loss mse: choose kcl or ccl"),
         ({**CCN, "sigma": 2.0}, "sigma: loss ccl has no margin"),
         ({**CCN, "init": "g"}, "init g: pairs in an array have no G"),
@@ -243,8 +243,8 @@ def test_values_of_another_type(asked: dict[str, Any], message: str) -> None:
         (None, "x is object (); expected numbers"),
         (X + 1j, "x is complex128 (40, 3); expected numbers"),
         (np.zeros((4, 5, 5, 2)), "x of shape (4, 5, 5, 2) has neither 1 nor 3 channels"),
-        (np.zeros((4, 5, 5)) - 1, "x goes from -1 to -1; images are uint8, or numbers in 0..1 or 0..255"),
-        (X[:1], "k 2: more clusters than x has"),
+        (np.zeros((4, 5, 5)) - 1, "x has values from -1 to -1; scale images to 0..1 or to 0..255"),
+        (X[:1], "k 2: x has only 1 images"),
     ],
 )
 def test_arrays_that_hold_no_items(x: Any, message: str) -> None:
