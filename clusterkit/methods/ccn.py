@@ -221,7 +221,11 @@ def _plan(training: Training, sampler: Shuffled, epochs: int, title: str) -> Pla
 
 def _assigned(training: Training, network: ClusterNet, histories: dict[str, History]) -> Clustering:
     prob = predict(network, training.items.subset, training.run.device)
-    by_title = {title.removeprefix(", ") or "round 1": history for title, history in histories.items()}
+    # Headers sort their keys, and a reader wants the trainings in their order.
+    by_title = {
+        title.removeprefix(", ") if "round" in title else f"round 1{title}": history
+        for title, history in histories.items()
+    }
     return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, by_title)
 
 
