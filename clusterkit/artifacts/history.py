@@ -10,7 +10,7 @@ from clusterkit.errors import InputError
 
 Row = dict[str, Any]
 """`subset` and `training`, None where a file has one training only; `epoch` from 1; and the mean of each loss."""
-KEPT_BY = "g, self-trained, pretrained, ccn and adapted .safetensors have one"
+KEPT_BY = "inspect a file of train-g, self-train, pretrain, cluster or adapt"
 
 
 def history_rows(header: Header, path: Path) -> list[Row]:

@@ -75,11 +75,18 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
         header, _ = read_json(path, "k")
         if not header.config.get("automatic") or (there and header.inputs["assignments"] == sha256(assignments)):
             return
-    console.log.info("counting categories first (--k auto), in a clustering with %s outputs", over.k)
+    console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over.k)
     # Nobody writes before all have looked, and nobody reads before all is written.
     wait_for_all()
     if not there:
-        cluster.run(over, inner)
+        try:
+            cluster.run(over, inner)
+        except UsageError as error:
+            reason = str(error).removeprefix(f"--k {over.k}: ").partition(";")[0]
+            raise UsageError(
+                f"--k auto: K is estimated from {over.k} outputs, but {reason}; run clusterkit cluster with a smaller "
+                "--k, then clusterkit estimate-k"
+            ) from error
     wait_for_all()
     if is_first():
         estimate_k.run(EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True), context)

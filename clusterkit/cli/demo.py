@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(common: Common) -> None:
-    """Run every stage on characters that the program draws itself, in the folder demo of --workdir.
+    """Run the whole pipeline on characters that the program draws itself, in the folder demo of --workdir.
 
     It needs no data, takes a few minutes on two cores, and ends with a table and a picture of the clusters found.
     """

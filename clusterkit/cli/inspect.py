@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     common: Common,
-    file: Annotated[Path, typer.Argument(help="Any artifact of clusterkit.")],
+    file: Annotated[Path, typer.Argument(help="Any file that clusterkit wrote.")],
     history: Annotated[
         bool, typer.Option("--history", help="Print instead the losses of each epoch of a network's training, as CSV.")
     ] = False,
@@ -26,7 +26,7 @@ def inspect(
         Path | None, typer.Option(help="Draw instead these losses and write a PNG here.", metavar="FILE.png")
     ] = None,
 ) -> None:
-    """Show what an artifact is, what it was made from and what it holds, after checking that it is whole."""
+    """Show what a file is, what it was made from and what it holds, after checking that it is whole."""
     from clusterkit.artifacts.history import history_rows, to_csv
     from clusterkit.artifacts.summary import read_any, summarise
 

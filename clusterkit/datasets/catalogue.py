@@ -148,7 +148,7 @@ def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = Fa
     """
     if len(shape) == 3:
         if parse(text).entry.channels not in (None, shape[0]):
-            console.once("%s is converted to %s, which the network takes", text, "grey" if shape[0] == 1 else "colour")
+            console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
         data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0])
     else:
         data = load_dataset(text, root, offline=offline)

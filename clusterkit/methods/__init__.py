@@ -42,13 +42,16 @@ class CcnOptions(LossOptions):
     ] = None
     batch_size: Annotated[int | None, Flag(help="Images per batch.", min=2, default="100, or 200 with --init g")] = None
     learning_rate: Annotated[float, Flag(help="Highest learning rate.", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="Adam, or sgd: SGD with momentum.")] = Optimizer.ADAM
+    optimizer: Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")] = Optimizer.ADAM
     drop_every: Annotated[
         int | None,
-        Flag(help="Epochs after which the learning rate is divided by ten.", min=1, default="cosine schedule"),
+        Flag(help="Divide the learning rate by ten after every so many epochs.", min=1, default="cosine schedule"),
     ] = None
     variation: Annotated[
-        Variation, Flag(help="Variation of characters: strong also bends them, erased also blanks parts of them.")
+        Variation,
+        Flag(
+            help="Augmentation: none; mild changes images a little; strong also bends characters, erased blanks parts of them."
+        ),
     ] = Variation.MILD
     rounds: Annotated[
         int,
@@ -59,7 +62,7 @@ class CcnOptions(LossOptions):
         ),
     ] = 1
     precision: Annotated[
-        Precision, Flag(help="Precision of the training: fp32, or the faster tf32 (on CUDA) or bf16.")
+        Precision, Flag(help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.")
     ] = Precision.FP32
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
@@ -79,7 +82,7 @@ class SampleOptions(Options):
 
     max_pairs: Annotated[
         int | None,
-        Flag(help="Largest number of pairs to use, which are all pairs among random images.", min=4, default="all"),
+        Flag(help="Largest number of pairs to use, which are all pairs among random items.", min=4, default="all"),
     ] = None
 
 

@@ -286,7 +286,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     )  # fmt: skip
     if scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE:
         log.warning(
-            "%s is no better than chance on %s, so its pairs of %s will hardly help; "
+            "%s is hardly better than chance on %s, so its pairs of %s will hardly help; "
             "train G on a set that is more like both",
             g_path, source.name, config.target,
         )  # fmt: skip

@@ -60,8 +60,9 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
         estimates[title] = estimate(assignment, among, from_group(groups[title]), title, context.seed)
         text = " ".join(f"{name} {value}" for name, value in estimates[title].items())
         log.info("estimate-k %s: %s", title, text)
-        if estimates[title]["ndc"] == among and not finds_k(header):
-            log.warning("%s: all %d clusters are in use; cluster again with a larger --k", title, assignment.k)
+        used = len(set(assignment.cluster.tolist()) - {-1})
+        if used == assignment.k and not finds_k(header):
+            log.warning("%s: all %d outputs are in use; cluster again with a larger --k", title, assignment.k)
     result = EstimateKResult(context.path(OUTPUT), estimates)
     inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
     extra = {"learned_from": learned_from(pairs_header, pairs_path)}

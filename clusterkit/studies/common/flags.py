@@ -13,4 +13,6 @@ Losses = Annotated[
 ]
 PAIR_LOSSES = (Loss.KCL, Loss.CCL)
 Clusterings = Annotated[int, Flag(help="How often each clustering is repeated.", min=1)]
-Precise = Annotated[Precision, Flag(help="Precision of the training: fp32, or faster tf32 (on CUDA) or bf16.")]
+Precise = Annotated[
+    Precision, Flag(help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.")
+]
