@@ -5,12 +5,12 @@
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Protocol, get_args, get_origin
 
 from clusterkit.errors import UsageError
 
@@ -145,8 +145,16 @@ READERS: dict[Any, Callable[[str], Any]] = {
 """The functions that parse the text of a setting, by the type of the setting."""
 
 
+LEAST = {
+    "seed": 0, "learning_rate": 0, "epochs": 1, "rounds": 1, "steps": 1, "hidden": 1, "members": 1, "size": 1,
+    "drop_every": 1, "episodes": 1, "batch_size": 2, "classes_per_batch": 2, "images_per_class": 2, "source_batch": 2,
+    "target_batch": 2,
+}  # fmt: skip
+"""The smallest values of settings that are numbers and have no flag of their own, by name."""
+
+
 class Settings:
-    """The base class of settings: a Python program may give each value as text, as the command line does."""
+    """The base class of settings: a Python program may give values that are no numbers as text."""
 
     def __post_init__(self) -> None:
         """Parse text. Raises UsageError for a value that is not allowed, and TypeError for a value of another type."""
@@ -157,11 +165,24 @@ class Settings:
             if read is not None and isinstance(value, str) and not isinstance(value, StrEnum):
                 value = read(value)
             value = of_kind(name, value, kind)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UsageError(f"{typed(name)} {value}: give a finite number")
-            if flag is not None and flag.min is not None and isinstance(value, int | float) and value < flag.min:
-                raise UsageError(f"{typed(name)} {value}: give a number from {flag.min}")
+            check(name, value, flag)
             object.__setattr__(self, name, value)
+
+
+def check(name: str, value: Any, flag: Flag | None) -> None:
+    """Raise UsageError for a number outside the range of a setting, and for a word that is none of its choices."""
+    least, most = (LEAST.get(name), None) if flag is None else (flag.min, flag.max)
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise UsageError(f"{typed(name)} {value}: give a finite number")
+        if least is not None and value < least:
+            raise UsageError(f"{typed(name)} {value}: give a number from {least}")
+        if most is not None and value > most:
+            raise UsageError(f"{typed(name)} {value}: give a number up to {most}")
+    if flag is not None and flag.choices is not None and value is not None:
+        for word in value if isinstance(value, tuple) else (value,):
+            if word not in flag.choices:
+                raise UsageError(f"{typed(flag.name or name)} {word}: choose one of {', '.join(flag.choices)}")
 
 
 def declared(settings: type) -> Iterator[tuple[str, Any, Flag | None]]:
@@ -211,3 +232,25 @@ class Options(Settings):
 
         `is_given` returns whether the named option was typed.
         """
+
+
+class Declares(Protocol):
+    """What every declaration of a method has: the class of its options."""
+
+    @property
+    def options(self) -> type[Options]: ...
+
+
+def options_of(declared: Mapping[str, Declares], method: str, options: object) -> Options:
+    """Return the options of a method, which are its defaults for None.
+
+    Raises UsageError for an unknown method, and for options of another one.
+    """
+    if method not in declared:
+        raise UsageError(f"--method {method}: choose one of {', '.join(declared)}")
+    kind = declared[method].options
+    if options is None:
+        return kind()
+    if type(options) is not kind:
+        raise UsageError(f"options: --method {method} takes {kind.__name__}, not {options!r}")
+    return options

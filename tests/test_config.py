@@ -1,6 +1,6 @@
 import ast
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 import clusterkit
 from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.options import options_in
-from clusterkit.config import Backbone, Context
+from clusterkit.config import AdaptConfig, Backbone, Context, TrainGConfig
 from clusterkit.errors import UsageError
 from clusterkit.losses import ALIASES, WITH_MARGIN, Loss, pair_loss, parse_loss
 from clusterkit.methods import METHODS, function_of
@@ -26,6 +26,7 @@ from clusterkit.settings import (
     parse_k,
     parse_pairs,
 )
+from clusterkit.studies import STUDIES
 
 
 def test_every_backbone_has_its_entry() -> None:
@@ -77,6 +78,22 @@ def test_settings_with_several_meanings_are_read_once_and_shown_as_they_were_typ
     for text in ("1", "0", "-3", "ten", "2.5", ""):
         with pytest.raises(UsageError, match=f"--k {text}: give a number from 2, auto, or known"):
             parse_k(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: TrainGConfig(dataset="digits", epochs=0), "--epochs 0: give a number from 1"),
+        (lambda: TrainGConfig(dataset="digits", learning_rate=-1.0), "--learning-rate -1.0: give a number from 0"),
+        (lambda: AdaptConfig(source="a", target="b", source_batch=1), "--source-batch 1: give a number from 2"),
+        (lambda: Context(seed=-1), "--seed -1: give a number from 0"),
+        (lambda: STUDIES["digits"].options(method=("foo",)), "--method foo: choose one of source-only"),
+        (lambda: STUDIES["baselines"].options(images=20_000), "--images 20000: give a number up to 10000"),
+    ],
+)
+def test_settings_keep_their_bounds_in_python_too(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make()
 
 
 RAW = {SIMULATED, *CountedBy, *Features, *Init} - {"g", "ccn"}

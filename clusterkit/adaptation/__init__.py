@@ -6,9 +6,8 @@ A method adds terms to the classification loss on the source. Each term is the c
 from dataclasses import dataclass, replace
 
 from clusterkit.config import AdaptConfig
-from clusterkit.errors import UsageError
 from clusterkit.losses import Loss, LossFlag, LossOptions
-from clusterkit.settings import Options
+from clusterkit.settings import Options, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +39,8 @@ ADAPTATIONS: dict[str, Adaptation] = {
 
 
 def with_options(config: AdaptConfig) -> AdaptConfig:
-    """Return the settings with the method's options, which are the defaults if the settings have none."""
-    check_method(config.method)
-    return config if config.options is not None else replace(config, options=ADAPTATIONS[config.method].options())
+    """Return the settings with the method's options, which are the defaults if the settings have none.
 
-
-def check_method(name: str) -> None:
-    """Raise UsageError for an unknown method."""
-    if name not in ADAPTATIONS:
-        raise UsageError(f"--method {name}: choose one of {', '.join(ADAPTATIONS)}")
+    Raises UsageError for an unknown method, and for options of another one.
+    """
+    return replace(config, options=options_of(ADAPTATIONS, config.method, config.options))

@@ -10,6 +10,7 @@ from clusterkit.errors import InputError
 
 Row = dict[str, Any]
 """`subset` and `training`, None where a file has one training only; `epoch` from 1; and the mean of each loss."""
+NETWORKS = ("g", "pretrained", "ccn", "adapted")
 KEPT_BY = "inspect a file of train-g, self-train, pretrain, cluster or adapt"
 
 
@@ -29,6 +30,8 @@ def history_rows(header: Header, path: Path) -> list[Row]:
         for number, means in enumerate(epochs, 1)
     ]
     if not rows:
+        if header.format in NETWORKS and not header.extra.get("steps"):
+            raise InputError(f"{path}: was made before such files kept a history; repeat: clusterkit {header.stage}")
         raise InputError(f"{path}: holds no history of a training; {KEPT_BY}")
     return rows
 

@@ -92,17 +92,9 @@ def read_all(options: type[Options], values: Mapping[str, Any]) -> Options:
     for name, kind, flag, _ in options_in(options):
         if name not in values:
             continue
-        value = values[name]
+        value, parse = values[name], flag.read or (lambda text: text)
         if repeated(kind) is None:
-            read[name] = read_one(name, flag, value)
+            read[name] = parse(value)
         else:
-            read[name] = None if value is None else tuple(dict.fromkeys(read_one(name, flag, one) for one in value))
+            read[name] = None if value is None else tuple(dict.fromkeys(map(parse, value)))
     return options(**read)
-
-
-def read_one(name: str, flag: Flag, value: Any) -> Any:
-    """Return what one value of a flag stands for."""
-    if flag.choices is not None and value not in flag.choices:
-        named = flag.name or name.replace("_", "-")
-        raise UsageError(f"--{named} {value}: choose one of {', '.join(flag.choices)}")
-    return value if flag.read is None else flag.read(value)

@@ -12,7 +12,7 @@ from clusterkit.config import Backbone, ClusterConfig, Optimizer, Precision, Var
 from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common.declared import Method, Reads, matrices
-from clusterkit.settings import File, Flag, Init, Options, parse_init
+from clusterkit.settings import File, Flag, Init, Options, options_of, parse_init
 
 LANDMARKS = 1000
 """Largest number of landmarks of lsc. A small set has half as many landmarks as items."""
@@ -50,7 +50,8 @@ class CcnOptions(LossOptions):
     variation: Annotated[
         Variation,
         Flag(
-            help="Augmentation: none; mild changes images a little; strong also bends characters, erased blanks parts of them."
+            help="Augmentation: none; mild changes images a little; strong also bends characters; erased blanks parts "
+            "of characters."
         ),
     ] = Variation.MILD
     rounds: Annotated[
@@ -194,15 +195,11 @@ def function_of(name: str) -> Callable[..., Any]:
 
 
 def with_options(config: ClusterConfig) -> ClusterConfig:
-    """Return the settings with the method's options, which are the defaults if the settings have none."""
-    check_method(config.method)
-    return config if config.options is not None else replace(config, options=METHODS[config.method].options())
+    """Return the settings with the method's options, which are the defaults if the settings have none.
 
-
-def check_method(name: str) -> None:
-    """Raise UsageError for an unknown method."""
-    if name not in METHODS:
-        raise UsageError(f"--method {name}: choose one of {', '.join(METHODS)}")
+    Raises UsageError for an unknown method, and for options of another one.
+    """
+    return replace(config, options=options_of(METHODS, config.method, config.options))
 
 
 def reads_pairs(config: ClusterConfig) -> bool:

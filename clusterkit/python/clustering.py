@@ -15,7 +15,7 @@ from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Variation
 from clusterkit.device import choose_device
 from clusterkit.errors import UsageError
-from clusterkit.methods import METHODS, check_method, reads_pairs
+from clusterkit.methods import METHODS, reads_pairs
 from clusterkit.methods.common.check import check_cost, needs_all_pairs
 from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -23,7 +23,7 @@ from clusterkit.methods.common.solve import solve
 from clusterkit.networks.start import read_network
 from clusterkit.python.inputs import read_items, read_links, read_pairs
 from clusterkit.python.words import python_words
-from clusterkit.settings import Features, Init, Options, TruePairs
+from clusterkit.settings import Features, Init, Options, TruePairs, options_of
 from clusterkit.stages.cluster import check, number_of_clusters
 
 METHOD = "spectral"
@@ -60,8 +60,9 @@ def cluster(
     probabilities in 0..1 that two items are similar, NaN where that is not known. `constraints` has the lists
     `must_link` and `cannot_link` of pairs of positions, which override `pairs`. `options` are those of the method.
 
-    Raises ValueError for a value that cannot be used, TypeError for one of another type, FileNotFoundError where
-    `init` names a file that is missing, and DivergedError for a training whose loss is no longer a number.
+    Raises ValueError for a value that cannot be used, TypeError for one of another type, FileNotFoundError if
+    `init` names a file that is missing, InputError if that file is damaged or foreign, and DivergedError for a training
+    whose loss is not finite.
     """
     with python_words():
         return clustered(
@@ -98,8 +99,7 @@ def clustered(
 
 def read_options(method: str, options: Mapping[str, Any]) -> Options:
     """Return a method's options. Raises TypeError for one that no method has, and UsageError for one of another's."""
-    check_method(method)
-    kind = METHODS[method].options
+    kind = type(options_of(METHODS, method, None))
     for name in options:
         users = [other for other in METHODS if name in names_of(other)]
         if not users:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from clusterkit.errors import DivergedError, UsageError
+from clusterkit.errors import ClusterkitError
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def python_words(**names: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DivergedError, UsageError, TypeError) as error:
+    except (ClusterkitError, TypeError) as error:
         if "--" not in str(error):
             raise
         raise type(error)(translated(str(error), names)) from error

@@ -41,7 +41,7 @@ from clusterkit.networks.read import read_g, state_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
-from clusterkit.settings import Init, Options
+from clusterkit.settings import Init, options_of
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
@@ -159,10 +159,7 @@ def of_network(header: Header, network: ClusterNet, **more: Any) -> Header:
 def check_flags(config: AdaptConfig, context: Context) -> None:
     """Raise UsageError for invalid settings, and for settings that the method does not use."""
     check_precision(config.precision, choose_device(context.device))
-    options = with_options(config).options
-    expected = ADAPTATIONS[config.method].options
-    if not (isinstance(options, Options) and type(options) is expected):
-        raise UsageError(f"options: --method {config.method} takes {expected.__name__}, not {options!r}")
+    options = options_of(ADAPTATIONS, config.method, config.options)
     options.check(config, lambda name: context.is_given(options, name))
 
 

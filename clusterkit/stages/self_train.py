@@ -104,6 +104,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     warn_of_training({"G": learned}, target.to_header())
     config = replace(config, dataset=target.name)
     network.to(device)
+    labelled = labelled_part(source, device)
     inputs, in_groups = {"g": sha256(path)}, sum(min(len(subset), LARGEST) for subset in target.subsets)
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
@@ -121,7 +122,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         precision=config.precision,
     )
     variation = Variation(header.config.get("variation", Variation.MILD))
-    history = train(network, labelled_part(source, device), target, variation, plan, device)
+    history = train(network, labelled, target, variation, plan, device)
     extra = {
         "network": network.architecture.to_header(),
         "target": header.extra.get("target"),

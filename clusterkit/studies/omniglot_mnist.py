@@ -87,7 +87,7 @@ class OmniglotMnistOptions(Options):
 def run(options: OmniglotMnistOptions, context: Context) -> Outcome:
     """Return one-shot tests of G on characters, and the scores of G and of the clusterings of each target."""
     g = runs.g_for(options.g, replace(G, epochs=options.g_epochs), context)
-    rows = runs.one_shot(g, CHARACTERS, (5, 20), context, set="omniglot")
+    rows = fill(runs.one_shot(g, CHARACTERS, (5, 20), context, set=CHARACTERS), PAPERS, set="omniglot")
     for name in options.target:
         rows += of_target(name, g, options, runs.inside(context, name))
     return Outcome(rows, {"epochs": {name: options.epochs or TARGETS[name].epochs for name in options.target}})

@@ -8,7 +8,7 @@ maps, robustness.md, robustness.json and results.csv in the folder robustness of
 
 import csv
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,7 +129,7 @@ class RobustnessOptions(Options):
 
 def run(options: RobustnessOptions, context: Context) -> Outcome:
     """Cluster the set once a cell and restart; write `robustness.csv` and `robustness.png`; return the scores."""
-    from clusterkit.artifacts.files import together
+    from clusterkit.artifacts.files import write_text
     from clusterkit.datasets.catalogue import load_dataset
     from clusterkit.report.heat_maps import write_heat_maps
     from clusterkit.training import StateFolder
@@ -139,21 +139,21 @@ def run(options: RobustnessOptions, context: Context) -> Outcome:
     subset = drawn(data, grid.images, context.seed)
     if max(grid.ks) > len(subset):
         raise UsageError(f"K = {max(grid.ks)}: more clusters than {data.name} has images ({len(subset)})")
-    path, picture = context.path(OUTPUT), context.path(PICTURE)
-    states = StateFolder(path, context.resume)
+    states = StateFolder(context.path(OUTPUT), context.resume)
     runs = clustered(grid, data, subset, states, context)
     best = maps(runs)
-    with together(path, picture) as (table, drawing):
-        table.write_text(to_csv(Run, runs), encoding="utf-8")
-        write_heat_maps(best, grid.recalls, drawing)
-    states.remove()
+    files: dict[str, Callable[[Path], None]] = {
+        OUTPUT: lambda path: write_text(path, to_csv(Run, runs)),
+        PICTURE: lambda path: write_heat_maps(best, grid.recalls, path),
+    }
     rows = [row for one in runs for row in one.rows(data.name)]
     for (loss, k, density), nmis in best.items():
         scores = {"mean_nmi": nmis.mean(), SHARE: (nmis > GOOD).mean()}
         rounded = {name: round(float(value), 4) for name, value in scores.items()}
         rows += rows_of(rounded, set=data.name, subset=of_density(density), method="ccn", loss=loss, k=str(k))
     used = "pairs with simulated errors; choice of restarts"
-    return Outcome(rows, {"uses_target_labels": used, "failed": sum(one.failed for one in runs), "picture": PICTURE})
+    facts = {"uses_target_labels": used, "failed": sum(one.failed for one in runs), "picture": PICTURE}
+    return Outcome(rows, facts, files, states.remove)
 
 
 def of_density(density: float) -> str:

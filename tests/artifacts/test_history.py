@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from samples import SAMPLES, header
 
-from clusterkit.artifacts.history import history_rows, to_csv
+from clusterkit.artifacts.history import NETWORKS, history_rows, to_csv
 from clusterkit.artifacts.summary import read_any
 from clusterkit.errors import InputError
 
@@ -35,5 +35,10 @@ def test_of_several_trainings_with_losses_of_their_own() -> None:
 def test_files_that_keep_none(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     SAMPLES[name].write(path)
-    with pytest.raises(InputError, match=f"{name}: holds no history of a training; g, self-trained, pretrained, ccn"):
+    header = read_any(path)[0]
+    network = header.format in NETWORKS
+    words = f"was made before such files kept a history; repeat: clusterkit {header.stage}"
+    if not network:
+        words = "holds no history of a training; inspect a file of train-g, self-train, pretrain, cluster or adapt"
+    with pytest.raises(InputError, match=f"{name}: {words}"):
         history_rows(read_any(path)[0], path)

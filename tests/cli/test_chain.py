@@ -2,6 +2,7 @@ import json
 import shutil
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
@@ -151,7 +152,7 @@ def test_k_auto_counts_in_a_clustering_of_its_own(letters_with_pairs, cli):
     folder = letters_with_pairs
     done = cli(f"{AUTO} --json")
     assert done.code == 0, done.err
-    assert "counting categories first (--k auto), in a clustering with 100 outputs" in done.err
+    assert "estimating K first (--k auto), from a clustering with 100 outputs" in done.err
     recommended = json.loads((folder / "k.json").read_text())["recommended"]
     header, found = read_assignments(folder / "assignments.h5")
     assert {title: part.k for title, part in found.items()} == {title: max(2, k) for title, k in recommended.items()}
@@ -160,9 +161,9 @@ def test_k_auto_counts_in_a_clustering_of_its_own(letters_with_pairs, cli):
     made = (folder / "assignments.h5").read_bytes()
 
     again = cli(AUTO)
-    assert "counting" not in again.err
+    assert "estimating K first" not in again.err
     assert (folder / "assignments.h5").read_bytes() == made
-    assert "counting" in cli(f"{AUTO} --seed 1").err
+    assert "estimating K first" in cli(f"{AUTO} --seed 1").err
     done = cli("estimate-k")
     assert done.code == 3
     assert "assignments.h5: was made with an estimated K" in done.err
@@ -190,7 +191,7 @@ def test_an_estimate_that_was_asked_for_is_used(letters_with_pairs, cli):
     asked = (folder / "k.json").read_bytes()
     done = cli(AUTO)
     assert done.code == 0
-    assert "counting" not in done.err
+    assert "estimating K first" not in done.err
     assert (folder / "k.json").read_bytes() == asked
     cli("train-g glyphs_bg@0-11 --backbone mlp --hidden 16 --epochs 1 --seed 3")
     cli("predict-pairs glyphs_eval@12-27")
@@ -223,6 +224,18 @@ def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_networ
         monkeypatch.setattr(import_module("clusterkit.methods.ccn"), name, 4)
     done = cli("cluster --k auto --method kmeans")
     assert done.code == 0, done.err
-    assert "counting categories first" in done.err
+    assert "estimating K first" in done.err
     [*networks] = read_cluster_nets(folder / "over-clustered" / "ccn.safetensors")[1].values()
     assert {network.architecture.backbone for network in networks} == {Backbone.MLP}
+
+
+def test_k_auto_on_a_set_smaller_than_the_outputs_says_what_to_do(points, cli):
+    (points / "k.json").unlink(missing_ok=True)
+    np.savez("few.npz", x=np.random.default_rng(0).random((40, 2)).astype(np.float32))
+    assert cli(f"predict-pairs arrays:few.npz --g {points.resolve()}/g.safetensors --workdir few").code == 0
+    done = cli("cluster arrays:few.npz --k auto --backbone mlp --epochs 1 --workdir few")
+    assert (done.code, done.out) == (2, "")
+    line = done.err.splitlines()[-1]
+    assert "--k auto: K is estimated from 100 outputs, but " in line
+    assert "smaller --k, then clusterkit estimate-k" in line
+    assert "--k 100" not in line

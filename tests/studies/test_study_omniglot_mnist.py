@@ -31,7 +31,7 @@ def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
     assert [(row.set, row.subset) for row in rows] == [("mnist", "train"), ("mnist", "test"), ("digits", "train")]
     tables = (tmp_path / "clusterkit-out" / "omniglot-mnist" / "omniglot-mnist.md").read_text()
     assert "(0.988)" in tables
-    assert "| omniglot | 20 | " in tables
+    assert "| glyphs_eval | 20 | " in tables
     assert "| digits | similar recall | " in tables
     again = cli(f"{line} --loss ccl --json --resume")
     assert again.out == done.out

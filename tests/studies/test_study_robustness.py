@@ -148,3 +148,15 @@ def test_bad_values(cli, monkeypatch, tmp_path):
     assert done.code == 3
     assert "mnist_train" in done.err.splitlines()[-1]
     assert not (tmp_path / "clusterkit-out").exists()
+
+
+def test_cells_are_kept_until_the_tables_are_written(cli):
+    (FOLDER / "results.csv").mkdir(parents=True)
+    failed = cli(LINE)
+    assert (failed.code, failed.out) == (3, "")
+    assert "results.csv" in failed.err.splitlines()[-1]
+    assert sorted(path.name for path in FOLDER.iterdir()) == [".robustness.csv.state", "results.csv"]
+    (FOLDER / "results.csv").rmdir()
+    done = cli(f"{LINE} --resume")
+    assert done.code == 0, done.err
+    assert f"resumed after cell {CELLS} of {CELLS}" in done.err

@@ -7,7 +7,7 @@ from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, reads_pairs, reads_values
 from clusterkit.methods.common.declared import Reads, Size
 from clusterkit.methods.common.memory import memory
-from clusterkit.settings import CountedBy, File, NoisyPairs, Options
+from clusterkit.settings import CountedBy, File, NoisyPairs, options_of
 
 log = logging.getLogger("clusterkit")
 
@@ -18,9 +18,8 @@ HOUR, GIB = 3600, 2**30
 
 def check_settings(config: ClusterConfig, context: Context) -> None:
     """Raise UsageError for settings that are invalid, or that the method would not use."""
-    method, options = METHODS[config.method], config.options
-    if not (isinstance(options, Options) and type(options) is method.options):
-        raise UsageError(f"options: --method {config.method} takes {method.options.__name__}, not {options!r}")
+    options = options_of(METHODS, config.method, config.options)
+    method = METHODS[config.method]
     if isinstance(config.k, int) and config.k < 2:
         raise UsageError(f"--k {config.k}: give a number from 2")
     if config.k is CountedBy.ESTIMATE and not isinstance(config.pairs, File):

@@ -20,10 +20,16 @@ RESULTS = "results.csv"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study measured: its figures, and by name what is no figure, for the JSON."""
+    """What a study measured: its figures, and by name what is no figure, for the JSON.
+
+    `files` are written beside the tables, all or none: by name, a function that writes one at a path. `finish` is
+    called after that, to remove what only a resumed run needs.
+    """
 
     rows: list[Row]
     facts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    finish: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -69,12 +75,15 @@ def write(
 
     text = markdown(parts)
     content = {"study": name, "settings": settings, "rows": [asdict(row) for row in outcome.rows], **outcome.facts}
-    files = {f"{name}.md": text, RESULTS: to_csv(Row, outcome.rows), f"{name}.json": to_json(content)}
+    texts = {f"{name}.md": text, RESULTS: to_csv(Row, outcome.rows), f"{name}.json": to_json(content)}
     if with_latex:
-        files[f"{name}.tex"] = latex(parts)
-    with together(*map(context.path, files)) as staged:
-        for path, file in zip(staged, files.values(), strict=True):
+        texts[f"{name}.tex"] = latex(parts)
+    with together(*map(context.path, [*texts, *outcome.files])) as staged:
+        for path, file in zip(staged, texts.values(), strict=False):
             path.write_text(file, encoding="utf-8")
+        for path, write_file in zip(staged[len(texts) :], outcome.files.values(), strict=True):
+            write_file(path)
+    outcome.finish()
     return Written(context.path(f"{name}.md"), text, content)
 
 
