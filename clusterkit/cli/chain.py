@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clusterkit import console
 from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
+from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File, Pairs
 

@@ -50,7 +50,8 @@ class CcnOptions(LossOptions):
     variation: Annotated[
         Variation,
         Flag(
-            help="Augmentation: none; mild changes images a little; strong also bends characters, erased blanks parts of them."
+            help="Augmentation: none; mild changes images a little; strong also bends characters, erased blanks parts "
+            "of them."
         ),
     ] = Variation.MILD
     rounds: Annotated[
