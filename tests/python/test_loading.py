@@ -100,7 +100,7 @@ def check_frames(columns: Any) -> None:
     frame = columns(network.to_pandas())
     assert list(frame) == ["subset", "training", "epoch", "loss"]
     assert frame["loss"] == [row["loss"] for row in network.history]
-    with pytest.raises(TypeError, match=r"pairs\.h5: holds pairs, which are no table"):
+    with pytest.raises(TypeError, match=r"pairs\.h5: holds pairs, which are not a table"):
         clusterkit.load(OUT / "pairs.h5").to_pandas()
 
 
