@@ -10,7 +10,7 @@ from clusterkit.errors import InputError
 
 Row = dict[str, Any]
 """`subset` and `training`, both None in a file of one training; `epoch`, from 1; and the mean of each loss."""
-KEPT_BY = "inspect a file of train-g, self-train, pretrain, cluster or adapt"
+NETWORKS = "g, self-trained, pretrained, ccn or adapted.safetensors"
 
 
 def history_rows(header: Header, path: Path) -> list[Row]:
@@ -29,7 +29,7 @@ def history_rows(header: Header, path: Path) -> list[Row]:
         for number, means in enumerate(epochs, 1)
     ]
     if not rows:
-        raise InputError(f"{path}: holds no history of a training; {KEPT_BY}")
+        raise InputError(f"{path}: holds no history of a training; inspect {NETWORKS}")
     return rows
 
 

@@ -86,8 +86,8 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
         except UsageError as error:
             reason = str(error).removeprefix(f"--k {over_clustering.k}: ").partition(";")[0]
             raise UsageError(
-                f"--k auto: K is estimated from {over_clustering.k} outputs, but {reason}; run clusterkit cluster with a "
-                "smaller --k, then clusterkit estimate-k"
+                f"--k auto: K is estimated from {over_clustering.k} outputs, but {reason}; run clusterkit cluster with "
+                "a smaller --k, then clusterkit estimate-k"
             ) from error
     wait_for_all()
     if is_first():

@@ -151,7 +151,7 @@ def test_k_auto_counts_in_a_clustering_of_its_own(letters_with_pairs, cli):
     folder = letters_with_pairs
     done = cli(f"{AUTO} --json")
     assert done.code == 0, done.err
-    assert "counting categories first (--k auto), in a clustering with 100 outputs" in done.err
+    assert "estimating K first (--k auto), from a clustering with 100 outputs" in done.err
     recommended = json.loads((folder / "k.json").read_text())["recommended"]
     header, found = read_assignments(folder / "assignments.h5")
     assert {title: part.k for title, part in found.items()} == {title: max(2, k) for title, k in recommended.items()}
@@ -160,9 +160,9 @@ def test_k_auto_counts_in_a_clustering_of_its_own(letters_with_pairs, cli):
     made = (folder / "assignments.h5").read_bytes()
 
     again = cli(AUTO)
-    assert "counting" not in again.err
+    assert "estimating" not in again.err
     assert (folder / "assignments.h5").read_bytes() == made
-    assert "counting" in cli(f"{AUTO} --seed 1").err
+    assert "estimating K first" in cli(f"{AUTO} --seed 1").err
     done = cli("estimate-k")
     assert done.code == 3
     assert "assignments.h5: was made with an estimated K" in done.err
@@ -190,7 +190,7 @@ def test_an_estimate_that_was_asked_for_is_used(letters_with_pairs, cli):
     asked = (folder / "k.json").read_bytes()
     done = cli(AUTO)
     assert done.code == 0
-    assert "counting" not in done.err
+    assert "estimating" not in done.err
     assert (folder / "k.json").read_bytes() == asked
     cli("train-g glyphs_bg@0-11 --backbone mlp --hidden 16 --epochs 1 --seed 3")
     cli("predict-pairs glyphs_eval@12-27")
@@ -223,6 +223,6 @@ def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_networ
         monkeypatch.setattr(import_module("clusterkit.methods.ccn"), name, 4)
     done = cli("cluster --k auto --method kmeans")
     assert done.code == 0, done.err
-    assert "counting categories first" in done.err
+    assert "estimating K first" in done.err
     [*networks] = read_cluster_nets(folder / "over-clustered" / "ccn.safetensors")[1].values()
     assert {network.architecture.backbone for network in networks} == {Backbone.MLP}

@@ -74,7 +74,7 @@ def fails(done: Done, code: int, *words: str) -> None:
 def test_files_without_a_history(flag: str, points: Path, cli: Cli) -> None:
     for name in ("pairs.h5", "assignments.h5", "k.json", "evaluation.json"):
         done = cli(f"inspect clusterkit-out/{name} {flag}")
-        fails(done, 3, f"{name}: holds no history", "g, self-trained, pretrained, ccn and adapted .safetensors have")
+        fails(done, 3, f"{name}: holds no history", "inspect g, self-trained, pretrained, ccn or adapted.safetensors")
     path = Path("clusterkit-out/g.safetensors")
     content = path.read_bytes()
     for bad, words in ((content[:-9], "damaged"), (b"", "empty"), (b"a note", "not a clusterkit file")):

@@ -156,5 +156,5 @@ def test_without_pandas_it_is_named(points: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_networks_without_a_history(points: Path, cli: Cli) -> None:
     assert cli("adapt synthetic:blobs synthetic:blobs --method jan --backbone mlp --steps 1 --snapshots").code == 0
-    with pytest.raises(InputError, match=r"adapted-1\.safetensors: holds no history of a training; g, "):
+    with pytest.raises(InputError, match=r"adapted-1\.safetensors: holds no history of a training; inspect g, "):
         _ = clusterkit.load(OUT / "adapted-1.safetensors").history
