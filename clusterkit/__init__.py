@@ -14,7 +14,7 @@ _MODULES = {"PairClustering": "estimator", "cluster": "clustering", "load": "loa
 
 
 def __getattr__(name: str) -> Any:
-    """Import what a program asks for, and PyTorch with it, no sooner than that."""
+    """Import a name of the Python interface on first use, because it imports PyTorch."""
     if name not in _MODULES:
         raise AttributeError(f"module 'clusterkit' has no attribute '{name}'")
     from importlib import import_module

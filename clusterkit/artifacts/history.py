@@ -1,4 +1,4 @@
-"""The losses of each epoch that a training leaves in the header of its file."""
+"""The history of a training, its mean losses in each epoch, which the header of its file holds."""
 
 import csv
 import io
@@ -9,20 +9,20 @@ from clusterkit.artifacts.header import Header
 from clusterkit.errors import InputError
 
 Row = dict[str, Any]
-"""`subset` and `training`, None where a file has one training only; `epoch` from 1; and the mean of each loss."""
+"""`subset` and `training`, both None in a file of one training; `epoch`, from 1; and the mean of each loss."""
 NETWORKS = ("g", "pretrained", "ccn", "adapted")
 KEPT_BY = "inspect a file of train-g, self-train, pretrain, cluster or adapt"
 
 
 def history_rows(header: Header, path: Path) -> list[Row]:
-    """Return a row an epoch, subset by subset and training by training. Raises InputError for a file without any.
+    """Return one row per epoch, ordered by subset and training, with None for a loss that a training does not have.
 
-    A loss that a training does not have is None in its rows.
+    Raises InputError for a file without a history.
     """
     history = header.extra.get("history") or []
     trainings: list[tuple[str | None, str | None, list[dict[str, float]]]] = [(None, None, history)]
     if isinstance(history, dict):
-        trainings = [(subset, title, losses) for subset, own in history.items() for title, losses in own.items()]
+        trainings = [(subset, title, losses) for subset, titles in history.items() for title, losses in titles.items()]
     losses = dict.fromkeys(name for _, _, epochs in trainings for means in epochs for name in means)
     rows = [
         {"subset": subset, "training": title, "epoch": number, **{name: means.get(name) for name in losses}}
@@ -37,7 +37,7 @@ def history_rows(header: Header, path: Path) -> list[Row]:
 
 
 def to_csv(rows: list[Row]) -> list[str]:
-    """Return the lines of a CSV, a header line first; what is None is left empty."""
+    """Return the lines of a CSV with a header line; None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

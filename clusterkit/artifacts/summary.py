@@ -1,4 +1,4 @@
-"""What any artifact is and holds."""
+"""The header and the content of any file of clusterkit."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +14,9 @@ from clusterkit.artifacts.json_file import read_json
 
 
 def read_any(path: Path) -> tuple[Header, dict[str, Any]]:
-    """Return the header and the content of an artifact: tensors by name, arrays by subset and name, or JSON values.
+    """Return the header and the content of a file: tensors by name, arrays by subset and name, or JSON values.
 
-    Raises InputError unless the file is there and whole.
+    Raises InputError if the file is missing, foreign or damaged.
     """
     with reading(path, "any") as file:
         start = file.read(len(MAGIC))
@@ -28,7 +28,10 @@ def read_any(path: Path) -> tuple[Header, dict[str, Any]]:
 
 
 def summarise(path: Path) -> dict[str, Any]:
-    """Return header and content of an artifact, arrays by type and shape. Raises InputError unless it is whole."""
+    """Return the header and the content of a file, with the type and shape in place of arrays.
+
+    Tensors of a network are only counted. Raises InputError if the file is missing, foreign or damaged.
+    """
     header, content = read_any(path)
     tensors = [value for value in content.values() if isinstance(value, Tensor)]
     if tensors:
@@ -37,7 +40,7 @@ def summarise(path: Path) -> dict[str, Any]:
 
 
 def _described(value: Any) -> Any:
-    """Return content with the type and shape in place of each array."""
+    """Return content with the type and shape in place of arrays."""
     if isinstance(value, dict):
         return {name: _described(part) for name, part in value.items()}
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else value

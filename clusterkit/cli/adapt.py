@@ -28,8 +28,8 @@ def adapt(
         str,
         typer.Option(
             metavar=f"[{'|'.join(ADAPTATIONS)}]",
-            help="Adaptation method: source-only learns only S'; ccn+ also learns T's pairs; dann and jan align S' and "
-            "T; ccn++ and jan+ccn do both.",
+            help="Adaptation method: source-only learns from S' alone; ccn+ also from T's pairs; dann and jan align S' "
+            "and T; ccn++ and jan+ccn do both.",
         ),
     ] = AdaptConfig.method,
     pairs: Annotated[

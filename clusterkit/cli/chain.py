@@ -1,4 +1,4 @@
-"""Stages that run because a later one needs what they write. Only the command line chains stages."""
+"""Stages that the command line runs first because a later stage needs their files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +10,16 @@ from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File, Pairs
 
 OVER_CLUSTERED = "over-clustered"
-"""The folder in a work folder for the clustering in which `--k auto` counts."""
+"""The subfolder of the clustering from which `--k auto` estimates K."""
 SMALLEST = 16
-"""Pixels a side of images that leave something after the four poolings of the default backbone."""
+"""Smallest side, in pixels, of images that the four poolings of the default backbone can halve."""
 
 
 def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True) -> None:
-    """Predict the pairs of the work folder where they are missing, or were predicted on the way for something else.
+    """Predict the pairs of the work folder if they are missing, or if earlier automatic pairs do not fit.
 
-    Pairs that `predict-pairs` was asked for, or that `--pairs` names, are never replaced: the stage that reads them
-    says what does not fit. Several processes predict them together.
+    Pairs that the user predicted, or names with `--pairs`, are never replaced. The stage that reads them reports what
+    does not fit. Several processes predict pairs together.
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return
@@ -42,17 +42,16 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
         reason = f"those of {header.dataset['name']} no longer fit"
         dataset = dataset or header.dataset["name"]
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
-    # Nobody writes before all have looked, and nobody reads before all is written.
+    # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
     predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
     wait_for_all()
 
 
 def ensure_k(config: ClusterConfig, context: Context) -> None:
-    """Estimate K for `--k auto` where no `k.json` says it, or one made on the way for something else.
+    """Estimate K for `--k auto` if `k.json` is missing, or if an earlier automatic `k.json` does not fit.
 
-    The set is clustered with the default K in a folder of its own first. A `k.json` that `estimate-k` was asked for is
-    never replaced.
+    The set is first clustered with the default K in its own folder. A `k.json` that the user made is never replaced.
     """
     if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
         return
@@ -65,28 +64,30 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
 
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
-    over = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=File(str(pairs)))
-    options = over.options
+    over_clustering = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=File(str(pairs)))
+    options = over_clustering.options
     if isinstance(options, CcnOptions) and isinstance(options.init, File):
-        # A bare name is looked for in the work folder, of which the folder of this clustering is another.
-        over = replace(over, options=replace(options, init=File(str(context.find(options.init.name)))))
+        # This clustering has another work folder, in which a bare name would not be found.
+        over_clustering = replace(
+            over_clustering, options=replace(options, init=File(str(context.find(options.init.name))))
+        )
     assignments = inner.path(cluster.OUTPUT)
-    there = up_to_date(assignments, over, inner, **cluster.files_read(over, inner))
+    is_current = up_to_date(assignments, over_clustering, inner, **cluster.files_read(over_clustering, inner))
     if path.exists():
         header, _ = read_json(path, "k")
-        if not header.config.get("automatic") or (there and header.inputs["assignments"] == sha256(assignments)):
+        if not header.config.get("automatic") or (is_current and header.inputs["assignments"] == sha256(assignments)):
             return
-    console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over.k)
-    # Nobody writes before all have looked, and nobody reads before all is written.
+    console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over_clustering.k)
+    # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
-    if not there:
+    if not is_current:
         try:
-            cluster.run(over, inner)
+            cluster.run(over_clustering, inner)
         except UsageError as error:
-            reason = str(error).removeprefix(f"--k {over.k}: ").partition(";")[0]
+            reason = str(error).removeprefix(f"--k {over_clustering.k}: ").partition(";")[0]
             raise UsageError(
-                f"--k auto: K is estimated from {over.k} outputs, but {reason}; run clusterkit cluster with a smaller "
-                "--k, then clusterkit estimate-k"
+                f"--k auto: K is estimated from {over_clustering.k} outputs, but {reason}; run clusterkit cluster with "
+                "a smaller --k, then clusterkit estimate-k"
             ) from error
     wait_for_all()
     if is_first():
@@ -95,9 +96,10 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
 
 
 def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
-    """Return the clustering that counts categories: the network's, as other methods have no cluster to leave empty.
+    """Return a clustering by a network to estimate K from, because other methods leave no cluster empty.
 
-    For those it has the default backbone, or `mlp` where G saw vectors or images too small for convolutions.
+    A `config` of a network is returned unchanged. For other methods, the network has the default backbone, or `mlp` if
+    the pairs are of vectors or of images too small for convolutions.
     """
     from clusterkit.artifacts.hdf5 import read_header
 
@@ -108,9 +110,9 @@ def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
     return ClusterConfig(dataset=config.dataset, constraints=config.constraints, options=CcnOptions(backbone=backbone))
 
 
-def covers(held: str, wanted: str) -> bool:
-    """Return whether the pairs of the data set `held` are also those of `wanted`: the same one, or a subset of it."""
+def covers(pairs_set: str, dataset: str) -> bool:
+    """Return whether pairs of `pairs_set` are also pairs of `dataset`, which is the same set or a subset of it."""
     from clusterkit.datasets.catalogue import parse
 
-    whole, part = parse(held), parse(wanted)
+    whole, part = parse(pairs_set), parse(dataset)
     return part == whole or (whole.subset is None and replace(part, subset=None) == whole)

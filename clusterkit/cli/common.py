@@ -65,7 +65,7 @@ DropEvery = Annotated[
     typer.Option(
         "--drop-every",
         min=1,
-        help="Epochs between divisions of the learning rate by ten.",
+        help="Divide the learning rate by ten after every so many epochs.",
         show_default="the rate follows a cosine",
         rich_help_panel=TRAINING,
     ),

@@ -18,20 +18,20 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     common: Common,
-    file: Annotated[Path, typer.Argument(help="Any file that clusterkit wrote.")],
+    file: Annotated[Path, typer.Argument(help="Any file of clusterkit.")],
     history: Annotated[
-        bool, typer.Option("--history", help="Print instead the losses of each epoch of a network's training, as CSV.")
+        bool, typer.Option("--history", help="Print only the losses of each epoch of a network's training, as CSV.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw instead these losses and write a PNG here.", metavar="FILE.png")
+        Path | None, typer.Option(help="Only draw these losses, to a PNG of this name.", metavar="FILE.png")
     ] = None,
 ) -> None:
-    """Show what a file is, what it was made from and what it holds, after checking that it is whole."""
+    """Check that a file is undamaged; show its kind, its origin and its content."""
     from clusterkit.artifacts.history import history_rows, to_csv
     from clusterkit.artifacts.summary import read_any, summarise
 
     if history and plot is not None:
-        raise UsageError("--history and --plot: give one, or the other")
+        raise UsageError("--history and --plot: give only one of them")
     if plot is not None and plot.suffix.lower() != ".png":
         raise UsageError(f"--plot {plot}: is always a PNG; give a name that ends in .png")
     if plot is not None and plot.resolve() == file.resolve():
@@ -51,7 +51,7 @@ def inspect(
 
 
 def draw(rows: list[dict[str, Any]], title: str, plot: Path) -> None:
-    """Write the picture whole. Raises InputError where it cannot be written."""
+    """Write the picture to `plot`. Raises InputError if that file cannot be written."""
     from clusterkit.artifacts.files import atomic
     from clusterkit.report.curves import write_curves
 
@@ -59,12 +59,12 @@ def draw(rows: list[dict[str, Any]], title: str, plot: Path) -> None:
         with atomic(plot) as temporary:
             write_curves(rows, title, temporary)
     except InputError as error:
-        reason = getattr(error.__cause__, "strerror", None) or "it is no place for a file"
+        reason = getattr(error.__cause__, "strerror", None) or "not a place for a file"
         raise InputError(f"--plot {plot}: cannot be written ({reason}); make room or give another name") from error
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
-    """Return nested values as dotted names and values; long lists by their length."""
+    """Return nested values as pairs of a dotted name and a value, with the length in place of a long list."""
     if isinstance(value, dict):
         return [row for key, part in value.items() for row in flat(part, f"{name}.{key}" if name else str(key))]
     if isinstance(value, list) and len(value) > 8:

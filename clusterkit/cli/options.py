@@ -1,4 +1,4 @@
-"""The flags of options that methods and studies declare: one flag for a name, whichever methods have it."""
+"""The flags of the options that methods and studies declare. Methods with an option of one name share its flag."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Set
@@ -11,13 +11,13 @@ from clusterkit.errors import UsageError
 from clusterkit.settings import Flag, Options, declared
 
 Declared = Mapping[str, type[Options]]
-"""The dataclass of its own options by the name of each method."""
+"""The dataclass of options by the name of the method."""
 
 
 def flags_of(declared: Declared) -> list[inspect.Parameter]:
-    """Return a parameter for each option of any method, in a panel that names its methods.
+    """Return one parameter per option, in a panel of the help that names its methods.
 
-    Its default is that of the first method that has the option.
+    The default is that of the first method with the option.
     """
     users: dict[str, list[str]] = {}
     first: dict[str, tuple[Any, Flag, Any]] = {}
@@ -29,12 +29,12 @@ def flags_of(declared: Declared) -> list[inspect.Parameter]:
 
 
 def parameter(name: str, kind: Any, flag: Flag, default: Any, panel: str | None = None) -> inspect.Parameter:
-    """Return the parameter of a command for an option, in a panel of the help where one is named."""
-    one = repeated(kind)
-    typed = str if flag.read else kind
-    if one is not None:
-        values = list[str if flag.read else one]  # type: ignore[misc, valid-type]
-        typed = values | None if default is None else values
+    """Return the parameter of a command for an option. `panel` is its panel in the help."""
+    item_kind = repeated(kind)
+    annotation = str if flag.read else kind
+    if item_kind is not None:
+        values = list[str if flag.read else item_kind]  # type: ignore[misc, valid-type]
+        annotation = values | None if default is None else values
         default = None if default is None else [str(value) if flag.read else value for value in default]
     elif flag.read:
         default = str(default)
@@ -48,34 +48,36 @@ def parameter(name: str, kind: Any, flag: Flag, default: Any, panel: str | None 
         show_default=flag.default or True,
         rich_help_panel=panel,
     )
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[typed, option])
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
+    )
 
 
 def repeated(kind: Any) -> Any:
-    """Return the type of one value of a flag that may be repeated, None for another flag."""
-    tuples = [one for one in (kind, *get_args(kind)) if get_origin(one) is tuple]
+    """Return the type of one value of a flag that may be repeated, None for any other flag."""
+    tuples = [part for part in (kind, *get_args(kind)) if get_origin(part) is tuple]
     return get_args(tuples[0])[0] if tuples else None
 
 
 def options_in(options: type[Options]) -> Iterator[tuple[str, Any, Flag, Any]]:
-    """Yield name, type, flag and default of each option."""
-    for (name, kind, flag), one in zip(declared(options), fields(options), strict=True):
+    """Yield the name, type, flag and default of each option."""
+    for (name, kind, flag), field in zip(declared(options), fields(options), strict=True):
         assert flag is not None
-        yield name, kind, flag, one.default
+        yield name, kind, flag, field.default
 
 
 def read_options(declared: Declared, method: str, flags: Mapping[str, Any], typed: Set[str]) -> Options | None:
-    """Return the options of a method by those of the flags that were typed, None for a method that there is not.
+    """Return the options of a method from the typed flags, None for an unknown method.
 
-    Raises UsageError for a flag that the method has not, or whose text cannot be read.
+    Raises UsageError for a flag that the method does not have, or whose text cannot be parsed.
     """
     if method not in declared:
         return None
-    own = {name for name, *_ in options_in(declared[method])}
+    names = {name for name, *_ in options_in(declared[method])}
     values = {name: value for name, value in flags.items() if name in typed}
     for name in values:
-        if name not in own:
-            users = [other for other, options in declared.items() if name in {one.name for one in fields(options)}]
+        if name not in names:
+            users = [other for other, options in declared.items() if name in {field.name for field in fields(options)}]
             raise UsageError(
                 f"--{name.replace('_', '-')}: --method {method} does not use it; leave it out or use "
                 f"--method {' or '.join(users)}"
@@ -84,17 +86,17 @@ def read_options(declared: Declared, method: str, flags: Mapping[str, Any], type
 
 
 def read_all(options: type[Options], values: Mapping[str, Any]) -> Options:
-    """Return options by the values of their flags; a flag without one stays at its default.
+    """Return options from the values of their flags. Options without a value keep their defaults.
 
-    Raises UsageError for a text that cannot be read.
+    Raises UsageError for a text that cannot be parsed.
     """
-    read = {}
+    parsed = {}
     for name, kind, flag, _ in options_in(options):
         if name not in values:
             continue
         value, parse = values[name], flag.read or (lambda text: text)
         if repeated(kind) is None:
-            read[name] = parse(value)
+            parsed[name] = parse(value)
         else:
-            read[name] = None if value is None else tuple(dict.fromkeys(map(parse, value)))
-    return options(**read)
+            parsed[name] = None if value is None else tuple(dict.fromkeys(map(parse, value)))
+    return options(**parsed)

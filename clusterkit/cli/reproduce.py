@@ -1,4 +1,4 @@
-"""clusterkit reproduce: the papers' studies, a command each."""
+"""clusterkit reproduce: one command per study of the papers."""
 
 import inspect
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SHARED = [
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
     for name, annotation in (("latex", Latex), ("resume", Resume))
 ]
-"""The flags of every study."""
+"""The flags that every study has."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
         callback=name_a_command,
     )
     for name, study in STUDIES.items():
-        own = [parameter(*option) for option in options_in(study.options)]
-        command = with_common(command_of(name), more=[*own, *SHARED])
+        options = [parameter(*option) for option in options_in(study.options)]
+        command = with_common(command_of(name), more=[*options, *SHARED])
         group.command(name, epilog=study.example, help=study.help)(command)
     app.add_typer(group, name="reproduce")
 
@@ -42,7 +42,7 @@ def command_of(name: str) -> Callable[..., None]:
         from clusterkit.studies.common.driver import run
 
         study, with_latex = STUDIES[name], flags.pop("latex")
-        done = run(name, study, read_all(study.options, flags), common.context, with_latex=with_latex)
-        console.result(done.text.splitlines(), {"artifact": str(done.artifact), **done.fields}, common.as_json)
+        written = run(name, study, read_all(study.options, flags), common.context, with_latex=with_latex)
+        console.result(written.text.splitlines(), {"artifact": str(written.artifact), **written.fields}, common.as_json)
 
     return command

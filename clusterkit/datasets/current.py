@@ -1,4 +1,4 @@
-"""Whether an artifact that is there is the one that a stage would write now."""
+"""Detection of files that are still those that a stage would write now."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,30 +18,30 @@ LEARNED = {
     "cluster": "dataset",
     "adapt": "source",
 }
-"""Which of the data sets in its header a stage may learn the labels of."""
+"""The header's data set whose labels a stage may learn, by stage."""
 
 
 def up_to_date(path: Path, config: object, context: Context, **inputs: Path) -> bool:
-    """Return whether the artifact that a run would write is there, whole, of the same versions, settings and inputs.
+    """Return whether the file at `path` exists and has the versions, settings, seed and inputs of this run.
 
-    Its data sets must still have the content that they had.
+    Its data sets must still have the recorded content. Raises InputError if the file is damaged.
     """
     if not path.exists():
         return False
     header = Header(**summarise(path)["header"])
     now = Header(header.format, header.stage, settled(resolved(config)), context.seed, header.device)
     header = replace(header, config=settled(header.config))
-    # Where no data set was named, the inputs said which.
+    # Without a name, the data set is that of the inputs.
     now.config.update({"dataset": header.config["dataset"]} if now.config.get("dataset", "") is None else {})
-    before, after = ((each.config, each.seed, each.versions, each.version) for each in (header, now))
-    same = before == after and all(header.inputs.get(name) == sha256(file) for name, file in inputs.items())
-    return same and is_of_same_data(header, context)
+    before, after = ((entry.config, entry.seed, entry.versions, entry.version) for entry in (header, now))
+    is_same = before == after and all(header.inputs.get(name) == sha256(file) for name, file in inputs.items())
+    return is_same and is_of_same_data(header, context)
 
 
 def is_of_same_data(header: Header, context: Context) -> bool:
-    """Return whether every data set that a header records can be read and has the content that it had then.
+    """Return whether every data set that a header records can be read and has the recorded content.
 
-    The labels count where the stage itself learned them.
+    Labels are compared only for the set whose labels the stage itself learned.
     """
     labels = {data["name"]: data.get("labels") for data in header.extra.get("learned_from", [])}
     for role in ("dataset", "source", "self_trained_on"):
@@ -51,11 +51,11 @@ def is_of_same_data(header: Header, context: Context) -> bool:
         form = data["name"], data["size"], data["channels"]
         if form not in context.contents:
             try:
-                read = load_dataset(form[0], context.data, offline=True, size=form[1], channels=form[2])
+                dataset = load_dataset(form[0], context.data, offline=True, size=form[1], channels=form[2])
             except (InputError, UsageError):
                 return False
-            context.contents[form] = read.to_learned()
-        then = {**data, "labels": labels.get(form[0]) if role == LEARNED.get(header.stage) else None}
-        if any(context.contents[form][part] != then[part] for part in ("fingerprint", "labels") if then[part]):
+            context.contents[form] = dataset.to_learned()
+        recorded = {**data, "labels": labels.get(form[0]) if role == LEARNED.get(header.stage) else None}
+        if any(context.contents[form][part] != recorded[part] for part in ("fingerprint", "labels") if recorded[part]):
             return False
     return True

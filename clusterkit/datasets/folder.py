@@ -35,7 +35,7 @@ def load(request: Request) -> Raw:
     channels = request.channels or (1 if grey else 3)
     if len(modes) > 1 or len(sizes) > 1:
         console.once(
-            f"{place}: the images have {len(sizes)} sizes and modes {', '.join(sorted(modes))}; "
+            f"{place}: the images have {len(sizes)} sizes and the modes: {', '.join(sorted(modes))}; "
             f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
         )
     invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))

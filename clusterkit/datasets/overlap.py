@@ -31,10 +31,10 @@ def warn_of_training(learned: Mapping[str, Sequence[Fields]], *forms: Fields) ->
         return "no"
     if is_first():
         shared = ", ".join(dict.fromkeys(title for titles in shared_by.values() for title in titles))
+        target = forms[0]["name"]
         log.warning(
-            "%s learned labels of images of %s (%s), so scores on it do not hold for new categories; "
-            "train on other images",
-            names, forms[0]["name"], shared,
+            "%s: trained with labels of %s%s, so scores do not hold for new categories; train on other images",
+            names, target, "" if shared == target else f" (read from {shared})",
         )  # fmt: skip
     return IN_TRAINING + names.replace(BETWEEN, ", ")
 

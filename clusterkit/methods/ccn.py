@@ -184,10 +184,11 @@ def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
     count, size = len(training.items.subset), training.options.batch_size or usual
     if count < size:
         log.info(
-            "cluster %s%s: batches of %d items, because the set holds no more",
+            "cluster %s%s: batches of %d items instead of %d, because the subset holds no more",
             training.name,
             title,
             count,
+            size,
         )
     return Shuffled(count, min(size, count))
 

@@ -1,4 +1,4 @@
-"""Results as rows: one figure a row, with all that says what it is of."""
+"""Results as rows: one figure per row, with the fields that identify it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import Any
 class Row:
     """One figure of a clustering or of a similarity network; a field that does not apply is empty.
 
-    `subset` is "mean" for a mean over the subsets of a set. `k` is the number of outputs, or `auto` or `known`.
-    `published` is the figure of a paper for the same. `seconds` and `bytes` are what the run took, its most main
-    memory.
+    `subset` is "mean" for a mean over the subsets of a set. `k` is the number of outputs, `auto` or `known`.
+    `published` is the corresponding figure of a paper. `seconds` and `bytes` are the time and the peak memory of the
+    run.
     """
 
     set: str
@@ -28,5 +28,5 @@ class Row:
 
 
 def rows_of(scores: Mapping[str, float], **fields: Any) -> list[Row]:
-    """Return a row of each score by its name."""
+    """Return one row per score, with the name of the score as `metric`."""
     return [Row(metric=metric, value=value, **fields) for metric, value in scores.items()]

@@ -73,7 +73,10 @@ def read_constraints(path: Path) -> list[tuple[int, int, float]]:
         if not any(cells) or (number == 1 and cells[0] == "id_a"):
             continue
         if len(cells) != 3 or cells[2] not in WORDS or not (cells[0].isdecimal() and cells[1].isdecimal()):
-            raise InputError(f"{path}, line {number}: '{','.join(line)}' is not id_a,id_b,must|cannot")
+            raise InputError(
+                f"{path}, line {number}: '{','.join(line)}' is not id_a,id_b,must|cannot; write two ids and must or "
+                "cannot, as in 0,17,must"
+            )
         pair = (min(int(cells[0]), int(cells[1])), max(int(cells[0]), int(cells[1])))
         if pair[0] == pair[1]:
             raise InputError(f"{path}, line {number}: pairs item {pair[0]} with itself; name two items")

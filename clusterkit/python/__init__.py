@@ -1,1 +1,1 @@
-"""What Python programs call on their own arrays and on artifacts: `cluster`, `load` and `PairClustering`."""
+"""The Python interface: `cluster` and `PairClustering` for arrays, and `load` for files of clusterkit."""

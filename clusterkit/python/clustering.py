@@ -1,4 +1,4 @@
-"""cluster: arrays into clusters, without files."""
+"""cluster: clusters arrays without files."""
 
 import operator
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ from clusterkit.settings import Features, Init, Options, TruePairs, options_of
 from clusterkit.stages.cluster import check, number_of_clusters
 
 METHOD = "spectral"
-"""The default: it reads the pairs where there are some, and the items where there are none."""
+"""The default method. It reads the pairs if there are any, and otherwise the items."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """`labels` (N,) int, -1 for an item in no cluster; `probabilities` (N, K) float; `k` is K, empty ones included.
+    """`labels` (N,) int32, -1 for an item in no cluster; `probabilities` (N, K) float32; `k` is K with empty clusters.
 
-    A method that gives no probabilities is certain of each item's cluster.
+    A method that computes no probabilities gives 0 and 1.
     """
 
     labels: NDArray[np.int32]
@@ -53,16 +53,15 @@ def cluster(
     device: str = "auto",
     **options: Any,
 ) -> Clusters:
-    """Sort items into clusters, as `clusterkit cluster` does with the same arrays, and write nothing.
+    """Cluster items as `clusterkit cluster` does with the same arrays, and write no file.
 
-    `x` holds N items as the data set `arrays:` does: vectors (N, D), or images (N, H, W), (N, H, W, C) or (N, C, H, W).
-    `k` is the number of clusters, or of outputs with `ccn`; leave it out where the method finds it. `pairs` (N, N) are
-    probabilities in 0..1 that two items are similar, NaN where that is not known. `constraints` has the lists
-    `must_link` and `cannot_link` of pairs of positions, which override `pairs`. `options` are those of the method.
+    `x` holds N items: vectors (N, D), or images (N, H, W), (N, H, W, C) or (N, C, H, W), as in the data set `arrays:`.
+    `k` is the number of clusters, or of outputs with `ccn`; leave it out for a method that finds it. `pairs` (N, N)
+    holds the probability from 0 to 1 that two items are similar, NaN if it is unknown. `constraints` holds the lists
+    `must_link` and `cannot_link`, whose pairs of positions override `pairs`. `options` are the method's own options.
 
-    Raises ValueError for a value that cannot be used, TypeError for one of another type, FileNotFoundError if
-    `init` names a file that is missing, InputError if that file is damaged or foreign, and DivergedError for a training
-    whose loss is not finite.
+    Raises ValueError for an invalid value, TypeError for a value of the wrong type, FileNotFoundError if the file of
+    `init` is missing, InputError if it cannot be read, and DivergedError if the loss of a training is not finite.
     """
     with python_words():
         return clustered(
@@ -74,37 +73,40 @@ def clustered(
     x: Any, *, k: int | None, method: str, pairs: Any, constraints: Any, seed: int, device: str,
     options: Mapping[str, Any],
 ) -> Clusters:  # fmt: skip
-    """Do what `cluster` says; errors name flags, which a caller translates."""
-    own = read_options(method, options)
+    """Do the work of `cluster`. Errors name flags of the command line, which `python_words` translates."""
+    method_options = read_options(method, options)
     context = Context(
         workdir=Path(), device=str(device), seed=read_seed(seed),
         given=frozenset(options) | ({"k"} if k is not None else set()),
     )  # fmt: skip
-    start = read_network(None, getattr(own, "init", Init.RANDOM), context, None)
+    start = read_network(None, getattr(method_options, "init", Init.RANDOM), context, None)
     data = read_items(x, start)
     [subset] = data.subsets
     links = read_links(constraints, len(subset))
-    config = configured(k, method, own, has_pairs=pairs is not None, has_links=bool(links))
+    config = settings_of(k, method, method_options, has_pairs=pairs is not None, has_links=bool(links))
     check(config, context)
-    check_variation(getattr(own, "variation", Variation.MILD), data.kind, "x")
+    check_variation(getattr(method_options, "variation", Variation.MILD), data.kind, "x")
     count = number_of_clusters(config, subset, "x", {})
     check_cost(config, "x", len(subset), start.width(data), count)
     source = None
     if reads_pairs(config):
         source = read_pairs(pairs, links, len(subset), every=needs_all_pairs(config), method=method)
     items = Items(subset=subset, kind=data.kind, shape=data.shape, start=start.of(subset))
-    found = solved(config, items, Question(k=count, pairs=source, options=own), context)
-    return Clusters(found.cluster, found.prob, found.prob.shape[1])
+    result = solve_in_memory(config, items, Question(k=count, pairs=source, options=method_options), context)
+    return Clusters(result.cluster, result.prob, result.prob.shape[1])
 
 
 def read_options(method: str, options: Mapping[str, Any]) -> Options:
-    """Return a method's options. Raises TypeError for one that no method has, and UsageError for one of another's."""
+    """Return the options of a method.
+
+    Raises TypeError for a name that is no option, and UsageError for an option of other methods alone.
+    """
     kind = type(options_of(METHODS, method, None))
     for name in options:
         users = [other for other in METHODS if name in names_of(other)]
         if not users:
-            known = ", ".join(names_of(method)) or "none"
-            raise TypeError(f"unexpected argument {name!r}; the options of method {method}: {known}")
+            names = ", ".join(names_of(method)) or "none"
+            raise TypeError(f"unexpected argument {name!r}; the options of method {method}: {names}")
         if method not in users:
             raise UsageError(
                 f"--{name}: --method {method} does not use it; leave it out or use --method {' or '.join(users)}"
@@ -115,7 +117,7 @@ def read_options(method: str, options: Mapping[str, Any]) -> Options:
 
 
 def names_of(method: str) -> list[str]:
-    return [one.name for one in fields(METHODS[method].options)]
+    return [field.name for field in fields(METHODS[method].options)]
 
 
 def read_seed(seed: Any) -> int:
@@ -128,8 +130,11 @@ def read_seed(seed: Any) -> int:
     return number
 
 
-def configured(k: Any, method: str, options: Options, *, has_pairs: bool, has_links: bool) -> ClusterConfig:
-    """Return the settings that a command would have been given. Raises an error for a K or pairs that are missing."""
+def settings_of(k: Any, method: str, options: Options, *, has_pairs: bool, has_links: bool) -> ClusterConfig:
+    """Return the settings of the equivalent command.
+
+    Raises UsageError if K or the pairs are missing, and TypeError for a K of the wrong type.
+    """
     declared = METHODS[method]
     if not (has_pairs or has_links or declared.pairs is Reads.NOTHING or declared.instead):
         raise UsageError(f"--pairs: --method {method} reads pairs; give pairs (N, N) or constraints")
@@ -144,12 +149,12 @@ def configured(k: Any, method: str, options: Options, *, has_pairs: bool, has_li
         config = replace(config, pairs=TruePairs())
     if has_links:
         config = replace(config, constraints=Path("constraints"))
-    # A method that reads pairs, or the items in their place.
+    # Without pairs, a method that can read the items instead reads them.
     return replace(config, features=Features.PIXELS) if declared.instead and not (has_pairs or has_links) else config
 
 
-def solved(config: ClusterConfig, items: Items, question: Question, context: Context) -> Clustering:
-    """Solve in a temporary folder, and leave PyTorch's random numbers as they were."""
+def solve_in_memory(config: ClusterConfig, items: Items, question: Question, context: Context) -> Clustering:
+    """Cluster with a temporary folder for the state of a training, and restore PyTorch's random state afterwards."""
     device = choose_device(context.device)
     cuda = [device] if device.type == "cuda" else []
     with TemporaryDirectory(prefix="clusterkit-") as folder, torch.random.fork_rng(cuda):

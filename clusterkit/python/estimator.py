@@ -1,4 +1,4 @@
-"""PairClustering: the methods of clustering as a scikit-learn estimator."""
+"""PairClustering: the clustering methods as a scikit-learn estimator."""
 
 from collections.abc import Mapping
 from numbers import Integral
@@ -16,14 +16,14 @@ from clusterkit.python.words import python_words
 
 
 class PairClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """Clusters of vectors, by pairs where they are known.
+    """Cluster vectors by their values and, if they are known, by pairs.
 
-    `n_clusters` is K, where 1 puts all items into one cluster; give None for a method that finds K. `method` is that of
-    `clusterkit.cluster`, `options` are its own, by name, and `device` is where a network is trained. With a number as
-    `random_state` the result is that of `clusterkit.cluster` with this seed.
+    `n_clusters` is K: 1 puts all items into one cluster, and None is for a method that finds K. `method` names a method
+    of `clusterkit.cluster`, `options` holds the method's own options by name, and `device` trains a network. An integer
+    as `random_state` gives the same result as `clusterkit.cluster` with this seed.
 
-    After `fit`, `labels_` (N,) holds each item's cluster, -1 for none, `probabilities_` (N, K) its probabilities, and
-    `n_features_in_` is D.
+    After `fit`, `labels_` (N,) holds the cluster of each item, -1 for none; `probabilities_` (N, K) holds its
+    probabilities, and `n_features_in_` is D.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class PairClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     ) -> "PairClustering":
         """Cluster vectors X (N, D); `y` is ignored.
 
-        `pairs` (N, N) are probabilities in 0..1 that two items are similar, NaN where that is not known. `must_link`
-        and `cannot_link` are lists of pairs of positions, which override `pairs`. Raises ValueError for a value that
-        cannot be used, as where the method reads pairs and there are none, and TypeError for one of another type.
+        `pairs` (N, N) holds the probability from 0 to 1 that two items are similar, NaN if it is unknown. `must_link`
+        and `cannot_link` are lists of pairs of positions, which override `pairs`. Raises ValueError for an invalid
+        value, or if the method needs pairs and there are none, and TypeError for a value of the wrong type.
         """
         X = validate_data(self, X, ensure_min_samples=2)
         seed: Any = self.random_state
@@ -59,15 +59,15 @@ class PairClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc]
                 raise UsageError(
                     f"--k {self.n_clusters}: --method {self.method} finds the number of clusters itself; give None"
                 )
-            found = self._found(X, pairs, {"must_link": must_link, "cannot_link": cannot_link}, seed)
-        self.labels_ = found.labels
-        self.probabilities_ = found.probabilities
+            result = self._cluster(X, pairs, {"must_link": must_link, "cannot_link": cannot_link}, seed)
+        self.labels_ = result.labels
+        self.probabilities_ = result.probabilities
         return self
 
-    def _found(self, X: Any, pairs: Any, constraints: Mapping[str, Any], seed: int) -> Clusters:
+    def _cluster(self, X: Any, pairs: Any, constraints: Mapping[str, Any], seed: int) -> Clusters:
         options = self.options or {}
         if type(self.n_clusters) is int and self.n_clusters == 1:
-            # No method has anything to decide, and none takes this K.
+            # No method accepts K = 1, whose result is certain.
             read_options(self.method, options)
             return Clusters(np.zeros(len(X), np.int32), np.ones((len(X), 1), np.float32), 1)
         return clustered(

@@ -1,4 +1,4 @@
-"""Artifacts as data frames of pandas, which is no dependency."""
+"""Files of clusterkit as data frames. pandas is not a dependency, so it is imported on use."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ NETWORKS = ("g", "pretrained", "ccn", "adapted", "state")
 
 
 def to_frame(artifact: "Artifact") -> Any:
-    """Return the data frame of an artifact. Raises ImportError without pandas, and TypeError for pairs."""
+    """Return the data frame of a file. Raises ImportError without pandas, and TypeError for pairs."""
     columns = columns_of(artifact)
     try:
         import pandas
@@ -21,7 +21,7 @@ def to_frame(artifact: "Artifact") -> Any:
 
 
 def columns_of(artifact: "Artifact") -> dict[str, Any]:
-    """Return the columns by name. Raises TypeError for an artifact that is no table."""
+    """Return the columns by name. Raises TypeError for pairs, which are not a table."""
     kind = artifact.header["format"]
     if kind == "assignments":
         return assignments(artifact)
@@ -30,29 +30,34 @@ def columns_of(artifact: "Artifact") -> dict[str, Any]:
     if kind == "evaluation":
         return transposed([{"subset": title, **scores} for title, scores in artifact["subsets"].items()])
     if kind == "k":
-        found = artifact["recommended"]
+        recommended = artifact["recommended"]
         return transposed(
-            [{"subset": title, **of, "recommended": found[title]} for title, of in artifact["estimates"].items()]
+            [
+                {"subset": title, **estimates, "recommended": recommended[title]}
+                for title, estimates in artifact["estimates"].items()
+            ]
         )
-    raise TypeError(f"{artifact.path}: holds {kind}, which are no table; read the arrays, as load(...)[SUBSET]['id']")
+    raise TypeError(
+        f"{artifact.path}: holds {kind}, which are not a table; read the arrays, as in load(...)[SUBSET]['id']"
+    )
 
 
 def assignments(artifact: "Artifact") -> dict[str, Any]:
-    """Return a row an item; `probability` is that of its cluster, NaN for an item in none."""
+    """Return one row per item. `probability` is that of its cluster, NaN for an item in no cluster."""
     parts: dict[str, list[Any]] = {"subset": [], "id": [], "cluster": [], "probability": []}
     for title, group in artifact.items():
         cluster, prob = group["cluster"], group["prob"]
-        own = np.full(len(cluster), np.nan, np.float32)
+        probability = np.full(len(cluster), np.nan, np.float32)
         inside = np.flatnonzero(cluster >= 0)
-        own[inside] = prob[inside, cluster[inside]]
+        probability[inside] = prob[inside, cluster[inside]]
         parts["subset"].append(np.full(len(cluster), title, object))
         parts["id"].append(group["id"])
         parts["cluster"].append(cluster)
-        parts["probability"].append(own)
+        parts["probability"].append(probability)
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def transposed(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as columns; what a row lacks is None."""
+    """Return the columns of rows, with None for a name that a row lacks."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}

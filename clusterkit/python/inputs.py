@@ -1,4 +1,4 @@
-"""From a program's own arrays to items and pairs, read as the files of a command would be."""
+"""Items, pairs and constraints of a Python program, with the checks of the files of a command."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.source import CERTAIN, ROWS, PairSource
 
 ARRAYS = Path("arrays")
-"""Stands for the file in messages about arrays that no file holds, and is cut from them."""
+"""A placeholder for the file in messages about arrays. It is cut from the messages."""
 Links = Sequence[tuple[int, int, float]]
 LISTS = {"must_link": WORDS["must"], "cannot_link": WORDS["cannot"]}
 ROUNDING = 1e-6
-"""Up to which the two probabilities of a pair may differ."""
+"""The largest accepted difference between the probabilities of a pair in both orders."""
 
 
 def read_items(x: Any, start: Start) -> Dataset:
-    """Return the items of x as a data set named x, images in the form that the network to start from takes.
+    """Return the items of x as a data set named x. Images get the size and channels of the network to start from.
 
-    Raises UsageError for an array that holds no items, or items of another form than the network's.
+    Raises UsageError for an array without items, or with items that the network cannot read.
     """
     source = PREFIXES[str(ARRAYS)]
     shape = None if start.any is None else start.any.architecture.shape
@@ -43,21 +43,21 @@ def read_items(x: Any, start: Start) -> Dataset:
     data = Dataset("x", raw.kind or Kind.VECTORS, (subset,), (), "", size)
     if shape is not None and data.shape != tuple(shape):
         raise UsageError(
-            f"--init: x holds items of shape {data.shape}, the network was trained on {tuple(shape)}; "
-            "give such items, or another network"
+            f"--init: x holds items of shape {data.shape}, but the network was trained on {tuple(shape)}; "
+            "give items of that shape, or another network"
         )
     return data
 
 
 def read_pairs(pairs: Any, links: Links, count: int, *, every: bool, method: str) -> PairSource:
-    """Return the pairs of N items: their probabilities (N, N), None where nothing is known, under a user's links.
+    """Return the pairs of N items from probabilities (N, N), or without any if `pairs` is None, under the user's links.
 
-    Raises UsageError for an array of another shape, for values outside 0..1 or unlike in both orders, and, if the
-    method needs `every` pair, for pairs that are not known.
+    Raises UsageError for an array of another shape, for values outside 0..1 or different in both orders, and for an
+    unknown pair if the method needs `every` pair. Raises TypeError for an array that does not hold numbers.
     """
     if pairs is None and every:
         raise UsageError(f"--pairs: --method {method} needs the probability of every pair; give pairs (N, N)")
-    # Nothing is known of items without labels.
+    # All pairs of items without labels are unknown.
     base: PairSource = LabelPairs(torch.full((count,), -1))
     if pairs is not None:
         logits = logits_of(pairs, count)
@@ -72,20 +72,20 @@ def read_pairs(pairs: Any, links: Links, count: int, *, every: bool, method: str
 
 
 def logits_of(pairs: Any, count: int) -> torch.Tensor:
-    """Return the logits (N, N) of probabilities (N, N), between those of pairs that are known for sure.
+    """Return the logits (N, N) of probabilities (N, N), clamped to those of certain pairs.
 
-    Every item is similar to itself, whatever the diagonal holds.
+    The diagonal is ignored: every item is similar to itself.
     """
-    given = np.asarray(pairs)
-    if given.dtype.kind not in "buif":
-        raise TypeError(f"--pairs must be an array of numbers, not of {given.dtype}")
-    if given.shape != (count, count):
-        raise UsageError(f"--pairs: shape {given.shape}, and x has {count} items; give shape ({count}, {count})")
+    array = np.asarray(pairs)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"--pairs must be an array of numbers, not of {array.dtype}")
+    if array.shape != (count, count):
+        raise UsageError(f"--pairs: shape {array.shape}, and x has {count} items; give shape ({count}, {count})")
     logits = torch.empty(count, count)
-    # By blocks of rows, so that no second matrix in float64 is made.
+    # Blocks of rows avoid a whole matrix in float64.
     for start in range(0, count, ROWS):
         block = slice(start, start + ROWS)
-        forth, back = given[block].astype(np.float64), given[:, block].T.astype(np.float64)
+        forth, back = array[block].astype(np.float64), array[:, block].T.astype(np.float64)
         for part in (forth, back):
             np.fill_diagonal(part[:, block], 1)
         check_probabilities(forth, back, start)
@@ -94,17 +94,17 @@ def logits_of(pairs: Any, count: int) -> torch.Tensor:
 
 
 def check_probabilities(forth: NDArray[np.float64], back: NDArray[np.float64], start: int) -> None:
-    """Raise UsageError unless rows (R, N) of pairs, from row `start` on, hold probabilities equal in both orders."""
+    """Raise UsageError unless rows (R, N) of pairs, from row `start` on, are probabilities equal in both orders."""
     outside = np.argwhere((forth < 0) | (forth > 1))
     if len(outside):
         i, j = outside[0]
         raise UsageError(
             f"--pairs: [{start + i}, {j}] is {forth[i, j]:g}; give probabilities from 0 to 1 that two items are "
-            "similar, and NaN where it is not known"
+            "similar, or NaN for an unknown pair"
         )
-    unlike = np.argwhere(~((np.abs(forth - back) <= ROUNDING) | (np.isnan(forth) & np.isnan(back))))
-    if len(unlike):
-        i, j = unlike[0]
+    unequal = np.argwhere(~((np.abs(forth - back) <= ROUNDING) | (np.isnan(forth) & np.isnan(back))))
+    if len(unequal):
+        i, j = unequal[0]
         raise UsageError(
             f"--pairs: [{start + i}, {j}] is {forth[i, j]:g} and [{j}, {start + i}] is {back[i, j]:g}; give one value "
             "for both, as (pairs + pairs.T) / 2 does"
@@ -112,9 +112,10 @@ def check_probabilities(forth: NDArray[np.float64], back: NDArray[np.float64], s
 
 
 def read_links(constraints: Any, count: int) -> Links:
-    """Return the links among N items, of the lists `must_link` and `cannot_link` of pairs of positions.
+    """Return the links among N items from the lists `must_link` and `cannot_link` of pairs of positions.
 
-    Raises TypeError for anything else, and UsageError for a pair that cannot be or is in both lists.
+    Raises TypeError for anything but these lists, and UsageError for a pair with an unknown item, of an item with
+    itself, or in both lists.
     """
     if constraints is None:
         return []
@@ -125,12 +126,14 @@ def read_links(constraints: Any, count: int) -> Links:
         for number, pair in enumerate([] if constraints.get(name) is None else constraints[name]):
             a, b = two_items(pair, f"{name}[{number}]", count)
             if links.setdefault((min(a, b), max(a, b)), value) != value:
-                raise UsageError(f"{name}[{number}]: the pair {a}, {b} is in must_link and in cannot_link")
+                raise UsageError(
+                    f"{name}[{number}]: the pair {a}, {b} is in must_link and in cannot_link; keep it in one"
+                )
     return [(a, b, value) for (a, b), value in links.items()]
 
 
 def two_items(pair: Any, where: str, count: int) -> tuple[int, int]:
-    """Return the positions that a pair names; `where` begins the messages of errors."""
+    """Return the two positions of a pair. Messages of errors begin with `where`."""
     try:
         a, b = (operator.index(item) for item in pair)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""load: any artifact as plain Python values and NumPy arrays."""
+"""load: reads any file of clusterkit into plain Python values and NumPy arrays."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from clusterkit.python.frames import to_frame
 
 
 class Artifact(Mapping[str, Any]):
-    """What a file holds, by name.
+    """The content of a file, by name.
 
-    Assignments and pairs hold for each subset the arrays by name, a network its tensors as arrays by name, and a result
-    in JSON its members. `header` is a dict of what docs/artifacts.md says of headers.
+    Assignments and pairs hold the arrays of each subset by name, a network its tensors as arrays by name, and a JSON
+    result its members. `header` is a dict with the fields that docs/artifacts.md lists.
     """
 
     def __init__(self, path: Path, header: Header, content: Mapping[str, Any]) -> None:
@@ -41,30 +41,30 @@ class Artifact(Mapping[str, Any]):
 
     @property
     def history(self) -> list[Row]:
-        """The mean losses of each epoch of a network's training, as dicts. Raises InputError where there are none."""
+        """The mean losses of each epoch of a network's training, as dicts. Raises InputError if the file has none."""
         return history_rows(self._header, self.path)
 
     def to_pandas(self) -> Any:
         """Return a data frame of pandas.
 
-        It has a row an item of assignments, a row a subset of an evaluation or of estimates of K, and a row an epoch of
-        a network's training. Raises ImportError where pandas is not installed, and TypeError for pairs, which are no
-        table.
+        It has one row per item of assignments, one row per subset of an evaluation or of estimates of K, and one row
+        per epoch of a network's training. Raises ImportError if pandas is not installed, TypeError for pairs, which are
+        not a table, and InputError for a network without a history.
         """
         return to_frame(self)
 
 
 def load(path: str | os.PathLike[str]) -> Artifact:
-    """Read an artifact whole and check its digest, as `clusterkit inspect` does.
+    """Read a file into memory and check its digest, as `clusterkit inspect` does.
 
-    Raises FileNotFoundError for a file that is missing, and InputError for one that is foreign or damaged.
+    Raises FileNotFoundError for a missing file, and InputError for a foreign or damaged file.
     """
-    place = Path(path)
-    return Artifact(place, *read_any(place))
+    file = Path(path)
+    return Artifact(file, *read_any(file))
 
 
 def as_array(value: Any) -> Any:
-    """Return a tensor as an array, float32 where NumPy lacks its type, and anything else as it is."""
+    """Return a tensor as an array, in float32 if NumPy lacks its type, and any other value unchanged."""
     if not isinstance(value, torch.Tensor):
         return value
     return (value.float() if value.dtype is torch.bfloat16 else value).numpy()

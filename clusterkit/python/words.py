@@ -1,4 +1,4 @@
-"""The command line's errors in the words of a Python call."""
+"""Translation of the command line's errors into the words of a Python call."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,9 @@ from clusterkit.errors import ClusterkitError
 
 @contextmanager
 def python_words(**names: str) -> Iterator[None]:
-    """Raise errors about flags as errors about keyword arguments: `--batch-size` becomes `batch_size`.
+    """Turn errors about flags into errors about keyword arguments: `--batch-size` becomes `batch_size`.
 
-    `names` gives the argument of a flag that has another name here.
+    `names` holds the arguments whose names differ from their flags, by flag.
     """
     try:
         yield
@@ -22,5 +22,5 @@ def python_words(**names: str) -> Iterator[None]:
 
 
 def translated(message: str, names: Mapping[str, str]) -> str:
-    """Return a message of the command line with the names of arguments in place of flags."""
+    """Return a message with the names of arguments instead of flags."""
     return re.sub(r"--([a-z][a-z-]*)", lambda flag: names.get(flag[1], flag[1].replace("-", "_")), message)

@@ -1,4 +1,4 @@
-"""A picture of the classes that a clustering confuses."""
+"""A picture of the pairs of classes that a clustering confuses."""
 
 from pathlib import Path
 
@@ -16,19 +16,22 @@ GAP = 2
 
 
 def write_confusions(context: Context, assignments: Path, subsets: list[str], output: Path) -> Path:
-    """Draw the most confused pairs of classes of some labelled subsets, a row of images a class, and write a PNG."""
+    """Write a PNG of the most confused pairs of classes of labelled subsets, with a row of images per class."""
     return write_panels(
-        context, assignments, output, lambda subset, found: confusions(subset, found.cluster),
-        "classes confused, two by two", 4.4, lambda names: subsets,
+        context, assignments, output, lambda subset, assignment: confusions(subset, assignment.cluster),
+        "pairs of confused classes", 4.4, lambda names: subsets,
     )  # fmt: skip
 
 
 def confusions(subset: Subset, clusters: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Return one image of the most confused pairs of classes, two rows each with a gap between the pairs."""
+    """Return one image (H', W') or (H', W', C) of the most confused pairs of classes.
+
+    Each pair has two rows of images, and a gap below them.
+    """
     assert subset.labels is not None
     labels = subset.labels.numpy()
-    rows, known = [], labels >= 0
-    for pair in most_confused(clusters[known], labels[known]):
+    rows, is_labelled = [], labels >= 0
+    for pair in most_confused(clusters[is_labelled], labels[is_labelled]):
         for label in pair:
             members = torch.from_numpy(np.flatnonzero(labels == label)[:COLUMNS])
             images = next(subset.batches([members])).permute(0, 2, 3, 1).numpy()
@@ -41,9 +44,9 @@ def confusions(subset: Subset, clusters: NDArray[np.integer]) -> NDArray[np.uint
 
 
 def most_confused(clusters: NDArray[np.integer], labels: NDArray[np.integer]) -> list[tuple[int, int]]:
-    """Return pairs of classes, at most PAIRS of them, by how many of their items share clusters, most first.
+    """Return at most PAIRS pairs of classes that share clusters, the most confused first.
 
-    Of a cluster with a items of one class and b of another, min(a, b) count.
+    A cluster with a items of one class and b items of another adds min(a, b) to the confusion of the pair.
     """
     table = contingency(clusters, labels)
     shared = np.minimum(table[:, :, None], table[:, None, :]).sum(0)

@@ -1,4 +1,4 @@
-"""The curves of trainings: each loss by epoch."""
+"""Curves of trainings: each loss by epoch."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import numpy as np
 from clusterkit.artifacts.history import Row
 
 ROWS = 20
-"""Lines of the legend in one column."""
+"""Entries in one column of the legend."""
 STYLES = ("solid", "dashed", "dotted", "dashdot")
 SPREAD = 10
-"""The ratio of the largest to the smallest loss from which the axis is logarithmic."""
+"""The axis is logarithmic if the largest loss is more than so many times the smallest."""
 
 
 def write_curves(rows: list[Row], title: str, output: Path) -> None:
-    """Draw the rows of a history, a panel a loss and a line a training, and write a PNG. Raises OSError."""
+    """Write a PNG of the rows of a history, with a panel per loss and a line per training. Raises OSError."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -31,14 +31,14 @@ def write_curves(rows: list[Row], title: str, output: Path) -> None:
         1, len(losses), figsize=(5.5 * len(losses) + 1 + legend, 4.5), squeeze=False, layout="constrained"
     )
     for axis, loss in zip(axes[0], losses, strict=True):
-        for number, (label, own) in enumerate(trainings.items()):
+        for number, (label, epochs) in enumerate(trainings.items()):
             axis.plot(
-                [row["epoch"] for row in own], [np.nan if row[loss] is None else row[loss] for row in own],
+                [row["epoch"] for row in epochs], [np.nan if row[loss] is None else row[loss] for row in epochs],
                 label=label, color=colours[number], linewidth=1.2, linestyle=STYLES[number % len(STYLES)],
-                marker="o" if len(own) == 1 else None,
+                marker="o" if len(epochs) == 1 else None,
             )  # fmt: skip
-        drawn = [row[loss] for row in rows if row[loss] is not None]
-        if min(drawn) > 0 and max(drawn) > SPREAD * min(drawn):
+        values = [row[loss] for row in rows if row[loss] is not None]
+        if min(values) > 0 and max(values) > SPREAD * min(values):
             axis.set_yscale("log")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel("epoch")

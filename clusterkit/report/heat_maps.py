@@ -1,4 +1,4 @@
-"""How clustering fares with wrong pairs: heat maps over both recalls (L2C, figure 8)."""
+"""Heat maps of NMI over the recalls of similar and dissimilar pairs (L2C, figure 8)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Maps = Mapping[tuple[str, int, float], NDArray[np.float64]]
-"""NMI by loss, K and density: (S, S), a row a recall of similar pairs and a column one of dissimilar pairs."""
+"""NMI (S, S) by loss, K and density. Rows are recalls of similar pairs, columns recalls of dissimilar pairs."""
 
 
 def write_heat_maps(maps: Maps, recalls: Sequence[float], output: Path) -> None:
-    """Draw the maps, a row of them a K and a column a density and loss, and write a PNG. Raises OSError."""
+    """Write a PNG of the maps, with a row per K and a column per density and loss. Raises OSError."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -23,7 +23,7 @@ def write_heat_maps(maps: Maps, recalls: Sequence[float], output: Path) -> None:
     figure, axes = plt.subplots(
         len(ks), len(columns), figsize=(3.2 * len(columns) + 1, 3.3 * len(ks)), squeeze=False, layout="constrained"
     )
-    # At most six labels, the ends always among them.
+    # More than six labels would overlap.
     marks = np.linspace(0, len(recalls) - 1, min(6, len(recalls))).round().astype(int)
     for row, k in zip(axes, ks, strict=True):
         for axis, (density, loss) in zip(row, columns, strict=True):

@@ -1,4 +1,4 @@
-"""Pictures of a clustering: one panel of images a subset."""
+"""Pictures of a clustering: one panel of images per subset."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,22 +19,22 @@ def write_panels(
     context: Context, assignments: Path, output: Path, draw: Draw, title: str, height: float,
     choose: Callable[[list[str]], Sequence[str]],
 ) -> Path:  # fmt: skip
-    """Draw the subsets that `choose` takes of all names side by side, `height` inches high, and write a PNG."""
+    """Write a PNG with a panel per subset, `height` inches high; `choose` selects subsets from all names."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    header, found = read_assignments(assignments)
+    header, results = read_assignments(assignments)
     form = header.dataset
     data = load_dataset(
         form["name"], context.data, offline=context.offline, size=form["size"], channels=form["channels"]
     )
-    held = {subset.name: subset for subset in data.subsets if subset.name in found}
-    shown = choose(list(held))
-    figure, axes = plt.subplots(1, len(shown), figsize=(5 * len(shown), height), squeeze=False)
-    for axis, name in zip(axes[0], shown, strict=True):
-        axis.imshow(draw(held[name], found[name]), cmap="gray", interpolation="nearest")
+    subsets = {subset.name: subset for subset in data.subsets if subset.name in results}
+    names = choose(list(subsets))
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), height), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.imshow(draw(subsets[name], results[name]), cmap="gray", interpolation="nearest")
         axis.set_title(f"{name}: {title}")
         axis.axis("off")
     figure.tight_layout()

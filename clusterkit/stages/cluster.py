@@ -196,7 +196,7 @@ def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimat
     k = requested_k(config, subset, name, estimates)
     if k >= len(subset) and not method.trains:
         raise UsageError(
-            f"--k {config.k}: {name} has only {len(subset)} images in {subset.name}; give a smaller number"
+            f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
         )
     return k
 
@@ -214,7 +214,7 @@ def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dic
         return len(subset.labels[subset.labels >= 0].unique())
     if config.k > len(subset):
         raise UsageError(
-            f"--k {config.k}: {name} has only {len(subset)} images in {subset.name}; give a smaller number"
+            f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
         )
     return config.k
 

@@ -82,12 +82,12 @@ def check_over_clustered(header: Header, path: Path) -> None:
         label_use = "number of classes"
     if label_use != "no":
         raise InputError(
-            f"{path}: was made with the target's {label_use}, which is no estimate; run: clusterkit cluster --k 100"
+            f"{path}: used the target's labels ({label_use}), so it gives no estimate; run: clusterkit cluster --k 100"
         )
     all_label_use = str(header.extra.get("uses_target_labels", "no"))
     if all_label_use != "no":
         log.warning(
-            "%s: was made with the target's %s, so its estimate does not hold for unseen categories",
+            "%s: used the target's labels (%s), so its estimate does not hold for unseen categories",
             path,
             all_label_use,
         )

@@ -130,7 +130,7 @@ def train(
 def read_init(
     config: TrainGConfig, context: Context
 ) -> tuple[BackboneNet | None, dict[str, str], list[dict[str, Any]]]:
-    """Return the network that G's backbone starts from, its hash as an input, and the sets whose labels it learned.
+    """Return the network to start from, the file's hash for the header's `inputs`, and the network's labelled sets.
 
     All are empty without `config.init`. Raises UsageError for flags that contradict it.
     """

@@ -1,8 +1,9 @@
-"""Unseen categories of photos: ImageNet (L2C, table 8; CCL, table 3), and half of CIFAR-10 from the other half.
+"""Cluster unseen categories of photos: of ImageNet (L2C, table 8; CCL, table 3), and half of those of CIFAR-10.
 
-Pretrains a classifier of the known classes, trains G from it on them, predicts the pairs of the unseen ones once, and
-clusters them by each loss from the classifier's backbone, and by k-means on its features. Writes natural.md,
-natural.json and results.csv. All artifacts are in the folder natural of --workdir, one folder a set and run.
+Pretrains a classifier of the known classes, trains G on the same classes from its backbone, and predicts the pairs of
+the unseen classes once. Clusters the unseen classes by networks that start from the same backbone, with each loss, and
+by k-means on its features. Writes natural.md, natural.json and results.csv. All files are in the folder natural of
+--workdir, with one folder per set and run.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ EXAMPLE = "Example: clusterkit reproduce natural --set cifar10 --budget 0.2"
 
 @dataclass(frozen=True)
 class Setting:
-    """Known classes, unseen ones, images to test G's pairs on, outputs, and how long each network is trained."""
+    """Data sets of the known classes, of the unseen classes and to test G on; values of K; settings of the networks."""
 
     source: str
     target: str
@@ -59,31 +60,33 @@ EPOCHS = ("pretrain_epochs", "g_epochs", "cluster_epochs")
 class NaturalOptions(Options):
     sets: Annotated[
         tuple[str, ...] | None,
-        Flag(name="set", help="Data set to run on; may be repeated.", choices=SETTINGS, default="all that are here"),
+        Flag(name="set", help="Data set; may be repeated.", choices=SETTINGS, default="all that are present"),
     ] = None
-    backbone: Annotated[Backbone | None, Flag(help="Backbone of all networks.", default="the set's")] = None
+    backbone: Annotated[
+        Backbone | None, Flag(help="Backbone of all networks.", default="vgg8 on cifar10, resnet18 on imagenet")
+    ] = None
     loss: Losses = PAIR_LOSSES
-    budget: Annotated[float, Flag(help="The share of the epochs of every training.", min=0.001, max=1)] = 1.0
+    budget: Annotated[float, Flag(help="Share of the epochs of every training.", min=0.001, max=1)] = 1.0
     seeds: Clusterings = 1
     precision: Precise = Precision.FP32
 
 
 def run(options: NaturalOptions, context: Context) -> Outcome:
-    """Return G's scores on the unseen classes, those of each clustering, and what each set was trained with."""
+    """Return the scores of G on the unseen classes and of each clustering, and the settings of each set's training."""
     sources = {name: [setting.source] for name, setting in SETTINGS.items()}
-    rows, trained = [], {}
+    rows, trainings = [], {}
     for name in runs.parts_at_hand("set", options.sets, sources, context):
         setting = SETTINGS[name]
         epochs: dict[str, Any] = {field: runs.share_of(getattr(setting, field), options.budget) for field in EPOCHS}
         setting = replace(setting, backbone=options.backbone or setting.backbone, **epochs)
-        trained[name] = {"backbone": setting.backbone, **epochs}
-        rows += of_set(name, setting, options, runs.inside(context, name))
-    return Outcome(rows, {"trained": trained})
+        trainings[name] = {"backbone": setting.backbone, **epochs}
+        rows += of_set(name, setting, options, runs.subfolder(context, name))
+    return Outcome(rows, {"trained": trainings})
 
 
 def of_set(name: str, setting: Setting, options: NaturalOptions, context: Context) -> list[Row]:
-    """Return G's scores on the unseen classes of a set and those of each method, K and seed."""
-    pretrained = runs.made(
+    """Return the scores of G on the unseen classes of a set, and of each method, K and seed."""
+    pretrained = runs.run_stage(
         PretrainConfig(
             dataset=setting.source, backbone=setting.backbone, epochs=setting.pretrain_epochs,
             precision=options.precision,
@@ -94,8 +97,8 @@ def of_set(name: str, setting: Setting, options: NaturalOptions, context: Contex
         dataset=setting.source, epochs=setting.g_epochs, classes_per_batch=setting.classes_per_batch,
         images_per_class=setting.images_per_class, init=pretrained, precision=options.precision,
     )  # fmt: skip
-    rows = runs.g_scores(runs.made(g, context), setting.test, (5,), context, set=name)
-    pairs = runs.made(PredictPairsConfig(dataset=setting.target), context)
+    rows = runs.g_scores(runs.run_stage(g, context), setting.test, (5,), context, set=name)
+    pairs = runs.run_stage(PredictPairsConfig(dataset=setting.target), context)
     start = File(str(pretrained))
     ccn = CcnOptions(init=start, epochs=setting.cluster_epochs, precision=options.precision)
     configs = [ClusterConfig(dataset=setting.target, method="kmeans", features=start)]
@@ -107,19 +110,19 @@ def of_set(name: str, setting: Setting, options: NaturalOptions, context: Contex
         for config in configs:
             loss = config.options.loss if isinstance(config.options, CcnOptions) else ""
             for seed in range(context.seed, context.seed + options.seeds):
-                inner = runs.inside(context, f"{loss or config.method}-k{k}-seed{seed}", seed)
+                inner = runs.subfolder(context, f"{loss or config.method}-k{k}-seed{seed}", seed)
                 runs.cluster(replace(config, k=k), inner)
                 rows += runs.scores(inner, set=name, method=config.method, loss=loss, k=str(k))
     return rows
 
 
 def document(options: NaturalOptions, outcome: Outcome) -> list[Part]:
-    """Return the tables of the clusterings, of G's pairs, and of what each set was trained with."""
+    """Return the tables of the clusterings, of G's pairs, and of the settings of each training."""
     means = where(outcome.rows, subset="mean")
     return [
         Heading("Unseen categories of photos", 1),
-        f"After {options.budget:g} of the epochs, {options.precision}; mean ± standard deviation over the seeds "
-        "of the clustering; published figures in brackets.",
+        f"Scores after {options.budget:g} of the epochs, in {options.precision}: mean ± standard deviation over the "
+        "seeds of the clustering. Published figures are in brackets.",
         pivot(
             [row for row in means if row.method != "g"],
             {"set": "set", "method": titled, "K": "k"},
@@ -137,8 +140,8 @@ def document(options: NaturalOptions, outcome: Outcome) -> list[Part]:
         ),
         Heading("Trained with"),
         Table(
-            ["set", "network", "epochs of the classifier", "of G", "of a clustering"],
-            [[name, *map(str, how.values())] for name, how in outcome.facts["trained"].items()],
+            ["set", "backbone", "epochs of the classifier", "epochs of G", "epochs of a clustering"],
+            [[name, *map(str, settings.values())] for name, settings in outcome.facts["trained"].items()],
         ),
     ]
 

@@ -1,9 +1,9 @@
-"""A classifier of office things carried between three domains by every method (L2C, tables 2, 10 and 11).
+"""Adapt a classifier of office objects between three domains by every method (L2C, tables 2, 10 and 11).
 
-ResNets start from ImageNet's weights if these are here or can be downloaded, and otherwise from random weights; the
-tables tell which. G is trained on the source domain, so it has seen no other categories; the G of the paper learned
-from ImageNet, and --g takes another G. Writes office31.md, office31.json and results.csv. All artifacts are in the
-folder office31 of --workdir, one folder a direction and run.
+ResNets start from ImageNet's weights if these are present or can be downloaded, and otherwise from random weights; the
+tables say which. G is trained on the source domain alone, whose classes are those of the target. The paper's G learned
+from ImageNet; --g takes such a G. Writes office31.md, office31.json and results.csv. All files are in the folder
+office31 of --workdir, with one folder per direction and run.
 """
 
 from dataclasses import dataclass, replace
@@ -26,43 +26,45 @@ DOMAINS = ("amazon", "dslr", "webcam")
 DATASET = "office31"
 G = TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5)
 GIVEN = "g"
-"""The method in the rows of a G that was not trained here."""
+"""`method` in the rows of the G of `--g`."""
 MEANS = ["mean", "mean of some"]
-"""The sets in the rows of means over all directions, and over only some of them."""
+"""`set` in the rows of means over all directions, and over only some of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Office31Options(DomainsOptions):
-    g: Annotated[Path | None, Flag(help="Use this G for all targets.", default="one trained on each source")] = None
+    g: Annotated[Path | None, Flag(help="Use this G for all targets.", default="a G trained on each source")] = None
     g_steps: Annotated[
-        int, Flag(help="Batches that G is trained on in each source domain, rounded to whole epochs.", min=1)
+        int, Flag(help="Batches of the training of G on each source domain, rounded to whole epochs.", min=1)
     ] = 1000
-    source: Annotated[tuple[str, ...], Flag(help="Domains to carry over; may be repeated.", choices=DOMAINS)] = DOMAINS
+    source: Annotated[tuple[str, ...], Flag(help="Source domain; may be repeated.", choices=DOMAINS)] = DOMAINS
     backbone: Annotated[Backbone, Flag(help="Backbone of the classifiers and of G.")] = Backbone.RESNET18
-    size: Annotated[int, Flag(help="Image size.", min=1)] = 224
+    size: Annotated[int, Flag(help="Side of the images in pixels.", min=1)] = 224
 
 
 def run(options: Office31Options, context: Context) -> Outcome:
-    """Return the scores of G and of each method and seed in each direction, and the weights they started from."""
+    """Return the scores of G and of each method and seed in each direction, and the weights before the training."""
     config = config_of(options)
     pretrained = runs.weights_at_hand(options.backbone, context)
-    how = replace(G, backbone=options.backbone, size=options.size, precision=options.precision, pretrained=pretrained)
+    g_config = replace(
+        G, backbone=options.backbone, size=options.size, precision=options.precision, pretrained=pretrained
+    )
     rows, weights = [], []
     for domain in (name for name in DOMAINS if name in options.source):
         source = f"{DATASET}/{domain}"
         epochs = 1 if options.g else epochs_of(source, options.g_steps, context)
-        g = runs.g_for(options.g, replace(how, dataset=source, epochs=epochs), runs.inside(context, domain))
+        g = runs.g_for(options.g, replace(g_config, dataset=source, epochs=epochs), runs.subfolder(context, domain))
         for other in (name for name in DOMAINS if name != domain):
             task = Task(source, f"{DATASET}/{other}")
-            inner = runs.inside(context, f"{domain}-{other}")
-            pairs = runs.made(PredictPairsConfig(dataset=task.target, g=str(g)), inner)
+            inner = runs.subfolder(context, f"{domain}-{other}")
+            pairs = runs.run_stage(PredictPairsConfig(dataset=task.target, g=str(g)), inner)
             method = GIVEN if options.g else g_of(domain)
             scores = runs.g_scores(g, task.target, (), inner, set=task.target, method=method)
             rows += fill(scores, domains.PAPERS, method="g")
             direction = f"{domain[0].upper()} to {other[0].upper()}"
-            scores, start = domains.compare(direction, task, options, config, pairs, inner)
+            scores, starts = domains.compare(direction, task, options, config, pairs, inner)
             rows += scores
-            weights += start
+            weights += starts
     return Outcome(rows + means(rows), {"weights": list(dict.fromkeys(weights))})
 
 
@@ -71,12 +73,12 @@ def config_of(options: Office31Options) -> AdaptConfig:
 
 
 def g_of(domain: str) -> str:
-    """Return the method in the rows of a G that was trained on a domain."""
+    """Return `method` in the rows of a G that was trained on a domain."""
     return f"g of {DATASET}/{domain}"
 
 
 def epochs_of(source: str, steps: int, context: Context) -> int:
-    """Return how many epochs of G make so many batches: the domains differ in size by a factor of six."""
+    """Return the epochs of G on a source that make about `steps` batches."""
     from clusterkit.datasets.catalogue import load_dataset
 
     count = len(load_dataset(source, context.data, offline=context.offline, size=8))
@@ -85,26 +87,27 @@ def epochs_of(source: str, steps: int, context: Context) -> int:
 
 def means(rows: Rows) -> list[Row]:
     """Return the mean accuracy of each method over the directions."""
-    reached = where(rows, metric="accuracy")
-    name = MEANS[len({row.set for row in reached}) < len(DOMAINS) * (len(DOMAINS) - 1)]
+    accuracies = where(rows, metric="accuracy")
+    name = MEANS[len({row.set for row in accuracies}) < len(DOMAINS) * (len(DOMAINS) - 1)]
     averages = []
-    for method in dict.fromkeys(row.method for row in reached):
-        of_method = where(reached, method=method)
+    for method in dict.fromkeys(row.method for row in accuracies):
+        of_method = where(accuracies, method=method)
         value = sum(row.value for row in of_method) / len(of_method)
         averages.append(replace(of_method[0], set=name, seed=None, value=value, published=None))
     return fill(averages, domains.PAPERS, loss="")
 
 
 def document(options: Office31Options, outcome: Outcome) -> list[Part]:
-    """Return the tables of the methods, of G's pairs, and of what was published."""
+    """Return the tables of the methods, of G's pairs, and of the published accuracies."""
     rows = where(outcome.rows, method=list(ADAPTATIONS))
-    names = {GIVEN: "given", **{g_of(domain): f"{DATASET}/{domain}" for domain in DOMAINS}}
+    names = {GIVEN: "the file of --g", **{g_of(domain): f"{DATASET}/{domain}" for domain in DOMAINS}}
     directions = [name for name in dict.fromkeys(row.set for row in rows) if name not in MEANS]
     return [
         Heading("Office-31", 1),
-        f"Accuracy on all images of the target, nothing matched, after the last step, {options.seeds} seed(s). "
-        f"Weights before the training: **{', '.join(outcome.facts['weights'])}**. Published figures in brackets are of "
-        "a ResNet-18 with ImageNet's weights and of a G that learned from ImageNet (L2C, table 2).",
+        f"Accuracy on all images of the target after the last step, without matching outputs to classes, "
+        f"{options.seeds} seed(s). Weights before the training: **{', '.join(outcome.facts['weights'])}**. Published "
+        "figures, in brackets, are of a ResNet-18 with ImageNet's weights and of a G that learned from ImageNet (L2C, "
+        "table 2).",
         pivot(
             where(rows, metric="accuracy"),
             {"method": domains.titled},
@@ -117,7 +120,7 @@ def document(options: Office31Options, outcome: Outcome) -> list[Part]:
         Heading("Pairs of the target by G (L2C, table 11)"),
         pivot(
             where(outcome.rows, method=list(names), subset="mean"),
-            {"target": "set", "G of": lambda row: names[row.method]},
+            {"target": "set", "G from": lambda row: names[row.method]},
             [(name.replace("_", " "), mean(name)) for name in SCORES],
         ),
         *domains.budget(options, config_of(options)),
@@ -125,12 +128,12 @@ def document(options: Office31Options, outcome: Outcome) -> list[Part]:
 
 
 def by_network() -> Table:
-    """Return the published table of source-only, and of JAN, by network."""
-    accuracies = [one for one in figures() if (one.paper, one.table) == ("L2C", "10")]
-    lines = {one.method: [one.method] for one in accuracies}
-    for one in accuracies:
-        lines[one.method].append(f"{one.value:.3f}")
-    return Table(["network", *dict.fromkeys(one.set for one in accuracies)], list(lines.values()))
+    """Return the published accuracies of source-only by network, and those of JAN."""
+    accuracies = [figure for figure in figures() if (figure.paper, figure.table) == ("L2C", "10")]
+    lines = {figure.method: [figure.method] for figure in accuracies}
+    for figure in accuracies:
+        lines[figure.method].append(f"{figure.value:.3f}")
+    return Table(["network", *dict.fromkeys(figure.set for figure in accuracies)], list(lines.values()))
 
 
 STUDY = Study(__doc__, EXAMPLE, Office31Options, domains.PAPERS, run, document)

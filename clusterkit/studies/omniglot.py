@@ -1,8 +1,8 @@
-"""The characters of twenty unseen alphabets: L2C, tables 1 and 5 to 7, and CCL, table 4.
+"""Cluster the characters of twenty unseen alphabets (L2C, tables 1 and 5 to 7; CCL, table 4).
 
-Trains G on omniglot_bg and, without labels, on omniglot_eval, predicts the pairs of omniglot_eval once, and clusters
-them with each loss, K and seed. Writes omniglot.md, omniglot.json, results.csv and confusions.png. All artifacts are in
-the folder omniglot of --workdir, one folder a run.
+Trains G on omniglot_bg and, without labels, on omniglot_eval. Predicts the pairs of omniglot_eval once, and clusters
+its alphabets with each loss, K and seed. Writes omniglot.md, omniglot.json, results.csv and confusions.png. All files
+are in the folder omniglot of --workdir, with one folder per run.
 """
 
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 G = runs.OMNIGLOT_G
 SELF_TRAIN, CLUSTER = SelfTrainConfig(dataset="omniglot_eval"), ClusterConfig(dataset="omniglot_eval")
 BACKBONE = G.backbone
-"""Of whole clustering networks."""
+"""The backbone of clustering networks with `--init random`."""
 DIGITS = "mnist_test"
 SET = "omniglot"
 G_NAMES = {"g": "G", "self-trained g": "self-trained"}
 PAPERS = ("L2C", "CCL")
 KCL_100 = {"set": SET, "method": "ccn", "loss": "kcl", "k": "100"}
-"""The clustering whose figures were published by alphabet."""
+"""The clustering that the papers report by alphabet."""
 ESTIMATORS = ("ndc", "eigengap", "linkage", "consensus")
 NEAR = 3
 PICTURE = "confusions.png"
@@ -56,12 +56,13 @@ PICTURE = "confusions.png"
 @dataclass(frozen=True, kw_only=True)
 class OmniglotOptions(Options):
     g: GFile = None
-    epochs: Annotated[int, Flag(help="Epochs that G is trained for; 30 are quicker.", min=1)] = G.epochs
+    epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg; 30 are quicker.", min=1)] = G.epochs
     loss: Losses = (Loss.CCL, Loss.KCL)
     k: Annotated[
         tuple[K, ...],
         Flag(
-            help="Number of outputs, auto, or known (an oracle: it counts the classes); may be repeated.", read=parse_k
+            help="Number of outputs, auto, or known (an oracle, which counts the classes); may be repeated.",
+            read=parse_k,
         ),
     ] = (
         100,
@@ -70,15 +71,15 @@ class OmniglotOptions(Options):
     )
     seeds: Clusterings = 3
     init: Annotated[
-        Init, Flag(help="CCN starts from G's backbone, or is a whole network from random weights, as published.")
+        Init, Flag(help="g: train a head on the features of G; random: train a whole network, as published.")
     ] = Init.G
     self_train: Annotated[
-        bool, Flag(help="Let G go on learning on the unlabelled alphabets before it predicts their pairs.")
+        bool, Flag(help="Run self-train on the unlabelled alphabets before their pairs are predicted.")
     ] = True
 
 
 def run(options: OmniglotOptions, context: Context) -> Outcome:
-    """Return the scores of G, before and after it learned on the alphabets, and of each clustering."""
+    """Return the scores of G, before and after self-train on the alphabets, and of each clustering."""
     from clusterkit.report.confusions import write_confusions
     from clusterkit.stages import cluster
 
@@ -89,20 +90,20 @@ def run(options: OmniglotOptions, context: Context) -> Outcome:
     rows = g_rows(g, "g", context)
     predict = PredictPairsConfig(dataset=CLUSTER.dataset)
     if options.self_train:
-        trained = runs.made(SELF_TRAIN, context)
-        rows += g_rows(trained, "self-trained g", context)
-        predict = replace(predict, g=trained.name)
-    pairs = runs.made(predict, context)
+        self_trained = runs.run_stage(SELF_TRAIN, context)
+        rows += g_rows(self_trained, "self-trained g", context)
+        predict = replace(predict, g=self_trained.name)
+    pairs = runs.run_stage(predict, context)
     for config in configs:
         for seed in range(context.seed, context.seed + options.seeds):
-            rows += clustered(replace(config, pairs=File(str(pairs))), context, seed)
-    made = folder(configs[0], context, context.seed).path(cluster.OUTPUT)
-    write_confusions(context, made, worst(rows), context.path(PICTURE))
+            rows += cluster_and_score(replace(config, pairs=File(str(pairs))), context, seed)
+    assignments = folder(configs[0], context, context.seed).path(cluster.OUTPUT)
+    write_confusions(context, assignments, worst(rows), context.path(PICTURE))
     return Outcome(rows)
 
 
 def clusterings(options: OmniglotOptions) -> Iterator[ClusterConfig]:
-    """Yield the clusterings by K and loss."""
+    """Yield the settings of each K and loss."""
     ccn = with_options(CLUSTER).options
     assert isinstance(ccn, CcnOptions)
     backbone = BACKBONE if options.init is Init.RANDOM else CcnOptions.backbone
@@ -113,26 +114,26 @@ def clusterings(options: OmniglotOptions) -> Iterator[ClusterConfig]:
 
 def folder(config: ClusterConfig, context: Context, seed: int) -> Context:
     assert isinstance(config.options, CcnOptions)
-    return runs.inside(context, f"{config.options.loss}-k{config.k}-seed{seed}", seed)
+    return runs.subfolder(context, f"{config.options.loss}-k{config.k}-seed{seed}", seed)
 
 
-def clustered(config: ClusterConfig, context: Context, seed: int) -> list[Row]:
-    """Cluster all alphabets in a folder of their own; return the scores and, where K is not known, the estimates."""
+def cluster_and_score(config: ClusterConfig, context: Context, seed: int) -> list[Row]:
+    """Cluster all alphabets in their own folder; return the scores and, unless K is known, the estimates of K."""
     inner = folder(config, context, seed)
     estimates: dict[str, dict[str, int]] = {}
     if config.k is CountedBy.ESTIMATE:
-        over = replace(config, k=CLUSTER.k)
-        estimates = runs.estimate_k(over, folder(over, context, seed), inner)
+        over_clustering = replace(config, k=CLUSTER.k)
+        estimates = runs.estimate_k(over_clustering, folder(over_clustering, context, seed), inner)
     runs.cluster(config, inner)
     if isinstance(config.k, int):
         estimates = runs.estimate_k(config, inner, inner)
     assert isinstance(config.options, CcnOptions)
     rows = runs.scores(inner, set=SET, method="ccn", loss=config.options.loss, k=str(config.k))
-    return rows + counted(rows, estimates)
+    return rows + estimate_rows(rows, estimates)
 
 
-def counted(rows: Rows, estimates: dict[str, dict[str, int]]) -> list[Row]:
-    """Return rows of each estimator: K by alphabet, the mean error (ADif), and how many alphabets it nearly counts."""
+def estimate_rows(rows: Rows, estimates: dict[str, dict[str, int]]) -> list[Row]:
+    """Return the rows of each estimator: K by alphabet, ADif, and the number of alphabets with an error up to NEAR."""
     classes = where(rows, metric="classes", subset=list(estimates))
     counts = [
         replace(row, metric=f"k_hat_{name}", value=float(k))
@@ -148,25 +149,25 @@ def counted(rows: Rows, estimates: dict[str, dict[str, int]]) -> list[Row]:
 
 
 def g_rows(g: Path, method: str, context: Context) -> list[Row]:
-    """Return a G's scores on the alphabets, and its 10-way test on MNIST if that is at hand."""
+    """Return the scores of a G on the alphabets, and its 10-way test on MNIST if that set can be read."""
     assert CLUSTER.dataset is not None
     rows = runs.g_scores(Path(g.name), CLUSTER.dataset, (5, 20), context, set=SET, method=method)
     try:
         return rows + runs.one_shot(Path(g.name), DIGITS, (10,), context, set=DIGITS, method=method)
     except (InputError, UsageError) as error:
-        console.log.warning("no test on digits: %s", error)
+        console.log.warning("omniglot: the 10-way test on %s is left out: %s", DIGITS, error)
         return rows
 
 
 def worst(rows: Rows) -> list[str]:
-    """Return the three alphabets of lowest ACC in the first run."""
+    """Return the three alphabets with the lowest ACC in the first run."""
     return [row.subset for row in sorted(first_run(rows), key=lambda row: (row.value, row.subset))][:3]
 
 
 def first_run(rows: Rows) -> list[Row]:
     """Return the ACC of each alphabet in the first run."""
-    every = subsets(where(rows, method="ccn", metric="acc"))
-    return where(every, loss=every[0].loss, k=every[0].k, seed=every[0].seed)
+    alphabets = subsets(where(rows, method="ccn", metric="acc"))
+    return where(alphabets, loss=alphabets[0].loss, k=alphabets[0].k, seed=alphabets[0].seed)
 
 
 def document(options: OmniglotOptions, outcome: Outcome) -> list[Part]:
@@ -176,7 +177,7 @@ def document(options: OmniglotOptions, outcome: Outcome) -> list[Part]:
     scores: list[tuple[str, Cell]] = [("ACC", mean("acc")), ("NMI", mean("nmi")), ("ARI", mean("ari"))]
     parts: list[Part] = [
         Heading("Omniglot", 1),
-        "Mean ± standard deviation over the seeds of the clustering; published figures in brackets.",
+        "Scores are mean ± standard deviation over the seeds of the clustering. Published figures are in brackets.",
         "Each CCN is a head on the features of G (`--init g`), not a whole network as published."
         if options.init is Init.G
         else "",
@@ -187,9 +188,7 @@ def document(options: OmniglotOptions, outcome: Outcome) -> list[Part]:
             [*scores, ("ADif of NDC", mean("adif", digits=2)), ("seeds", seeds)],
         ),
         Heading("G (L2C, table 7)"),
-        "Before and after it went on learning on the unlabelled alphabets (`self-train`)."
-        if options.self_train
-        else "",
+        "Scores before and after `self-train` on the unlabelled alphabets." if options.self_train else "",
         g_table(where(gs, subset="mean")),
     ]
     for k in dict.fromkeys(row.k for row in ccn):
@@ -199,7 +198,7 @@ def document(options: OmniglotOptions, outcome: Outcome) -> list[Part]:
     return [
         *parts,
         Heading("The worst alphabets"),
-        f"The pairs of characters that the first run confuses most: ![two rows a pair]({PICTURE})",
+        f"The pairs of characters that the first run confuses most: ![two rows per pair]({PICTURE})",
         pivot(
             [row for name in worst(ccn) for row in where([*first_run(ccn), *pairs], subset=name)],
             {"alphabet": "subset"},
@@ -213,7 +212,7 @@ def document(options: OmniglotOptions, outcome: Outcome) -> list[Part]:
 
 
 def g_table(rows: Rows) -> Table:
-    """Return the table of G's scores: a line a score."""
+    """Return the table of G with a line per score."""
     names = list(dict.fromkeys(row.method for row in rows))
     columns = [(G_NAMES[name], first(method=name)) for name in names]
     return pivot(
@@ -224,7 +223,7 @@ def g_table(rows: Rows) -> Table:
 
 
 def by_alphabet(rows: Rows) -> list[Part]:
-    """Return the tables of one loss and K: a line an alphabet, and where K is not known, an estimator."""
+    """Return the tables of one loss and K, with a line per alphabet and, unless K is known, a line per estimator."""
     title, k = titled(rows[0]), rows[0].k
     adif, near = ([f"{start}_{name}" for name in ESTIMATORS] for start in ("adif", f"within_{NEAR}"))
     errors = where(rows, metric=adif + near)
@@ -238,7 +237,7 @@ def by_alphabet(rows: Rows) -> list[Part]:
                 ("ACC", mean("acc", brackets=False)),
                 ("published", of_kcl("acc", 2)),
                 ("NMI", mean("nmi")),
-                *((kind, mean(f"k_hat_{kind}", digits=0)) for kind in (*ESTIMATORS, "spread")),
+                *((name, mean(f"k_hat_{name}", digits=0)) for name in (*ESTIMATORS, "spread")),
                 ("published", of_kcl("ndc", 0) if errors else lambda rows: ""),
             ],
         ),
@@ -256,7 +255,7 @@ def by_alphabet(rows: Rows) -> list[Part]:
 
 
 def of_kcl(metric: str, digits: int) -> Cell:
-    """Return the cell of what was published of an alphabet, of CCN with KCL at K = 100."""
+    """Return the cell of the published figure of an alphabet for CCN with KCL at K = 100."""
 
     def cell(rows: Rows) -> str:
         value = find(PAPERS, **KCL_100, subset=rows[0].subset, metric=metric)

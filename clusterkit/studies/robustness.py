@@ -1,9 +1,9 @@
-"""How wrong pairs may be before clusters fail: L2C, appendix D, figure 8.
+"""Measure how wrong pairs may be before clusters fail (L2C, appendix D, figure 8).
 
-A supervised study: the pairs are the true ones of mnist_train with simulated errors, and of several restarts the best
-is chosen by the labels too. Clusters with KCL and CCL, 10 and 100 outputs and all or a tenth of the pairs, for each
-recall of similar and of dissimilar pairs. Writes robustness.csv with a line a clustering, robustness.png with heat
-maps, robustness.md, robustness.json and results.csv in the folder robustness of --workdir.
+It is a supervised study: the pairs are the true pairs of mnist_train with simulated errors, and labels choose the best
+of several restarts. Clusters with KCL and CCL, with 10 and 100 outputs, and with all pairs or a tenth of them, for each
+recall of similar and of dissimilar pairs. Writes robustness.csv with a line per clustering, robustness.png with heat
+maps, robustness.md, robustness.json and results.csv. All files are in the folder robustness of --workdir.
 """
 
 import csv
@@ -20,7 +20,7 @@ from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import Flag, Options
 from clusterkit.studies.common.driver import Outcome, Study, to_csv
-from clusterkit.studies.common.runs import drawn
+from clusterkit.studies.common.runs import random_items
 from clusterkit.studies.common.tables import Heading, Part, Rows, first, pivot, where
 
 EXAMPLE = "Example: clusterkit reproduce robustness"
@@ -41,7 +41,7 @@ SHARE = f"share_above_{GOOD:g}"
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What is clustered, by which recalls and how often, and how long each network is trained."""
+    """The settings of all clusterings. `steps` is the number of values of each recall; `images` None means all."""
 
     dataset: str = "mnist_train"
     size: int = 28
@@ -62,7 +62,7 @@ class Grid:
         return [round(step / (self.steps - 1), 4) for step in range(self.steps)]
 
     def cells(self, seed: int) -> Iterator["Cell"]:
-        """Yield all cells in the order in which they are run and written, the restarts of one after another."""
+        """Yield all cells in the order of their runs and of the CSV, the restarts of one setting after each other."""
         for loss in self.losses:
             for k in self.ks:
                 for density in self.densities:
@@ -79,7 +79,7 @@ FULL = replace(SHORT, images=None, steps=11, epochs=15, restarts=5)
 
 @dataclass(frozen=True)
 class Cell:
-    """What one clustering is of: the loss, its K, its pairs, and the seed of everything in it."""
+    """The settings of one clustering: loss, K, recalls and density of its pairs, and seed."""
 
     loss: Loss
     k: int
@@ -100,14 +100,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run(Cell):
-    """A cell's scores, to four digits. `failed` is 1 where the loss was no longer a number: one cluster, NMI 0."""
+    """A cell with its scores, to four digits. `failed` is 1 if the loss was not finite; NMI is then 0."""
 
     nmi: float
     acc: float
     failed: int
 
     def rows(self, name: str) -> list[Row]:
-        """Return the scores as rows of the set of this name."""
+        """Return the scores as rows of the data set `name`."""
         scores = {"nmi": self.nmi, "acc": self.acc, "failed": self.failed}
         return rows_of(scores, set=name, subset=self.pairs, method="ccn", loss=self.loss, k=str(self.k), seed=self.seed)
 
@@ -115,10 +115,10 @@ class Run(Cell):
 @dataclass(frozen=True, kw_only=True)
 class RobustnessOptions(Options):
     steps: Annotated[
-        int | None, Flag(help="Values of each recall, from 0 to 1.", min=2, default="6, or 11 with --full")
+        int | None, Flag(help="Number of values of each recall, from 0 to 1.", min=2, default="6, or 11 with --full")
     ] = None
     full: Annotated[
-        bool, Flag(name="full", help="As published: all images, 15 epochs, the best of 5 restarts. Takes days.")
+        bool, Flag(name="full", help="Run as published: all images, 15 epochs, the best of 5 restarts. It takes days.")
     ] = False
 
     @property
@@ -128,7 +128,7 @@ class RobustnessOptions(Options):
 
 
 def run(options: RobustnessOptions, context: Context) -> Outcome:
-    """Cluster the set once a cell and restart; write `robustness.csv` and `robustness.png`; return the scores."""
+    """Cluster once per cell; return the scores, and the writers of `robustness.csv` and `robustness.png`."""
     from clusterkit.artifacts.files import write_text
     from clusterkit.datasets.catalogue import load_dataset
     from clusterkit.report.heat_maps import write_heat_maps
@@ -136,23 +136,23 @@ def run(options: RobustnessOptions, context: Context) -> Outcome:
 
     grid = options.grid
     data = load_dataset(grid.dataset, context.data, offline=context.offline, size=grid.size)
-    subset = drawn(data, grid.images, context.seed)
+    subset = random_items(data, grid.images, context.seed)
     if max(grid.ks) > len(subset):
-        raise UsageError(f"K = {max(grid.ks)}: more clusters than {data.name} has images ({len(subset)})")
+        raise UsageError(f"K = {max(grid.ks)}: {data.name} has only {len(subset)} items; name a larger set")
     states = StateFolder(context.path(OUTPUT), context.resume)
-    runs = clustered(grid, data, subset, states, context)
+    runs = run_cells(grid, data, subset, states, context)
     best = maps(runs)
     files: dict[str, Callable[[Path], None]] = {
         OUTPUT: lambda path: write_text(path, to_csv(Run, runs)),
         PICTURE: lambda path: write_heat_maps(best, grid.recalls, path),
     }
-    rows = [row for one in runs for row in one.rows(data.name)]
+    rows = [row for run in runs for row in run.rows(data.name)]
     for (loss, k, density), nmis in best.items():
         scores = {"mean_nmi": nmis.mean(), SHARE: (nmis > GOOD).mean()}
         rounded = {name: round(float(value), 4) for name, value in scores.items()}
         rows += rows_of(rounded, set=data.name, subset=of_density(density), method="ccn", loss=loss, k=str(k))
-    used = "pairs with simulated errors; choice of restarts"
-    facts = {"uses_target_labels": used, "failed": sum(one.failed for one in runs), "picture": PICTURE}
+    label_use, failed = "pairs with simulated errors; choice of restarts", sum(run.failed for run in runs)
+    facts = {"uses_target_labels": label_use, "failed": failed, "picture": PICTURE}
     return Outcome(rows, facts, files, states.remove)
 
 
@@ -160,8 +160,8 @@ def of_density(density: float) -> str:
     return f"density{density:g}"
 
 
-def clustered(grid: Grid, data: "Dataset", subset: "Subset", states: "StateFolder", context: Context) -> list[Run]:
-    """Return a run of each cell; those that an interrupted run finished are read."""
+def run_cells(grid: Grid, data: "Dataset", subset: "Subset", states: "StateFolder", context: Context) -> list[Run]:
+    """Return the run of each cell. The cells that an interrupted study finished are read, not run again."""
     from clusterkit.artifacts.files import write_text
     from clusterkit.artifacts.header import resolved
     from clusterkit.artifacts.lineage import run_key
@@ -177,16 +177,16 @@ def clustered(grid: Grid, data: "Dataset", subset: "Subset", states: "StateFolde
         log.info("robustness: resumed after cell %d of %d", len(runs), len(cells))
     for cell in cells[len(runs) :]:
         state = states.file(cell.title)
-        how = Execution(seed=cell.seed, device=device, state=state, key=key, resume=context.resume)
-        runs.append(scored(cell, grid, data, subset, how))
+        execution = Execution(seed=cell.seed, device=device, state=state, key=key, resume=context.resume)
+        runs.append(run_cell(cell, grid, data, subset, execution))
         write_text(partial, to_csv(Run, runs))
         state.unlink(missing_ok=True)
         log.info("robustness: %d of %d, %s: NMI %.3f", len(runs), len(cells), cell.title, runs[-1].nmi)
     return runs
 
 
-def scored(cell: Cell, grid: Grid, data: "Dataset", subset: "Subset", how: "Execution") -> Run:
-    """Train a network on a cell's pairs; return how well its clusters agree with the labels."""
+def run_cell(cell: Cell, grid: Grid, data: "Dataset", subset: "Subset", execution: "Execution") -> Run:
+    """Train a network on the pairs of a cell; return the cell with its scores."""
     import numpy as np
 
     from clusterkit.datasets.base import Subset
@@ -199,14 +199,14 @@ def scored(cell: Cell, grid: Grid, data: "Dataset", subset: "Subset", how: "Exec
     assert subset.labels is not None
     seed = derive_seed(cell.seed, "pairs", cell.title)
     pairs = SimulatedPairs(subset.labels, cell.similar_recall, cell.dissimilar_recall, cell.density, seed)
-    named = Subset(cell.title, subset.images, subset.ids, subset.labels)
-    # As published, nothing is augmented.
-    items = Items(subset=named, kind=Kind.VECTORS, shape=data.shape)
+    titled = Subset(cell.title, subset.images, subset.ids, subset.labels)
+    # Vectors are not augmented: the paper does not augment either.
+    items = Items(subset=titled, kind=Kind.VECTORS, shape=data.shape)
     labels, failed = subset.labels.numpy(), 0
     try:
-        clusters = ccn(items, Question(k=cell.k, pairs=pairs, options=clustering(cell, grid)), how).cluster
+        clusters = ccn(items, Question(k=cell.k, pairs=pairs, options=clustering(cell, grid)), execution).cluster
     except DivergedError:
-        log.warning("robustness: %s: the loss is no longer a number; counted as one cluster", cell.title)
+        log.warning("robustness: %s: the loss is not finite, so the run is counted as one cluster", cell.title)
         clusters, failed = np.zeros(len(labels), np.int32), 1
     score, acc = round(nmi(clusters, labels), 4), round(accuracy(clusters, labels), 4)
     return Run(**asdict(cell), nmi=score, acc=acc, failed=failed)
@@ -220,28 +220,28 @@ def clustering(cell: Cell, grid: Grid) -> CcnOptions:
         batch_size=grid.batch_size,
         learning_rate=grid.learning_rate,
         optimizer=grid.optimizer,
-        # Not before the end, so that the rate stays as it is.
+        # No drop before the last epoch keeps the rate constant.
         drop_every=grid.epochs,
     )
 
 
 def maps(runs: list[Run]) -> "Maps":
-    """Return the best NMI of the restarts of each cell, a map a loss, K and density."""
+    """Return maps of the best NMI of the restarts, by loss, K and density."""
     import numpy as np
 
     best: dict[tuple[str, int, float], dict[tuple[float, float], float]] = {}
-    for one in runs:
-        nmis = best.setdefault((str(one.loss), one.k, one.density), {})
-        place = (one.similar_recall, one.dissimilar_recall)
-        nmis[place] = max(one.nmi, nmis.get(place, 0))
+    for run in runs:
+        nmis = best.setdefault((str(run.loss), run.k, run.density), {})
+        recalls = (run.similar_recall, run.dissimilar_recall)
+        nmis[recalls] = max(run.nmi, nmis.get(recalls, 0))
     side = round(len(next(iter(best.values()))) ** 0.5)
     return {name: np.array(list(nmis.values())).reshape(side, side) for name, nmis in best.items()}
 
 
 def read_runs(path: Path, cells: list[Cell]) -> list[Run]:
-    """Read the cells that an interrupted run finished, the first of `cells`.
+    """Read the runs of the first of `cells`, which an interrupted study finished.
 
-    Raises InputError where it holds anything else.
+    Raises InputError if the file holds anything else.
     """
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]
@@ -249,10 +249,10 @@ def read_runs(path: Path, cells: list[Cell]) -> list[Run]:
             Run(**asdict(cell), nmi=float(line[-3]), acc=float(line[-2]), failed=int(line[-1]))
             for cell, line in zip(cells, lines, strict=False)
         ]
-        whole = list(csv.reader(to_csv(Run, runs).splitlines()))[1:] == lines
+        is_valid = list(csv.reader(to_csv(Run, runs).splitlines()))[1:] == lines
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise damaged(path) from error
-    if not whole:
+    if not is_valid:
         raise damaged(path)
     return runs
 
@@ -262,20 +262,20 @@ def damaged(path: Path) -> InputError:
 
 
 def document(options: RobustnessOptions, outcome: Outcome) -> list[Part]:
-    """Return the heat maps, and the mean of each and the share of its cells that are good."""
+    """Return the heat maps, with the mean NMI of each and the share of its cells above GOOD."""
     grid = options.grid
-    chosen = f", and each cell is the best of {grid.restarts} restarts by the labels" if grid.restarts > 1 else ""
+    choice = f", and each cell is the best of {grid.restarts} restarts by the labels" if grid.restarts > 1 else ""
     densities = {of_density(density): f"{density:g}" for density in grid.densities}
     return [
         Heading("Robustness to wrong pairs (L2C, figure 8)", 1),
-        f"A supervised study: the pairs are the true ones with simulated errors{chosen}.",
+        f"This is a supervised study: the pairs are true pairs with simulated errors{choice}.",
         f"![NMI by the recall of similar and of dissimilar pairs]({PICTURE})",
         pivot(
             where(outcome.rows, subset=list(densities)),
             {"loss": lambda row: row.loss.upper(), "K": "k", "density": lambda row: densities[row.subset]},
             [("mean NMI", first("mean_nmi")), (f"cells with NMI above {GOOD:g}", percent)],
         ),
-        f"Runs whose loss was no longer a number, which count as one cluster, NMI 0: {outcome.facts['failed']}.",
+        f"Runs whose loss was not finite, which count as one cluster, NMI 0: {outcome.facts['failed']}.",
     ]
 
 

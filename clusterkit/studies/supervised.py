@@ -1,8 +1,8 @@
-"""Clustering by true pairs beside classification, by depth of the network: CCL, tables 1 and 2.
+"""Compare clustering by true pairs with classification, for networks of several depths (CCL, tables 1 and 2).
 
-Trains each network by cross entropy on labels, and with as many outputs as there are classes by each pair loss on all
-true pairs; assigns the test set by each. Writes supervised.md, supervised.json and results.csv. A supervised study:
-every loss sees the labels of the training set. All artifacts are in the folder supervised of --workdir, one folder a
+Trains each network by cross entropy on labels and by each pair loss on all true pairs, with one output per class, and
+applies it to the test set. It is a supervised study: every loss uses the labels of the training set. Writes
+supervised.md, supervised.json and results.csv. All files are in the folder supervised of --workdir, with one folder per
 run.
 """
 
@@ -24,7 +24,7 @@ EXAMPLE = "Example: clusterkit reproduce supervised --set mnist"
 
 @dataclass(frozen=True)
 class Setting:
-    """What a set was trained with (CCL, appendix A)."""
+    """The settings of the trainings on a set (CCL, appendix A)."""
 
     k: int
     backbones: tuple[Backbone, ...]
@@ -35,7 +35,7 @@ class Setting:
     optimizer: Optimizer
 
     def scaled(self, budget: float) -> "Setting":
-        """Return the setting with a share of its epochs, at least one, and of those between drops of the rate."""
+        """Return the setting with a share of its epochs and of those between drops of the rate, at least 1 of each."""
         epochs, drop_every = (runs.share_of(count, budget) for count in (self.epochs, self.drop_every))
         return replace(self, epochs=epochs, drop_every=drop_every)
 
@@ -57,33 +57,34 @@ LOSSES = (CROSS_ENTROPY, *Loss)
 class SupervisedOptions(Options):
     sets: Annotated[
         tuple[str, ...] | None,
-        Flag(name="set", help="Data set to run on; may be repeated.", choices=SETTINGS, default="all that are here"),
+        Flag(name="set", help="Data set; may be repeated.", choices=SETTINGS, default="all that are present"),
     ] = None
     backbone: Annotated[
-        tuple[Backbone, ...] | None, Flag(help="Network to train; may be repeated.", default="the papers'")
+        tuple[Backbone, ...] | None, Flag(help="Backbone to train; may be repeated.", default="those of the paper")
     ] = None
     loss: Annotated[tuple[str, ...], Flag(help="Cross entropy or a pair loss; may be repeated.", choices=LOSSES)] = (
         LOSSES
     )
     budget: Annotated[
-        float, Flag(help="The share of the papers' epochs, and of those between drops.", min=0.001, max=1)
+        float,
+        Flag(help="Share of the paper's epochs, and of those between drops of the learning rate.", min=0.001, max=1),
     ] = 1.0
-    seeds: Annotated[int, Flag(help="How often each network is trained.", min=1)] = 1
+    seeds: Annotated[int, Flag(help="Number of trainings of each network, with consecutive seeds.", min=1)] = 1
     precision: Precise = Precision.FP32
 
 
 def run(options: SupervisedOptions, context: Context) -> Outcome:
-    """Return the scores of each network and loss on the test set, and what each set was trained with."""
+    """Return the scores of each network and loss on the test set, and the settings of each set's training."""
     names = runs.parts_at_hand("set", options.sets, {name: [parts(name)[0]] for name in SETTINGS}, context)
-    rows, trained = [], {}
+    rows, trainings = [], {}
     for name in names:
         setting = SETTINGS[name].scaled(options.budget)
-        trained[name] = {field: getattr(setting, field) for field in SHOWN}
+        trainings[name] = {field: getattr(setting, field) for field in SHOWN}
         for network in options.backbone or setting.backbones:
             for loss in options.loss:
                 for seed in range(context.seed, context.seed + options.seeds):
-                    rows += trained_and_scored(name, network, loss, setting, options.precision, context, seed)
-    return Outcome(rows, {"trained": trained})
+                    rows += train_and_score(name, network, loss, setting, options.precision, context, seed)
+    return Outcome(rows, {"trained": trainings})
 
 
 def parts(name: str) -> tuple[str, str]:
@@ -91,37 +92,37 @@ def parts(name: str) -> tuple[str, str]:
     return f"{name}_train", f"{name}_test"
 
 
-def trained_and_scored(
+def train_and_score(
     name: str, network: Backbone, loss: str, setting: Setting, precision: Precision, context: Context, seed: int
 ) -> list[Row]:
-    """Train one network in a folder of its own; return its scores on the test set."""
-    inner = runs.inside(context, f"{name}-{network}-{loss}-seed{seed}", seed)
+    """Train one network in its own folder; return its scores on the test set."""
+    inner = runs.subfolder(context, f"{name}-{network}-{loss}-seed{seed}", seed)
     shared: dict[str, Any] = {field: getattr(setting, field) for field in SHOWN}
     shared |= {"backbone": network, "precision": precision}
     train, test = parts(name)
     if loss == CROSS_ENTROPY:
-        model = runs.made(PretrainConfig(dataset=train, **shared), inner).name
+        model = runs.run_stage(PretrainConfig(dataset=train, **shared), inner).name
     else:
         ccn = CcnOptions(loss=Loss(loss), **shared)
         runs.cluster(ClusterConfig(dataset=train, k=setting.k, pairs=TruePairs(), options=ccn), inner)
         model = AssignConfig.model
-    made = runs.made(AssignConfig(dataset=test, model=model), inner)
-    return runs.scores(inner, made.name, set=name, method=str(network), loss=loss, k=str(setting.k))
+    assignments = runs.run_stage(AssignConfig(dataset=test, model=model), inner)
+    return runs.scores(inner, assignments.name, set=name, method=str(network), loss=loss, k=str(setting.k))
 
 
 def document(options: SupervisedOptions, outcome: Outcome) -> list[Part]:
-    """Return the table of accuracies by network and loss, and what each set was trained with."""
-    learned = [loss for loss in options.loss if loss != CROSS_ENTROPY]
+    """Return the tables of accuracies by network and loss, and of the settings of each set's training."""
+    pair_losses = [loss for loss in options.loss if loss != CROSS_ENTROPY]
 
     def clusters(rows: Rows) -> str:
-        return ", ".join(mean("clusters", digits=0, loss=loss)(rows) for loss in learned)
+        return ", ".join(mean("clusters", digits=0, loss=loss)(rows) for loss in pair_losses)
 
     return [
         Heading("Supervised clustering", 1),
-        f"Accuracy on the test set after {options.budget:g} of the papers' epochs, {options.precision}; mean ± "
-        "standard deviation over the seeds; published figures in brackets (CCL, tables 1 and 2). CE learns from "
-        "labels, and its outputs are classes. KCL and CCL learn from all true pairs of each batch; their clusters are "
-        "matched with classes one to one, and how many of them are not empty stands behind.",
+        f"Accuracy on the test set after {options.budget:g} of the paper's epochs, in {options.precision}: mean ± "
+        "standard deviation over the seeds. Published figures are in brackets (CCL, tables 1 and 2). CE learns from "
+        "labels, and its outputs are classes. KCL and CCL learn from all true pairs of each batch, and their clusters "
+        "are matched with classes one to one. The column of clusters counts those that are not empty.",
         pivot(
             where(outcome.rows, subset="mean"),
             {"set": "set", "network": "method", "K": "k"},
@@ -138,8 +139,8 @@ def document(options: SupervisedOptions, outcome: Outcome) -> list[Part]:
         Table(
             ["set", "epochs", "batch", "optimizer", "learning rate", "divided by ten every"],
             [
-                [name, *(f"{how[one]:g}" if one == "learning_rate" else str(how[one]) for one in SHOWN)]
-                for name, how in outcome.facts["trained"].items()
+                [name, *(f"{values[field]:g}" if field == "learning_rate" else str(values[field]) for field in SHOWN)]
+                for name, values in outcome.facts["trained"].items()
             ],
         ),
     ]

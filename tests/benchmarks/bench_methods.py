@@ -21,7 +21,7 @@ from clusterkit.methods.mpckmeans import State, prices, start, sweep, to_centres
 from clusterkit.methods.sklr import TIMES, WEIGHT, comparison_loss
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.settings import Features
-from clusterkit.studies.common.measured import Cost, apart
+from clusterkit.studies.common.measured import Cost, in_new_process
 from tests.benchmarks.measure import compare, peak
 from tests.problems import case
 
@@ -132,7 +132,7 @@ def cost_of(method: str, features: Features | None, count: int, width: int) -> C
 )
 def test_a_method_takes_what_it_declares(method: str, features: Features | None) -> None:
     count, width = SETS.get(method, USUAL)
-    found = apart(cost_of, method, features, count, width)
+    found = in_new_process(cost_of, method, features, count, width)
     config = with_options(ClusterConfig(method=method, features=features))
     size, declares = size_of(config, count, width, K), METHODS[method]
     assert declares.memory is not None

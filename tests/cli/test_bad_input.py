@@ -61,11 +61,11 @@ def test_mixed_sizes_and_modes_are_said_once(cli, tmp_path):
     images(tmp_path / "pics", mode="RGB")
     images(tmp_path / "pics" / "class1", classes=1, size=30).rename(tmp_path / "pics" / "class2")
     shutil.move(tmp_path / "pics/class2/class0", tmp_path / "pics/class3")
-    assert cli(TRAIN).err.count("sizes and modes L, RGB") == 1
+    assert cli(TRAIN).err.count("sizes and the modes: L, RGB") == 1
     for _ in range(2):
         done = cli("cluster folder:pics --k 3 --epochs 1 --backbone mlp")
         assert done.code == 0
-        assert done.err.count("sizes and modes L, RGB") == 1
+        assert done.err.count("sizes and the modes: L, RGB") == 1
 
 
 def test_a_folder_is_named_as_it_was_typed(cli, tmp_path):
@@ -144,7 +144,7 @@ def test_very_small_targets(count, cli, tmp_path):
     fails(cli("evaluate --g g.safetensors folder:few/class0"), 3, "folder:few/class0 has no labels")
     fails(cli("cluster --k known"), 2, "--k known", "no labels")
     fails(cli("cluster folder:few/class0 --pairs labels --k 2"), 3, "--pairs labels", "no labels")
-    fails(cli(f"cluster --k {count + 1}"), 2, f"--k {count + 1}: folder:few/class0 has only {count} images")
+    fails(cli(f"cluster --k {count + 1}"), 2, f"--k {count + 1}: folder:few/class0 has only {count} items")
 
 
 # Every command that reads an artifact, with the artifacts it reads.

@@ -105,7 +105,7 @@ def test_plots_that_cannot_be_written(points: Path, cli: Cli, monkeypatch: pytes
 def test_flags_that_cannot_be(points: Path, cli: Cli) -> None:
     path = Path("clusterkit-out/g.safetensors")
     fails(cli(f"inspect {path} --plot a.svg"), 2, "--plot a.svg: is always a PNG; give a name that ends in .png")
-    fails(cli(f"inspect {path} --plot a.png --history"), 2, "--history and --plot: give one, or the other")
+    fails(cli(f"inspect {path} --plot a.png --history"), 2, "--history and --plot: give only one of them")
     own = path.rename("clusterkit-out/g.png")
     content = own.read_bytes()
     fails(cli(f"inspect {own} --plot {own}"), 2, "is the file to inspect; give another name")

@@ -34,7 +34,7 @@ def test_a_writing_stage_prints_its_path(line, name, points, cli):
     assert all(row.startswith("clusterkit: ") for row in done.err.splitlines())
     assert "\x1b" not in done.err
     quiet = cli(f"{line} --quiet")
-    warning = [row for row in done.err.splitlines() if "learned labels of images of synthetic:blobs" in row]
+    warning = [row for row in done.err.splitlines() if "trained with labels of synthetic:blobs" in row]
     assert (quiet.code, quiet.out, quiet.err.splitlines()) == (0, done.out, warning)
 
 

@@ -134,9 +134,9 @@ def interrupted(*_: object, **__: object) -> None:
 def test_the_copy_of_a_g_finds_the_data_of_the_first_one(project: Path) -> None:
     assert main(f"train-g arrays:points.npz --hidden 8 {SMALL} --quiet".split()) == 0
     first = Path("clusterkit-out/g.safetensors")
-    copy = runs.taken(first, Context(workdir=Path("other/below")))
+    copy = runs.copy_g(first, Context(workdir=Path("other/below")))
     assert read_g(copy)[0].dataset == read_g(first)[0].dataset
-    again = runs.taken(copy, Context(workdir=Path("third")))
+    again = runs.copy_g(copy, Context(workdir=Path("third")))
     assert again.read_bytes() == first.read_bytes()
 
 
@@ -175,22 +175,22 @@ def test_a_study_keeps_what_was_made_of_the_same_content(project: Path, monkeypa
     monkeypatch.setattr(catalogue, "select", lambda *given: read.append(given) or select(*given))
     config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
     resumed = Context(resume=True)
-    path = runs.made(config, resumed)
+    path = runs.run_stage(config, resumed)
     read.clear()
     for name in ("arrays:points.npz", ARRAYS.format(project), ARRAYS.format("../project")):
-        assert runs.kept(path, replace(config, dataset=name), replace(resumed, offline=True))
+        assert runs.keeps(path, replace(config, dataset=name), replace(resumed, offline=True))
     assert len(read) == 1, "a command reads a set once to compare it"
     write_points(Path("other.npz"))
-    assert not runs.kept(path, replace(config, dataset="arrays:other.npz"), resumed)
+    assert not runs.keeps(path, replace(config, dataset="arrays:other.npz"), resumed)
     write_points(Path("points.npz"), seed=1)
-    assert not runs.kept(path, config, Context(resume=True))
+    assert not runs.keeps(path, config, Context(resume=True))
     Path("points.npz").unlink()
-    assert not runs.kept(path, config, Context(resume=True))
+    assert not runs.keeps(path, config, Context(resume=True))
     shutil.move("other.npz", "points.npz")
-    assert runs.kept(path, config, Context(resume=True))
+    assert runs.keeps(path, config, Context(resume=True))
     header, state = read_checkpoint(path, "g")
     write_checkpoint(path, replace(header, version=1), state)
-    assert not runs.kept(path, config, Context(resume=True)), "of an older format"
+    assert not runs.keeps(path, config, Context(resume=True)), "of an older format"
 
 
 @pytest.mark.parametrize("role", ["dataset", "source", "self_trained_on"])
@@ -205,10 +205,10 @@ def test_every_data_set_of_a_header_counts(role: str, project: Path) -> None:
 
 def test_labels_count_where_they_were_learned(project: Path) -> None:
     config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
-    path = runs.made(config, Context())
+    path = runs.run_stage(config, Context())
     for y, same in (("abc", True), ("abb", False), ("abd", False), ("abc", True)):
         np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
-        assert runs.kept(path, config, Context(resume=True)) == same
+        assert runs.keeps(path, config, Context(resume=True)) == same
 
 
 def test_k_auto_counts_again_under_other_constraints(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +279,7 @@ def test_a_link_above_data_and_work_folder_is_not_in_the_way(project: Path, cli:
         assert cli(f"train-g arrays:{data} --hidden 8 {SMALL} --workdir {work}").code == 0
     assert Path("a/g.safetensors").read_bytes() == Path("b/g.safetensors").read_bytes()
     config = TrainGConfig(dataset=f"arrays:{tmp_path}/link/points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
-    assert runs.kept(Path("a/g.safetensors"), config, Context(workdir=Path("a"), resume=True))
+    assert runs.keeps(Path("a/g.safetensors"), config, Context(workdir=Path("a"), resume=True))
 
 
 def test_k_auto_counts_by_a_network_that_starts_from_a_file(

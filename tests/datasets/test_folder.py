@@ -74,7 +74,7 @@ def test_mixed_sizes_and_modes_are_converted_and_said_once(place, caplog):
     Image.new("1", (16, 16)).save(place / "ox" / "c.bmp")
     assert read(place, size=16).shape == (3, 16, 16)
     (record,) = caplog.records
-    assert "3 sizes and modes 1, L, P, RGB" in record.message
+    assert "3 sizes and the modes: 1, L, P, RGB" in record.message
 
 
 def test_a_large_folder_is_streamed_as_the_same_images(place, tmp_path, monkeypatch):

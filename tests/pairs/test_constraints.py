@@ -52,7 +52,7 @@ def test_a_file_is_read_with_or_without_a_header(tmp_path: Path, start: str) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1,2\n", "line 1: '1,2' is not id_a,id_b,must|cannot"),
+        ("1,2\n", "line 1: '1,2' is not id_a,id_b,must|cannot; write two ids and must or cannot, as in 0,17,must"),
         ("1,2,must,3\n", "line 1"),
         ("1,2,must\n1,3,maybe\n", "line 2: '1,3,maybe' is not"),
         ("a,2,must\n", "line 1"),

@@ -85,7 +85,7 @@ def test_one_cluster_holds_everything() -> None:
     ("parameters", "message"),
     [
         ({"n_clusters": 0}, "n_clusters 0: give a number from 2"),
-        ({"n_clusters": 41}, "n_clusters 41: x has only 40 images"),
+        ({"n_clusters": 41}, "n_clusters 41: x has only 40 items in subset all"),
         ({"n_clusters": None}, "n_clusters: method spectral does not find the number of clusters; give a number"),
         ({"method": "skms"}, "n_clusters 8: method skms finds the number of clusters itself; give None"),
         ({"method": "nope"}, "method nope: choose one of ccn"),

@@ -100,7 +100,7 @@ def check_frames(columns: Any) -> None:
     frame = columns(network.to_pandas())
     assert list(frame) == ["subset", "training", "epoch", "loss"]
     assert frame["loss"] == [row["loss"] for row in network.history]
-    with pytest.raises(TypeError, match=r"pairs\.h5: holds pairs, which are no table"):
+    with pytest.raises(TypeError, match=r"pairs\.h5: holds pairs, which are not a table"):
         clusterkit.load(OUT / "pairs.h5").to_pandas()
 
 
@@ -156,5 +156,7 @@ def test_without_pandas_it_is_named(points: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_networks_without_a_history(points: Path, cli: Cli) -> None:
     assert cli("adapt synthetic:blobs synthetic:blobs --method jan --backbone mlp --steps 1 --snapshots").code == 0
-    with pytest.raises(InputError, match=r"adapted-1\.safetensors: holds no history of a training; inspect a file of train-g"):
+    with pytest.raises(
+        InputError, match=r"adapted-1\.safetensors: holds no history of a training; inspect a file of train-g"
+    ):
         _ = clusterkit.load(OUT / "adapted-1.safetensors").history

@@ -161,8 +161,8 @@ SOME = np.where(np.abs(np.subtract.outer(range(40), range(40))) < 2, SAME, np.na
     [
         ({}, "k: method spectral does not find the number of clusters; give a number from 2"),
         ({"k": 1}, "k 1: give a number from 2"),
-        ({"k": 40}, "k 40: x has only 40 images"),
-        ({"k": 41}, "k 41: x has only 40 images"),
+        ({"k": 40}, "k 40: x has only 40 items in subset all"),
+        ({"k": 41}, "k 41: x has only 40 items in subset all"),
         ({"k": 3, "method": "nope"}, "method nope: choose one of ccn, "),
         ({"k": 3, "method": "csp"}, "pairs: method csp reads pairs; give pairs (N, N) or constraints"),
         ({"k": 3, "method": "ccn"}, "pairs: method ccn reads pairs"),
@@ -244,7 +244,7 @@ def test_values_of_another_type(asked: dict[str, Any], message: str) -> None:
         (X + 1j, "x is complex128 (40, 3); expected numbers"),
         (np.zeros((4, 5, 5, 2)), "x of shape (4, 5, 5, 2) has neither 1 nor 3 channels"),
         (np.zeros((4, 5, 5)) - 1, "x has values from -1 to -1; scale images to 0..1 or to 0..255"),
-        (X[:1], "k 2: x has only 1 images"),
+        (X[:1], "k 2: x has only 1 items in subset all"),
     ],
 )
 def test_arrays_that_hold_no_items(x: Any, message: str) -> None:
@@ -267,5 +267,5 @@ def test_too_few_items_and_too_little_memory(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ValueError, match=r"^method hdbscan: x has fewer than 5 items"):
         clusterkit.cluster(X[:4], method="hdbscan", pairs=SAME[:4, :4])
     monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 1000)
-    with pytest.raises(ValueError, match=r"^method spectral: the 40 images of x need about"):
+    with pytest.raises(ValueError, match=r"^method spectral: the 40 items of x need about"):
         clusterkit.cluster(X, k=3)

@@ -421,7 +421,7 @@ def test_fewer_pairs_need_less_memory(cli: Cli, monkeypatch: pytest.MonkeyPatch)
 def test_ccn_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 10**9)
     check_cost(with_options(ClusterConfig()), "all", 10_000_000, 150_528, 100)
-    with pytest.raises(UsageError, match=r"60000 images of all need about \d{11,} bytes"):
+    with pytest.raises(UsageError, match=r"60000 items of all need about \d{11,} bytes"):
         check_cost(with_options(ClusterConfig(method="spectral")), "all", 60_000, 784, 100)
 
 

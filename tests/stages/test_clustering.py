@@ -84,7 +84,7 @@ def test_the_oracle_is_marked_and_gives_no_estimate(points, cli):
     assert header_of(points / "assignments.h5").extra["uses_target_labels"] == "number of classes"
     done = cli("estimate-k")
     assert (done.code, done.out) == (3, "")
-    assert "assignments.h5: was made with the target's number of classes, which is no estimate" in done.err
+    assert "assignments.h5: used the target's labels (number of classes), so it gives no estimate" in done.err
     assert "run: clusterkit cluster --k 100" in done.err
     assert "used the target's labels: number of classes" in cli("evaluate").err
 
@@ -125,7 +125,10 @@ def test_constraints_change_the_result(points, cli):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1,2,maybe\n", "line 1: '1,2,maybe' is not id_a,id_b,must|cannot"),
+        (
+            "1,2,maybe\n",
+            "line 1: '1,2,maybe' is not id_a,id_b,must|cannot; write two ids and must or cannot, as in 0,17,must",
+        ),
         ("1,2\n", "line 1"),
         ("1,2,must\n2,1,cannot\n", "line 2: the pair 1,2 is both must and cannot"),
         ("", "no constraints in it"),

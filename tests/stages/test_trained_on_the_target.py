@@ -21,7 +21,7 @@ from tests.conftest import Cli
 OUT = Path("clusterkit-out")
 TINY = "--backbone mlp --epochs 1"
 G = "labels, in the training of G"
-WARNS = "learned labels of images of"
+WARNS = "trained with labels of"
 PAIRS = "cluster --method agglomerative --k 4"
 
 
@@ -68,7 +68,7 @@ def test_the_pairs_of_a_g_of_the_target(target: str, marked: bool, cli: Cli, set
     assert warned(cli, f"evaluate --g g.safetensors arrays:{target} --ways 2 --episodes 1") == marked
     done = cli("estimate-k")
     assert done.code == 0, done.err
-    assert ("with the target's labels, in the training of G" in done.err) == marked
+    assert ("used the target's labels (labels, in the training of G)" in done.err) == marked
     assert warned(cli, f"cluster arrays:{target} --method kmeans --features pixels --k auto") == marked
     assert used() == (G if marked else "no")
     assert not warned(cli, f"cluster arrays:{target} --method kmeans --features pixels --k 2")

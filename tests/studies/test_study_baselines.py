@@ -43,7 +43,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cluster in this process, which is quicker."""
-    monkeypatch.setattr(measured, "apart", lambda work, *given: work(*given))
+    monkeypatch.setattr(measured, "in_new_process", lambda work, *arguments: work(*arguments))
 
 
 @pytest.mark.usefixtures("together")
@@ -67,11 +67,11 @@ def test_all_methods_cluster_the_same_pairs_and_what_is_done_is_kept(cli, tmp_pa
     assert done.err.count("$ clusterkit predict-pairs") == 1
     folder = tmp_path / "clusterkit-out" / "baselines"
     tables = (folder / "baselines.md").read_text()
-    assert "| method | pairs in: metric | clustering | ACC | ACC (20) | NMI |" in tables
+    assert "| method | pairs shape the metric | pairs shape the clusters | ACC | ACC (20) | NMI |" in tables
     assert "| k-means |  |  | 0." in tables
     assert "| CCN, KCL | o | o | 0." in tables
     assert "(0.824) |" in tables
-    assert "as it was transferred" in tables
+    assert "of G as transferred." in tables
     assert tables.index("| CCN, CCL") < tables.index("| spectral |")
     assert {"artifact": result["artifact"], **json.loads((folder / "baselines.json").read_text())} == result
 
@@ -81,7 +81,7 @@ def test_all_methods_cluster_the_same_pairs_and_what_is_done_is_kept(cli, tmp_pa
     again = cli(f"{LINE} --epochs 1 --seed 5 --json --resume")
     assert again.code == 0, again.err
     assert again.err.count("$ clusterkit cluster") == 2
-    assert again.err.count("kept, an earlier run of this command made it") == 8
+    assert again.err.count("kept, because an earlier run of this command made it") == 8
     kept = check_files("baselines", options)
     assert [replace(one, seconds=None, bytes=None) for one in kept] == [
         replace(one, seconds=None, bytes=None) for one in rows
@@ -121,13 +121,13 @@ def test_pairs_after_self_training(cli, letters_made, monkeypatch):
     assert done.code == 0, done.err
     assert "$ clusterkit predict-pairs glyphs_eval@12-27 --g self-trained.safetensors" in done.err
     assert re.search(r"\| spectral \|  \| o \| 0\.\d+ ± ", done.out)
-    assert "after it went on learning on the unlabelled set" in done.out
+    assert "after self-train on the unlabelled set" in done.out
 
 
 def test_processes_that_end_without_an_answer():
-    assert measured.apart(abs, -3) == 3
+    assert measured.in_new_process(abs, -3) == 3
     with pytest.raises(ClusterkitError, match="ended with code 9"):
-        measured.apart(os._exit, 9)
+        measured.in_new_process(os._exit, 9)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -137,7 +137,7 @@ def test_processes_that_end_without_an_answer():
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
         with pytest.raises(KeyboardInterrupt):
-            measured.apart(time.sleep, 60)
+            measured.in_new_process(time.sleep, 60)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert time.perf_counter() - start < 30
@@ -146,7 +146,7 @@ def test_processes_that_end_without_an_answer():
 def test_the_memory_of_a_process_is_its_own():
     held = bytearray(2**29)
     held[:: 2**12] = b"1" * (2**29 // 2**12)
-    assert measured.apart(measured.peak_bytes) < 2**28
+    assert measured.in_new_process(measured.peak_bytes) < 2**28
     assert measured.peak_bytes() > 2**29
 
 
@@ -174,7 +174,7 @@ def test_bad_words(cli, tmp_path, letters_made):
 
 
 def test_every_method_has_rows():
-    rows = [row for name in baselines.NAMES for row in baselines.rows_named(name)]
+    rows = [row for name in baselines.NAMES for row in baselines.row_names(name)]
     assert rows == list(baselines.ROWS)
     assert {config.method for config in baselines.ROWS.values()} == METHODS.keys()
 
@@ -207,7 +207,7 @@ def test_tables():
     )
     lines = text.splitlines()
     head = "ACC | ACC (100) | NMI | NMI (100) | seconds | seconds (100) | GiB | GiB (100) |"
-    assert f"| method | pairs in: metric | clustering | {head}" in lines
+    assert f"| method | pairs shape the metric | pairs shape the clusters | {head}" in lines
     assert "| k-means |  |  | 0.200 (0.217) |  | 0.200 (0.353) |  | 12.3 |  | 1.50 |  |" in lines
     assert "| SKMS | o |  |  | 0.250 (0.455) |  | 0.250 (0.693) |  | 12.3 |  | 1.50 |" in lines
     [ccn] = [line for line in lines if line.startswith("| CCN, KCL")]

@@ -61,7 +61,7 @@ def test_digits(cli, tmp_path, monkeypatch):
     third = cli(f"reproduce digits {line} --workdir third")
     assert third.code == 0, third.err
     assert third.err.count("$ clusterkit self-train digits@0-4 --g") == 1
-    assert "after it went on learning on the unlabelled target" in third.out
+    assert "after self-train on the unlabelled target" in third.out
     assert "--variation" not in third.err
 
 
@@ -70,7 +70,7 @@ def test_digits_that_are_not_there(cli, tmp_path):
         ("--task mnist-svhn", 2, "--task mnist-svhn: choose one of usps-mnist, mnist-usps, svhn-mnist"),
         ("--method cdan", 2, "cdan"),
         ("--loss hinge --task usps-mnist", 2, "--loss hinge"),
-        ("", 2, "none of usps-mnist, mnist-usps, svhn-mnist is there; name one with --task"),
+        ("", 2, "none of usps-mnist, mnist-usps, svhn-mnist; name one with --task to get it"),
         ("--task usps-mnist --g nowhere.safetensors", 3, "nowhere.safetensors: no such file"),
     ):
         done = cli(f"reproduce digits {line} --data {tmp_path}")

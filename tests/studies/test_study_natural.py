@@ -43,7 +43,7 @@ def test_unseen_photos_of_nothing(cli, tmp_path):
         ("--set letters", 2, "--set letters: choose one of cifar10, imagenet"),
         ("--loss hinge", 2, "--loss hinge"),
         ("--budget 2", 2, "--budget"),
-        ("", 2, "none of cifar10, imagenet is there; name one with --set"),
+        ("", 2, "none of cifar10, imagenet; name one with --set to get it"),
         ("--set imagenet --offline", 3, "imagenet/train/CLASS/*.JPEG"),
     ):
         done = cli(f"reproduce natural {line} --data {tmp_path}")

@@ -59,7 +59,7 @@ def test_office31(cli, tmp_path):
     other = cli(f"reproduce office31 {line} --data {tmp_path} --offline --workdir other")
     assert other.code == 0, other.err
     assert "resnet18 starts from random weights" in other.err
-    assert "| office31/webcam | given | " in other.out
+    assert "| office31/webcam | the file of --g | " in other.out
     assert "| method | D to A | D to W | mean |" in other.out
     assert "(0.514) | 0." in other.out
     assert "(0.713)" not in other.out

@@ -72,7 +72,7 @@ def test_a_study_writes_tables_and_goes_on_where_it_stopped(cli, tmp_path):
     again = cli(f"{LINE} --json --resume")
     assert again.out == done.out
     assert {name: (folder / name).read_bytes() for name in before} == before
-    assert again.err.count("kept, an earlier run of this command made it") == 8
+    assert again.err.count("kept, because an earlier run of this command made it") == 8
     assert again.err.count("$ clusterkit cluster") == 1
 
     g = folder / "g.safetensors"

@@ -28,7 +28,7 @@ def test_supervised_clustering_beside_classification(cli, tmp_path, monkeypatch)
     assert "| digits | 4 | 100 | sgd | 0.1 | 2 |" in tables
     again = cli(f"{line} --resume")
     assert again.out == done.out
-    assert again.err.count("kept, an earlier run of this command made it") == 6
+    assert again.err.count("kept, because an earlier run of this command made it") == 6
     assert "clusterkit cluster" not in again.err
     command = "$ clusterkit cluster digits --k 10 --pairs labels --loss kcl --backbone mlp --epochs 4"
     assert command in done.err
@@ -39,7 +39,7 @@ def test_supervised_sets_that_are_not_there(cli, tmp_path):
         ("--set letters", "--set letters: choose one of mnist, cifar10, cifar100"),
         ("--loss hinge", "--loss hinge: choose one of ce, kcl, ccl"),
         ("--budget 0", "--budget"),
-        ("", "none of mnist, cifar10, cifar100 is there; name one with --set"),
+        ("", "none of mnist, cifar10, cifar100; name one with --set to get it"),
     ):
         done = cli(f"reproduce supervised {line} --data {tmp_path}")
         assert (done.code, done.out) == (2, "")

@@ -63,13 +63,13 @@ def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int)
     if available is not None and needed > available:
         advice = "give --max-pairs or use" if hasattr(config.options, "max_pairs") else "use"
         raise UsageError(
-            f"--method {config.method}: the {count} images of {name} need about {needed:.0f} bytes of memory "
+            f"--method {config.method}: the {count} items of {name} need about {needed:.0f} bytes of memory "
             f"({needed / GIB:.1f} GiB), this machine (or its container) has {available}; {advice} --method ccn"
         )
     seconds = method.work(size) / SPEED
     if seconds > HOUR:
         log.warning(
-            "--method %s: the %d images of %s take about %.0f hours",
+            "--method %s: the %d items of %s take about %.0f hours",
             config.method, count, name, max(1, seconds / HOUR),
         )  # fmt: skip
 

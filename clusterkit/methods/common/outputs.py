@@ -1,4 +1,4 @@
-"""Number of outputs by which dominant clusters are counted."""
+"""K in the smallest size of a dominant cluster, N / K items."""
 
 from clusterkit.artifacts.assignments import Assignment
 from clusterkit.artifacts.header import Header

@@ -21,9 +21,9 @@ Array = NDArray[np.float64]
 class Problem:
     """Inputs of a method of arrays: N items to sort into `k` clusters, with 0 for a method that finds K.
 
-    `values` are (N, D), or (N, 0) for a method that reads none. `pairs` (M, M) are symmetric signs or probabilities, as
-    the method declares, of the items at the positions `chosen` (M,), or (0, 0) for a method that reads none. `seed` is
-    that of the method for these items, as scikit-learn takes it. `title` names the items in messages.
+    `values` are (N, D), or (N, 0) for a method that reads none. `pairs` (M, M) are symmetric: signs or probabilities,
+    as the method declares. They belong to the items at the positions `chosen` (M,). A method that reads no pairs gets
+    (0, 0). `seed` is that of the method for these items, as scikit-learn takes it. `title` names the items in messages.
     """
 
     values: Array

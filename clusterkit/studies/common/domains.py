@@ -1,4 +1,4 @@
-"""What the studies of adaptation share: every method on one source and target under one budget, and their tables."""
+"""Shared code of the studies of adaptation: every method on one source and target with one budget, and tables."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +21,12 @@ SHARED = (
     "backbone", "size", "steps", "source_batch", "target_batch", "loss", "optimizer", "learning_rate", "variation",
     "precision",
 )  # fmt: skip
-"""What the table says of the budget that all methods share."""
+"""The settings in the table of the budget that all methods share."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A labelled source, an unlabelled target of the same classes, and the target's test set, where there is one."""
+    """A labelled source, an unlabelled target of the same classes, and the target's test set, None without one."""
 
     source: str
     target: str
@@ -39,26 +39,30 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainsOptions(Options):
-    """The options of both studies."""
+    """The options of every study of adaptation."""
 
     method: Annotated[tuple[str, ...], Flag(help="Method of adaptation; may be repeated.", choices=ADAPTATIONS)] = (
         tuple(ADAPTATIONS)
     )
     loss: Annotated[
-        Loss, Flag(help="Pair loss of the methods that have one.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]")
+        Loss,
+        Flag(help="Pair loss of the methods that learn from pairs.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]"),
     ] = PairOptions.loss
-    steps: Annotated[int, Flag(help="Batches that every method is trained on.", min=1)] = AdaptConfig.steps
-    source_batch: Annotated[int, Flag(help="Source images in a batch.", min=2)] = AdaptConfig.source_batch
-    target_batch: Annotated[int, Flag(help="Target images in a batch.", min=2)] = AdaptConfig.target_batch
-    seeds: Annotated[int, Flag(help="How often each training is repeated.", min=1)] = 1
+    steps: Annotated[int, Flag(help="Number of batches for every method.", min=1)] = AdaptConfig.steps
+    source_batch: Annotated[int, Flag(help="Images of the source in a batch.", min=2)] = AdaptConfig.source_batch
+    target_batch: Annotated[int, Flag(help="Images of the target in a batch.", min=2)] = AdaptConfig.target_batch
+    seeds: Annotated[int, Flag(help="Number of trainings of each method, with consecutive seeds.", min=1)] = 1
     precision: Precise = Precision.FP32
     oracle: Annotated[
         bool,
-        Flag(name="oracle", help="Also show what the best hundred steps, chosen by the target's labels, would reach."),
+        Flag(
+            name="oracle",
+            help="Also show the best accuracy after every epoch of at most 100 steps, chosen by the target's labels.",
+        ),
     ] = False
 
     def shared(self, config: AdaptConfig) -> AdaptConfig:
-        """Return settings with those that all methods share."""
+        """Return `config` with the options that all methods share."""
         return replace(
             config, steps=self.steps, source_batch=self.source_batch, target_batch=self.target_batch,
             precision=self.precision, snapshots=self.oracle, options=PairOptions(loss=self.loss),
@@ -68,44 +72,45 @@ class DomainsOptions(Options):
 def compare(
     name: str, task: Task, options: DomainsOptions, config: AdaptConfig, pairs: Path, context: Context
 ) -> tuple[list[Row], list[str]]:
-    """Adapt by each method and seed; return the scores of each, and the weights that the networks started from.
+    """Adapt by each method and seed; return the scores of each, and the weights that each network started from.
 
-    Only the method differs: `config` has all else. The methods that do not learn from the pairs only say how well they
-    agree with them.
+    `config` holds everything except the method and the sets. Methods that do not learn from the pairs only report their
+    agreement with them.
     """
     rows, weights = [], []
     for method in options.method:
-        learned = ADAPTATIONS[method].pairs
-        how = replace(
+        learns_pairs = ADAPTATIONS[method].pairs
+        settings = replace(
             config, source=task.source, target=task.target, method=method, pairs=str(pairs),
-            options=config.options if learned else None,
+            options=config.options if learns_pairs else None,
         )  # fmt: skip
         for seed in range(context.seed, context.seed + options.seeds):
-            reached, start = adapted(task, how, runs.inside(context, f"{method}-seed{seed}", seed))
-            own = {"set": name, "method": method, "loss": options.loss if learned else "", "seed": seed}
-            rows += [row for subset, scores in reached.items() for row in rows_of(scores, subset=subset, **own)]
+            scores, start = adapt_and_score(task, settings, runs.subfolder(context, f"{method}-seed{seed}", seed))
+            key = {"set": name, "method": method, "loss": options.loss if learns_pairs else "", "seed": seed}
+            rows += [row for subset, values in scores.items() for row in rows_of(values, subset=subset, **key)]
             weights.append(start)
-    # The paper has one loss.
+    # The paper has one loss, whose figures stand beside every loss.
     return fill(rows, PAPERS, loss=""), weights
 
 
-def adapted(task: Task, config: AdaptConfig, context: Context) -> tuple[dict[str, dict[str, float]], str]:
-    """Return what one method reaches on the target and its test set, the signs that need no label, and its weights."""
-    done = runs.made(with_options(config), context)
-    network, header = done.with_suffix(".safetensors"), runs.extra_of(done)
-    scores = {"target": {"accuracy": accuracy(done, context), **header["diagnostics"]}}
+def adapt_and_score(task: Task, config: AdaptConfig, context: Context) -> tuple[dict[str, dict[str, float]], str]:
+    """Adapt by one method; return its scores by subset, `target` and `test`, and the weights it started from."""
+    assignments = runs.run_stage(with_options(config), context)
+    network, extra = assignments.with_suffix(".safetensors"), runs.extra_of(assignments)
+    scores = {"target": {"accuracy": accuracy(assignments, context), **extra["diagnostics"]}}
     if task.test is not None:
-        scores["test"] = {"accuracy": assigned(task.test, network, context)}
+        scores["test"] = {"accuracy": assign_and_score(task.test, network, context)}
     if config.snapshots:
-        kept = [path for path in context.workdir.glob(f"{done.stem}-*.safetensors") if runs.of_one_run(path, network)]
-        best = max(assigned(task.judged, snapshot, context) for snapshot in kept)
+        paths = context.workdir.glob(f"{assignments.stem}-*.safetensors")
+        snapshots = [path for path in paths if runs.of_one_run(path, network)]
+        best = max(assign_and_score(task.judged, snapshot, context) for snapshot in snapshots)
         scores.setdefault("test" if task.test else "target", {})[ORACLE] = best
-    return scores, str(header["weights"])
+    return scores, str(extra["weights"])
 
 
-def assigned(dataset: str, network: Path, context: Context) -> float:
+def assign_and_score(dataset: str, network: Path, context: Context) -> float:
     """Return the accuracy of a network on a set."""
-    return accuracy(runs.made(AssignConfig(dataset=dataset, model=network.name), context), context)
+    return accuracy(runs.run_stage(AssignConfig(dataset=dataset, model=network.name), context), context)
 
 
 def accuracy(assignments: Path, context: Context) -> float:
@@ -118,11 +123,11 @@ def titled(row: Row) -> str:
 
 
 def signs(rows: Rows) -> list[Part]:
-    """Return the table of what can be said of each method without a label."""
+    """Return the table of the label-free diagnostics of each method."""
     return [
         Heading("Signs that need no label"),
-        "Entropy of the predictions on the target (0 is sure), evenness of the classes (1 is even), agreement with G's "
-        "pairs (1 is full, 0.5 chance).",
+        "Entropy of the predictions on the target (0 is certain), balance of the classes (1 is even), and agreement "
+        "with the pairs of G (1 is full, 0.5 is chance).",
         pivot(
             where(rows, metric=list(SIGNS)), {"task": "set", "method": titled}, [(sign, mean(sign)) for sign in SIGNS]
         ),
@@ -130,15 +135,15 @@ def signs(rows: Rows) -> list[Part]:
 
 
 def oracle(rows: Rows) -> list[Part]:
-    """Return the table of what the target's labels could have chosen, where it was asked for."""
+    """Return the table of the accuracies with `--oracle`; nothing without it."""
     best = where(rows, metric=ORACLE)
     if not best:
         return []
     labels: dict[str, Label] = {"task": "set", "method": lambda row: f"{titled(row)}, oracle"}
     return [
-        Heading("Oracle: the best hundred steps, chosen by the labels of the target"),
-        "**Not a result**: no user has these labels. The accuracy of the best of all kept networks on the same images "
-        "it is chosen by.",
+        Heading("Oracle: the best snapshot, chosen by the labels of the target"),
+        "**Not a result**: no user has these labels. This is the best accuracy of all snapshots, on the images that "
+        "choose it.",
         pivot(best, labels, [("best", mean())]),
     ]
 
@@ -148,6 +153,6 @@ def budget(options: DomainsOptions, config: AdaptConfig) -> list[Part]:
     lines = [[name.replace("_", " "), str(values[name])] for name in SHARED if values[name] is not None]
     return [
         Heading("Trained with"),
-        "Every method alike.",
-        Table(["what", "value"], [*lines, ["seeds", str(options.seeds)]]),
+        "All methods have the same settings.",
+        Table(["setting", "value"], [*lines, ["seeds", str(options.seeds)]]),
     ]

@@ -1,4 +1,4 @@
-"""The one way in which every study runs: from options to rows, tables and files."""
+"""The run of a study: from options to rows, tables and files."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from clusterkit.config import Context
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import Options
 from clusterkit.studies.common.published import fill
-from clusterkit.studies.common.runs import inside
+from clusterkit.studies.common.runs import subfolder
 from clusterkit.studies.common.tables import Part, latex, markdown
 
 RESULTS = "results.csv"
@@ -20,10 +20,10 @@ RESULTS = "results.csv"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study measured: its figures, and by name what is no figure, for the JSON.
+    """The result of a study: its figures as rows, and its other facts by name, for the JSON.
 
-    `files` are written beside the tables, all or none: by name, a function that writes one at a path. `finish` is
-    called after that, to remove what only a resumed run needs.
+    `files` are written together with the tables: by name, a function that writes one at a path. `finish` is called
+    after that, to remove what only a resumed run needs.
     """
 
     rows: list[Row]
@@ -34,9 +34,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Study:
-    """A study: its help, the class of its options, the papers it is compared with, its runs and its tables.
+    """A study: its help, the class of its options, the papers to compare with, and functions for its runs and tables.
 
-    Where several papers have a figure for the same, the first of them counts.
+    If several papers have a figure for a row, the first of `papers` counts.
     """
 
     help: str | None
@@ -49,7 +49,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Written:
-    """The Markdown of a study, its text, and all that its JSON has."""
+    """The files of a study: the path and the text of its Markdown, and the fields of its JSON."""
 
     artifact: Path
     text: str
@@ -57,10 +57,10 @@ class Written:
 
 
 def run(name: str, study: Study, options: Options, context: Context, *, with_latex: bool) -> Written:
-    """Make all runs of a study in the folder of its name; write its files."""
+    """Run a study in the folder of its name and write its files."""
     from clusterkit.artifacts.header import resolved
 
-    context = inside(context, name)
+    context = subfolder(context, name)
     outcome = study.run(options, context)
     outcome = replace(outcome, rows=fill(outcome.rows, study.papers))
     settings = {**resolved(options), "seed": context.seed}
@@ -70,7 +70,7 @@ def run(name: str, study: Study, options: Options, context: Context, *, with_lat
 def write(
     name: str, outcome: Outcome, settings: dict[str, Any], parts: Sequence[Part], context: Context, *, with_latex: bool
 ) -> Written:
-    """Write `results.csv`, and the tables and figures as Markdown, JSON and, on demand, LaTeX: all files or none."""
+    """Write `results.csv`, Markdown, JSON and, with `with_latex`, LaTeX: all files or none."""
     from clusterkit.artifacts.files import together
 
     text = markdown(parts)
@@ -88,10 +88,10 @@ def write(
 
 
 def to_csv(kind: type[Any], rows: Sequence[Any]) -> str:
-    """Return dataclasses of one kind as CSV, the names of their fields first; what does not apply is empty."""
+    """Return dataclasses of one kind as CSV, with a header line; None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(one.name for one in fields(kind))
+    writer.writerow(field.name for field in fields(kind))
     writer.writerows(astuple(row) for row in rows)
     return text.getvalue()
 

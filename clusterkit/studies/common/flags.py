@@ -1,4 +1,4 @@
-"""Flags that several studies have."""
+"""Flags of several studies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ Losses = Annotated[
     tuple[Loss, ...], Flag(help="Pair loss; may be repeated.", read=parse_loss, metavar=f"[{'|'.join(Loss)}]")
 ]
 PAIR_LOSSES = (Loss.KCL, Loss.CCL)
-Clusterings = Annotated[int, Flag(help="How often each clustering is repeated.", min=1)]
+Clusterings = Annotated[int, Flag(help="Number of runs of each clustering, with consecutive seeds.", min=1)]
 Precise = Annotated[
     Precision, Flag(help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.")
 ]

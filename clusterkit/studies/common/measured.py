@@ -1,4 +1,4 @@
-"""A clustering in a process of its own, so that what it costs can be measured, and what it cost beside it."""
+"""Measurement of the time and memory of a clustering, which runs in a new process."""
 
 import json
 import logging
@@ -23,32 +23,32 @@ COST = "cost.json"
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a stage, without the start of its process, and the most main memory of that process in bytes."""
+    """The seconds of a stage, without the start of its process, and the peak memory of that process in bytes."""
 
     seconds: float
     peak_bytes: int
 
 
 def cluster(config: ClusterConfig, context: Context) -> Cost:
-    """Write `assignments.h5` of a work folder and `cost.json` beside it, unless both can be kept; return the cost.
+    """Cluster unless `--resume` keeps an earlier run; write `cost.json` beside the assignments; return the cost.
 
-    Raises what the stage raises.
+    Raises the errors of the stage.
     """
     from clusterkit.stages import cluster as stage
 
     path, config = context.path(stage.OUTPUT), with_options(config)
     cost = read_cost(path)
-    if cost is None or not runs.kept(path, config, context, **stage.files_read(config, context)):
+    if cost is None or not runs.keeps(path, config, context, **stage.files_read(config, context)):
         runs.announce(runs.command_line("cluster", config), context)
         quiet = not console.log.isEnabledFor(logging.INFO)
-        # A training that went on from where it stopped would cost only the rest.
-        cost = apart(clustered, config, replace(context, resume=False), quiet)
+        # A continued training would only measure its last part.
+        cost = in_new_process(timed, config, replace(context, resume=False), quiet)
         write_cost(cost, path)
     return cost
 
 
-def clustered(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
-    """Run the stage in this process, which does nothing else."""
+def timed(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
+    """Run the stage in this process; return its cost."""
     from clusterkit.stages import cluster as stage
 
     console.set_up(quiet)
@@ -58,57 +58,57 @@ def clustered(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
 
 
 def peak_bytes() -> int:
-    """Return the most main memory that this process has held."""
+    """Return the peak memory of this process in bytes."""
     status = Path("/proc/self/status")
     peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
     if peak:
-        # On Linux the other one is never below what the process that started this one held.
+        # On Linux, `ru_maxrss` is at least the peak memory of the parent process.
         return int(peak[1]) * 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def apart(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a function of a module returns in a new process, which ends with this call, whatever happens.
+def in_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a module in a new process, which ends with this call; return its result.
 
-    Raises what the function raises, and ClusterkitError where the process ended without an answer.
+    Raises the error of the function, or ClusterkitError if the process ended without a result.
     """
     processes = multiprocessing.get_context("spawn")
     answers, answer = processes.Pipe(duplex=False)
-    process = processes.Process(target=answered, args=(answer, work, arguments))
+    process = processes.Process(target=send_result, args=(answer, work, arguments))
     process.start()
     answer.close()
     try:
-        done, answer_or_error = answers.recv()
+        succeeded, result_or_error = answers.recv()
         process.join()
     except EOFError:
         process.join()
         raise ClusterkitError(
-            f"a process ended with code {process.exitcode} before it was done; where it was killed for its memory, "
-            "leave the method out with --method or take smaller sets"
+            f"the process of a clustering ended with code {process.exitcode}; if it was out of memory, name other "
+            "methods with --method or smaller sets"
         ) from None
     finally:
         process.terminate()
         process.join()
-    if not done:
-        raise answer_or_error
-    return answer_or_error
+    if not succeeded:
+        raise result_or_error
+    return result_or_error
 
 
-def answered(answer: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Send what a function returns or raises."""
+def send_result(answer: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Send the result or the error of a function."""
     try:
         answer.send((True, work(*arguments)))
     except KeyboardInterrupt:
-        # The process that waits for this one is interrupted too, and says so.
+        # The parent process is interrupted too, and reports it.
         sys.exit(130)
     except Exception as error:
         answer.send((False, error))
 
 
 def read_cost(assignments: Path) -> Cost | None:
-    """Return what the clustering of a file cost, or None where that is not known."""
+    """Return the recorded cost of the clustering in a file, None if there is none for this content."""
     from clusterkit.artifacts.files import sha256
 
     try:

@@ -1,4 +1,4 @@
-"""Figures that papers published, to stand beside ours: the lines of `published.csv`.
+"""Figures of papers to compare with: the lines of `published.csv`.
 
 L2C is Hsu, Lv and Kira (2018); CCL is Hsu, Lv, Schlosser, Odom and Kira (2018); SPN is Hsu, Lv and Kira (2016);
 SUPREME is Huang and Gong (2020). SPN calls LPNMF NMF-LP, LSC SC-LS, and spectral clustering N-Cuts.
@@ -17,7 +17,7 @@ KEY = ("set", "subset", "method", "loss", "k", "metric")
 
 @dataclass(frozen=True)
 class Figure:
-    """A value of a paper. Its other fields but the last two are those of the row that it stands beside."""
+    """A value in a table of a paper. The fields before it are those of the rows that it is compared with."""
 
     set: str
     subset: str
@@ -39,19 +39,19 @@ def figures() -> tuple[Figure, ...]:
 
 @cache
 def values() -> dict[tuple[str, ...], float]:
-    return {(one.paper, *(getattr(one, name) for name in KEY)): one.value for one in figures()}
+    return {(figure.paper, *(getattr(figure, name) for name in KEY)): figure.value for figure in figures()}
 
 
 def find(papers: Iterable[str], **key: str) -> float | None:
-    """Return the figure of the first of the papers that has one for this set, subset, method, loss, k and metric."""
+    """Return the figure for this set, subset, method, loss, k and metric in the first paper that has one."""
     matches = [values().get((paper, *(key.get(name, "") for name in KEY))) for paper in papers]
     return next((value for value in matches if value is not None), None)
 
 
 def fill(rows: Sequence[Row], papers: Sequence[str], **other: str) -> list[Row]:
-    """Return rows with the published figures that they have not yet.
+    """Return the rows, each with its published figure; figures that rows already have are kept.
 
-    `other` replaces fields of the rows for the look-up, where a paper has one figure for several.
+    `other` replaces fields of every row in the look-up, for papers with one figure for several rows.
     """
     return [
         row

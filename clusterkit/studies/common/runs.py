@@ -1,4 +1,4 @@
-"""The ordinary stages, chained for a study: each writes its ordinary artifact, and a finished one can be kept."""
+"""Runs of the stages for a study: each writes its usual files, and `--resume` keeps those of finished stages."""
 
 import shlex
 from collections.abc import Iterator
@@ -49,39 +49,39 @@ STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     AssignConfig: ("assign", ("model",)),
     AdaptConfig: ("adapt", ("pairs",)),
 }
-"""The stage of each configuration, and which of its fields name a file that the stage reads."""
+"""The stage of each configuration, and the fields that name files which the stage reads."""
 
 
-def made(config: object, context: Context) -> Path:
-    """Return the artifact that a stage writes in a work folder; it is run unless `--resume` can keep an earlier one."""
+def run_stage(config: object, context: Context) -> Path:
+    """Run a stage in a work folder, unless `--resume` keeps its file; return the path of the file."""
     command, names = STAGES[type(config)]
     stage = import_module(f"clusterkit.stages.{command.replace('-', '_')}")
     files = {name: getattr(config, name) for name in names}
     inputs = {name: context.find(str(file)) for name, file in files.items() if file is not None}
     path: Path = context.path(stage.OUTPUT)
-    if not kept(path, config, context, **inputs):
+    if not keeps(path, config, context, **inputs):
         announce(command_line(command, config), context)
         stage.run(config, context)
     return path
 
 
-def kept(path: Path, config: object, context: Context, **inputs: Path) -> bool:
-    """Return whether `--resume` is given and an earlier run made the artifact; say so."""
+def keeps(path: Path, config: object, context: Context, **inputs: Path) -> bool:
+    """Return whether `--resume` keeps the file at `path` because an earlier run made the same; log it if so."""
     from clusterkit.datasets.current import up_to_date
 
-    keeps = context.resume and up_to_date(path, config, context, **inputs)
-    if keeps:
-        console.log.info("%s: kept, an earlier run of this command made it", path)
-    return keeps
+    is_kept = context.resume and up_to_date(path, config, context, **inputs)
+    if is_kept:
+        console.log.info("%s: kept, because an earlier run of this command made it", path)
+    return is_kept
 
 
 def command_line(command: str, config: object) -> str:
-    """Return the command that a configuration stands for, with the flags that are not at their defaults."""
+    """Return the command of a configuration, with the flags that differ from their defaults."""
     return shlex.join([command, *words_of(config)])
 
 
 def words_of(config: object) -> Iterator[str]:
-    """Yield what is typed for a configuration after the command."""
+    """Yield the arguments and flags of a configuration."""
     for field in fields(config):  # type: ignore[arg-type]
         value, flag = getattr(config, field.name), field.name.replace("_", "-")
         if is_dataclass(value) and field.name == "options":
@@ -95,60 +95,60 @@ def words_of(config: object) -> Iterator[str]:
 
 
 def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
-    """Return `g.safetensors` of a work folder: a copy of the one given, or trained unless it can be kept."""
-    return made(config, context) if g is None else taken(g, context)
+    """Copy `g`, or train G if it is None; return `g.safetensors` of the work folder."""
+    return run_stage(config, context) if g is None else copy_g(g, context)
 
 
-def taken(g: Path, context: Context) -> Path:
-    """Copy a G into the work folder, whole or not at all. Raises InputError where it is none."""
+def copy_g(g: Path, context: Context) -> Path:
+    """Copy a G into the work folder; return the path of the copy. Raises InputError if the file is no G."""
     from clusterkit.artifacts.checkpoint import write_checkpoint
     from clusterkit.networks.read import read_g
 
     header, network = read_g(g)
     path = context.path(G_FILE)
     if not (path.exists() and path.samefile(g)):
-        # A file names a user's own data by the path from its folder, so that a copy of its bytes would not find them.
+        # A header names the user's own data relative to its file, so a copy of the bytes would not find them.
         write_checkpoint(path, header, network.state_dict())
     return path
 
 
 def cluster(config: ClusterConfig, context: Context) -> Path:
-    """Return `assignments.h5` of a work folder, clustered unless it can be kept."""
+    """Cluster unless `--resume` keeps the assignments; return `assignments.h5` of the work folder."""
     from clusterkit.stages import cluster as stage
 
     path, config = context.path(stage.OUTPUT), with_options(config)
-    if not kept(path, config, context, **stage.files_read(config, context)):
+    if not keeps(path, config, context, **stage.files_read(config, context)):
         announce(command_line("cluster", config), context)
-        # Only a training has a state to go on from.
+        # The stage refuses --resume for methods that train no network.
         stage.run(config, replace(context, resume=context.resume and METHODS[config.method].trains))
     return path
 
 
-def estimate_k(config: ClusterConfig, counted: Context, context: Context) -> dict[str, dict[str, int]]:
-    """Return K by subset and estimator, counted in the clustering of the folder of `counted`, made where it is missing.
+def estimate_k(config: ClusterConfig, over_clustered: Context, context: Context) -> dict[str, dict[str, int]]:
+    """Estimate K from the clustering in the folder of `over_clustered`, which is made if it is missing.
 
-    Writes `k.json` of the folder of `context`, which `--k auto` reads there.
+    Writes `k.json` to the folder of `context`, where `--k auto` reads it. Returns K by subset and estimator.
     """
     from clusterkit.datasets.current import up_to_date
     from clusterkit.stages import cluster as clustering
     from clusterkit.stages import estimate_k as stage
 
-    assignments, config = counted.path(clustering.OUTPUT), with_options(config)
-    if not up_to_date(assignments, config, counted, **clustering.files_read(config, counted)):
-        cluster(config, counted)
+    assignments, config = over_clustered.path(clustering.OUTPUT), with_options(config)
+    if not up_to_date(assignments, config, over_clustered, **clustering.files_read(config, over_clustered)):
+        cluster(config, over_clustered)
     announce(f"estimate-k --assignments {assignments} --pairs {config.pairs}", context)
     return stage.run(EstimateKConfig(assignments=str(assignments), pairs=str(config.pairs)), context).estimates
 
 
 def scores(context: Context, assignments: str = EvaluateConfig.assignments, **fields: Any) -> list[Row]:
-    """Return the scores of assignments in a work folder, by subset and in the mean, as rows with these other fields."""
+    """Return the scores of assignments by subset and their means, as rows with these fields."""
     from clusterkit.stages import evaluate
 
     return evaluate.run(EvaluateConfig(assignments=assignments), context).rows(seed=context.seed, **fields)
 
 
 def g_scores(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
-    """Return the scores of a G's pairs of a set, by subset and in the mean, and its N-way one-shot tests."""
+    """Return the scores of the pairs of a G by subset, their means, and its N-way tests, as rows with these fields."""
     from clusterkit.stages import evaluate
 
     result = evaluate.run(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
@@ -156,7 +156,7 @@ def g_scores(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **f
 
 
 def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **fields: Any) -> list[Row]:
-    """Return the N-way one-shot tests of a G alone."""
+    """Return the N-way tests of a G, as rows with these fields."""
     from clusterkit.stages import evaluate
 
     scores = evaluate.one_shot(EvaluateConfig(g=str(g), dataset=dataset, ways=ways), context)
@@ -166,31 +166,29 @@ def one_shot(g: Path, dataset: str, ways: tuple[int, ...], context: Context, **f
 def parts_at_hand(
     flag: str, names: tuple[str, ...] | None, parts: dict[str, list[str]], context: Context
 ) -> tuple[str, ...]:
-    """Return the parts of a study that were named, or all whose data sets are at hand without a download.
+    """Return the parts of a study that the flag names, or without names all whose data sets need no download.
 
-    `parts` has the data sets of each. Raises UsageError where nothing is named or at hand.
+    `parts` holds the data sets of each part. Raises UsageError if nothing is named and every part needs a download.
     """
     from clusterkit.datasets.catalogue import parse
 
     if names is not None:
         return names
-    here = tuple(
+    present = tuple(
         name
         for name, sets in parts.items()
         if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
     )
-    if not here:
-        raise UsageError(
-            f"--data {context.data}: none of {', '.join(parts)} is there; name one with --{flag} to get it"
-        )
+    if not present:
+        raise UsageError(f"--data {context.data}: holds none of {', '.join(parts)}; name one with --{flag} to get it")
     for name in parts:
-        if name not in here:
-            console.log.info("%s is not in %s and is left out; --%s %s asks for it", name, context.data, flag, name)
-    return here
+        if name not in present:
+            console.log.info("%s is not in %s and is left out; add it with --%s %s", name, context.data, flag, name)
+    return present
 
 
 def weights_at_hand(backbone: Backbone, context: Context) -> bool:
-    """Return whether a backbone has ImageNet's weights, in the cache or by a download."""
+    """Return whether ImageNet's weights of a backbone are in the cache or can be downloaded; warn if not."""
     from clusterkit.networks.backbones import WITH_WEIGHTS, weights_file
 
     if backbone not in WITH_WEIGHTS:
@@ -204,33 +202,35 @@ def weights_at_hand(backbone: Backbone, context: Context) -> bool:
 
 
 def of_one_run(path: Path, other: Path) -> bool:
-    """Return whether two artifacts come from equal settings, inputs and seed, by equal versions."""
+    """Return whether two files were made with the same settings, inputs, seed and versions."""
     from clusterkit.artifacts.summary import summarise
 
-    headers = [summarise(one)["header"] for one in (path, other)]
+    headers = [summarise(file)["header"] for file in (path, other)]
     first, second = ({name: header[name] for name in ("config", "inputs", "seed", "versions")} for header in headers)
     return first == second
 
 
 def extra_of(path: Path) -> dict[str, Any]:
-    """Return what the header of an artifact has beside what every header does."""
+    """Return the fields of a file's header that belong to its format."""
     from clusterkit.artifacts.summary import summarise
 
     extra: dict[str, Any] = summarise(path)["header"]["extra"]
     return extra
 
 
-def drawn(data: "Dataset", images: int | None, seed: int) -> "Subset":
-    """Return so many random labelled items, or all of them. Raises InputError for a set without labels."""
+def random_items(data: "Dataset", images: int | None, seed: int) -> "Subset":
+    """Return `images` random labelled items, or all if it is None, in random order.
+
+    Raises InputError for a set without labels.
+    """
     import torch
 
     from clusterkit.device import derive_seed
 
     subset = data.labelled().union()
     if subset.labels is None:
-        raise InputError(f"{data.name} has no labels to make pairs of")
+        raise InputError(f"{data.name}: has no labels, which the pairs are made from; name a labelled set")
     order = torch.randperm(len(subset), generator=torch.Generator().manual_seed(derive_seed(seed, "images")))
-    # In this order they are clustered, which is not that of the files.
     return subset.take(order[:images])
 
 
@@ -238,8 +238,8 @@ def share_of(epochs: int, budget: float) -> int:
     return max(1, round(budget * epochs))
 
 
-def inside(context: Context, name: str, seed: int | None = None) -> Context:
-    """Return the context of a run in a folder of its own below the work folder, for which no flag was typed."""
+def subfolder(context: Context, name: str, seed: int | None = None) -> Context:
+    """Return the context of a run in a subfolder of the work folder, with no flag recorded as typed."""
     seed = context.seed if seed is None else seed
     return replace(context, workdir=context.workdir / name, seed=seed, given=frozenset())
 

@@ -1,4 +1,4 @@
-"""Tables of rows: which rows a line of a table has, what stands in its cells, and the same in Markdown and LaTeX."""
+"""Tables of rows: the lines and cells of a table, and their text in Markdown and LaTeX."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from clusterkit.metrics.rows import Row
 
 Rows = Sequence[Row]
 Label = str | Callable[[Row], str]
-"""What the line of a row is called: a field of the row, or its text."""
+"""The label of a line: the name of a field of its rows, or a function that returns the text for a row."""
 Cell = Callable[[Rows], str]
-"""The text for the rows of one line."""
+"""A function that returns the text of a cell from the rows of its line."""
 
 SCORES = ["similar_precision", "similar_recall", "dissimilar_precision", "dissimilar_recall"]
-"""Of pairs, as the papers give them."""
+"""The scores of pairs in the papers."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class Table:
 
 
 Part = str | Heading | Table
-"""A piece of a study's document; a text is a paragraph in Markdown, and an empty one none."""
+"""A part of a study's document. A text is a paragraph in Markdown; an empty text is left out."""
 
 
 def where(rows: Rows, **fields: Any) -> list[Row]:
-    """Return the rows whose fields have these values, or one of these where they are a list."""
+    """Return the rows whose fields have these values. A list allows each of its values."""
     values = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
     return [row for row in rows if all(getattr(row, name) in allowed for name, allowed in values.items())]
 
 
 def subsets(rows: Rows) -> list[Row]:
-    """Return the rows of single subsets, without those of means over them."""
+    """Return the rows of single subsets, without the rows of means."""
     return [row for row in rows if row.subset != "mean"]
 
 
 def pivot(rows: Rows, labels: Mapping[str, Label], cells: Sequence[tuple[str, Cell]]) -> Table:
-    """Return a table with a line for all rows of equal labels, in the order in which they first come."""
+    """Return a table with one line for all rows of equal labels, in the order of their first rows."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         names = (getattr(row, label) if isinstance(label, str) else label(row) for label in labels.values())
@@ -57,39 +57,39 @@ def pivot(rows: Rows, labels: Mapping[str, Label], cells: Sequence[tuple[str, Ce
 def mean(
     *metrics: str, digits: int = 3, field: str = "value", scale: float = 1, brackets: bool = True, **fields: Any
 ) -> Cell:
-    """Return the cell of a metric: mean ± standard deviation, and in brackets what was published.
+    """Return the cell of a metric: mean ± standard deviation and, in brackets, the published figure.
 
-    `field` names another field of the rows to show, which no paper has; `fields` choose among the rows of a line.
+    `field` names another field of the rows to show, without published figures. `fields` select rows of the line.
     """
 
     def cell(rows: Rows) -> str:
-        chosen = of(rows, metrics, fields)
-        if not chosen:
+        selection = select(rows, metrics, fields)
+        if not selection:
             return ""
-        published = chosen[0].published if brackets and field == "value" else None
-        values = [scale * getattr(row, field) for row in chosen]
+        published = selection[0].published if brackets and field == "value" else None
+        values = [scale * getattr(row, field) for row in selection]
         return spread(values, None if published is None else scale * published, digits)
 
     return cell
 
 
 def first(*metrics: str, digits: int = 3, field: str = "value", **fields: Any) -> Cell:
-    """Return the cell of a metric in the first row that has it, or of another field of this row."""
+    """Return the cell of the first row with a metric. `field` names another field of that row to show."""
 
     def cell(rows: Rows) -> str:
-        values = [getattr(row, field) for row in of(rows, metrics, fields)]
+        values = [getattr(row, field) for row in select(rows, metrics, fields)]
         return f"{values[0]:.{digits}f}" if values and values[0] is not None else ""
 
     return cell
 
 
-def of(rows: Rows, metrics: Sequence[str], fields: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of these metrics, or of any where none is named, whose other fields are such."""
+def select(rows: Rows, metrics: Sequence[str], fields: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of these metrics, or of any metric if `metrics` is empty, with these values of other fields."""
     return where(rows, **fields, **({"metric": list(metrics)} if metrics else {}))
 
 
 def spread(values: Sequence[float], published: float | None = None, digits: int = 3) -> str:
-    """Return mean ± standard deviation over seeds, and what was published."""
+    """Return the text of mean ± standard deviation and, in brackets, the published figure."""
     import numpy as np
 
     text = f"{np.mean(values):.{digits}f}"
@@ -98,12 +98,12 @@ def spread(values: Sequence[float], published: float | None = None, digits: int 
 
 
 def seeds(rows: Rows) -> str:
-    """Return how many seeds there are."""
+    """Return the cell of the number of seeds."""
     return str(len({row.seed for row in rows}))
 
 
 def titled(row: Row) -> str:
-    """Return the name of a method of clustering in the papers."""
+    """Return the title of a clustering method and its loss, as the papers write it."""
     title = METHODS[row.method].title
     return f"{title}, {row.loss.upper()}" if row.loss else title
 
@@ -129,7 +129,7 @@ SIGNS = str.maketrans(
 
 
 def latex(parts: Sequence[Part]) -> str:
-    """Return the tables alone, each with the heading before it as its caption."""
+    """Return the tables alone. The caption of each is the last heading before it."""
     caption, tables = "", []
     for part in parts:
         if isinstance(part, Heading):
