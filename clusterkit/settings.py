@@ -39,7 +39,7 @@ def parse_k(text: str) -> K:
     """Return the value of `--k`. Raises UsageError unless it is a number from 2, `auto` or `known`."""
     if text in list(CountedBy):
         return CountedBy(text)
-    if not (text.isdecimal() and int(text) >= 2):
+    if not (text.isascii() and text.isdecimal() and int(text) >= 2):
         raise UsageError(
             f"--k {text}: give a number from 2, auto, or known (an oracle: it counts the target's classes)"
         )
@@ -151,6 +151,8 @@ LEAST = {
     "target_batch": 2,
 }  # fmt: skip
 """The smallest values of settings that are numbers and have no flag of their own, by name."""
+MOST_SEED = 2**63 - 1
+"""The largest seed that PyTorch takes."""
 
 
 class Settings:
@@ -171,7 +173,7 @@ class Settings:
 
 def check(name: str, value: Any, flag: Flag | None) -> None:
     """Raise UsageError for a number outside the range of a setting, and for a word that is none of its choices."""
-    least, most = (LEAST.get(name), None) if flag is None else (flag.min, flag.max)
+    least, most = (flag.min, flag.max) if flag is not None else (LEAST.get(name), MOST_SEED if name == "seed" else None)
     if isinstance(value, int | float):
         if not math.isfinite(value):
             raise UsageError(f"{typed(name)} {value}: give a finite number")
@@ -251,6 +253,8 @@ def options_of(declared: Mapping[str, Declares], method: str, options: object) -
     kind = declared[method].options
     if options is None:
         return kind()
+    if not isinstance(options, Options):
+        raise TypeError(f"options must be {kind.__name__} for --method {method}, not {options!r}")
     if type(options) is not kind:
         raise UsageError(f"options: --method {method} takes {kind.__name__}, not {options!r}")
     return options

@@ -46,9 +46,9 @@ def cluster(
         typer.Option(
             rich_help_panel="Input",
             metavar="[FILE|labels|simulated:...]",
-            help="A file of pairs; or labels, the true pairs, for supervised studies; or "
-            "simulated:SIMILAR,DISSIMILAR[,DENSITY], true pairs of which these shares of the similar and dissimilar "
-            "ones are right, and a random share DENSITY is used.",
+            help="A file of pairs; labels, the true pairs, for supervised studies; or simulated:S,D[,P], true pairs of "
+            "which only the share S of the similar and the share D of the dissimilar ones (the recalls) are right, and "
+            "only the share P of all pairs is used.",
         ),
     ] = str(ClusterConfig.pairs),
     constraints: Annotated[

@@ -15,6 +15,7 @@ import typer
 from clusterkit import console
 from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
+from clusterkit.settings import MOST_SEED
 
 COMMON = "Common"
 """The panel of the flags of every command."""
@@ -46,7 +47,9 @@ Offline = Annotated[
 Device = Annotated[
     str, typer.Option("--device", help="Compute device: auto, cpu, cuda, cuda:N or mps.", rich_help_panel=COMMON)
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all randomness.", rich_help_panel=COMMON)]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, max=MOST_SEED, help="Seed of all randomness.", rich_help_panel=COMMON)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=COMMON)]
 Quiet = Annotated[
     bool, typer.Option("--quiet", help="Print only warnings and errors on stderr.", rich_help_panel=COMMON)

@@ -42,7 +42,10 @@ def evaluate(
         ),
     ] = EvaluateConfig.bn,
     ways: Annotated[
-        list[int], typer.Option(rich_help_panel=ONLY_G, min=2, help="N of an N-way test; repeat the flag for several.")
+        list[int],
+        typer.Option(
+            rich_help_panel=ONLY_G, min=2, metavar="N", help="N of an N-way test; repeat the flag for several."
+        ),
     ] = WAYS,
     episodes: Annotated[
         int, typer.Option(rich_help_panel=ONLY_G, min=1, help="Episodes of each N-way test.")
@@ -73,6 +76,9 @@ def evaluate(
         EvaluateConfig(assignments=assignments, g=g, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes),
         common.context,
     )
+    for name, _ in gates:
+        if name not in done.mean:
+            raise UsageError(f"--fail-under {name}: no such score here; there are {', '.join(done.mean)}")
     several = len(done.scores) > 1
     lines = [f"{name}/{title}\t{value:.4f}" for title, part in done.scores.items() for name, value in part.items()]
     means = [f"{name}\t{value:.4f}" for name, value in done.mean.items()]
@@ -83,8 +89,6 @@ def evaluate(
         fields |= {"per_class": done.per_class, "confusion": done.confusion}
     console.result([*(lines if several else []), *means, *by_class(done, several)], fields, common.as_json)
     for name, least in gates:
-        if name not in done.mean:
-            raise UsageError(f"--fail-under {name}: no such score here; there are {', '.join(done.mean)}")
         if done.mean[name] < least:
             raise GateError(f"--fail-under: {name} is {done.mean[name]:.4f}, below {least}")
 

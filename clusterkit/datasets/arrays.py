@@ -15,7 +15,7 @@ from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import is_light, resized
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, MissingFileError
 
 
 def load(request: Request) -> Raw:
@@ -57,15 +57,28 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError("a single bare array")
             content: dict[str, NDArray[Any]] = {name: file[name] for name in file.files if name in ("x", "y")}
             names = ", ".join(file.files) or "nothing"
-    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
-        # Only the first sentence is shown: the next ones advise programmers to load unsafe content.
-        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: not a readable .npz of plain arrays ({reason}); write it with numpy.savez(FILE, x=x, y=y)"
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"{path}: no such file; name an .npz file, written with numpy.savez(FILE, x=x, y=y)"
         ) from error
+    except OSError as error:
+        if error.strerror is None:
+            raise unreadable(path, error) from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name an .npz file") from error
+    except (ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
+        raise unreadable(path, error) from error
     if "x" not in content:
         raise InputError(f"{path}: no array x (it holds {names}); write it with numpy.savez(FILE, x=x, y=y)")
     return content
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Return the error for a file whose content is not that of an .npz of plain arrays."""
+    # Only the first sentence is shown: the next ones advise programmers to load unsafe content.
+    reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
+    return InputError(
+        f"{path}: not a readable .npz of plain arrays ({reason}); write it with numpy.savez(FILE, x=x, y=y)"
+    )
 
 
 def finite(values: NDArray[Any], name: str, path: Path) -> NDArray[np.float32]:
@@ -73,10 +86,13 @@ def finite(values: NDArray[Any], name: str, path: Path) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         numbers = values.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad) and np.isfinite(values).all():
+        raise InputError(f"{path}: {name} has values beyond {np.finfo(np.float32).max:.0e}; scale it")
     if len(bad):
         first = ", ".join(str(i) for i in np.unravel_index(bad[0], numbers.shape))
         raise InputError(
-            f"{path}: has {len(bad)} NaN or infinite values, the first at {name}[{first}]; remove or replace them"
+            f"{path}: {name} has {len(bad)} NaN or infinite values, the first at {name}[{first}]; "
+            "remove or replace them"
         )
     return numbers
 

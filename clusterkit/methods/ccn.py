@@ -204,14 +204,15 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
 
 
 def _plan(training: Training, sampler: Shuffled, epochs: int, title: str) -> Plan:
-    options, run = training.options, training.run
+    options, run, state = training.options, training.run, training.run.state
+    assert state is not None
     return Plan(
         title=f"cluster {training.name}{title}",
         epochs=options.epochs or epochs,
         steps=sampler.steps,
         learning_rate=options.learning_rate,
         seed=run.seed,
-        state=run.state.with_stem(run.state.stem + title),
+        state=state.with_stem(state.stem + title),
         key=run.key,
         resume=run.resume,
         precision=options.precision,

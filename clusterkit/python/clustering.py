@@ -23,7 +23,7 @@ from clusterkit.methods.common.solve import solve
 from clusterkit.networks.start import read_network
 from clusterkit.python.inputs import read_items, read_links, read_pairs
 from clusterkit.python.words import python_words
-from clusterkit.settings import Features, Init, Options, TruePairs, options_of
+from clusterkit.settings import MOST_SEED, Features, Init, Options, TruePairs, options_of
 from clusterkit.stages.cluster import check, number_of_clusters
 
 METHOD = "spectral"
@@ -101,6 +101,10 @@ def read_options(method: str, options: Mapping[str, Any]) -> Options:
 
     Raises TypeError for a name that is no option, and UsageError for an option of other methods alone.
     """
+    if not isinstance(method, str):
+        raise TypeError(f"--method must be a name, not {method!r}")
+    if not isinstance(options, Mapping):
+        raise TypeError(f"--options must be a dict, not {options!r}")
     kind = type(options_of(METHODS, method, None))
     for name in options:
         users = [other for other in METHODS if name in names_of(other)]
@@ -121,12 +125,11 @@ def names_of(method: str) -> list[str]:
 
 
 def read_seed(seed: Any) -> int:
-    try:
-        number = operator.index(seed)
-    except TypeError as error:
-        raise TypeError(f"--seed must be a whole number, not {seed!r}") from error
-    if number < 0:
-        raise UsageError(f"--seed {number}: give a number from 0")
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"--seed must be a whole number, not {seed!r}")
+    number = operator.index(seed)
+    if not 0 <= number <= MOST_SEED:
+        raise UsageError(f"--seed {number}: give a number from 0 to {MOST_SEED}")
     return number
 
 

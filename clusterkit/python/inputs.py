@@ -1,7 +1,7 @@
 """Items, pairs and constraints of a Python program, with the checks of the files of a command."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def read_items(x: Any, start: Start) -> Dataset:
     shape = None if start.any is None else start.any.architecture.shape
     size, channels = (shape[1], shape[0]) if shape is not None and len(shape) == 3 else (source.size, None)
     try:
-        raw = to_raw({"x": np.asarray(x)}, Request(ARRAYS, size, channels), ARRAYS)
+        raw = to_raw({"x": plain_array(x, "x")}, Request(ARRAYS, size, channels), ARRAYS)
     except InputError as error:
         raise UsageError(str(error).removeprefix(f"{ARRAYS}: ")) from error
     subset = Subset("all", raw.images, torch.arange(len(raw.images)), None)
@@ -47,6 +47,16 @@ def read_items(x: Any, start: Start) -> Dataset:
             "give items of that shape, or another network"
         )
     return data
+
+
+def plain_array(values: Any, name: str) -> NDArray[Any]:
+    """Return values as an array. Raises UsageError for ragged lists and for masked values."""
+    if np.ma.is_masked(values):
+        raise UsageError(f"{name}: has masked values; fill them in or leave these items out")
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise UsageError(f"{name}: its rows have different lengths; give an array") from error
 
 
 def read_pairs(pairs: Any, links: Links, count: int, *, every: bool, method: str) -> PairSource:
@@ -62,6 +72,8 @@ def read_pairs(pairs: Any, links: Links, count: int, *, every: bool, method: str
     if pairs is not None:
         logits = logits_of(pairs, count)
         unknown = int(logits.isnan().sum())
+        if unknown == count * (count - 1) and not links:
+            raise UsageError("--pairs: all values are NaN, so nothing is known of any pair; give some probabilities")
         if every and unknown:
             raise UsageError(
                 f"--pairs: {unknown} values are NaN, and --method {method} needs all pairs; fill them in or use "
@@ -76,7 +88,7 @@ def logits_of(pairs: Any, count: int) -> torch.Tensor:
 
     The diagonal is ignored: every item is similar to itself.
     """
-    array = np.asarray(pairs)
+    array = plain_array(pairs, "--pairs")
     if array.dtype.kind not in "buif":
         raise TypeError(f"--pairs must be an array of numbers, not of {array.dtype}")
     if array.shape != (count, count):
@@ -123,7 +135,10 @@ def read_links(constraints: Any, count: int) -> Links:
         raise TypeError(f"constraints must be a dict with the lists {' and '.join(LISTS)}, not {constraints!r}")
     links: dict[tuple[int, int], float] = {}
     for name, value in LISTS.items():
-        for number, pair in enumerate([] if constraints.get(name) is None else constraints[name]):
+        pairs = constraints.get(name)
+        if not isinstance(pairs, Iterable | None):
+            raise TypeError(f"{name} must be a list of pairs of positions, not {pairs!r}")
+        for number, pair in enumerate([] if pairs is None else pairs):
             a, b = two_items(pair, f"{name}[{number}]", count)
             if links.setdefault((min(a, b), max(a, b)), value) != value:
                 raise UsageError(
@@ -135,6 +150,8 @@ def read_links(constraints: Any, count: int) -> Links:
 def two_items(pair: Any, where: str, count: int) -> tuple[int, int]:
     """Return the two positions of a pair. Messages of errors begin with `where`."""
     try:
+        if any(isinstance(item, bool | np.bool_) for item in pair):
+            raise TypeError("a bool is no position")
         a, b = (operator.index(item) for item in pair)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{where} must be two positions of items, not {pair!r}") from error

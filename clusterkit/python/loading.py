@@ -59,6 +59,8 @@ def load(path: str | os.PathLike[str]) -> Artifact:
 
     Raises FileNotFoundError for a missing file, and InputError for a foreign or damaged file.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a string or a path, not {path!r}")
     file = Path(path)
     return Artifact(file, *read_any(file))
 

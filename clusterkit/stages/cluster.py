@@ -83,10 +83,12 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     trained = warn_of_training(inputs.learned, *forms)
     counts_labels = not isinstance(config.pairs, File) or config.k is CountedBy.LABELS
     fields = data.to_learned() if counts_labels else data.to_header()
-    states = StateFolder(context.path(OUTPUT), context.resume)
+    states = StateFolder(context.path(OUTPUT), context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
     results = {
-        subset.name: clustered(subset, config, context, inputs, states.file(subset.name), key)
+        subset.name: clustered(
+            subset, config, context, inputs, None if states is None else states.file(subset.name), key
+        )
         for subset in data.subsets
     }
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
@@ -98,7 +100,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     )  # fmt: skip
     sets = distinct(*inputs.learned.values(), [] if isinstance(config.pairs, File) else [fields])
     network = write(results, data, header, sets, context)
-    states.remove()
+    if states is not None:
+        states.remove()
     counts = {title: result.clusters for title, result in results.items()}
     return ClusterResult(context.path(OUTPUT), data.name, counts, network)
 
@@ -220,7 +223,7 @@ def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dic
 
 
 def clustered(
-    subset: Subset, config: ClusterConfig, context: Context, inputs: Inputs, state: Path, key: str
+    subset: Subset, config: ClusterConfig, context: Context, inputs: Inputs, state: Path | None, key: str
 ) -> Clustering:
     """Cluster one subset; `state` is the file for the state of a training, and `key` the hash of all it depends on."""
     pairs = inputs.pairs.source(subset, config, context.seed, every=needs_all_pairs(config))

@@ -79,7 +79,11 @@ class BaselinesOptions(Options):
     ] = None
     k: Annotated[
         tuple[K, ...],
-        Flag(help="Number of clusters, or known (an oracle, which counts the classes); may be repeated.", read=parse_k),
+        Flag(
+            help="Number of clusters, or known (an oracle, which counts the classes); may be repeated.",
+            read=parse_k,
+            metavar="[N|known]",
+        ),
     ] = (CountedBy.LABELS, ClusterConfig.k)
     images: Annotated[int, Flag(help="Number of random images of MNIST's test set.", min=2, max=10_000)] = 1000
     seeds: Clusterings = 1

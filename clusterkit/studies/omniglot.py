@@ -63,6 +63,7 @@ class OmniglotOptions(Options):
         Flag(
             help="Number of outputs, auto, or known (an oracle, which counts the classes); may be repeated.",
             read=parse_k,
+            metavar="[N|auto|known]",
         ),
     ] = (
         100,

@@ -60,7 +60,8 @@ class SupervisedOptions(Options):
         Flag(name="set", help="Data set; may be repeated.", choices=SETTINGS, default="all that are present"),
     ] = None
     backbone: Annotated[
-        tuple[Backbone, ...] | None, Flag(help="Backbone to train; may be repeated.", default="those of the paper")
+        tuple[Backbone, ...] | None,
+        Flag(help="Backbone to train; may be repeated.", metavar="NAME", default="those of the paper"),
     ] = None
     loss: Annotated[tuple[str, ...], Flag(help="Cross entropy or a pair loss; may be repeated.", choices=LOSSES)] = (
         LOSSES

@@ -11,6 +11,7 @@ import pytest
 from clusterkit import __version__
 from clusterkit.cli import app
 from clusterkit.console import error, set_up
+from clusterkit.studies import STUDIES
 
 COMMANDS = [command.name for command in app.registered_commands]
 
@@ -29,6 +30,15 @@ def test_help_has_an_example_and_the_common_flags(command, cli):
     assert f"Example: clusterkit {command}" in done.out
     for flag in ("--workdir", "--data", "--device", "--seed", "--json", "--quiet", "--debug", "--offline"):
         assert flag in done.out
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"reproduce {study}" for study in STUDIES)])
+def test_help_is_whole_on_a_narrow_terminal(command, cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = cli(f"{command} --help")
+    assert done.code == 0
+    assert "…" not in done.out
+    assert "list[" not in done.out
 
 
 def test_version_and_help(cli):

@@ -269,3 +269,28 @@ def test_too_few_items_and_too_little_memory(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 1000)
     with pytest.raises(ValueError, match=r"^method spectral: the 40 items of x need about"):
         clusterkit.cluster(X, k=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"method": ["kmeans"]}, TypeError, "method must be a name"),
+        ({"seed": True}, TypeError, "seed must be a whole number"),
+        ({"seed": 2**63}, ValueError, "seed 9223372036854775808: give a number from 0"),
+        ({"constraints": {"must_link": 5}, "method": "csp"}, TypeError, "must_link must be a list of pairs"),
+        ({"constraints": {"must_link": [(True, False)]}, "method": "csp"}, TypeError, "must be two positions"),
+        ({"pairs": np.full((40, 40), np.nan), "method": "csp"}, ValueError, "nothing is known of any pair"),
+    ],
+)
+def test_values_of_another_kind(given: dict[str, Any], kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        clusterkit.cluster(X, **{"k": 3, "method": "kmeans", **given})
+
+
+def test_arrays_that_hide_something() -> None:
+    with pytest.raises(ValueError, match="x: has masked values"):
+        clusterkit.cluster(np.ma.masked_array(X, X > 1), k=3, method="kmeans")
+    with pytest.raises(ValueError, match="x: its rows have different lengths"):
+        clusterkit.cluster([[1.0, 2.0], [3.0]], k=3, method="kmeans")
+    with pytest.raises(ValueError, match="x has values beyond 3e.38; scale it"):
+        clusterkit.cluster(X * 1e300, k=3, method="kmeans")

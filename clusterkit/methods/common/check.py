@@ -20,6 +20,8 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
     """Raise UsageError for settings that are invalid, or that the method would not use."""
     options = options_of(METHODS, config.method, config.options)
     method = METHODS[config.method]
+    if method.finds_k and context.is_given(config, "k"):
+        raise UsageError(f"--k {config.k}: --method {config.method} finds the number of clusters itself; leave it out")
     if isinstance(config.k, int) and config.k < 2:
         raise UsageError(f"--k {config.k}: give a number from 2")
     if config.k is CountedBy.ESTIMATE and not isinstance(config.pairs, File):
@@ -39,8 +41,6 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
             raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
     elif needs_all_pairs(config) and isinstance(config.pairs, NoisyPairs) and config.pairs.density < 1:
         raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
-    if method.finds_k and context.is_given(config, "k"):
-        raise UsageError(f"--k {config.k}: {name} finds the number of clusters itself; leave it out")
 
 
 def needs_all_pairs(config: ClusterConfig) -> bool:

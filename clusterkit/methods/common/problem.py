@@ -72,7 +72,7 @@ class Run:
 
     seed: int
     device: torch.device
-    state: Path
+    state: Path | None
     key: str
     resume: bool = False
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from clusterkit.config import Context
+from clusterkit.config import Context, Precision
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import Options
 from clusterkit.studies.common.published import fill
@@ -59,7 +59,9 @@ class Written:
 def run(name: str, study: Study, options: Options, context: Context, *, with_latex: bool) -> Written:
     """Run a study in the folder of its name and write its files."""
     from clusterkit.artifacts.header import resolved
+    from clusterkit.device import check_precision, choose_device
 
+    check_precision(getattr(options, "precision", Precision.FP32), choose_device(context.device))
     context = subfolder(context, name)
     outcome = study.run(options, context)
     outcome = replace(outcome, rows=fill(outcome.rows, study.papers))

@@ -173,6 +173,10 @@ def parts_at_hand(
     from clusterkit.datasets.catalogue import parse
 
     if names is not None:
+        for data in dict.fromkeys(data for name in names for data in parts[name]):
+            missing = [path for path in parse(data).entry.files(context.data) if not path.exists()]
+            if missing and context.offline:
+                raise InputError(f"{missing[0]}: no such file, {data} is read from it; run without --offline to get it")
         return names
     present = tuple(
         name
