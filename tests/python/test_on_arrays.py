@@ -292,5 +292,5 @@ def test_arrays_that_hide_something() -> None:
         clusterkit.cluster(np.ma.masked_array(X, X > 1), k=3, method="kmeans")
     with pytest.raises(ValueError, match="x: its rows have different lengths"):
         clusterkit.cluster([[1.0, 2.0], [3.0]], k=3, method="kmeans")
-    with pytest.raises(ValueError, match="x has values beyond 3e.38; scale it"):
+    with pytest.raises(ValueError, match=r"x has values beyond 3e.38; scale it"):
         clusterkit.cluster(X * 1e300, k=3, method="kmeans")
