@@ -35,5 +35,7 @@ def test_of_several_trainings_with_losses_of_their_own() -> None:
 def test_files_that_keep_none(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     SAMPLES[name].write(path)
-    with pytest.raises(InputError, match=f"{name}: holds no history of a training; g, self-trained, pretrained, ccn"):
+    with pytest.raises(
+        InputError, match=f"{name}: holds no history of a training; inspect g, self-trained, pretrained, ccn"
+    ):
         history_rows(read_any(path)[0], path)

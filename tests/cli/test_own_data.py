@@ -163,11 +163,11 @@ def test_k_auto_counts_again_in_changed_data(project: Path, cli: Cli, monkeypatc
     line = f"cluster arrays:points.npz --k auto {SMALL}"
     assert cli(f"train-g arrays:points.npz --hidden 8 {SMALL}").code == 0
     assert cli(line).code == 0
-    assert "counting" not in cli(line).err
+    assert "estimating K first" not in cli(line).err
     write_points(Path("points.npz"), seed=1)
     done = cli(line)
     assert done.code == 0, done.err
-    assert "counting categories first" in done.err
+    assert "estimating K first" in done.err
 
 
 def test_a_study_keeps_what_was_made_of_the_same_content(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_k_auto_counts_again_under_other_constraints(project: Path, cli: Cli, mo
         Path("links.csv").write_text(f"0,9,{word}\n")
         done = cli(line)
         assert done.code == 0, done.err
-        assert ("counting categories first" in done.err) == counting
+        assert ("estimating K first" in done.err) == counting
 
 
 LEARNING = {
@@ -291,4 +291,4 @@ def test_k_auto_counts_by_a_network_that_starts_from_a_file(
         assert cli(f"pretrain arrays:points.npz {SMALL} --seed {seed}").code == 0
         done = cli("cluster arrays:points.npz --k auto --init pretrained.safetensors --epochs 1")
         assert done.code == 0, done.err
-        assert ("counting categories first" in done.err) == counting
+        assert ("estimating K first" in done.err) == counting
