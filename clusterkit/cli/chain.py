@@ -114,5 +114,5 @@ def covers(pairs_set: str, dataset: str) -> bool:
     """Return whether pairs of `pairs_set` are also pairs of `dataset`, which is the same set or a subset of it."""
     from clusterkit.datasets.catalogue import parse
 
-    whole, part = parse(pairs_set), parse(dataset)
-    return part == whole or (whole.subset is None and replace(part, subset=None) == whole)
+    known, name = parse(pairs_set), parse(dataset)
+    return name == known or (known.subset is None and replace(name, subset=None) == known)

@@ -278,7 +278,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     pairs = g_pairs(network, items.take(chosen), BatchNorm.TARGET, device)
     scores = pair_scores(pairs, labels)
     log.info(
-        "adapt: on %d images of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",
+        "adapt: on %d items of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",
         len(labels), source.name, scores["similar_recall"], scores["dissimilar_recall"],
     )  # fmt: skip
     if scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE:

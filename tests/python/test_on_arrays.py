@@ -123,7 +123,9 @@ def test_a_network_starts_from_that_of_a_file(points: Path, cli: Cli) -> None:
     assert cli(f"cluster arrays:a.npz --pairs labels --k 5 --epochs 1 --init {start} --workdir other").code == 0
     found = clusterkit.cluster(x, **asked, init=start)
     np.testing.assert_array_equal(found.labels, clusterkit.load("other/assignments.h5")["all"]["cluster"])
-    with pytest.raises(ValueError, match=r"^init: x holds items of shape \(3,\), the network was trained on \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"^init: x holds items of shape \(3,\), but the network was trained on \(2,\)"
+    ):
         clusterkit.cluster(X, **asked, init=Path(start))
 
 

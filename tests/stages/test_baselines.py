@@ -403,7 +403,7 @@ def test_too_little_memory_is_said_before(method: str, cli: Cli, monkeypatch: py
     data = arrays(np.arange(40) % 4)
     monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 5000)
     done = cli(line_of(method, data))
-    fails(done, 2, f"--method {method}", "40 images of", "need about", "this machine (or its container) has 5000")
+    fails(done, 2, f"--method {method}", "40 items of", "need about", "this machine (or its container) has 5000")
     assert ("--max-pairs" in done.err) == (method in SAMPLED)
     assert not OUT.exists()
     monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: None)
@@ -436,7 +436,7 @@ def test_hours_are_said(method: str, caplog: pytest.LogCaptureFixture, monkeypat
     if method == "ccn":
         assert not caplog.messages
     else:
-        assert f"--method {method}: the 10000000 images of all take about" in caplog.text
+        assert f"--method {method}: the 10000000 items of all take about" in caplog.text
         assert "hours" in caplog.text
 
 

@@ -104,7 +104,7 @@ def test_a_pretrained_network_of_the_target(cli: Cli, sets: None) -> None:
         assert warned(cli, line)
         assert used() == more + words
     done = cli("estimate-k --pairs none.h5")
-    assert (done.code, "the target's number of classes, which is no estimate" in done.err) == (3, True)
+    assert (done.code, "used the target's labels (number of classes), so it gives no estimate" in done.err) == (3, True)
     assert warned(cli, "assign arrays:copy.npz --model pretrained.safetensors")
     assert used("assigned.h5") == words
     assert not warned(cli, "assign arrays:other.npz --model pretrained.safetensors")
@@ -139,7 +139,7 @@ def test_a_k_that_an_earlier_clustering_knew_stays_known(points: Path, cli: Cli)
     assert cli("cluster --method kmeans --features ccn --k 30").code == 0
     assert used() == "number of classes; labels, in the training of ccn.safetensors"
     done = cli("estimate-k")
-    assert (done.code, "the target's number of classes, which is no estimate" in done.err) == (3, True)
+    assert (done.code, "used the target's labels (number of classes), so it gives no estimate" in done.err) == (3, True)
 
 
 def test_a_name_with_a_semicolon_is_one_reason() -> None:

@@ -65,7 +65,7 @@ def test_a_g_is_tried_on_labelled_items_of_the_source(cli: Cli, sets: None) -> N
     done(cli, f"train-g arrays:labelled.npz {TINY} --hidden 8")
     done(cli, "predict-pairs arrays:target.npz")
     said = done(cli, "adapt arrays:partly.npz arrays:target.npz --steps 1 --backbone mlp")
-    assert "on 36 images of arrays:partly.npz" in said
+    assert "on 36 items of arrays:partly.npz" in said
 
 
 def test_one_class_beside_unlabelled_items_is_one_class(cli: Cli) -> None:

@@ -57,7 +57,7 @@ class DomainsOptions(Options):
         bool,
         Flag(
             name="oracle",
-            help="Also show the best accuracy after every epoch of at most 100 steps, chosen by the target's labels.",
+            help="Also show the accuracy of the best snapshot, chosen by the target's labels.",
         ),
     ] = False
 
