@@ -54,11 +54,15 @@ def test_the_quick_start(cli: Cli) -> None:
     sort, names = snippets("quickstart.md")
     for place, count in (("labelled/a", 4), ("labelled/b", 5), ("pictures", 9), ("new", 3)):
         pictures(Path(place), count)
+        # Files that are no pictures have no id.
+        (Path(place) / ".DS_Store").write_text("hidden")
+        (Path(place) / "notes.txt").write_text("no picture")
     assert cli("train-g folder:labelled --size 8 --backbone mlp --hidden 8 --epochs 1").code == 0
     assert cli("cluster folder:pictures --k 3 --method spectral --features pixels").code == 0
     execute("quickstart.md", sort, {})
     copies = sorted(path.relative_to("found") for path in Path("found").rglob("*.png"))
-    assert sorted(path.name for path in copies) == sorted(path.name for path in Path("pictures").iterdir())
+    names_of_pictures = sorted(path.name for path in Path("pictures").iterdir() if path.suffix == ".png")
+    assert sorted(path.name for path in copies) == [f"{item:05d}-{name}" for item, name in enumerate(names_of_pictures)]
     assert {str(path.parent) for path in copies} == {"000", "001", "002"}
     assert cli("pretrain folder:found --size 8 --backbone mlp --epochs 1").code == 0
     assert cli("assign folder:new --model pretrained.safetensors").code == 0
