@@ -95,7 +95,7 @@ def test_arrays_with_values_that_are_no_numbers(value, cli, tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 3))
     x[4, 2] = value
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)
-    fails(cli("train-g arrays:a.npz --backbone mlp"), 3, "a.npz: has 1 NaN or infinite values, the first at x[4, 2]")
+    fails(cli("train-g arrays:a.npz --backbone mlp"), 3, "a.npz: x has 1 NaN or infinite values, the first at x[4, 2]")
 
 
 def test_arrays_that_are_none(cli, tmp_path):

@@ -170,13 +170,14 @@ def parts_at_hand(
 
     `parts` holds the data sets of each part. Raises UsageError if nothing is named and every part needs a download.
     """
-    from clusterkit.datasets.catalogue import parse
+    from clusterkit.datasets.catalogue import fetch_missing, parse
 
     if names is not None:
         for data in dict.fromkeys(data for name in names for data in parts[name]):
-            missing = [path for path in parse(data).entry.files(context.data) if not path.exists()]
-            if missing and context.offline:
-                raise InputError(f"{missing[0]}: no such file, {data} is read from it; run without --offline to get it")
+            set_name = parse(data)
+            missing = [path for path in set_name.entry.files(context.data) if not path.exists()]
+            if missing and (context.offline or set_name.entry.fetch is None):
+                fetch_missing(set_name, context.data, missing, context.offline)
         return names
     present = tuple(
         name
