@@ -146,7 +146,7 @@ READERS: dict[Any, Callable[[str], Any]] = {
 
 
 LEAST = {
-    "seed": 0, "learning_rate": 0, "epochs": 1, "rounds": 1, "steps": 1, "hidden": 1, "members": 1, "size": 1,
+    "seed": 0, "learning_rate": 0, "epochs": 1, "rounds": 1, "steps": 1, "hidden": 1, "members": 1, "size": 8,
     "drop_every": 1, "episodes": 1, "batch_size": 2, "classes_per_batch": 2, "images_per_class": 2, "source_batch": 2,
     "target_batch": 2,
 }  # fmt: skip

@@ -15,5 +15,5 @@ class Term(BaseTerm):
         assert pairs is not None
         assert isinstance(options, PairOptions)
         logits = joint.logits[joint.count :]
-        similar = (pairs.logits(joint.index_t[joint.own_t.rows], joint.index_t) > 0).to(logits)
+        similar = (pairs.logits(joint.index_t[joint.shard_t.rows], joint.index_t) > 0).to(logits)
         return {"cluster": pair_loss(options.loss)(logits, similar, options.sigma)}

@@ -18,6 +18,6 @@ class Term(BaseTerm):
 
     def forward(self, joint: Joint) -> dict[str, Tensor]:
         from_source = self.discriminator(reversed_gradient(joint.hidden, self.ramp()))
-        source = F.softplus(-from_source[: joint.count]).mean() * joint.own_s.weight
-        target = F.softplus(from_source[joint.count :]).mean() * joint.own_t.weight
+        source = F.softplus(-from_source[: joint.count]).mean() * joint.shard_s.weight
+        target = F.softplus(from_source[joint.count :]).mean() * joint.shard_t.weight
         return {"domain": (source + target) / 2}

@@ -35,7 +35,7 @@ class Joint:
     """Network values of this process's share of a joint batch: first the source images, then the target images.
 
     `hidden` (b, H) are the bottleneck's units and `logits` (b, K) the outputs. The first `count` rows are the source's.
-    `index_s` and `index_t` are the positions of all images of the batch. `own_s` and `own_t` are this process's shares.
+    `index_s` and `index_t` are the positions of all images of the batch, `shard_s` and `shard_t` this process's shares.
     """
 
     hidden: Tensor
@@ -43,8 +43,8 @@ class Joint:
     count: int
     index_s: Tensor
     index_t: Tensor
-    own_s: Share
-    own_t: Share
+    shard_s: Share
+    shard_t: Share
 
 
 class BaseTerm(nn.Module):

@@ -42,20 +42,20 @@ def adapt(
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         (index_s, x_s), target = batch
-        own_s = share(len(index_s))
-        x = augment(x_s, domains.source_kind, generator, own_s, config.variation)
+        shard_s = share(len(index_s))
+        x = augment(x_s, domains.source_kind, generator, shard_s, config.variation)
         if target is not None:
             index_t, x_t = target
-            own_t = share(len(index_t))
-            x = torch.cat([x, augment(x_t, domains.target_kind, generator, own_t, config.variation)])
+            shard_t = share(len(index_t))
+            x = torch.cat([x, augment(x_t, domains.target_kind, generator, shard_t, config.variation)])
         hidden = network.bottleneck(x)
         logits = network.outputs(hidden)
-        labels = domains.labels[index_s[own_s.rows]]
-        losses = {"classification": F.cross_entropy(logits[: len(x_s)], labels) * own_s.weight}
+        labels = domains.labels[index_s[shard_s.rows]]
+        losses = {"classification": F.cross_entropy(logits[: len(x_s)], labels) * shard_s.weight}
         if target is not None:
             joint = Joint(
-                hidden=hidden, logits=logits, count=len(x_s), index_s=index_s, index_t=index_t, own_s=own_s,
-                own_t=own_t,
+                hidden=hidden, logits=logits, count=len(x_s), index_s=index_s, index_t=index_t, shard_s=shard_s,
+                shard_t=shard_t,
             )  # fmt: skip
             for term in terms.values():
                 losses |= term(joint)

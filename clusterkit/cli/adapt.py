@@ -45,7 +45,7 @@ def adapt(
     size: Annotated[
         int | None,
         typer.Option(
-            rich_help_panel=NETWORK, min=1, help="Side of the images in pixels.", show_default="the size of the source"
+            rich_help_panel=NETWORK, min=8, help="Side of the images in pixels.", show_default="the size of the source"
         ),
     ] = AdaptConfig.size,
     pretrained: Annotated[

@@ -39,7 +39,7 @@ class Office31Options(DomainsOptions):
     ] = 1000
     source: Annotated[tuple[str, ...], Flag(help="Source domain; may be repeated.", choices=DOMAINS)] = DOMAINS
     backbone: Annotated[Backbone, Flag(help="Backbone of the classifiers and of G.")] = Backbone.RESNET18
-    size: Annotated[int, Flag(help="Side of the images in pixels.", min=1)] = 224
+    size: Annotated[int, Flag(help="Side of the images in pixels.", min=8)] = 224
 
 
 def run(options: Office31Options, context: Context) -> Outcome:
