@@ -77,7 +77,7 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
-OWN_DATA = ("folder", "arrays")
+OWN_DATA = ("folder", "arrays", "features")
 """The prefixes, before colon and path, of the names of the user's own data."""
 
 
@@ -88,11 +88,33 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reading(Settings):
+    """How a folder of image files is read. Headers record it, so that later commands read the folder alike.
+
+    `flat` reads all files, in albums or not, without labels. `sniff` also reads files without a suffix that contain an
+    image. `skip_bad` leaves out unreadable files. `keep_duplicates` reads a file once for each of its names.
+    """
+
+    flat: bool = False
+    sniff: bool = False
+    skip_bad: bool = False
+    keep_duplicates: bool = False
+
+    def to_header(self) -> dict[str, bool]:
+        """Return the settings that differ from the defaults."""
+        return {name: value for name, value in vars(self).items() if value}
+
+
+USUAL = Reading()
+"""How a folder is read without flags."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context(Settings):
     """The folders, device and seed of a run. Headers record the seed and the kind of device, but no folder.
 
     `given` names the settings that were typed on the stage's own command line. `contents` caches the header entries of
-    the data sets that this command has read for comparison, by name, size and channels.
+    the data sets that this command has read for comparison, by how they are read.
     """
 
     workdir: Path = Path("clusterkit-out")
@@ -101,8 +123,9 @@ class Context(Settings):
     seed: int = 0
     offline: bool = False
     resume: bool = False
+    reading: Reading = USUAL
     given: frozenset[str] = frozenset()
-    contents: dict[tuple[str, int, int | None], dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
+    contents: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def is_given(self, config: object, name: str) -> bool:
         """Return whether a setting was typed or differs from its default; in Python code only the latter is known."""

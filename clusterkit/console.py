@@ -86,6 +86,11 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+def printable(text: str) -> str:
+    """Return a text in which bytes of a file name that are not UTF-8 are escaped, as in `caf\\xe9.png`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def error(message: str) -> None:
     """Print a one-line error."""
     _to_stderr(f"error: {' '.join(message.split())}")

@@ -42,11 +42,16 @@ def to_raw(content: Mapping[str, NDArray[Any]], request: Request, path: Path) ->
         return Raw(torch.from_numpy(finite(x, "x", path)), labels, classes, kind=Kind.VECTORS)
     images = to_bytes(arrange(x, path), path)
     grey = images.shape[1] == 1
-    if grey and is_light(images):
+    invert = request.inverted
+    if invert is None:
+        invert = grey and is_light(images)
+    if invert:
         console.once(f"{path}: the image borders are light, so the images are inverted to bright ink on dark")
         images = images.bitwise_not_()
     kind = Kind.CHARACTERS if grey else Kind.PHOTOS
-    return Raw(resized(images, request.size, request.channels), labels, classes, kind=kind)
+    return Raw(
+        resized(images, request.size, request.channels), labels, classes, kind=kind, inverted=invert if grey else None
+    )
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from clusterkit.config import Kind
+from clusterkit import console
+from clusterkit.config import USUAL, Kind, Reading
 from clusterkit.datasets.stream import Stream
 from clusterkit.device import send
 from clusterkit.errors import InputError
@@ -22,7 +23,9 @@ class Raw:
     `images` is uint8 (N, C, H, W), float32 (N, D) for vectors, or a `Stream` of image files. `labels` is int64 (N,),
     positions in `classes`, -1 for an unlabelled item; None if no item is labelled. `subset` is int64 (N,), positions
     in `subsets`. `ids` is int64 (N,) if the source read only a part of the set; None numbers the images from 0.
-    `paths` are relative to the folder of the set. `kind` is set if only the content shows it.
+    `names` are the items' own names, such as paths relative to the folder of the set, and `files` the image files.
+    `kind` is set if only the content shows it. `inverted` says whether dark ink on light was inverted, and is None if
+    the source does not decide that by the pixels.
     """
 
     images: Tensor | Stream
@@ -32,8 +35,10 @@ class Raw:
     subsets: tuple[str, ...] = ("all",)
     ids: Tensor | None = None
     fingerprint: str | None = None
-    paths: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+    files: tuple[Path, ...] | None = None
     kind: Kind | None = None
+    inverted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Request:
     """A request to a source: the root of the data sets and the form of the images.
 
     `argument` is the text after the colon in `folder:PATH`. `subset` names the only subset to read; None reads all.
-    `channels` None keeps the channels of the source.
+    `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
+    invert grey images.
     """
 
     root: Path
@@ -49,6 +55,8 @@ class Request:
     channels: int | None = None
     argument: str = ""
     subset: str | None = None
+    reading: Reading = USUAL
+    inverted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -75,19 +83,29 @@ class Source:
     classes: Callable[[str | None], Sequence[str]] | None = None
 
 
+Value = TypeVar("Value")
+
+
+def chosen(values: tuple[Value, ...] | None, positions: Tensor) -> tuple[Value, ...] | None:
+    """Return the values at positions (M,); None if there are no values."""
+    return None if values is None else tuple(values[i] for i in positions.tolist())
+
+
 @dataclass(frozen=True)
 class Subset:
     """One clustering problem: N images of one subset, in the data set's fixed order.
 
     `ids` (N,) int64 are positions in the whole data set, whatever part of it was selected. `labels` (N,) int64 are
-    positions in the data set's classes, -1 for an unlabelled item; None if no item is labelled.
+    positions in the data set's classes, -1 for an unlabelled item; None if no item is labelled. `names` (N,) are the
+    items' own names, and `files` (N,) their image files; None if they have none.
     """
 
     name: str
     images: Tensor | Stream
     ids: Tensor
     labels: Tensor | None
-    paths: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+    files: tuple[Path, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,14 +129,24 @@ class Subset:
         """Return the items at these positions (M,), in the order of the positions."""
         images = self.images[positions] if isinstance(self.images, Tensor) else self.images.take(positions)
         labels = None if self.labels is None else self.labels[positions]
-        paths = None if self.paths is None else tuple(self.paths[i] for i in positions.tolist())
-        return Subset(self.name, images, self.ids[positions], labels, paths)
+        return Subset(
+            self.name,
+            images,
+            self.ids[positions],
+            labels,
+            chosen(self.names, positions),
+            chosen(self.files, positions),
+        )
 
     def to(self, device: torch.device | str) -> "Subset":
         """Return the subset with its images on the device; a `Stream` stays as it is."""
         if not isinstance(self.images, Tensor):
             return self
-        return Subset(self.name, self.images.to(device), self.ids, self.labels, self.paths)
+        return replace(self, images=self.images.to(device))
+
+    def title(self, position: int) -> str:
+        """Return the name of the item at a position, as messages and tables show it: its own name, else its id."""
+        return str(int(self.ids[position])) if self.names is None else console.printable(self.names[position])
 
 
 @dataclass(frozen=True)
@@ -132,6 +160,8 @@ class Dataset:
     fingerprint: str
     size: int
     target: str | None = None
+    reading: Reading = USUAL
+    inverted: bool | None = None
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
@@ -146,7 +176,12 @@ class Dataset:
         """Return the set as headers record it: enough to read it again in the same form and to compare its content."""
         shape = self.shape
         channels = shape[0] if len(shape) == 3 else None
-        return {"name": self.name, "fingerprint": self.fingerprint, "size": self.size, "channels": channels}
+        fields: dict[str, Any] = {
+            "name": self.name, "fingerprint": self.fingerprint, "size": self.size, "channels": channels,
+        }  # fmt: skip
+        if self.inverted is not None:
+            fields["inverted"] = self.inverted
+        return {**fields, "reading": self.reading.to_header()} if self.reading != USUAL else fields
 
     def to_learned(self) -> dict[str, Any]:
         """Return `to_header` with the sha256 of the labels, for a set whose labels a network learned."""
@@ -205,4 +240,10 @@ class Dataset:
         tensors = [part for part in parts if isinstance(part, Tensor)]
         streams = [part for part in parts if isinstance(part, Stream)]
         images = Stream.joined(streams) if streams else torch.cat(tensors)
-        return Subset("all", images, ids, self.labels)
+        return Subset("all", images, ids, self.labels, self.joined_names)
+
+    @property
+    def joined_names(self) -> tuple[str, ...] | None:
+        """Return the names of all items in the order of the subsets; None unless all have names."""
+        parts = [subset.names for subset in self.subsets]
+        return None if None in parts else tuple(name for part in parts if part is not None for name in part)

@@ -3,19 +3,20 @@
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.own_data import found
-from clusterkit.config import OWN_DATA
+from clusterkit.config import OWN_DATA, USUAL, Context, Reading
 from clusterkit.datasets import (
     arrays,
     cifar,
@@ -30,7 +31,7 @@ from clusterkit.datasets import (
     synthetic,
     usps,
 )
-from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset
+from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chosen
 from clusterkit.errors import InputError, UsageError
 
 SOURCES: dict[str, Source] = {
@@ -126,9 +127,13 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 
 
 def load_dataset(
-    text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None
-) -> Dataset:
+    text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
+    reading: Reading = USUAL, inverted: bool | None = None,
+) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
+
+    `reading` says how a folder is read. `inverted` says whether grey images of the user are inverted; None decides by
+    the pixels.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -137,11 +142,24 @@ def load_dataset(
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
-    request = Request(root, size or source.size, channels, name.argument, name.subset)
-    return select(source.load(request), name, request.size)
+    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted)
+    return select(source.load(request), name, request)
 
 
-def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = False) -> Dataset:
+def load_recorded(fields: Mapping[str, Any], context: Context, *, offline: bool = False) -> Dataset:
+    """Read a data set in the form that a header records.
+
+    Raises InputError for a set that is absent or damaged.
+    """
+    return load_dataset(
+        fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
+        channels=fields["channels"], reading=Reading(**fields.get("reading", {})), inverted=fields.get("inverted"),
+    )  # fmt: skip
+
+
+def load_like(
+    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL
+) -> Dataset:
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
 
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
@@ -149,9 +167,9 @@ def load_like(text: str, shape: Sequence[int], root: Path, *, offline: bool = Fa
     if len(shape) == 3:
         if parse(text).entry.channels not in (None, shape[0]):
             console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
-        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0])
+        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading)
     else:
-        data = load_dataset(text, root, offline=offline)
+        data = load_dataset(text, root, offline=offline, reading=reading)
     if data.shape != tuple(shape):
         raise InputError(
             f"data set {data.name} has items of shape {data.shape}, but the network reads {tuple(shape)}; "
@@ -179,7 +197,7 @@ def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) ->
     )
 
 
-def select(raw: Raw, name: Name, size: int) -> Dataset:
+def select(raw: Raw, name: Name, request: Request) -> Dataset:
     """Return the subset and classes of a source that the name selects."""
     count = len(raw.images)
     subset = raw.subset if raw.subset is not None else torch.zeros(count, dtype=torch.int64)
@@ -194,8 +212,8 @@ def select(raw: Raw, name: Name, size: int) -> Dataset:
             raise UsageError(
                 f"data set '{name.full}': @ selects classes, but it has no labels; leave out @{name.classes}"
             )
-        chosen = chosen_classes(name.classes, len(raw.classes), name.full)
-        selected &= torch.isin(raw.labels, torch.tensor(chosen))
+        numbers = chosen_classes(name.classes, len(raw.classes), name.full)
+        selected &= torch.isin(raw.labels, torch.tensor(numbers))
     parts = []
     for number, title in enumerate(raw.subsets):
         positions = (selected & (subset == number)).nonzero()[:, 0]
@@ -205,12 +223,18 @@ def select(raw: Raw, name: Name, size: int) -> Dataset:
             else:
                 images = raw.images[positions] if isinstance(raw.images, Tensor) else raw.images.take(positions)
             labels = None if raw.labels is None else raw.labels[positions]
-            paths = None if raw.paths is None else tuple(raw.paths[int(i)] for i in positions)
-            parts.append(Subset(title, images, ids[positions], labels, paths))
+            parts.append(
+                Subset(
+                    title, images, ids[positions], labels, chosen(raw.names, positions), chosen(raw.files, positions)
+                )
+            )
     if not parts:
         raise InputError(f"data set '{name.full}' has no images; name another set, subset or classes")
     content = raw.fingerprint or fingerprint(raw, ids)
-    return Dataset(name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, size, name.entry.target)
+    return Dataset(
+        name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
+        request.reading if name.source == "folder" else USUAL, raw.inverted,
+    )  # fmt: skip
 
 
 def fingerprint(raw: Raw, ids: Tensor) -> str:
@@ -223,7 +247,7 @@ def fingerprint(raw: Raw, ids: Tensor) -> str:
         digest.update(f"{raw.images.dtype}{tuple(raw.images.shape)}".encode())
         digest.update(raw.images.contiguous().numpy().data)
     else:
-        names = raw.paths or [path.name for path in raw.images.paths]
+        names = raw.names or [path.name for path in raw.images.paths]
         for name, path in zip(names, raw.images.paths, strict=True):
             digest.update(f"{name}\0{path.stat().st_size}\n".encode())
     digest.update(ids.contiguous().numpy().data)

@@ -42,7 +42,7 @@ def load_tree(place: Path, request: Request) -> Raw:
     labels = torch.arange(len(tree)).repeat_interleave(torch.tensor([len(members) for members in tree.values()]))
     names = tuple(path.relative_to(place).as_posix() for path in paths)
     images = read_images(paths, request.size, request.channels or 3)
-    return Raw(images, labels, tuple(tree), paths=names)
+    return Raw(images, labels, tuple(tree), names=names, files=tuple(paths))
 
 
 def load_binary(place: Path, request: Request, name: str, part: str) -> Raw:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.header import Header, canonical, resolved
 from clusterkit.artifacts.own_data import settled
 from clusterkit.artifacts.summary import summarise
 from clusterkit.config import Context
-from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.datasets.catalogue import load_recorded
 from clusterkit.errors import InputError, UsageError
 
 LEARNED = {
@@ -19,6 +19,9 @@ LEARNED = {
     "adapt": "source",
 }
 """The header's data set whose labels a stage may learn, by stage."""
+
+CONTENT = ("fingerprint", "labels")
+"""The parts of a data set's header entry that say what it contained. The other parts say how to read it."""
 
 
 def up_to_date(path: Path, config: object, context: Context, **inputs: Path) -> bool:
@@ -48,14 +51,13 @@ def is_of_same_data(header: Header, context: Context) -> bool:
         data = header.dataset if role == "dataset" else header.extra.get(role)
         if not data:
             continue
-        form = data["name"], data["size"], data["channels"]
+        form = canonical({part: value for part, value in data.items() if part not in CONTENT})
         if form not in context.contents:
             try:
-                dataset = load_dataset(form[0], context.data, offline=True, size=form[1], channels=form[2])
+                context.contents[form] = load_recorded(data, context, offline=True).to_learned()
             except (InputError, UsageError):
                 return False
-            context.contents[form] = dataset.to_learned()
-        recorded = {**data, "labels": labels.get(form[0]) if role == LEARNED.get(header.stage) else None}
-        if any(context.contents[form][part] != recorded[part] for part in ("fingerprint", "labels") if recorded[part]):
+        recorded = {**data, "labels": labels.get(data["name"]) if role == LEARNED.get(header.stage) else None}
+        if any(context.contents[form][part] != recorded[part] for part in CONTENT if recorded[part]):
             return False
     return True

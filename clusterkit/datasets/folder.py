@@ -38,15 +38,19 @@ def load(request: Request) -> Raw:
             f"{place}: the images have {len(sizes)} sizes and the modes: {', '.join(sorted(modes))}; "
             f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
         )
-    invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
+    invert = request.inverted
+    if invert is None:
+        invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
     if invert:
         console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
     return Raw(
         read_or_stream(paths, request.size, channels, invert=invert),
         labels,
         classes,
-        paths=tuple(path.relative_to(place).as_posix() for path in paths),
+        names=tuple(path.relative_to(place).as_posix() for path in paths),
+        files=tuple(paths),
         kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
+        inverted=invert if grey else None,
     )
 
 

@@ -11,7 +11,7 @@ import torch
 
 from clusterkit import console
 from clusterkit.config import Kind
-from clusterkit.datasets.base import Raw, Request, Source
+from clusterkit.datasets.base import Raw, Request, Source, chosen
 from clusterkit.datasets.images import class_files, image_files, read_or_stream
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
@@ -106,7 +106,6 @@ def load_subsets(request: Request) -> Raw:
     selections = [drawn(subset) for subset in SUBSETS]
     raw = read(request, listed(folder(request.root), classes_of(None)))
     assert raw.labels is not None
-    assert raw.paths is not None
     parts = []
     for names in selections:
         numbers = torch.tensor([raw.classes.index(name) for name in names])
@@ -118,7 +117,8 @@ def load_subsets(request: Request) -> Raw:
         raw.classes,
         torch.arange(len(parts)).repeat_interleave(torch.tensor([len(part) for part in parts])),
         SUBSETS,
-        paths=tuple(raw.paths[int(i)] for i in positions),
+        names=chosen(raw.names, positions),
+        files=chosen(raw.files, positions),
     )
 
 
@@ -131,7 +131,8 @@ def read(request: Request, files_of: dict[str, list[Path]]) -> Raw:
         read_or_stream(paths, request.size, request.channels or 3),
         torch.arange(len(counts)).repeat_interleave(counts),
         tuple(sorted(files_of)),
-        paths=tuple(path.relative_to(place).as_posix() for path in paths),
+        names=tuple(path.relative_to(place).as_posix() for path in paths),
+        files=tuple(paths),
     )
 
 

@@ -41,7 +41,8 @@ def load(request: Request) -> Raw:
         torch.tensor(subset),
         DOMAINS,
         torch.tensor(ids),
-        paths=tuple(path.relative_to(request.root / "office31").as_posix() for path in paths),
+        names=tuple(path.relative_to(request.root / "office31").as_posix() for path in paths),
+        files=tuple(paths),
     )
 
 

@@ -51,6 +51,8 @@ def load(request: Request, part: str) -> Raw:
         tuple(classes),
         torch.tensor(subset),
         tuple(alphabet.name for alphabet in alphabets),
+        names=tuple(path.relative_to(place).as_posix() for path in paths),
+        files=tuple(paths),
     )
 
 

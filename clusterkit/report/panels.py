@@ -10,7 +10,7 @@ from clusterkit.artifacts.assignments import Assignment, read_assignments
 from clusterkit.artifacts.files import atomic
 from clusterkit.config import Context
 from clusterkit.datasets.base import Subset
-from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.datasets.catalogue import load_recorded
 
 Draw = Callable[[Subset, Assignment], NDArray[np.uint8]]
 
@@ -26,10 +26,7 @@ def write_panels(
     import matplotlib.pyplot as plt
 
     header, results = read_assignments(assignments)
-    form = header.dataset
-    data = load_dataset(
-        form["name"], context.data, offline=context.offline, size=form["size"], channels=form["channels"]
-    )
+    data = load_recorded(header.dataset, context)
     subsets = {subset.name: subset for subset in data.subsets if subset.name in results}
     names = choose(list(subsets))
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), height), squeeze=False)

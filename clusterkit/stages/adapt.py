@@ -166,8 +166,10 @@ def check_flags(config: AdaptConfig, context: Context) -> None:
 def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
     """Return the labelled items of the source, and the target in the shape of the source's items."""
     with first_alone():
-        source = load_dataset(config.source, context.data, offline=context.offline, size=config.size).labelled()
-        target = load_like(config.target, source.shape, context.data, offline=context.offline)
+        source = load_dataset(
+            config.source, context.data, offline=context.offline, reading=context.reading, size=config.size
+        ).labelled()
+        target = load_like(config.target, source.shape, context.data, offline=context.offline, reading=context.reading)
     if config.size is not None and len(source.shape) != 3:
         raise UsageError(f"--size: {source.name} holds vectors; leave it out")
     for data in (source, target):
@@ -260,7 +262,7 @@ def read_target_pairs(
     g_shape = tuple(header.extra["shape"])
     if g_shape != target.shape:
         # G read the target in another shape, and the fingerprint depends on the shape.
-        target = load_like(config.target, g_shape, context.data, offline=context.offline)
+        target = load_like(config.target, g_shape, context.data, offline=context.offline, reading=context.reading)
     check_dataset(header, path, target.name, target.fingerprint)
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
@@ -271,7 +273,9 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     if g_path is None:
         return
     _, network = read_g(g_path)
-    source = load_like(config.source, network.architecture.shape, context.data, offline=context.offline).labelled()
+    source = load_like(
+        config.source, network.architecture.shape, context.data, offline=context.offline, reading=context.reading
+    ).labelled()
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]
     labels = source.labels_for("adapt")[chosen]

@@ -37,7 +37,9 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     path = context.find(config.model)
     model_header, networks = read_cluster_nets(path)
     first = next(iter(networks.values()))
-    data = load_like(config.dataset, first.architecture.shape, context.data, offline=context.offline)
+    data = load_like(
+        config.dataset, first.architecture.shape, context.data, offline=context.offline, reading=context.reading
+    )
     assignments = {}
     for subset in data.subsets:
         network = choose_network(networks, config, subset.name, path)

@@ -163,13 +163,17 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
                 f"--pairs {config.pairs}: name the data set too, as in: cluster mnist_train --pairs labels"
             )
         if shape is None:
-            return load_dataset(config.dataset, context.data, offline=context.offline)
-        return load_like(config.dataset, shape, context.data, offline=context.offline)
+            return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
+        return load_like(config.dataset, shape, context.data, offline=context.offline, reading=context.reading)
     name, g_shape = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
-    data = load_like(name, g_shape, context.data, offline=context.offline)
+    data = load_like(name, g_shape, context.data, offline=context.offline, reading=context.reading)
     assert pairs.path is not None
     check_dataset(header, pairs.path, name, data.fingerprint)
-    return data if shape in (None, g_shape) else load_like(name, shape, context.data, offline=context.offline)
+    return (
+        data
+        if shape in (None, g_shape)
+        else load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+    )
 
 
 def read_estimates(

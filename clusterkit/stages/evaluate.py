@@ -15,7 +15,7 @@ from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import again, check_dataset, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
-from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.catalogue import load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
@@ -103,10 +103,7 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     name = header.dataset["name"]
-    data = load_dataset(
-        name, context.data, offline=context.offline, size=header.dataset["size"],
-        channels=header.dataset["channels"],
-    )  # fmt: skip
+    data = load_recorded(header.dataset, context)
     check_dataset(header, path, name, data.fingerprint)
     classes = header.extra.get("classes")
     scores, confusion = {}, {}
@@ -197,7 +194,7 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
     path = context.find(config.g)
     header, network = read_g(path)
     name = target_of(header, config.dataset)
-    data = load_like(name, network.architecture.shape, context.data, offline=context.offline)
+    data = load_like(name, network.architecture.shape, context.data, offline=context.offline, reading=context.reading)
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())

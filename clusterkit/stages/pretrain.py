@@ -42,7 +42,9 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     device = choose_device(context.device)
     check_precision(config.precision, device)
     with first_alone():
-        data = load_dataset(config.dataset, context.data, offline=context.offline, size=config.size).labelled()
+        data = load_dataset(
+            config.dataset, context.data, offline=context.offline, reading=context.reading, size=config.size
+        ).labelled()
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     labels, classes = data.numbered("pretrain")

@@ -96,8 +96,10 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     name = target_of(header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
-        target = load_like(name, shape, context.data, offline=context.offline)
-        source = load_like(header.dataset["name"], shape, context.data, offline=context.offline).labelled()
+        target = load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+        source = load_like(
+            header.dataset["name"], shape, context.data, offline=context.offline, reading=context.reading
+        ).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
     source_set = source.to_learned()
     learned = distinct(learned_from(header, path), [source_set])

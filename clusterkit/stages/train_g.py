@@ -151,10 +151,17 @@ def read_source(config: TrainGConfig, context: Context, start: BackboneNet | Non
     with first_alone():
         if start is None:
             data = load_dataset(
-                config.dataset, context.data, offline=context.offline, size=config.size, channels=channels
+                config.dataset,
+                context.data,
+                offline=context.offline,
+                reading=context.reading,
+                size=config.size,
+                channels=channels,
             )
         else:
-            data = load_like(config.dataset, start.architecture.shape, context.data, offline=context.offline)
+            data = load_like(
+                config.dataset, start.architecture.shape, context.data, offline=context.offline, reading=context.reading
+            )
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation, data.kind, data.name)

@@ -148,7 +148,9 @@ def sample(name: str, images: int, context: Context) -> str:
     from clusterkit.datasets.catalogue import load_dataset
 
     subset = runs.random_items(
-        load_dataset(name, context.data, offline=context.offline, size=SIZE), images, context.seed
+        load_dataset(name, context.data, offline=context.offline, reading=context.reading, size=SIZE),
+        images,
+        context.seed,
     )
     assert isinstance(subset.images, Tensor)
     assert subset.labels is not None

@@ -81,7 +81,7 @@ def epochs_of(source: str, steps: int, context: Context) -> int:
     """Return the epochs of G on a source that make about `steps` batches."""
     from clusterkit.datasets.catalogue import load_dataset
 
-    count = len(load_dataset(source, context.data, offline=context.offline, size=8))
+    count = len(load_dataset(source, context.data, offline=context.offline, reading=context.reading, size=8))
     return max(1, round(steps * G.classes_per_batch * G.images_per_class / count))
 
 

@@ -135,7 +135,7 @@ def run(options: RobustnessOptions, context: Context) -> Outcome:
     from clusterkit.training import StateFolder
 
     grid = options.grid
-    data = load_dataset(grid.dataset, context.data, offline=context.offline, size=grid.size)
+    data = load_dataset(grid.dataset, context.data, offline=context.offline, reading=context.reading, size=grid.size)
     subset = random_items(data, grid.images, context.seed)
     if max(grid.ks) > len(subset):
         raise UsageError(f"K = {max(grid.ks)}: {data.name} has only {len(subset)} items; name a larger set")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clusterkit.config import Kind
 from clusterkit.datasets import catalogue
-from clusterkit.datasets.base import Raw, Source
+from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.catalogue import PREFIXES, SOURCES, Name, chosen_classes, load_dataset, parse
 from clusterkit.errors import InputError, UsageError
 
@@ -122,22 +122,23 @@ def test_select_cuts_subsets_and_classes_and_keeps_the_ids():
         torch.tensor([0, 0, 0, 1, 1, 1]),
         ("first", "second"),
     )
+    request = Request(Path(), 1)
     name = Name("digits", classes="0,2")
-    both = catalogue.select(raw, name, 1)
+    both = catalogue.select(raw, name, request)
     assert [subset.name for subset in both.subsets] == ["first", "second"]
     assert both.union().ids.tolist() == [0, 2, 3, 5]
-    second = catalogue.select(raw, replace(name, subset="second"), 1)
+    second = catalogue.select(raw, replace(name, subset="second"), request)
     assert second.union().ids.tolist() == [3, 5]
     assert second.union().images.flatten().tolist() == [3, 5]
     assert second.union().labels.tolist() == [0, 2]
     with pytest.raises(UsageError, match="no subset 'third'"):
-        catalogue.select(raw, Name("digits", subset="third"), 1)
+        catalogue.select(raw, Name("digits", subset="third"), request)
 
 
 def test_classes_need_labels():
     raw = Raw(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), None, ())
     with pytest.raises(UsageError, match="it has no labels"):
-        catalogue.select(raw, Name("folder", "x", classes="0"), 1)
+        catalogue.select(raw, Name("folder", "x", classes="0"), Request(Path(), 1))
 
 
 def test_the_fingerprint_depends_on_the_values_and_not_on_the_labels():

@@ -70,7 +70,7 @@ def test_cifar_from_an_image_tree(tmp_path):
     found = load_dataset("cifar100_test", tmp_path, offline=True)
     assert found.classes == ("ant", "bee")
     assert found.labels.tolist() == [0, 0, 1]
-    assert found.union().paths == ("ant/0.png", "ant/1.png", "bee/0.png")
+    assert found.union().names == ("ant/0.png", "ant/1.png", "bee/0.png")
 
 
 def test_an_empty_tree_is_refused(tmp_path):

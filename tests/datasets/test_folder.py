@@ -34,7 +34,7 @@ def test_classes_are_folders_and_dark_ink_is_turned_bright(place, caplog):
     found = read(place, size=16)
     assert found.classes == ("ape", "ox")
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert found.union().paths == ("ape/1.png", "ape/3.png", "ape/5.png", "ox/0.png", "ox/2.png", "ox/4.png")
+    assert found.union().names == ("ape/1.png", "ape/3.png", "ape/5.png", "ox/0.png", "ox/2.png", "ox/4.png")
     assert found.kind is Kind.CHARACTERS
     assert found.union().images[:, 0, 8, 8].tolist() == [245, 225, 205, 255, 235, 215]
     assert [record.message for record in caplog.records] == [

@@ -62,7 +62,7 @@ def test_the_other_classes_are_the_source(tree, caplog):
     found = read("imagenet882", tree)
     assert (found.classes, found.target, found.kind, found.shape) == (OTHERS, "imagenet118", Kind.PHOTOS, (3, 8, 8))
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert found.union().paths[3] == f"{OTHERS[1]}/{OTHERS[1]}_0.JPEG"
+    assert found.union().names[3] == f"{OTHERS[1]}/{OTHERS[1]}_0.JPEG"
     assert "3 classes besides the 118 held out, not 882" in caplog.text
 
 
@@ -84,17 +84,17 @@ def test_each_subset_is_a_problem_of_its_own(tree, tmp_path, memory, monkeypatch
     assert isinstance(found.subsets[0].images, Stream) == (memory == 0)
     assert found.union().ids.tolist() == list(range(180))
     whole = read("imagenet118", tree).union()
-    pixels = dict(zip(whole.paths, torch.cat(list(whole.blocks())), strict=True))
+    pixels = dict(zip(whole.names, torch.cat(list(whole.blocks())), strict=True))
     for subset in found.subsets:
-        names = [path.split("/")[0] for path in subset.paths]
+        names = [path.split("/")[0] for path in subset.names]
         assert sorted(set(names)) == drawn(subset.name)
         assert [found.classes[label] for label in subset.labels] == names
-        assert torch.equal(torch.cat(list(subset.blocks())), torch.stack([pixels[path] for path in subset.paths]))
-    assert set(found.subsets[0].paths) & set(found.subsets[1].paths)
+        assert torch.equal(torch.cat(list(subset.blocks())), torch.stack([pixels[path] for path in subset.names]))
+    assert set(found.subsets[0].names) & set(found.subsets[1].names)
     assert torch.equal(torch.cat(list(found.union().blocks()))[60:120], torch.cat(list(found.subsets[1].blocks())))
     second = read("imagenet118_30/2", tree)
     assert second.union().ids.tolist() == list(range(60, 120))
-    assert second.union().paths == found.subsets[1].paths
+    assert second.union().names == found.subsets[1].names
 
 
 def test_a_large_set_is_streamed_as_the_same_images(tree, tmp_path, monkeypatch):
