@@ -1,7 +1,7 @@
 """`assignments.h5`: the cluster of each item."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +10,36 @@ from torch import Tensor
 
 from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.files import sha256, together
-from clusterkit.artifacts.hdf5 import Group, fill_hdf5, read_hdf5, write_hdf5
+from clusterkit.artifacts.hdf5 import Array, Group, fill_hdf5, read_hdf5, write_hdf5
 from clusterkit.artifacts.header import Header, damaged
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The clusters of one subset: `id` (N,) int64, `cluster` (N,) int32, -1 for none, and `prob` (N, K) float32."""
+    """The clusters of one subset: `id` (N,) int64, `cluster` (N,) int32, -1 for none, and `prob` (N, K) float32.
+
+    `name_digest` (N,) uint64 are digests of the items' names, None for items without names. `unlike` (N,) float32 says
+    how unlike all clusters an item is, and above 1 that it is unlike them; None if nothing was there to compare with.
+    """
 
     id: NDArray[np.int64]
     cluster: NDArray[np.int32]
     prob: NDArray[np.float32]
+    name_digest: NDArray[np.uint64] | None = None
+    unlike: NDArray[np.float32] | None = None
 
     @property
     def k(self) -> int:
         return int(self.prob.shape[1])
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays by name, without those that are None."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Assignment":
+        """Return the chosen rows, by a mask (N,) or by positions (M,)."""
+        return Assignment(**{name: values[rows] for name, values in self.arrays.items()})  # type: ignore[arg-type]
 
 
 def write_assignments(path: Path, header: Header, subsets: Mapping[str, Assignment]) -> None:
@@ -44,13 +59,15 @@ def write_with_network(
 
 
 def groups(subsets: Mapping[str, Assignment]) -> dict[str, Group]:
-    return {title: vars(subset) for title, subset in subsets.items()}
+    return {title: subset.arrays for title, subset in subsets.items()}
 
 
 def read_assignments(path: Path) -> tuple[Header, dict[str, Assignment]]:
     """Read assignments. Raises InputError for a file that is missing, foreign or damaged."""
     header, groups = read_hdf5(path, "assignments")
+    names = {entry.name for entry in fields(Assignment)}
+    known = {title: {name: group[name] for name in group if name in names} for title, group in groups.items()}
     try:
-        return header, {title: Assignment(**group) for title, group in groups.items()}  # type: ignore[arg-type]
+        return header, {title: Assignment(**group) for title, group in known.items()}  # type: ignore[arg-type]
     except TypeError as error:
         raise damaged(path, "assignments") from error

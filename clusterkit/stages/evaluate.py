@@ -114,7 +114,7 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
             raise InputError(f"{path}: has other items than {name}; run: {again(header)}")
         warn_degenerate(assignments[subset.name], subset.name)
         is_labelled = subset.labels.numpy() >= 0
-        assignment = Assignment(*(values[is_labelled] for values in vars(assignments[subset.name]).values()))
+        assignment = assignments[subset.name].take(is_labelled)
         labels, among = subset.labels.numpy()[is_labelled], outputs(header, assignment)
         scores[subset.name] = cluster_scores(assignment, among, labels, data, classes)
         if classes is not None:
