@@ -224,9 +224,13 @@ class ClusterConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignConfig(Settings):
+    """The settings of `assign`. `files` are the only files of a folder to read; without any, all are read."""
+
     dataset: str
+    files: tuple[str, ...] = ()
     model: str = "ccn.safetensors"
     subset: str | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

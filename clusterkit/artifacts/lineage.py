@@ -93,17 +93,22 @@ def target_of(g: Header, dataset: str | None) -> str:
     return str(name)
 
 
-def check_dataset(header: Header, path: Path, name: str, fingerprint: str, reading: Reading | None = None) -> None:
+def check_dataset(
+    header: Header, path: Path, name: str, fingerprint: str, reading: Reading | None = None, changes: str = ""
+) -> None:
     """Raise InputError if an artifact was made from another data set, or from other content of the same set.
 
-    `reading` is how the set is read now; None means as the header records.
+    `reading` is how the set is read now; None means as the header records. `changes` says what is other content.
     """
     if header.dataset.get("fingerprint") == fingerprint:
         return
     name, recorded = found(name, Path()), Reading.recorded(header.dataset)
     reading = recorded if reading is None else reading
     if (header.dataset.get("name"), recorded) == (name, reading):
-        raise InputError(f"{path}: the content of {name} has changed since this file was made; run: {again(header)}")
+        changes = f" ({changes})" if changes else ""
+        raise InputError(
+            f"{path}: the content of {name} has changed since this file was made{changes}; run: {again(header)}"
+        )
     before = " ".join([str(header.dataset.get("name")), *recorded.flags()])
     now = " ".join([name, *reading.flags()])
     raise InputError(f"{path}: was made from {before}, not from {now}; run: {again(header, name, reading)}")

@@ -1,6 +1,7 @@
 """clusterkit assign"""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +9,9 @@ from clusterkit import console
 from clusterkit.cli.common import Common, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import AssignConfig
+
+if TYPE_CHECKING:
+    from clusterkit.stages.assign import AssignResult
 
 EXAMPLE = "Example: clusterkit assign mnist_test --model adapted.safetensors"
 
@@ -18,7 +22,14 @@ def register(app: typer.Typer) -> None:
 
 def assign(
     common: Common,
-    dataset: Annotated[str, typer.Argument(help="The images to assign: NAME[/SUBSET][@CLASSES].")],
+    dataset: Annotated[
+        list[str],
+        typer.Argument(
+            help="The images to assign: one data set NAME[/SUBSET][@CLASSES], or image files.",
+            metavar="DATASET|FILE...",
+            show_default=False,
+        ),
+    ],
     model: Annotated[
         str,
         typer.Option(
@@ -32,12 +43,29 @@ def assign(
             help="Assign all images by the network of this subset.", show_default="the network of each image's subset"
         ),
     ] = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Put images that are unlike all clusters in none: their cluster is -1.")
+    ] = False,
 ) -> None:
     """Assign other images to the clusters or classes of a trained network; write assigned.h5.
 
-    To score the result: clusterkit evaluate --assignments assigned.h5
+    For files, print the name of each, its cluster, the probability, and how unlike all clusters it is (above 1:
+    unlike). To score a data set: clusterkit evaluate --assignments assigned.h5
     """
+    from clusterkit.datasets.listed import read_words
     from clusterkit.stages import assign as stage
 
-    done = stage.run(AssignConfig(dataset=dataset, model=model, subset=subset), common.context)
-    console.result([str(done.artifact)], {"artifact": str(done.artifact), "dataset": done.dataset}, common.as_json)
+    name, files = read_words(dataset)
+    done = stage.run(
+        AssignConfig(dataset=name, files=files, model=model, subset=subset, unknown=unknown), common.context
+    )
+    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "rows": [asdict(row) for row in done.rows]}
+    console.result([str(done.artifact), *(lines(done) if files else [])], fields, common.as_json)
+
+
+def lines(done: "AssignResult") -> list[str]:
+    """Return one line per item: its name, cluster, probability and unlikeness."""
+    return [
+        "\t".join([row.name, row.class_name or str(row.cluster), f"{row.probability:.4f}", f"{row.unlike:.2f}"])
+        for row in done.rows
+    ]

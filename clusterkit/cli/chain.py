@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clusterkit import console
 from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig, Reading
 from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File, Pairs
+
+if TYPE_CHECKING:
+    from clusterkit.artifacts.header import Header
 
 OVER_CLUSTERED = "over-clustered"
 """The subfolder of the clustering from which `--k auto` estimates K."""
@@ -26,6 +30,7 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
     context = replace(context, given=frozenset())
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
+    from clusterkit.datasets.catalogue import check_place
     from clusterkit.datasets.current import is_of_same_data
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
@@ -38,16 +43,30 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
             return
         name, reading = header.dataset["name"], Reading.recorded(header.dataset)
         if dataset is None:
+            check_place(name, path)
             dataset, context = name, replace(context, reading=reading)
         fits = covers(name, dataset) and context.reading == reading
-        if fits and made_from(header, "g", context.path("g.safetensors")) and is_of_same_data(header, context):
+        fits = fits and made_from(header, "g", context.path("g.safetensors"))
+        if fits and is_of_same_data(header, context):
             return
         reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
+        if fits and (changed := changes_since(path, header, context)):
+            reason = f"{name}: {changed} since {path} was made"
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
     predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
     wait_for_all()
+
+
+def changes_since(pairs: Path, header: "Header", context: Context) -> str:
+    """Return how many files are new and gone since pairs were predicted; "" if their file does not record it."""
+    from clusterkit.artifacts.hdf5 import read_hdf5
+    from clusterkit.datasets.catalogue import load_recorded
+    from clusterkit.datasets.grown import DIGEST, changes
+
+    _, groups = read_hdf5(pairs, "pairs")
+    return changes(load_recorded(header.dataset, context), (group.get(DIGEST) for group in groups.values()))
 
 
 def ensure_k(config: ClusterConfig, context: Context) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from clusterkit.cli.options import options_in, parameter
@@ -26,6 +27,16 @@ def reading_of(values: dict[str, Any]) -> Reading:
     names = [field.name for field in fields(Reading)]
     reading = Reading(**{name: values.pop(name) for name in names if name in values})
     flags = reading.flags()
-    if flags and not any(str(values.get(name)).startswith("folder:") for name in DATA_SETS):
+    if flags and not any(is_read(word) for name in DATA_SETS for word in words(values.get(name))):
         raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
     return reading
+
+
+def words(value: Any) -> list[str]:
+    """Return the words of an argument, of which `assign` takes several."""
+    return [str(word) for word in (value if isinstance(value, list) else [value])]
+
+
+def is_read(word: str) -> bool:
+    """Return whether flags of reading can apply to a word: a folder, or an image file of `assign`."""
+    return word.startswith("folder:") or Path(word).is_file()

@@ -46,6 +46,7 @@ class Request:
     """A request to a source: the root of the data sets and the form of the images.
 
     `argument` is the text after the colon in `folder:PATH`. `subset` names the only subset to read; None reads all.
+    `files` are the only files to read, by their paths from the folder; without any, all are read.
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
     invert grey images.
     """
@@ -57,6 +58,7 @@ class Request:
     subset: str | None = None
     reading: Reading = USUAL
     inverted: bool | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,10 @@ class Subset:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named data set and its subsets; a set without subsets has one, called "all"."""
+    """A named data set and its subsets; a set without subsets has one, called "all".
+
+    `is_listed` says that its files were named one by one.
+    """
 
     name: str
     kind: Kind
@@ -162,6 +167,7 @@ class Dataset:
     target: str | None = None
     reading: Reading = USUAL
     inverted: bool | None = None
+    is_listed: bool = False
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
@@ -181,6 +187,8 @@ class Dataset:
         }  # fmt: skip
         if self.inverted is not None:
             fields["inverted"] = self.inverted
+        if self.is_listed:
+            fields["files"] = list(self.joined_names or ())
         return {**fields, "reading": self.reading.to_header()} if self.reading != USUAL else fields
 
     def to_learned(self) -> dict[str, Any]:

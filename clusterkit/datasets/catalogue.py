@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from clusterkit import console
-from clusterkit.artifacts.own_data import found
+from clusterkit.artifacts.own_data import found, stored
 from clusterkit.config import OWN_DATA, USUAL, Context, Reading
 from clusterkit.datasets import (
     arrays,
@@ -128,12 +128,12 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
-    reading: Reading = USUAL, inverted: bool | None = None,
+    reading: Reading = USUAL, inverted: bool | None = None, files: Sequence[str] = (),
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
     `reading` says how a folder is read. `inverted` says whether grey images of the user are inverted; None decides by
-    the pixels.
+    the pixels. `files` are the only files of a folder to read; without any, all are read.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -142,34 +142,50 @@ def load_dataset(
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
-    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted)
+    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted, tuple(files))
     return select(source.load(request), name, request)
 
 
-def load_recorded(fields: Mapping[str, Any], context: Context, *, offline: bool = False) -> Dataset:
-    """Read a data set in the form that a header records.
+def load_recorded(
+    fields: Mapping[str, Any], context: Context, made: Path | None = None, *, offline: bool = False
+) -> Dataset:
+    """Read a data set in the form that the header of the file `made` records.
 
     Raises InputError for a set that is absent or damaged.
     """
+    if made is not None:
+        check_place(fields["name"], made)
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
         channels=fields["channels"], reading=Reading.recorded(fields), inverted=fields.get("inverted"),
+        files=fields.get("files", ()),
     )  # fmt: skip
 
 
+def check_place(name: str, made: Path) -> None:
+    """Raise InputError if the user's own data, which the header of the file `made` names, are not where it says."""
+    entry = parse(name)
+    if entry.source in OWN_DATA and not Path(entry.argument).exists():
+        raise InputError(
+            f"{made}: was made from {stored(name, made.parent)}, a path that starts at the folder of "
+            f"this file, and {entry.argument} does not exist; move the data or this file back"
+        )
+
+
 def load_like(
-    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL
-) -> Dataset:
+    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL,
+    files: Sequence[str] = (),
+) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
+
+    `files` are the only files of a folder to read; without any, all are read.
 
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
-    if len(shape) == 3:
-        if parse(text).entry.channels not in (None, shape[0]):
-            console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
-        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading)
-    else:
-        data = load_dataset(text, root, offline=offline, reading=reading)
+    if len(shape) == 3 and parse(text).entry.channels not in (None, shape[0]):
+        console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
+    size, channels = (shape[1], shape[0]) if len(shape) == 3 else (None, None)
+    data = load_dataset(text, root, offline=offline, size=size, channels=channels, reading=reading, files=files)
     if data.shape != tuple(shape):
         raise InputError(
             f"data set {data.name} has items of shape {data.shape}, but the network reads {tuple(shape)}; "
@@ -234,6 +250,7 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
     return Dataset(
         name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
         request.reading if name.source == "folder" else USUAL, raw.inverted,
+        bool(request.files),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 def load(request: Request) -> Raw:
     """Read a folder in the order of its paths; grey images with light borders are inverted to bright ink on dark."""
     place = Path(request.argument)
-    classes, paths, labels = find(place)
+    classes, paths, labels = listed(place, request.files) if request.files else find(place)
     check_not_empty(paths)
     modes, sizes = headers(paths if len(paths) * request.size**2 <= MEMORY else spread(paths, 1000))
     grey = modes <= GREY
@@ -78,6 +78,11 @@ def find(place: Path) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
     counts = torch.tensor([len(members) for members in tree.values()])
     paths = [path for members in tree.values() for path in members]
     return tuple(tree), paths, torch.arange(len(tree)).repeat_interleave(counts)
+
+
+def listed(place: Path, files: Sequence[str]) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
+    """Return what `find` returns, for image files that were named one by one."""
+    return (), [place / file for file in files], None
 
 
 def check_not_empty(paths: Sequence[Path]) -> None:

@@ -1,5 +1,7 @@
 """Predictions of a trained network, and the numbers that standardise a set."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -15,10 +17,20 @@ LIMIT = 10.0
 
 def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor:
     """Return the probabilities (N, K) of the clean items, float32 on the CPU."""
+    return torch.cat([prob for _, prob in represent(network, subset, device)])
+
+
+def represent(network: ClusterNet, subset: Subset, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, block by block of the clean items, the hidden layer's values (B, H) and the probabilities (B, K).
+
+    Both are float32 on the CPU.
+    """
     network.eval()
-    with torch.no_grad():
-        parts = [network(to_float(items)).softmax(1).cpu() for items in subset.blocks(device)]
-    return torch.cat(parts).float()
+    for items in subset.blocks(device):
+        with torch.no_grad():
+            hidden = network.bottleneck(to_float(items))
+            prob = network.outputs(hidden).softmax(1)
+        yield hidden.cpu().float(), prob.cpu().float()
 
 
 def limit_of(shape: tuple[int, ...]) -> float | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, SimilarityNet
+from clusterkit.networks.typical import Typical, read_typical
 
 
 def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -38,9 +39,18 @@ def read_start(path: Path) -> tuple[Header, BackboneNet]:
 
 def read_cluster_nets(path: Path) -> tuple[Header, dict[str, ClusterNet]]:
     """Read the networks of `cluster`, `adapt` or `pretrain`, by subset. Raises InputError for any other file."""
+    header, networks = read_with_typical(path)
+    return header, {title: network for title, (network, _) in networks.items()}
+
+
+def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, Typical]]]:
+    """Read the networks as `read_cluster_nets` does, and what each knows of the items of its clusters."""
     header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
-        return header, {title: _cluster_net(fields, title, state) for title, fields in header.extra["networks"].items()}
+        return header, {
+            title: (_cluster_net(fields, title, state), read_typical(state, title))
+            for title, fields in header.extra["networks"].items()
+        }
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise damaged(path, header.format) from error
 

@@ -26,7 +26,7 @@ def write_panels(
     import matplotlib.pyplot as plt
 
     header, results = read_assignments(assignments)
-    data = load_recorded(header.dataset, context)
+    data = load_recorded(header.dataset, context, assignments)
     subsets = {subset.name: subset for subset in data.subsets if subset.name in results}
     names = choose(list(subsets))
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), height), squeeze=False)

@@ -17,7 +17,6 @@ from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import (
     again,
-    check_dataset,
     check_made_from,
     distinct,
     g_of,
@@ -28,6 +27,7 @@ from clusterkit.augment import check_variation
 from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Reading
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.grown import DIGEST, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
@@ -38,6 +38,7 @@ from clusterkit.networks.backbones import has_weights, load_pretrained, weights_
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.networks.read import read_g, state_of
+from clusterkit.networks.typical import typical_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
@@ -118,12 +119,15 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         diagnostics["agreement"] = pair_agreement(pairs, prob.argmax(1), derive_seed(context.seed, "agreement"))
     log.info("adapt: %s", " ".join(f"{name} {value:.4f}" for name, value in diagnostics.items()))
     header = replace(header, extra={**extra, "diagnostics": diagnostics})
-    assignment = Assignment(domains.target.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
+    assignment = Assignment(
+        domains.target.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy(), name_digest(target, target.subsets[0])
+    )
     path, network_path = context.path(OUTPUT), context.path(NETWORK)
     if is_first():
         write_with_network(
             path, header, {target.subsets[0].name: assignment},
-            network_path, of_network(header, network, history=history), state_of({"all": network}),
+            network_path, of_network(header, network, history=history),
+            {**state_of({"all": network}), **typical_of(network, domains.target, device).tensors("all")},
         )  # fmt: skip
     states.remove()
     return AdaptResult(path, network_path, target.name, diagnostics)
@@ -268,7 +272,7 @@ def read_target_pairs(
     if g_shape != target.shape:
         # G read the target in another shape, and the fingerprint depends on the shape.
         target = load_like(config.target, g_shape, context.data, offline=context.offline, reading=context.reading)
-    check_dataset(header, path, target.name, target.fingerprint, target.reading)
+    check_content(header, path, target, (group.get(DIGEST) for group in groups.values()))
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
 

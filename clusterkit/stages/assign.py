@@ -1,67 +1,150 @@
 """assign: applies trained networks to other images."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from clusterkit import console
 from clusterkit.artifacts.assignments import Assignment, write_assignments
 from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import all_used, beside_training, learned_from
-from clusterkit.config import AssignConfig, Context
+from clusterkit.artifacts.lineage import again, all_used, beside_training, learned_from
+from clusterkit.config import AssignConfig, Context, Kind
+from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like
+from clusterkit.datasets.grown import name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, describe
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.networks.build import ClusterNet
-from clusterkit.networks.predict import predict
-from clusterkit.networks.read import read_cluster_nets
+from clusterkit.networks.predict import represent
+from clusterkit.networks.read import read_with_typical
+from clusterkit.networks.typical import UNKNOWN, Typical
+
+log = logging.getLogger("clusterkit")
 
 OUTPUT = "assigned.h5"
+BESIDE = {"ccn.safetensors": "assignments.h5", "adapted.safetensors": "adapted.h5"}
+"""The assignments that are written together with a network, by the name of the network's file."""
+LISTED = 5
+"""The largest number of items that a message names."""
+
+Network = tuple[ClusterNet, Typical]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item: its name or id, its cluster (-1 for none), the cluster's name if it has one, and how sure that is.
+
+    `probability` is that of the most probable cluster. `unlike` says how unlike all clusters the item is, above 1 that
+    it is unlike them.
+    """
+
+    subset: str
+    name: str
+    cluster: int
+    class_name: str | None
+    probability: float
+    unlike: float
 
 
 @dataclass(frozen=True)
 class AssignResult:
+    """`rows` has one row per item, in order."""
+
     artifact: Path
     dataset: str
+    rows: list[Row]
 
 
 def run(config: AssignConfig, context: Context) -> AssignResult:
-    """Assign the images of a data set by the networks of `cluster`, `adapt` or `pretrain`; write `assigned.h5`.
+    """Assign images by the networks of `cluster`, `adapt` or `pretrain`; write `assigned.h5`.
 
     A single network assigns every subset. Of several, each assigns the subset that it was trained on, unless
-    `config.subset` names one for all. Raises UsageError if no network fits a subset, and InputError for a file or data
-    set that is missing, damaged or does not match.
+    `config.subset` names one for all. With `config.unknown`, items that are unlike all clusters are in none. Raises
+    UsageError if no network fits a subset, and InputError for a file or data set that is missing, damaged or does not
+    match.
     """
     device = choose_device(context.device)
     path = context.find(config.model)
-    model_header, networks = read_cluster_nets(path)
-    first = next(iter(networks.values()))
-    data = load_like(
-        config.dataset, first.architecture.shape, context.data, offline=context.offline, reading=context.reading
-    )
+    model_header, networks = read_with_typical(path)
+    check_beside(model_header, path)
+    data = load_target(config, context, next(iter(networks.values()))[0].architecture.shape)
     assignments = {}
     for subset in data.subsets:
-        network = choose_network(networks, config, subset.name, path)
-        prob = predict(network.to(device), subset.to(device), device)
-        network.cpu()  # makes room for the next network
-        assignments[subset.name] = Assignment(subset.ids.numpy(), prob.argmax(1).int().numpy(), prob.numpy())
+        network, typical = choose_network(networks, config, subset.name, path)
+        if typical is UNKNOWN:
+            console.once(
+                "%s: does not hold what its clusters look like, so only a probability below one half counts as unlike; "
+                "make it again",
+                path,
+            )
+        assignments[subset.name] = assigned(data, subset, network, typical, config, device)
+    rows = rows_of(data, assignments, model_header.extra.get("classes"))
+    tell_unlike(rows, data)
     fields = data.to_header()
     trained = warn_of_training({path.name: learned_from(model_header, path)}, fields)
     extra: dict[str, Any] = {
         "uses_target_labels": all_used(beside_training(model_header), trained),
         "classes": model_header.extra.get("classes"),
     }
+    config = replace(config, dataset=data.name)
     header = Header(
-        "assignments", "assign", resolved(replace(config, dataset=data.name)), context.seed, describe(device),
+        "assignments", "assign", resolved(config), context.seed, describe(device),
         fields, {"model": sha256(path)}, extra,
     )  # fmt: skip
     output = context.path(OUTPUT)
     write_assignments(output, header, assignments)
-    return AssignResult(output, data.name)
+    return AssignResult(output, data.name, rows)
 
 
-def choose_network(networks: dict[str, ClusterNet], config: AssignConfig, subset: str, path: Path) -> ClusterNet:
+def check_beside(header: Header, path: Path) -> None:
+    """Raise InputError if the file beside a network that should hold its clusters holds those of another."""
+    if path.name not in BESIDE:
+        return
+    clusters = path.with_name(BESIDE[path.name])
+    if not clusters.exists() or read_header(clusters, "assignments").inputs.get(header.format) == sha256(path):
+        return
+    raise InputError(
+        f"{path}: is not the network of the clusters in {clusters}; run: {again(header)}, or move the network to "
+        "another folder to use it without them"
+    )
+
+
+def load_target(config: AssignConfig, context: Context, shape: tuple[int, ...]) -> Dataset:
+    """Load the data set or the image files in the shape that a network reads.
+
+    Raises UsageError for flags of reading a folder with image files that were named one by one.
+    """
+    flags = replace(context.reading, skip_bad=False).flags()
+    if config.files and flags:
+        raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
+    return load_like(
+        config.dataset, shape, context.data, offline=context.offline, reading=context.reading, files=config.files
+    )
+
+
+def assigned(
+    data: Dataset, subset: Subset, network: ClusterNet, typical: Typical, config: AssignConfig, device: torch.device
+) -> Assignment:
+    """Return the clusters of a subset, and how unlike all clusters each item is."""
+    probs, unlikes = [], []
+    for hidden, prob in represent(network.to(device), subset.to(device), device):
+        probs.append(prob)
+        unlikes.append(typical.unlike(hidden, prob))
+    network.cpu()  # makes room for the next network
+    prob, unlike = torch.cat(probs), torch.cat(unlikes)
+    cluster = prob.argmax(1).int()
+    if config.unknown:
+        cluster[unlike > 1] = -1
+    return Assignment(subset.ids.numpy(), cluster.numpy(), prob.numpy(), name_digest(data, subset), unlike.numpy())
+
+
+def choose_network(networks: dict[str, Network], config: AssignConfig, subset: str, path: Path) -> Network:
     """Return the network for a subset. Raises UsageError if several networks exist and none has the wanted name."""
     name = config.subset or (subset if subset in networks else None)
     if name is None and len(networks) == 1:
@@ -72,3 +155,30 @@ def choose_network(networks: dict[str, ClusterNet], config: AssignConfig, subset
             f"choose one with --subset: {', '.join(networks)}"
         )
     return networks[name]
+
+
+def rows_of(data: Dataset, assignments: dict[str, Assignment], classes: list[str] | None) -> list[Row]:
+    """Return one row per item."""
+    rows = []
+    for subset in data.subsets:
+        assignment = assignments[subset.name]
+        assert assignment.unlike is not None
+        parts = (assignment.cluster, assignment.prob.max(1), assignment.unlike)
+        values = zip(*(part.tolist() for part in parts), strict=True)
+        for position, (cluster, probability, unlike) in enumerate(values):
+            name = classes[cluster] if classes is not None and cluster >= 0 else None
+            rows.append(Row(subset.name, subset.title(position), cluster, name, probability, unlike))
+    return rows
+
+
+def tell_unlike(rows: list[Row], data: Dataset) -> None:
+    """Log how many items are unlike all clusters, and the names of the first."""
+    unlike = [row.name for row in rows if row.unlike > 1]
+    if not unlike:
+        return
+    kind = "items" if data.kind is Kind.VECTORS else "pictures"
+    more = f" and {len(unlike) - LISTED} more" if len(unlike) > LISTED else ""
+    log.info(
+        "assign: %d of %d %s are unlike all clusters: %s%s",
+        len(unlike), len(rows), kind, ", ".join(unlike[:LISTED]), more,
+    )  # fmt: skip

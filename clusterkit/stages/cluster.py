@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from clusterkit.artifacts.lineage import (
     Learned,
     all_used,
     beside_training,
-    check_dataset,
     distinct,
     joined,
     learned_from,
@@ -24,6 +24,7 @@ from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
+from clusterkit.datasets.grown import DIGEST, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first
@@ -34,6 +35,7 @@ from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
+from clusterkit.networks.typical import typical_of
 from clusterkit.pairs.constraints import check_constraints, constrain, read_constraints
 from clusterkit.pairs.read import PairInput, read_pairs
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs
@@ -167,11 +169,11 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
         return load_like(config.dataset, shape, context.data, offline=context.offline, reading=context.reading)
     g_shape = tuple(header.extra["shape"])
     if config.dataset is None:
-        data = load_recorded(header.dataset, context)
+        data = load_recorded(header.dataset, context, pairs.path)
     else:
         data = load_like(config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading)
     assert pairs.path is not None
-    check_dataset(header, pairs.path, data.name, data.fingerprint, data.reading)
+    check_content(header, pairs.path, data, (group.get(DIGEST) for group in pairs.groups.values()))
     if shape in (None, g_shape):
         return data
     return load_like(data.name, shape, context.data, offline=context.offline, reading=data.reading)
@@ -257,7 +259,9 @@ def write(
     """
     path, network_path = context.path(OUTPUT), context.path(CCN_FILE)
     assignments = {
-        subset.name: Assignment(subset.ids.numpy(), results[subset.name].cluster, results[subset.name].prob)
+        subset.name: Assignment(
+            subset.ids.numpy(), results[subset.name].cluster, results[subset.name].prob, name_digest(data, subset)
+        )
         for subset in data.subsets
     }
     networks = {title: result.network for title, result in results.items() if result.network is not None}
@@ -269,10 +273,27 @@ def write(
             "history": {title: results[title].history for title in networks},
         }
         networks_header = replace(header, format="ccn", extra=extra)
-        write_with_network(path, header, assignments, network_path, networks_header, state_of(networks))
+        tensors, device = state_of(networks), choose_device(context.device)
+        for subset in data.subsets:
+            network = networks[subset.name].to(device)
+            tensors |= typical_of(network, subset.to(device), device).tensors(subset.name)
+            network.cpu()
+        write_with_network(path, header, assignments, network_path, networks_header, tensors)
     elif is_first():
         write_assignments(path, header, assignments)
+        if network_path.exists() and header.inputs.get("features") != sha256(network_path):
+            remove_network(network_path)
     return network_path if networks else None
+
+
+def remove_network(path: Path) -> None:
+    """Remove the network of the clusters that were there before, and warn of it. A failure does no harm.
+
+    `assign` refuses a network that is not that of the clusters beside it.
+    """
+    with suppress(OSError):
+        path.unlink()
+        log.warning("cluster: removed %s, which was the network of the earlier clusters", path)
 
 
 def uses_labels(config: ClusterConfig, start: Start, trained: str) -> str:

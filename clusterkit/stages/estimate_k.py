@@ -12,7 +12,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.artifacts.lineage import beside_training, learned_from
+from clusterkit.artifacts.lineage import beside_training, check_made_from, g_of, learned_from
 from clusterkit.config import Context, EstimateKConfig
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
@@ -51,6 +51,8 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     header, assignments = read_assignments(path)
     check_over_clustered(header, path)
     pairs_header, groups = read_hdf5(pairs_path, "pairs")
+    if pairs_path.parent == context.workdir:
+        check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
     if header.inputs.get("pairs") != sha256(pairs_path):
         pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")

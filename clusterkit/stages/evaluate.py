@@ -12,10 +12,11 @@ from clusterkit.artifacts.assignments import Assignment, read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
-from clusterkit.artifacts.lineage import again, check_dataset, learned_from, target_of
+from clusterkit.artifacts.lineage import again, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like, load_recorded
+from clusterkit.datasets.grown import check_content
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
@@ -102,9 +103,9 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     """Score the labelled items of each subset against their true labels."""
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
-    name = header.dataset["name"]
-    data = load_recorded(header.dataset, context)
-    check_dataset(header, path, name, data.fingerprint)
+    data = load_recorded(header.dataset, context, path)
+    check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
+    name = data.name
     classes = header.extra.get("classes")
     scores, confusion = {}, {}
     for subset in data.subsets:

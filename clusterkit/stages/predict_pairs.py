@@ -15,6 +15,7 @@ from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, ru
 from clusterkit.config import Context, PredictPairsConfig
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
+from clusterkit.datasets.grown import DIGEST, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
@@ -79,6 +80,9 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         signs[subset.name] = health(pairs, generator)
         tile_log = TileLog(states.path / f"{subset.name}.tiles") if len(subset) > DENSE_LIMIT else None
         groups[subset.name] = to_group(pairs, subset.ids, config.form, tile_log, device)
+        digest = name_digest(data, subset)
+        if digest is not None:
+            groups[subset.name] = {**groups[subset.name], DIGEST: digest}
         text = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), text)
     header = Header(

@@ -22,6 +22,7 @@ from clusterkit.errors import UsageError
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
 from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import state_of
+from clusterkit.networks.typical import typical_of
 from clusterkit.sampling import Shuffled
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
@@ -84,7 +85,8 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         "pretrained", "pretrain", resolved(config), context.seed, describe(device), data.to_header(), extra=extra
     )
     if is_first():
-        write_checkpoint(output, header, state_of({"all": network}))
+        typical = typical_of(network, union.to(device), device)
+        write_checkpoint(output, header, {**state_of({"all": network}), **typical.tensors("all")})
     states.remove()
     return PretrainResult(output, len(classes))
 

@@ -97,7 +97,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     shape = network.architecture.shape
     with first_alone():
         target = load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
-        source = load_recorded(header.dataset, context).labelled()
+        source = load_recorded(header.dataset, context, path).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
     source_set = source.to_learned()
     learned = distinct(learned_from(header, path), [source_set])
