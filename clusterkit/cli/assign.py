@@ -1,7 +1,7 @@
 """clusterkit assign"""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from clusterkit.cli.reading import reading_flags
 from clusterkit.config import AssignConfig
 
 if TYPE_CHECKING:
-    from clusterkit.stages.assign import AssignResult
+    from clusterkit.stages.assign import AssignResult, Row
 
 EXAMPLE = "Example: clusterkit assign mnist_test --model adapted.safetensors"
 
@@ -59,8 +59,12 @@ def assign(
     done = stage.run(
         AssignConfig(dataset=name, files=files, model=model, subset=subset, unknown=unknown), common.context
     )
-    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "rows": [asdict(row) for row in done.rows]}
+    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "rows": [as_object(row) for row in done.rows]}
     console.result([str(done.artifact), *(lines(done) if files else [])], fields, common.as_json)
+
+
+def as_object(row: "Row") -> dict[str, Any]:
+    return {"class" if name == "class_name" else name: value for name, value in asdict(row).items()}
 
 
 def lines(done: "AssignResult") -> list[str]:

@@ -167,8 +167,8 @@ def check_place(name: str, made: Path) -> None:
     entry = parse(name)
     if entry.source in OWN_DATA and not Path(entry.argument).exists():
         raise InputError(
-            f"{made}: was made from {stored(name, made.parent)}, a path that starts at the folder of "
-            f"this file, and {entry.argument} does not exist; move the data or this file back"
+            f"{entry.argument}: no such file or folder; {made} was made from {stored(name, made.parent)}, a path that "
+            "starts at its own folder; move the data or that file back"
         )
 
 

@@ -14,10 +14,12 @@ SAMPLE = 50_000
 """The largest number of items, evenly spaced, from which a cluster's mean and its usual distances are taken."""
 SMALLEST = 10
 """A cluster of fewer items gets the spread of the whole set."""
-USUAL = 0.99
+USUAL = 0.95
 """The share of the clustered items that count as like their cluster, by the distance and by the probability."""
+SUREST = 0.95
+"""The largest usual probability, because a network is surer of the items it was trained on than of new ones."""
 ROUNDING = 1e-6
-"""The smallest difference of a probability from 1 that counts."""
+"""The smallest spread of a cluster."""
 LIKELY = 0.5
 """The least probability of an item that is like its cluster, for a network of which nothing is known."""
 
@@ -43,7 +45,7 @@ class Typical:
         used = self.distance > 0
         best = torch.where(used[cluster], best, 0)
         far = torch.cdist(hidden.double(), self.mean[used].double()) / self.distance[used]
-        return torch.maximum(far.min(1).values.float(), (1 - best) / (1 - self.probability))
+        return (far.min(1).values.float() + (1 - best) / (1 - self.probability)) / 2
 
     def tensors(self, title: str) -> dict[str, Tensor]:
         """Return the tensors of a subset as a network's file holds them."""
@@ -74,7 +76,7 @@ def typical_of(network: ClusterNet, subset: Subset, device: torch.device) -> Typ
     relative = distance[several] / spread[cluster[several]]
     usual = relative.quantile(USUAL) if several.any() else torch.ones(())
     return Typical(
-        best.quantile(1 - USUAL).clamp_max(1 - ROUNDING).float(),
+        best.quantile(1 - USUAL).clamp_max(SUREST).float(),
         mean.float(),
         torch.where(sizes > 0, spread * usual.clamp_min(ROUNDING), 0).float(),
     )

@@ -32,10 +32,10 @@ CALLS = [
     (self_train, SelfTrainConfig(dataset=BLOBS, rounds=1)),
     (predict_pairs, PredictPairsConfig(dataset=BLOBS)),
     (cluster, ClusterConfig(k=5, options=CcnOptions(**BRIEF))),
+    (assign, AssignConfig(dataset=BLOBS)),
     (estimate_k, EstimateKConfig()),
     (cluster, ClusterConfig(k="auto", method="spectral")),  # type: ignore[arg-type]
     (evaluate, EvaluateConfig()),
-    (assign, AssignConfig(dataset=BLOBS)),
     (adapt, AdaptConfig(source=BLOBS, target=BLOBS, backbone="mlp", steps=1)),  # type: ignore[arg-type]
 ]
 
