@@ -155,7 +155,7 @@ class Subset:
 class Dataset:
     """A named data set and its subsets; a set without subsets has one, called "all".
 
-    `is_listed` says that its files were named one by one.
+    `listed` are its files, if they were named one by one, by their paths from the folder.
     """
 
     name: str
@@ -167,7 +167,7 @@ class Dataset:
     target: str | None = None
     reading: Reading = USUAL
     inverted: bool | None = None
-    is_listed: bool = False
+    listed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
@@ -187,8 +187,8 @@ class Dataset:
         }  # fmt: skip
         if self.inverted is not None:
             fields["inverted"] = self.inverted
-        if self.is_listed:
-            fields["files"] = list(self.joined_names or ())
+        if self.listed:
+            fields["files"] = list(self.listed)
         return {**fields, "reading": self.reading.to_header()} if self.reading != USUAL else fields
 
     def to_learned(self) -> dict[str, Any]:

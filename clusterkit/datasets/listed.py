@@ -7,7 +7,7 @@ from pathlib import Path
 from clusterkit import console
 from clusterkit.artifacts.own_data import found
 from clusterkit.datasets.catalogue import PREFIXES, SOURCES
-from clusterkit.datasets.images import SUFFIXES
+from clusterkit.datasets.find import suffixes
 from clusterkit.errors import MissingFileError, UsageError
 
 
@@ -23,7 +23,7 @@ def read_words(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         title = console.printable(word)
         if Path(word).is_dir():
             raise UsageError(f"{title}: a folder; name it alone, as folder:{title}")
-        if not Path(word).is_file() and (len(words) > 1 or Path(word).suffix.lower() in SUFFIXES):
+        if not Path(word).is_file() and (len(words) > 1 or Path(word).suffix.lower() in suffixes()):
             raise MissingFileError(f"{title}: no such file; check the path")
     if sets or not Path(words[0]).is_file():
         return words[0], ()
