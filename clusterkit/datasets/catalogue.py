@@ -183,7 +183,8 @@ def load_like(
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
     if len(shape) == 3 and parse(text).entry.channels not in (None, shape[0]):
-        console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
+        which, colour = "the files are" if files else f"{text} is", "grey" if shape[0] == 1 else "colour"
+        console.once("%s read as %s, as the network was trained on", which, colour)
     size, channels = (shape[1], shape[0]) if len(shape) == 3 else (None, None)
     data = load_dataset(text, root, offline=offline, size=size, channels=channels, reading=reading, files=files)
     if data.shape != tuple(shape):

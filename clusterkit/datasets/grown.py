@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.hdf5 import Array
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import check_dataset
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import parse
+from clusterkit.errors import InputError
 
 DIGEST = "name_digest"
 """The array of a subset that has the digests of its items' names."""
@@ -32,10 +34,22 @@ def changes(data: Dataset, recorded: Iterable[Array | None]) -> str:
         return ""
     old, new = ({int(digest) for part in parts if part is not None for digest in part} for parts in (before, now))
     added, gone = len(new - old), len(old - new)
-    if not (added or gone):
-        return "all names are as before"
     kind = "file" if data.subsets[0].files is not None else "item"
+    if not (added or gone):
+        return f"no {kind} is new or gone, but some have changed"
     return f"{added} {kind}{' is' if added == 1 else 's are'} new and {gone} {'is' if gone == 1 else 'are'} gone"
+
+
+def changes_since(path: Path, data: Dataset) -> str:
+    """Return what `changes` does since the assignments at `path` were made; "" if they are of other data, or none."""
+    try:
+        header, assignments = read_assignments(path)
+    except InputError:
+        return ""
+    before = header.dataset
+    if before.get("name") != data.name or before.get("fingerprint") == data.fingerprint:
+        return ""
+    return changes(data, (assignment.name_digest for assignment in assignments.values()))
 
 
 def check_content(header: Header, path: Path, data: Dataset, recorded: Iterable[Array | None]) -> None:

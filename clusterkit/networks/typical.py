@@ -18,8 +18,8 @@ USUAL = 0.95
 """The share of the clustered items that count as like their cluster, by the distance and by the probability."""
 SUREST = 0.95
 """The largest usual probability, because a network is surer of the items it was trained on than of new ones."""
-ROUNDING = 1e-6
-"""The smallest spread of a cluster."""
+ROUNDING = 1e-4
+"""The smallest spread of a cluster, above the rounding of equal items."""
 LIKELY = 0.5
 """The least probability of an item that is like its cluster, for a network of which nothing is known."""
 
@@ -74,11 +74,11 @@ def typical_of(network: ClusterNet, subset: Subset, device: torch.device) -> Typ
     overall = distance[several].square().mean() if several.any() else torch.ones((), dtype=torch.float64)
     spread = torch.where(sizes >= SMALLEST, squares / sizes.clamp_min(1), overall).sqrt().clamp_min(ROUNDING)
     relative = distance[several] / spread[cluster[several]]
-    usual = relative.quantile(USUAL) if several.any() else torch.ones(())
+    usual = relative.quantile(USUAL).clamp_min(1) if several.any() else torch.ones(())
     return Typical(
         best.quantile(1 - USUAL).clamp_max(SUREST).float(),
         mean.float(),
-        torch.where(sizes > 0, spread * usual.clamp_min(ROUNDING), 0).float(),
+        torch.where(sizes > 0, spread * usual, 0).float(),
     )
 
 

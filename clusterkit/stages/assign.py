@@ -179,6 +179,6 @@ def tell_unlike(rows: list[Row], data: Dataset) -> None:
     kind = "items" if data.kind is Kind.VECTORS else "pictures"
     more = f" and {len(unlike) - LISTED} more" if len(unlike) > LISTED else ""
     log.info(
-        "assign: %d of %d %s are unlike all clusters: %s%s",
-        len(unlike), len(rows), kind, ", ".join(unlike[:LISTED]), more,
+        "assign: %d of %d %s %s unlike all clusters: %s%s",
+        len(unlike), len(rows), kind, "is" if len(unlike) == 1 else "are", ", ".join(unlike[:LISTED]), more,
     )  # fmt: skip

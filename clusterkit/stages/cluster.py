@@ -24,7 +24,7 @@ from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
-from clusterkit.datasets.grown import DIGEST, check_content, name_digest
+from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first
@@ -81,11 +81,14 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     inputs = read_inputs(config, context)
     data = inputs.data
     config = replace(config, dataset=data.name)
+    path = context.path(OUTPUT)
+    if inputs.pairs.header is None and (changed := changes_since(path, data)):
+        log.info("cluster: %s: %s since %s was made", data.name, changed, path)
     forms = [data.to_header()] + ([] if inputs.pairs.header is None else [inputs.pairs.header.dataset])
     trained = warn_of_training(inputs.learned, *forms)
     counts_labels = not isinstance(config.pairs, File) or config.k is CountedBy.LABELS
     fields = data.to_learned() if counts_labels else data.to_header()
-    states = StateFolder(context.path(OUTPUT), context.resume) if METHODS[config.method].trains else None
+    states = StateFolder(path, context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
     results = {
         subset.name: clustered(
@@ -105,7 +108,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
-    return ClusterResult(context.path(OUTPUT), data.name, counts, network)
+    return ClusterResult(path, data.name, counts, network)
 
 
 def check(config: ClusterConfig, context: Context) -> None:
