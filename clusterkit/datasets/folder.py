@@ -55,7 +55,7 @@ def load(request: Request) -> Raw:
         None if labels is None else labels[ids],
         classes,
         ids=ids,
-        names=tuple(found.name(path) for path in paths),
+        names=tuple(found.files[number].name for number in ids.tolist()),
         files=tuple(paths),
         kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
         inverted=invert if grey else None,
@@ -68,11 +68,11 @@ def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor 
     Files outside the class folders, and second names of a file, are left out of `found`. Raises InputError for a folder
     without images or with only one class.
     """
-    folders = [] if reading.flat else [found.name(path).partition("/")[0] for path in found.in_subfolders()]
-    classes = tuple(dict.fromkeys(folders))
+    classes = () if reading.flat else tuple(dict.fromkeys(file.folder for file in found.files if file.folder))
     loose = found.leave_out_loose() if classes else 0
-    if not reading.keep_duplicates:
-        found.leave_out_second_names()
+    in_two = 0 if reading.keep_duplicates else found.leave_out_second_names()
+    if classes and in_two:
+        console.once(f"{found.place}: {in_two} files have names in two classes; the first name decides on the class")
     if not found.files:
         left_out = found.summary()
         raise InputError(
@@ -88,7 +88,7 @@ def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor 
             "or read all images without labels with --flat"
         )
     numbers = {name: number for number, name in enumerate(classes)}
-    labels = [numbers[found.name(file.path).partition("/")[0]] for file in found.files]
+    labels = [numbers[file.folder] for file in found.files]
     return classes, torch.tensor(labels)
 
 
@@ -119,7 +119,7 @@ def settle(found: Found, bad: dict[Path, str], reading: Reading) -> None:
         raise InputError(f"{which}; remove or replace {them}, or {remedy}")
     if len(lines) > MANY and (file := listed(lines)):
         lines = [f"{place}: {len(bad)} unreadable images are left out, see {file}"]
-    for line in lines:
+    for line in lines if console.processes()[0] == 0 else ():
         console.log.warning("%s", line, extra={"once": True})
     found.left_out[Why.BAD] = [""] * len(bad)
     if left_out := found.summary():

@@ -157,11 +157,15 @@ def test_names_of_one_file_count_once(album: Path, caplog: pytest.LogCaptureFixt
     assert not caplog.records
 
 
-def test_a_loose_file_does_not_take_the_place_of_its_name_in_a_class(album: Path) -> None:
+def test_a_loose_file_does_not_take_the_place_of_its_name_in_a_class(
+    album: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for title, number in (("x", 0), ("y", 1)):
         (album / title).mkdir()
         os.link(album / f"{number}.png", album / title / "in.png")
+    os.link(album / "x" / "in.png", album / "y" / "same.png")
     assert names(album) == ("x/in.png", "y/in.png")
+    assert "album: 1 files have names in two classes; the first name decides on the class" in caplog.text
 
 
 def test_the_work_folder_is_no_data(album: Path, caplog: pytest.LogCaptureFixture) -> None:
