@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from clusterkit import console
 from clusterkit.config import USUAL, Reading
 from clusterkit.datasets import find, folder, images
 from clusterkit.datasets.base import Dataset
@@ -253,6 +254,8 @@ def test_a_folder_that_must_not_be_read_is_named(album: Path) -> None:
 
 def test_many_unreadable_images_are_counted(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "MANY", 3)
+    # As in a program: without the work folder of a command.
+    monkeypatch.setattr(console.log, "handlers", [])
     spoil(album)
     with pytest.raises(InputError, match=r"album/1\.png: .*, album/4\.png: [^,]* and 1 more; remove"):
         read(album)
