@@ -46,7 +46,7 @@ class Why(StrEnum):
     HIDDEN = "hidden"
     SYSTEM = "of the system"
     OWN = "folders with files of clusterkit"
-    READ = "links to folders with another name here"
+    READ = "links to folders read under another name"
     SECOND = "second names of a file (--keep-duplicates reads them)"
     LOOSE = "outside the class folders (--flat reads them)"
     BAD = "unreadable"
@@ -55,7 +55,7 @@ class Why(StrEnum):
 ONE = {
     Why.NO_IMAGE: "not an image",
     Why.OWN: "folder with files of clusterkit",
-    Why.READ: "link to a folder with another name here",
+    Why.READ: "link to a folder read under another name",
     Why.SECOND: "second name of a file (--keep-duplicates reads it)",
 }
 """The reasons as the message counts one, where that differs."""

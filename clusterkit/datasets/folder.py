@@ -72,7 +72,7 @@ def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor 
     loose = found.leave_out_loose() if classes else 0
     in_two = 0 if reading.keep_duplicates else found.leave_out_second_names()
     if classes and in_two:
-        console.once(f"{found.place}: {in_two} files have names in two classes; the first name decides on the class")
+        console.once(f"{found.place}: files with names in two classes: {in_two}; the first name decides on the class")
     if not found.files and found.closed:
         settle(found, {}, reading)
     if not found.files:

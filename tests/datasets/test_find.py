@@ -136,7 +136,7 @@ def test_links_to_folders_are_followed_once_and_cycles_end(
     (album / "inner").mkdir()
     (album / "inner" / "self").symlink_to(".")
     assert names(album, FLAT) == (*(f"{n}.png" for n in range(6)), "a/deep/z.png")
-    assert line(caplog) == "3 links to folders with another name here (b, back, self)"
+    assert line(caplog) == "3 links to folders read under another name (b, back, self)"
 
 
 def test_a_file_keeps_the_name_that_it_has_without_links(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_loose_file_does_not_take_the_place_of_its_name_in_a_class(
         os.link(album / f"{number}.png", album / title / "in.png")
     os.link(album / "x" / "in.png", album / "y" / "same.png")
     assert names(album) == ("x/in.png", "y/in.png")
-    assert "album: 1 files have names in two classes; the first name decides on the class" in caplog.text
+    assert "album: files with names in two classes: 1; the first name decides on the class" in caplog.text
 
 
 def test_the_work_folder_is_no_data(album: Path, caplog: pytest.LogCaptureFixture) -> None:

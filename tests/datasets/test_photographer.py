@@ -26,7 +26,7 @@ def test_every_picture_is_read_and_everything_else_is_counted(tmp_path: Path, ca
     assert (
         "photos: 62 images; left out: 3 not images (.cr2, .mov, .txt), 1 without a suffix (--sniff reads the images "
         "among them), 1 hidden, 7 of the system (.DS_Store, ._*, .thumbnails, @eaDir, Thumbs.db, ...), "
-        "2 links to folders with another name here (again, round), "
+        "2 links to folders read under another name (again, round), "
         "2 second names of a file (--keep-duplicates reads them), 4 unreadable"
     ) in caplog.text
     everything = Reading(flat=True, skip_bad=True, sniff=True, keep_duplicates=True)
