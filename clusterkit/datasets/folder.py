@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,8 +14,8 @@ from clusterkit.artifacts.files import write_text
 from clusterkit.config import Kind, Reading
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.find import Found, Why, find, reason_of
-from clusterkit.datasets.images import fits, inverted, is_light, read_images, streamed, try_to_read
-from clusterkit.datasets.stream import UNREADABLE, Stream, unreadable
+from clusterkit.datasets.images import fits, is_light, negative, read_images, streamed, try_to_read
+from clusterkit.datasets.stream import UNREADABLE, Stream
 from clusterkit.errors import InputError
 
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
@@ -31,11 +32,10 @@ def load(request: Request) -> Raw:
     files = [file.path for file in found.files]
     bad = {file.path: file.bad for file in found.files if file.bad}
     paths = [path for path in files if path not in bad]
-    modes, sizes, errors = headers(paths if fits(len(paths), request.size, 1) else spread(paths, 1000))
-    bad |= errors
+    modes, sizes = headers(paths if fits(len(paths), request.size, 1) else spread(paths, 1000))
     grey = modes <= GREY
     channels = request.channels or (1 if grey else 3)
-    images, errors = read_readable([path for path in paths if path not in errors], request.size, channels)
+    images, errors = read_readable(paths, request.size, channels)
     bad |= errors
     settle(found, bad, reading)
     if len(modes) > 1 or len(sizes) > 1:
@@ -51,7 +51,7 @@ def load(request: Request) -> Raw:
     if invert:
         console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
     return Raw(
-        inverted(images) if invert else images,
+        negative(images) if invert else images,
         None if labels is None else labels[ids],
         classes,
         ids=ids,
@@ -158,17 +158,14 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
     return [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else list(paths)
 
 
-def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]], dict[Path, str]]:
-    """Return the modes and sizes that occur among image files, without decoding them, and why some are unreadable."""
-    modes, sizes, bad = set(), set(), {}
+def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
+    """Return the modes and sizes that occur among image files, without decoding them; unreadable ones do not count."""
+    modes, sizes = set(), set()
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                modes.add(image.mode)
-                sizes.add(image.size)
-        except UNREADABLE as error:
-            bad[path] = reason_of(path, unreadable(path, error))
-    return modes, sizes, bad
+        with suppress(*UNREADABLE), Image.open(path) as image:
+            modes.add(image.mode)
+            sizes.add(image.size)
+    return modes, sizes
 
 
 PREFIXES = {
