@@ -46,7 +46,7 @@ class Why(StrEnum):
     HIDDEN = "hidden"
     SYSTEM = "of the system"
     OWN = "folders with files of clusterkit"
-    READ = "links to folders with another name here"
+    READ = "links to folders read under another name"
     SECOND = "second names of a file (--keep-duplicates reads them)"
     LOOSE = "outside the class folders (--flat reads them)"
     BAD = "unreadable"
@@ -55,7 +55,7 @@ class Why(StrEnum):
 ONE = {
     Why.NO_IMAGE: "not an image",
     Why.OWN: "folder with files of clusterkit",
-    Why.READ: "link to a folder with another name here",
+    Why.READ: "link to a folder read under another name",
     Why.SECOND: "second name of a file (--keep-duplicates reads it)",
 }
 """The reasons as the message counts one, where that differs."""
@@ -63,11 +63,26 @@ ONE = {
 
 @dataclass(frozen=True)
 class File:
-    """An image file. `identity` is equal for all names of one file; `bad` says why it cannot be read, if so."""
+    """An image file, and why it cannot be read, if so.
+
+    `name` is its path from the folder of the set, with `/` between the parts and bytes that are not UTF-8 as
+    surrogates; it depends on no locale. `identity` is equal for all names of one file.
+    """
 
     path: Path
+    name: str
     identity: object
     bad: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Return the subfolder of the set that the file is in, or below; empty for none."""
+        folder, slash, _ = self.name.partition("/")
+        return folder if slash else ""
+
+    @property
+    def parts(self) -> list[bytes]:
+        return self.name.encode("utf-8", "surrogateescape").split(b"/")
 
 
 @dataclass
@@ -82,28 +97,23 @@ class Found:
     closed: dict[Path, str] = field(default_factory=dict)
     left_out: dict[Why, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def name(self, path: Path) -> str:
-        """Return a path from the folder, with `/` between its parts and bytes that are not UTF-8 as surrogates."""
-        return os.fsencode(path.relative_to(self.place).as_posix()).decode("utf-8", "surrogateescape")
-
-    def in_subfolders(self) -> list[Path]:
-        """Return the files that are in a subfolder."""
-        return [file.path for file in self.files if file.path.parent != self.place]
-
     def leave_out_loose(self) -> int:
         """Leave out the files that are in no subfolder; return their number."""
-        loose = [file for file in self.files if file.path.parent == self.place]
-        self.left_out[Why.LOOSE] += [""] * len(loose)
-        self.files = [file for file in self.files if file.path.parent != self.place]
-        return len(loose)
+        kept = [file for file in self.files if file.folder]
+        count = len(self.files) - len(kept)
+        self.left_out[Why.LOOSE] += [""] * count
+        self.files = kept
+        return count
 
-    def leave_out_second_names(self) -> None:
-        """Keep each file under the first of its names only."""
+    def leave_out_second_names(self) -> int:
+        """Keep each file under the first of its names only; return how many names are in other subfolders than this."""
         first: dict[object, File] = {}
+        elsewhere = 0
         for file in self.files:
-            first.setdefault(file.identity, file)
+            elsewhere += first.setdefault(file.identity, file).folder != file.folder
         self.left_out[Why.SECOND] += [""] * (len(self.files) - len(first))
         self.files = list(first.values())
+        return elsewhere
 
     def summary(self) -> str:
         """Return what is left out, by reason, in one line; empty if nothing is."""
@@ -146,13 +156,13 @@ def find(place: Path, reading: Reading) -> Found:
     waiting = [place]
     while waiting:
         # The folders of a tree come before links to them, so that files keep the names that they have without links.
-        waiting.sort(key=parts, reverse=True)
+        waiting.sort(key=os.fsencode, reverse=True)
         folder = waiting.pop()
         if os.path.realpath(folder) in seen:
             found.left_out[Why.READ].append(folder.name)
             continue
         waiting += walk(folder, found, seen, reading)
-    found.files.sort(key=lambda file: parts(file.path))
+    found.files.sort(key=lambda file: file.parts)
     return found
 
 
@@ -238,7 +248,8 @@ def add_file(path: Path, real: str, found: Found, reading: Reading) -> None:
     except OSError as error:
         bad, is_file = reason_of(path, error), True
     if is_file and (suffix or (not bad and is_image(path))):
-        found.files.append(File(path, identity, bad))
+        name = os.fsencode("/".join(path.parts[len(found.place.parts) :])).decode("utf-8", "surrogateescape")
+        found.files.append(File(path, name, identity, bad))
     else:
         found.left_out[Why.NO_IMAGE].append(suffix)
 
@@ -250,10 +261,6 @@ def is_image(path: Path) -> bool:
     except UNREADABLE:
         return False
     return True
-
-
-def parts(path: Path) -> list[bytes]:
-    return [os.fsencode(part) for part in path.parts]
 
 
 def reason_of(path: Path, error: OSError | InputError) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from clusterkit.artifacts.files import write_text
 from clusterkit.config import Kind, Reading
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.find import Found, Why, find, named, reason_of
-from clusterkit.datasets.images import fits, inverted, is_light, read_images, streamed, try_to_read
-from clusterkit.datasets.stream import UNREADABLE, Stream, unreadable
+from clusterkit.datasets.images import fits, is_light, negative, read_images, streamed, try_to_read
+from clusterkit.datasets.stream import UNREADABLE, Stream
 from clusterkit.errors import InputError
 
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
@@ -36,11 +37,10 @@ def load(request: Request) -> Raw:
     files = [file.path for file in found.files]
     bad = {file.path: file.bad for file in found.files if file.bad}
     paths = [path for path in files if path not in bad]
-    modes, sizes, errors = headers(paths if fits(len(paths), request.size, 1) else spread(paths, 1000))
-    bad |= errors
+    modes, sizes = headers(paths if fits(len(paths), request.size, 1) else spread(paths, 1000))
     grey = modes <= GREY
     channels = request.channels or (1 if grey else 3)
-    images, errors = read_readable([path for path in paths if path not in errors], request.size, channels)
+    images, errors = read_readable(paths, request.size, channels)
     bad |= errors
     settle(found, bad, reading)
     if len(modes) > 1 or len(sizes) > 1:
@@ -56,11 +56,11 @@ def load(request: Request) -> Raw:
     if invert:
         console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
     return Raw(
-        inverted(images) if invert else images,
+        negative(images) if invert else images,
         None if labels is None else labels[ids],
         classes,
         ids=ids,
-        names=tuple(found.name(path) for path in paths),
+        names=tuple(found.files[number].name for number in ids.tolist()),
         files=tuple(paths),
         kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
         inverted=invert if grey else None,
@@ -73,11 +73,13 @@ def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor 
     Files outside the class folders, and second names of a file, are left out of `found`. Raises InputError for a folder
     without images or with only one class.
     """
-    folders = [] if reading.flat else [found.name(path).partition("/")[0] for path in found.in_subfolders()]
-    classes = tuple(dict.fromkeys(folders))
+    classes = () if reading.flat else tuple(dict.fromkeys(file.folder for file in found.files if file.folder))
     loose = found.leave_out_loose() if classes else 0
-    if not reading.keep_duplicates:
-        found.leave_out_second_names()
+    in_two = 0 if reading.keep_duplicates else found.leave_out_second_names()
+    if classes and in_two:
+        console.once(f"{found.place}: files with names in two classes: {in_two}; the first name decides on the class")
+    if not found.files and found.closed:
+        settle(found, {}, reading)
     if not found.files:
         left_out = found.summary()
         raise InputError(
@@ -93,7 +95,7 @@ def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor 
             "or read all images without labels with --flat"
         )
     numbers = {name: number for number, name in enumerate(classes)}
-    labels = [numbers[found.name(file.path).partition("/")[0]] for file in found.files]
+    labels = [numbers[file.folder] for file in found.files]
     return classes, torch.tensor(labels)
 
 
@@ -124,7 +126,7 @@ def settle(found: Found, bad: dict[Path, str], reading: Reading) -> None:
         raise InputError(f"{which}; remove or replace {them}, or {remedy}")
     if len(lines) > MANY and (file := listed(lines)):
         lines = [f"{place}: {len(bad)} unreadable images are left out, see {file}"]
-    for line in lines:
+    for line in lines if console.processes()[0] == 0 else ():
         console.log.warning("%s", line, extra={"once": True})
     found.left_out[Why.BAD] = [""] * len(bad)
     if left_out := found.summary():
@@ -161,17 +163,14 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
     return [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else list(paths)
 
 
-def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]], dict[Path, str]]:
-    """Return the modes and sizes that occur among image files, without decoding them, and why some are unreadable."""
-    modes, sizes, bad = set(), set(), {}
+def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
+    """Return the modes and sizes that occur among image files, without decoding them; unreadable ones do not count."""
+    modes, sizes = set(), set()
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                modes.add(image.mode)
-                sizes.add(image.size)
-        except UNREADABLE as error:
-            bad[path] = reason_of(path, unreadable(path, error))
-    return modes, sizes, bad
+        with suppress(*UNREADABLE), Image.open(path) as image:
+            modes.add(image.mode)
+            sizes.add(image.size)
+    return modes, sizes
 
 
 PREFIXES = {

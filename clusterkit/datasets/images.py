@@ -120,7 +120,7 @@ def streamed(paths: Sequence[Path], size: int, channels: int) -> Stream:
     return Stream(cache.paths, size, channels, kept=cache)
 
 
-def inverted(images: Tensor | Stream) -> Tensor | Stream:
+def negative(images: Tensor | Stream) -> Tensor | Stream:
     """Return images with dark ink on light as images with bright ink on dark."""
     return images.bitwise_not_() if isinstance(images, Tensor) else replace(images, invert=True)
 

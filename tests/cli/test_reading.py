@@ -95,6 +95,10 @@ def test_adapt_reads_only_the_target_flat(cli: Cli) -> None:
     header = summarise(Path("clusterkit-out/adapted.h5"))["header"]
     assert header["extra"]["source"]["reading"] == {"skip_bad": True}
     assert header["dataset"]["reading"] == {"flat": True, "skip_bad": True}
+    done = cli("adapt folder:labelled digits --flat --method dann --backbone mlp --steps 1")
+    assert (done.code, "--flat: works only with a folder as the target" in done.err) == (2, True)
+    done = cli("train-g folder:labelled --flat")
+    assert (done.code, "train-g learns from labels, so leave out --flat" in done.err) == (3, True)
 
 
 def test_many_unreadable_images_are_listed_in_the_work_folder(cli: Cli) -> None:

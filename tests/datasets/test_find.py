@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from clusterkit import console
 from clusterkit.config import USUAL, Reading
 from clusterkit.datasets import find, folder, images
 from clusterkit.datasets.base import Dataset
@@ -135,7 +136,7 @@ def test_links_to_folders_are_followed_once_and_cycles_end(
     (album / "inner").mkdir()
     (album / "inner" / "self").symlink_to(".")
     assert names(album, FLAT) == (*(f"{n}.png" for n in range(6)), "a/deep/z.png")
-    assert line(caplog) == "3 links to folders with another name here (b, back, self)"
+    assert line(caplog) == "3 links to folders read under another name (b, back, self)"
 
 
 def test_a_file_keeps_the_name_that_it_has_without_links(tmp_path: Path) -> None:
@@ -157,11 +158,15 @@ def test_names_of_one_file_count_once(album: Path, caplog: pytest.LogCaptureFixt
     assert not caplog.records
 
 
-def test_a_loose_file_does_not_take_the_place_of_its_name_in_a_class(album: Path) -> None:
+def test_a_loose_file_does_not_take_the_place_of_its_name_in_a_class(
+    album: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for title, number in (("x", 0), ("y", 1)):
         (album / title).mkdir()
         os.link(album / f"{number}.png", album / title / "in.png")
+    os.link(album / "x" / "in.png", album / "y" / "same.png")
     assert names(album) == ("x/in.png", "y/in.png")
+    assert "album: files with names in two classes: 1; the first name decides on the class" in caplog.text
 
 
 def test_the_work_folder_is_no_data(album: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -249,6 +254,8 @@ def test_a_folder_that_must_not_be_read_is_named(album: Path) -> None:
 
 def test_many_unreadable_images_are_counted(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "MANY", 3)
+    # As in a program: without the work folder of a command.
+    monkeypatch.setattr(console.log, "handlers", [])
     spoil(album)
     with pytest.raises(InputError, match=r"album/1\.png: .*, album/4\.png: [^,]* and 1 more; remove"):
         read(album)
