@@ -170,12 +170,12 @@ def named(place: Path, files: Sequence[str]) -> Found:
     """Return image files that were named one by one, by their paths from the folder; their suffixes do not matter."""
     found = Found(place)
     for name in files:
-        path = place / name
+        path, bad = place / name, ""
         try:
-            status = path.stat()
-            found.files.append(File(path, (status.st_dev, status.st_ino), "" if status.st_size else "an empty file"))
+            bad = "" if path.stat().st_size else "an empty file"
         except OSError as error:
-            found.files.append(File(path, str(path), reason_of(path, error)))
+            bad = reason_of(path, error)
+        found.files.append(File(path, name, os.path.realpath(path), bad))
     return found
 
 
