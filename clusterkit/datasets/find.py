@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from clusterkit.artifacts.header import WRITERS
-from clusterkit.config import Reading
+from clusterkit.config import Context, Reading
 from clusterkit.datasets.stream import UNREADABLE
 from clusterkit.errors import InputError
 
@@ -197,7 +197,8 @@ def walk(top: Path, found: Found, seen: set[str], reading: Reading) -> list[Path
         except OSError as error:
             found.closed[folder] = reason_of(folder, error)
             continue
-        if folder != found.place and not OWN_FILES.isdisjoint(entry.name for entry in entries):
+        is_own = folder.name == Context.workdir.name or not OWN_FILES.isdisjoint(entry.name for entry in entries)
+        if is_own and folder != found.place:
             found.left_out[Why.OWN].append(folder.name)
             continue
         for entry in visible(entries, found):

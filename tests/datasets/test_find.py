@@ -172,8 +172,11 @@ def test_a_loose_file_does_not_take_the_place_of_its_name_in_a_class(
 def test_the_work_folder_is_no_data(album: Path, caplog: pytest.LogCaptureFixture) -> None:
     picture(album / "clusterkit-out" / "report" / "thumbnail.png")
     (album / "clusterkit-out" / "g.safetensors").write_bytes(b"x")
+    picture(album / "a" / "clusterkit-out" / "plot.png")
+    picture(album / "b" / "my-work" / "plot.png")
+    (album / "b" / "my-work" / "pairs.h5").write_bytes(b"x")
     assert len(read(album)) == 6
-    assert line(caplog) == "1 folder with files of clusterkit (clusterkit-out)"
+    assert line(caplog) == "3 folders with files of clusterkit (clusterkit-out, my-work)"
     (album / "g.safetensors").write_bytes(b"x")
     assert len(read(album)) == 6
 
