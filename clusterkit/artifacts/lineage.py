@@ -127,6 +127,8 @@ def again(header: Header, dataset: str | None = None, reading: Reading | None = 
             words = [config["source"], dataset or config["target"]]
         case "self-train":
             words = [config["dataset"]]
+        case "assign" if config.get("files"):
+            words = ["FILE..."]
         case _:
             words = [dataset or header.dataset.get("name", "DATASET")]
     for name, usual in (("g", G_FILE), ("model", AssignConfig.model), ("subset", None)):

@@ -23,13 +23,14 @@ def register(app: typer.Typer) -> None:
 def assign(
     common: Common,
     dataset: Annotated[
-        list[str],
+        str,
         typer.Argument(
-            help="The images to assign: one data set NAME[/SUBSET][@CLASSES], or image files.",
-            metavar="DATASET|FILE...",
-            show_default=False,
+            help="The images to assign: a data set NAME[/SUBSET][@CLASSES], or one or more image files.",
+            metavar="DATASET|FILE",
         ),
     ],
+    # Typer would show the type of the argument as a list of Python's.
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", hidden=True)] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -55,12 +56,12 @@ def assign(
     from clusterkit.datasets.listed import read_words
     from clusterkit.stages import assign as stage
 
-    name, files = read_words(dataset)
+    name, paths = read_words([dataset, *(files or [])])
     done = stage.run(
-        AssignConfig(dataset=name, files=files, model=model, subset=subset, unknown=unknown), common.context
+        AssignConfig(dataset=name, files=paths, model=model, subset=subset, unknown=unknown), common.context
     )
     fields = {"artifact": str(done.artifact), "dataset": done.dataset, "rows": [as_object(row) for row in done.rows]}
-    console.result([str(done.artifact), *(lines(done) if files else [])], fields, common.as_json)
+    console.result([str(done.artifact), *(lines(done) if paths else [])], fields, common.as_json)
 
 
 def as_object(row: "Row") -> dict[str, Any]:

@@ -26,7 +26,7 @@ def reading_of(values: dict[str, Any]) -> Reading:
     """
     names = [field.name for field in fields(Reading)]
     reading = Reading(**{name: values.pop(name) for name in names if name in values})
-    folders = [name for name in DATA_SETS if any(map(is_read, words(values.get(name))))]
+    folders = [name for name in DATA_SETS if is_read(str(values.get(name)))]
     if folders == ["source"] and reading.flat:
         raise UsageError(
             "--flat: works only with a folder as the target; leave it out or name folder:PATH as the target"
@@ -36,11 +36,6 @@ def reading_of(values: dict[str, Any]) -> Reading:
     return reading
 
 
-def words(value: Any) -> list[str]:
-    """Return the words of an argument, of which `assign` takes several."""
-    return [str(word) for word in (value if isinstance(value, list) else [value])]
-
-
 def is_read(word: str) -> bool:
-    """Return whether flags of reading can apply to a word: a folder, or an image file of `assign`."""
+    """Return whether flags of reading can apply to an argument: a folder, or an image file of `assign`."""
     return word.startswith("folder:") or Path(word).is_file()

@@ -51,11 +51,11 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     header, assignments = read_assignments(path)
     check_over_clustered(header, path)
     pairs_header, groups = read_hdf5(pairs_path, "pairs")
-    if pairs_path.parent == context.workdir:
-        check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
     if header.inputs.get("pairs") != sha256(pairs_path):
         pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")
+    if pairs_path.parent == context.workdir:
+        check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
     estimates = {}
     for title, assignment in assignments.items():
         among = outputs(header, assignment)
