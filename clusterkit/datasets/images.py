@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clusterkit.datasets.decode import decode, quiet
 from clusterkit.datasets.decoded import Decoded
-from clusterkit.datasets.stream import Stream, decode
+from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -81,7 +82,7 @@ def read_images(paths: Sequence[Path], size: int, channels: int) -> Tensor:
         for position in range(start, min(start + 64, len(paths))):
             pixels[position] = decode(paths[position], size, channels)
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with quiet(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         list(pool.map(read, range(0, len(paths), 64)))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
