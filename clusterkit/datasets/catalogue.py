@@ -128,12 +128,12 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
-    reading: Reading = USUAL, inverted: bool | None = None,
+    reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
     `reading` says how a folder is read. `inverted` says whether grey images of the user are inverted; None decides by
-    the pixels.
+    the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -142,7 +142,7 @@ def load_dataset(
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
-    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted)
+    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear)
     return select(source.load(request), name, request)
 
 
@@ -158,16 +158,20 @@ def load_recorded(fields: Mapping[str, Any], context: Context, *, offline: bool 
 
 
 def load_like(
-    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL
-) -> Dataset:
+    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL,
+    trained: Mapping[str, Any] | None = None,
+) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
+
+    `trained` is the header entry of the set that the network was trained on, whose polarity grey images get.
 
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
     if len(shape) == 3:
+        form = {} if trained is None else polarity_like(text, trained)
         if parse(text).entry.channels not in (None, shape[0]):
             console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
-        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading)
+        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading, **form)
     else:
         data = load_dataset(text, root, offline=offline, reading=reading)
     if data.shape != tuple(shape):
@@ -176,6 +180,24 @@ def load_like(
             "name another set or another network"
         )
     return data
+
+
+def polarity_like(text: str, trained: Mapping[str, Any]) -> dict[str, bool | None]:
+    """Return the `inverted` and `unclear` of `load_dataset` for images that a network reads.
+
+    `trained` is the header entry of the set that the network was trained on. That set itself is read as it was then.
+    Named sets of grey images have bright ink on dark. Images for a network that was trained on other images than those
+    of bright ink on dark are not inverted.
+    """
+    name, inverted = parse(trained["name"]), trained.get("inverted")
+    if name == parse(text):
+        return {"inverted": inverted}
+    if name.is_named:
+        return {"unclear": False} if name.entry.channels == 1 else {"inverted": False}
+    if inverted is None:
+        # Headers of earlier versions do not say whether grey images were inverted.
+        return {} if trained["channels"] == 1 else {"inverted": False}
+    return {"unclear": inverted} if inverted or trained.get("bright_ink") else {"inverted": False}
 
 
 def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) -> None:
@@ -233,7 +255,7 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
     content = raw.fingerprint or fingerprint(raw, ids)
     return Dataset(
         name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
-        request.reading if name.source == "folder" else USUAL, raw.inverted,
+        request.reading if name.source == "folder" else USUAL, raw.inverted, raw.bright_ink,
     )  # fmt: skip
 
 

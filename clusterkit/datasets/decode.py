@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 from PIL.JpegImagePlugin import JpegImageFile
 
 from clusterkit.errors import InputError
@@ -62,7 +62,7 @@ def quiet() -> Iterator[None]:
 def silence_libtiff() -> None:
     """Switch off the lines that libtiff writes to stderr, where Pillow's copy of libtiff can be reached."""
     try:
-        library = ctypes.CDLL(Image.core.__file__)
+        library = ctypes.CDLL(_imaging.__file__)
         handlers = library.TIFFSetErrorHandler, library.TIFFSetWarningHandler
     except (OSError, AttributeError):
         return
@@ -79,9 +79,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
         numbers = re.findall(r"\d+", str(error))
         if len(numbers) == 2:
             return too_large(path, *map(int, numbers))
-    if isinstance(error, OSError) and error.strerror:
-        return InputError(f"{path}: cannot be read ({error.strerror}); remove or replace it")
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = "its format is unknown"
     return InputError(f"{path}: not a readable image ({reason}); remove or replace it")
@@ -157,7 +155,9 @@ def fitted(image: Image.Image, size: int, orientation: int) -> Image.Image:
         scale = size / min(image.size)
         box = []
         # The middle of an odd number of pixels is rounded towards the start of the turned image.
-        for side, is_reversed in zip(image.size, (orientation in (2, 3, 7, 8), orientation in (3, 4, 6, 7)), strict=True):
+        for side, is_reversed in zip(
+            image.size, (orientation in (2, 3, 7, 8), orientation in (3, 4, 6, 7)), strict=True
+        ):
             length = max(size, round(side * scale))
             start = (length - size + is_reversed) // 2
             box.append((start * side / length, (start + size) * side / length))

@@ -4,25 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import (
-    MEMORY,
     SUFFIXES,
     class_files,
     image_files,
-    is_light,
     read_images,
     read_or_stream,
 )
-from clusterkit.datasets.stream import UNREADABLE, unreadable
+from clusterkit.datasets.look import Look, look, polarity, spread
 from clusterkit.errors import InputError
-
-GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
 
 def load(request: Request) -> Raw:
@@ -30,28 +25,40 @@ def load(request: Request) -> Raw:
     place = Path(request.argument)
     classes, paths, labels = find(place)
     check_not_empty(paths)
-    modes, sizes = headers(paths if len(paths) * request.size**2 <= MEMORY else spread(paths, 1000))
-    grey = modes <= GREY
-    channels = request.channels or (1 if grey else 3)
-    if len(modes) > 1 or len(sizes) > 1:
-        console.once(
-            f"{place}: the images have {len(sizes)} sizes and the modes: {', '.join(sorted(modes))}; "
-            f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
-        )
-    invert = request.inverted
-    if invert is None:
-        invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
-    if invert:
-        console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
+    seen = look(paths, request.size)
+    channels = request.channels or (1 if seen.grey else 3)
+    report(place, seen, channels, request.size)
+    inverted, bright_ink = None, False
+    if seen.grey or (channels == 1 and request.unclear is not None):
+        borders = read_images(spread(paths, 100), request.size, 1)
+        decided = polarity(borders, len(paths), request, place)
+        inverted, bright_ink = decided.inverted, decided.bright_ink
     return Raw(
-        read_or_stream(paths, request.size, channels, invert=invert),
+        read_or_stream(paths, request.size, channels, invert=bool(inverted)),
         labels,
         classes,
         names=tuple(path.relative_to(place).as_posix() for path in paths),
         files=tuple(paths),
-        kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
-        inverted=invert if grey else None,
+        kind=Kind.CHARACTERS if seen.grey else Kind.PHOTOS,
+        inverted=inverted,
+        bright_ink=bright_ink,
     )
+
+
+def report(place: Path, seen: Look, channels: int, size: int) -> None:
+    """Log how images of different sizes and colours, and of values without a range, become alike."""
+    if seen.mixed or seen.sizes > 1:
+        sizes = f"{seen.sizes} sizes" if seen.sizes > 1 else "one size"
+        colours = ", some are grey and some in colour" if seen.mixed else ""
+        console.once(
+            f"{place}: the images have {sizes}{colours}; "
+            f"all are read as {'grey' if channels == 1 else 'colour'}, {size} x {size}"
+        )
+    if seen.stretched:
+        console.once(
+            f"{place}: {len(seen.stretched)} of {seen.count} images, such as {seen.stretched[0].name}, do not say the "
+            "range of their values; each is scaled by its own smallest and largest value"
+        )
 
 
 def find(place: Path) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
@@ -89,24 +96,6 @@ def check_not_empty(paths: Sequence[Path]) -> None:
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
         raise InputError(f"{empty[0]}{more}: an empty file; remove or replace it")
-
-
-def spread(paths: Sequence[Path], count: int) -> list[Path]:
-    """Return at most `count` of the files, evenly spaced."""
-    return [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else list(paths)
-
-
-def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
-    """Return the modes and sizes that occur among image files, without decoding the pixels."""
-    modes, sizes = set(), set()
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                modes.add(image.mode)
-                sizes.add(image.size)
-        except UNREADABLE as error:
-            raise unreadable(path, error) from error
-    return modes, sizes
 
 
 PREFIXES = {

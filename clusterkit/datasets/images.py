@@ -46,12 +46,6 @@ def resized(images: Tensor, size: int, channels: int | None) -> Tensor:
     return fitted
 
 
-def is_light(images: Tensor) -> bool:
-    """Return whether the border of grey images (N, 1, H, W) is mostly light, which means dark ink."""
-    sides = [images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]]
-    return bool(torch.cat([side.flatten() for side in sides]).median() > 127)
-
-
 def image_files(place: Path) -> list[Path]:
     """Return the image files below a folder, sorted by path; hidden files and folders are skipped."""
     files = []

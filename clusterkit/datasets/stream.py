@@ -15,6 +15,7 @@ from clusterkit.datasets.decode import decode, quiet
 from clusterkit.datasets.decoded import Decoded
 from clusterkit.errors import InputError
 
+
 def read_image(path: Path, size: int, channels: int) -> Tensor:
     """Read one image file as uint8 (C, size, size); see `decode`."""
     with quiet():

@@ -164,15 +164,26 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
             )
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
-        return load_like(config.dataset, shape, context.data, offline=context.offline, reading=context.reading)
+        return load_like(
+            config.dataset,
+            shape,
+            context.data,
+            offline=context.offline,
+            reading=context.reading,
+            trained=None if start.header is None else start.header.dataset,
+        )
     name, g_shape = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
-    data = load_like(name, g_shape, context.data, offline=context.offline, reading=context.reading)
+    data = load_like(
+        name, g_shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
+    )
     assert pairs.path is not None
     check_dataset(header, pairs.path, name, data.fingerprint)
     return (
         data
         if shape in (None, g_shape)
-        else load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+        else load_like(
+            name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
+        )
     )
 
 

@@ -194,7 +194,14 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
     path = context.find(config.g)
     header, network = read_g(path)
     name = target_of(header, config.dataset)
-    data = load_like(name, network.architecture.shape, context.data, offline=context.offline, reading=context.reading)
+    data = load_like(
+        name,
+        network.architecture.shape,
+        context.data,
+        offline=context.offline,
+        reading=context.reading,
+        trained=header.dataset,
+    )
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())
