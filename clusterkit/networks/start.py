@@ -22,8 +22,8 @@ class Start:
     """The network of a run, if it has one, with the hashes of the files read.
 
     `network` is that of a file, `g` the G that predicted the pairs, and `by_subset` the networks of an earlier
-    `cluster` on the data set that `header` names. `header` is that of the network's file. `learned` says whose labels the
-    network learned from.
+    `cluster` on the data set of the run. `header` and `path` are those of the network's file. `learned` says whose
+    labels the network learned from.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
