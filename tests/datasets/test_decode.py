@@ -6,12 +6,18 @@ import sys
 import warnings
 import zlib
 
+import struct
+import subprocess
+import sys
+import zlib
+
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin, features
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
-from clusterkit.datasets.decode import LARGEST_JPEG, decode, quiet
+from clusterkit.datasets import decode as module
+from clusterkit.datasets.decode import TURNS, decode, quiet
 from clusterkit.errors import InputError
 
 pillow_heif.register_heif_opener()
@@ -24,6 +30,19 @@ FORMATS = {
     "png": {}, "jpg": {"quality": 90}, "gif": {}, "tif": {}, "webp": {"quality": 90}, "bmp": {}, "ppm": {}, "pgm": {},
     "ico": {"sizes": [(48, 40)]}, "tga": {}, "pcx": {}, "jp2": {}, "avif": {"quality": 90}, "heic": {"quality": 90},
 }  # fmt: skip
+
+
+WRITTEN = {
+    "png": MODES[:5] + MODES[16:18] + ("P alpha", "RGB", "RGBA", "I;16"),
+    "jpg": ("L", "RGB", "CMYK", "YCbCr"),
+    "gif": ("1", "L", "LA", "P", "P clear", "RGB", "RGBA"),
+    "tif": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"),
+    "webp": ("L", "LA", "P", "P clear", "P alpha", "RGB", "RGBA", "CMYK"),
+    "pgm": ("1", "L", "I", "I;16", "F"),
+    "avif": ("L", "LA", "RGB", "RGBA"),
+    "heic": ("L", "LA", "RGB", "RGBA"),
+}
+"""The modes of each format that must be among those tried; "L" and "RGB" for the others."""
 
 
 def scene(width=48, height=40):
@@ -66,9 +85,8 @@ def reference(path, size, channels):
         image = ImageOps.exif_transpose(opened)
     if image.mode[0] in "IF":
         values = np.asarray(image).astype(float)
-        low, high = (values.min(), values.max()) if path.suffix in (".tif", ".pfm") else (0, 65535)
-        if image.mode.startswith("I;16"):
-            low, high = 0, 65535
+        says_range = image.mode.startswith("I;16") or (image.mode == "I" and path.suffix in (".ppm", ".pgm"))
+        low, high = (0, 65535) if says_range else (values.min(), values.max())
         image = Image.fromarray(((values - low) / (high - low) * 255).astype(np.uint8))
     if image.mode == "La":
         image = image.convert("LA")
@@ -113,5 +131,136 @@ def test_every_mode_is_read_as_the_reference_reads_it(tmp_path, suffix):
                 found, expected = decode(path, size, channels), reference(path, size, channels)
             assert difference(found, expected) < 2, (mode, size, channels)
             assert found.dtype == np.uint8
-    print(suffix, modes)
-    assert modes
+    assert set(modes) >= set(WRITTEN.get(suffix, ("L", "RGB")))
+
+
+BACK = {**TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+"""The transpositions of a shown image into the one that a camera stores."""
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif", "heic"])
+@pytest.mark.parametrize("width", [48, 61])
+def test_every_orientation_shows_the_same_picture(tmp_path, suffix, width):
+    shown = Image.fromarray(scene(width))
+    shown.save(tmp_path / f"0.{suffix}", **FORMATS[suffix])
+    expected = decode(tmp_path / f"0.{suffix}", 24, 3)
+    assert difference(expected, np.flip(expected, 1)) > 20
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        path = tmp_path / f"{orientation}.{suffix}"
+        stored = shown.transpose(BACK[orientation]) if orientation > 1 else shown
+        stored.save(path, exif=exif.tobytes(), **FORMATS[suffix])
+        for size in (24, 40):
+            assert difference(decode(path, size, 3), decode(tmp_path / f"0.{suffix}", size, 3)) < 2, orientation
+            assert difference(decode(path, size, 3), reference(path, size, 3)) < 2, orientation
+
+
+def png(rows, depth, colour, clear):
+    """Return a PNG file of packed rows with the single transparent colour `clear`, which Pillow cannot write."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    width = len(rows[0]) * 8 // depth // (3 if colour == 2 else 1)
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    clear = struct.pack(f">{len(clear)}H", *clear)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(*part) for part in ((b"IHDR", header), (b"tRNS", clear), (b"IDAT", data), (b"IEND", b""))
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "depth", "colour", "clear", "expected"),
+    [
+        ([b"\xaa"] * 8, 1, 0, [0], [255, 255]),
+        ([b"\xaa"] * 8, 1, 0, [1], [255, 0]),
+        ([b"\x1b\x1b"] * 8, 2, 0, [1], [0, 255, 170, 255]),
+        ([b"\x04\x8f" * 2] * 8, 4, 0, [8], [0, 68, 255, 255]),
+        ([bytes([7, 9] * 4)] * 8, 8, 0, [7], [255, 9]),
+        ([bytes([1, 5, 0, 5] * 4)] * 8, 16, 0, [0x105], [255, 0]),
+        ([bytes([7, 7, 7, 9, 9, 9] * 4)] * 8, 8, 2, [7, 7, 7], [255, 9]),
+        ([bytes([7, 1] * 3 + [9, 1] * 3) * 4] * 8, 16, 2, [0x701] * 3, [255, 9]),
+    ],
+)
+def test_the_transparent_colour_of_png_is_white(tmp_path, rows, depth, colour, clear, expected):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(rows, depth, colour, clear))
+    assert decode(path, 8, 1)[0, :, 0].tolist() == expected * (8 // len(expected))
+    assert decode(path, 8, 3)[0, :, 2].tolist() == expected * (8 // len(expected))
+
+
+def tiff(path, values, *, format=1, bits=32, byte_order="<", photometric=1, smallest=None, greatest=None):
+    """Write a TIFF file of one strip, of integers or floats in any form."""
+    code = {(1, 16): "H", (2, 16): "h", (1, 32): "I", (2, 32): "i", (3, 32): "f"}[format, bits]
+    data = values.astype(f"{byte_order}{code}").tobytes()
+    tags = [(256, "H", values.shape[1]), (257, "H", values.shape[0]), (258, "H", bits), (259, "H", 1)]
+    tags += [(262, "H", photometric), (273, "I", 8), (277, "H", 1), (278, "H", values.shape[0])]
+    tags += [(279, "I", len(data)), (339, "H", format)]
+    tags += [(number, code, value) for number, value in ((340, smallest), (341, greatest)) if value is not None]
+    kinds = {"H": 3, "I": 4, "h": 8, "i": 9, "f": 11}
+    directory = struct.pack(f"{byte_order}H", len(tags))
+    for number, kind, value in tags:
+        field = struct.pack(f"{byte_order}{kind}", value).ljust(4, b"\0")
+        directory += struct.pack(f"{byte_order}HHI", number, kinds[kind], 1) + field
+    start = struct.pack(f"{byte_order}2sHI", b"II" if byte_order == "<" else b"MM", 42, 8 + len(data))
+    path.write_bytes(start + data + directory + bytes(4))
+
+
+RAMP = np.arange(64).reshape(8, 8)
+GREY = np.rint(RAMP * 255 / 63)
+
+
+@pytest.mark.parametrize("byte_order", "<>")
+@pytest.mark.parametrize(
+    ("values", "form", "expected"),
+    [
+        (RAMP * 1024, {"bits": 16}, RAMP * 4),
+        (RAMP * 1024, {"bits": 16, "photometric": 0}, 255 - RAMP * 4),
+        (RAMP, {"bits": 16, "smallest": 0, "greatest": 63}, GREY),
+        (RAMP, {"bits": 16, "smallest": 5, "greatest": 5}, RAMP * 0),
+        (RAMP - 30, {"bits": 16, "format": 2}, GREY),
+        (RAMP * 10**7 - 3 * 10**8, {"format": 2}, GREY),
+        (RAMP * 68 * 10**6, {}, GREY),
+        (RAMP / 63, {"format": 3}, GREY),
+        (RAMP * 1e30 - 1e31, {"format": 3}, GREY),
+        (RAMP / 63, {"format": 3, "smallest": -1.0, "greatest": 1.0}, np.rint(127.5 + RAMP / 63 * 127.5)),
+        (RAMP, {"format": 3, "smallest": 40.0, "greatest": 50.0}, np.rint((RAMP.clip(40, 50) - 40) * 25.5)),
+        (RAMP * 0 + 7, {"format": 3}, RAMP * 0),
+        (np.where(RAMP % 9 == 4, np.nan, RAMP), {"format": 3}, np.where(RAMP % 9 == 4, 0, GREY)),
+        (np.where(RAMP == 9, np.inf, RAMP), {"format": 3}, np.where(RAMP == 9, 0, GREY)),
+    ],
+)
+def test_integers_and_floats_are_scaled_by_their_range(tmp_path, values, form, expected, byte_order):
+    path = tmp_path / "a.tif"
+    tiff(path, values, byte_order=byte_order, **form)
+    if byte_order == ">" and (form == {} or "photometric" in form):
+        # Pillow does not read this form.
+        with pytest.raises(InputError, match=r"a\.tif: not a readable image"):
+            decode(path, 8, 1)
+        return
+    assert np.abs(decode(path, 8, 1)[:, :, 0] - expected).max() <= 1
+
+
+def test_floats_without_any_number_are_refused(tmp_path):
+    tiff(tmp_path / "a.tif", RAMP * np.nan, format=3)
+    with pytest.raises(InputError, match=r"a\.tif: not a readable image \(none of its values is a finite number\)"):
+        decode(tmp_path / "a.tif", 8, 1)
+
+
+def test_deep_pgm_is_scaled_by_its_maximum(tmp_path):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 8 8 1008\n" + (RAMP * 16).astype(">u2").tobytes())
+    assert np.abs(decode(path, 8, 1)[:, :, 0] - GREY).max() <= 1
+    path.write_bytes(b"P5 8 8 63\n" + RAMP.astype(np.uint8).tobytes())
+    assert np.abs(decode(path, 8, 1)[:, :, 0] - GREY).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif", "avif", "heic"])
+def test_the_first_frame_is_read(tmp_path, suffix):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        assert image.n_frames == 3
+    assert difference(decode(tmp_path / f"a.{suffix}", 8, 3)[4, 4], np.array([255, 0, 0])) < 3
