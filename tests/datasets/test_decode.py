@@ -1,23 +1,19 @@
 """The decoder against a reference written with Pillow alone, on every mode and format that Pillow writes."""
 
+import random
 import struct
 import subprocess
 import sys
 import warnings
 import zlib
 
-import struct
-import subprocess
-import sys
-import zlib
-
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps
 
-from clusterkit.datasets import decode as module
-from clusterkit.datasets.decode import TURNS, decode, quiet
+from clusterkit.datasets.decode import LARGEST_JPEG, TURNS, decode, quiet
+from clusterkit.datasets.images import read_images
 from clusterkit.errors import InputError
 
 pillow_heif.register_heif_opener()
@@ -264,3 +260,146 @@ def test_the_first_frame_is_read(tmp_path, suffix):
     with Image.open(tmp_path / f"a.{suffix}") as image:
         assert image.n_frames == 3
     assert difference(decode(tmp_path / f"a.{suffix}", 8, 3)[4, 4], np.array([255, 0, 0])) < 3
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from clusterkit.datasets.decode import decode, quiet
+from clusterkit.errors import InputError
+
+with quiet():
+    decode(Path(sys.argv[1]), int(sys.argv[3]), 3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        print(decode(Path(sys.argv[2]), int(sys.argv[3]), 3).mean())
+    except InputError as error:
+        print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def decoded_alone(path, size=64):
+    """Return the mean of a decoded image or its error, and the MiB of memory that decoding takes in a new process."""
+    small = path.with_name(f"small{path.suffix}")
+    Image.fromarray(scene()).save(small)
+    command = [sys.executable, "-c", MEASURE, str(small), str(path), str(size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    result, mib = done.stdout.splitlines()
+    return result, int(mib)
+
+
+@pytest.mark.parametrize("shape", [(1, 600_000), (600_000, 1)])
+def test_a_long_thin_picture_needs_no_more_memory_than_its_pixels(tmp_path, shape):
+    Image.new("L", shape, 200).save(tmp_path / "a.png")
+    result, mib = decoded_alone(tmp_path / "a.png", 224)
+    assert float(result) == 200
+    assert mib < 40
+
+
+def test_a_bomb_is_refused_without_being_decoded(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png([bytes(2500)] * 20_000, 1, 0, [1]))
+    result, mib = decoded_alone(path)
+    assert result == f"{path}: 400,000,000 pixels, and at most 178,956,970 are read; scale it down or remove it"
+    assert mib < 20
+
+
+def test_the_pictures_of_phones_are_read_whatever_their_size(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("L", (16_320, 12_240), 90).save(path)
+    result, mib = decoded_alone(path)
+    assert float(result) == 90
+    assert mib < 100
+
+
+def test_a_large_jpeg_is_read_at_a_reduced_resolution_as_in_full(tmp_path, monkeypatch):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(scene(1601, 1200)).save(path)
+    full = decode(path, 64, 3)
+    monkeypatch.setattr("clusterkit.datasets.decode.LARGE", 10**6)
+    reduced = decode(path, 64, 3)
+    assert 0 < difference(reduced, full) < 2
+
+
+def test_a_jpeg_of_too_many_pixels_is_refused(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("L", (16, 16)).save(path)
+    content = path.read_bytes()
+    size = content.index(b"\xff\xc0") + 5
+    path.write_bytes(content[:size] + struct.pack(">HH", 20_000, 20_000) + content[size + 4 :])
+    with pytest.raises(InputError, match=rf"a\.jpg: 400,000,000 pixels, and at most {LARGEST_JPEG:,} are read"):
+        decode(path, 8, 1)
+
+
+def damaged(content, rng):
+    """Return the content of a file with a random defect."""
+    place, content = rng.randrange(len(content)), bytearray(content)
+    match rng.randrange(4):
+        case 0:
+            del content[max(1, place) :]
+        case 1:
+            for _ in range(rng.choice((1, 5, 30))):
+                content[rng.randrange(len(content))] = rng.randrange(256)
+        case 2:
+            content[place : place + rng.randrange(40)] = bytes(8)
+        case 3:
+            content[rng.randrange(min(100, len(content)))] ^= 255
+    return bytes(content)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damaged_files_are_read_or_refused_in_one_line_without_any_other_word(tmp_path, suffix, capfd, recwarn):
+    path, rng, messages = tmp_path / f"a.{suffix}", random.Random(suffix), []
+    for mode in ("L", "P", "RGB", "RGBA"):
+        if not written(path, picture(mode), **FORMATS[suffix]):
+            continue
+        content = path.read_bytes()
+        for _ in range(10):
+            path.write_bytes(damaged(content, rng))
+            try:
+                assert read_images([path], 16, 3).shape == (1, 3, 16, 16)
+            except InputError as error:
+                messages.append(str(error))
+    assert messages
+    assert all(message.startswith(f"{path}: ") and "\n" not in message for message in messages)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def test_libtiff_and_pillow_say_nothing(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.tif", compression="tiff_lzw")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    for place in range(len(content) // 3, len(content) // 2, 3):
+        content[place] ^= 90
+    (tmp_path / "a.tif").write_bytes(content)
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "b.png")
+    code = """
+import sys
+from pathlib import Path
+import PIL.Image
+from clusterkit.datasets.images import read_images
+from clusterkit.errors import InputError
+for path in map(Path, sys.argv[1:]):
+    try:
+        read_images([path], 8, 1)
+        print("read")
+    except InputError as error:
+        print("refused")
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "a.tif"), str(tmp_path / "b.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["refused", "read"], "")
+    # The same files are not silent when Pillow alone reads them.
+    code = "import sys; from PIL import Image; [Image.open(path).load() for path in sys.argv[:0:-1]]"
+    done = subprocess.run([sys.executable, "-c", code, *command[3:]], capture_output=True, text=True, check=False)
+    assert "DecompressionBombWarning" in done.stderr
+    assert "Using code not yet in table" in done.stderr
+
+
+def test_the_filters_of_the_program_come_back(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    before = list(warnings.filters)
+    read_images([tmp_path / "a.png"] * 100, 8, 1)
+    assert warnings.filters == before
