@@ -231,7 +231,9 @@ def levels(image: Image.Image) -> Image.Image:
     if (low, high) == (0, 65535):
         grey = (values.clip(0, 65535) >> 8).astype(np.uint8)
     elif low < high:
-        grey = np.rint((values.clip(low, high) - low) * (255 / (high - low))).astype(np.uint8)
+        # In float32, the difference of two floats can overflow.
+        share = (values.astype(np.float64).clip(low, high) - low) / (high - low)
+        grey = np.rint(255 * share).astype(np.uint8)
     else:
         grey = np.zeros(values.shape, dtype=np.uint8)
     if first(tags.get(PHOTOMETRIC, 1)) == 0:

@@ -29,7 +29,8 @@ def load(request: Request) -> Raw:
     channels = request.channels or (1 if seen.grey else 3)
     report(place, seen, channels, request.size)
     inverted, bright_ink = None, False
-    if seen.grey or (channels == 1 and request.unclear is not None):
+    is_for_a_network = request.inverted is not None or request.unclear is not None
+    if seen.grey or (channels == 1 and is_for_a_network):
         borders = read_images(spread(paths, 100), request.size, 1)
         decided = polarity(borders, len(paths), request, place)
         inverted, bright_ink = decided.inverted, decided.bright_ink

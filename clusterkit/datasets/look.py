@@ -98,7 +98,7 @@ def polarity(images: Tensor, count: int, request: Request, place: Path) -> Polar
     Light borders mean dark ink, which is inverted to bright ink on dark. The images for a network whose own images had
     this form are brought to it if their borders are clear, and are otherwise treated as those of the network.
     """
-    light = float((borders(images).median(1).values > 127).float().mean())
+    light = int((borders(images).median(1).values > 127).sum()) / len(images)
     inverted, by_borders = request.inverted, is_light(images)
     if inverted is None and request.unclear is None:
         inverted = by_borders

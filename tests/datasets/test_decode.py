@@ -221,6 +221,8 @@ GREY = np.rint(RAMP * 255 / 63)
         (RAMP * 68 * 10**6, {}, GREY),
         (RAMP / 63, {"format": 3}, GREY),
         (RAMP * 1e30 - 1e31, {"format": 3}, GREY),
+        (RAMP / 63 * 6e38 - 3e38, {"format": 3}, GREY),
+        (RAMP * 1e-40, {"format": 3}, GREY),
         (RAMP / 63, {"format": 3, "smallest": -1.0, "greatest": 1.0}, np.rint(127.5 + RAMP / 63 * 127.5)),
         (RAMP, {"format": 3, "smallest": 40.0, "greatest": 50.0}, np.rint((RAMP.clip(40, 50) - 40) * 25.5)),
         (RAMP * 0 + 7, {"format": 3}, RAMP * 0),
