@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -130,23 +131,30 @@ def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     Transparent parts are white. Raises InputError that names a file that is unreadable or has too many pixels.
     """
     mode = "L" if channels == 1 else "RGB"
-    with opened(path) as image, _turn_of(image):
+    with opened(path) as image, _alone_if_large(image):
         if image.width * image.height > LARGE and isinstance(image, JpegImageFile):
             image.draft(None, (4 * size, 4 * size))
         scale_clear_colour(image)
         image.load()
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         shown = plain(image)
         shown = shown if shown.mode == mode else shown.convert(mode)
-        return np.asarray(fitted(shown, size, orientation)).reshape(size, size, channels)
+        return np.asarray(fitted(shown, size, orientation_of(image))).reshape(size, size, channels)
 
 
-def _turn_of(image: Image.Image) -> AbstractContextManager[Any]:
+def _alone_if_large(image: Image.Image) -> AbstractContextManager[Any]:
     """Let large images wait for each other, so that several threads do not hold several of them."""
     return _one_large if image.width * image.height > LARGE else nullcontext()
 
 
-def fitted(image: Image.Image, size: int, orientation: int) -> Image.Image:
+def orientation_of(image: Image.Image) -> Any:
+    """Return the orientation that the EXIF or XMP data of a loaded image say; 1 if these are damaged."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except UNREADABLE:
+        return 1
+
+
+def fitted(image: Image.Image, size: int, orientation: Any) -> Image.Image:
     """Return the middle of an image with the shorter side scaled to `size`, turned by its EXIF orientation.
 
     Scaling and cropping are one step, so that a long thin image needs no more memory than another.
@@ -170,7 +178,7 @@ def scale_clear_colour(image: Image.Image) -> None:
     """Bring the transparent colour of a PNG image that is not loaded from the bits of its file to 8, as its pixels."""
     clear = image.info.get("transparency")
     if image.format == "PNG" and image.mode in ("L", "RGB") and clear is not None:
-        bits = re.search(r";(\d+)", str(image.tile[0][3]))  # type: ignore[attr-defined]
+        bits = re.search(r"(?:L|RGB);(\d+)", str(getattr(image, "tile", "")))
         if bits and image.mode == "L":
             image.info["transparency"] = clear * 255 // (2 ** int(bits[1]) - 1)
         elif bits:
@@ -193,22 +201,22 @@ def plain(image: Image.Image) -> Image.Image:
 
 def value_range(image: Image.Image) -> tuple[float | None, float | None]:
     """Return the values that are black and white, as far as the file of an image of mode I, I;16 or F says them."""
-    tags = getattr(image, "tag_v2", {})
     low = high = None
     if image.mode.startswith("I;16"):
-        low, high = 0, 2 ** first(tags.get(BITS, 16)) - 1
+        low, high = 0.0, 2 ** (tag(image, BITS) or 16) - 1
     elif image.mode == "I" and image.format in ("PNG", "PPM"):
-        low, high = 0, 65535
-    smallest, greatest = first(tags.get(SMALLEST, low)), first(tags.get(GREATEST, high))
-    is_range = all(value is None or np.isfinite(value) for value in (smallest, greatest))
-    if is_range and (smallest is None or greatest is None or smallest < greatest):
-        return smallest, greatest
-    return low, high
+        low, high = 0.0, 65535.0
+    smallest, greatest = tag(image, SMALLEST), tag(image, GREATEST)
+    smallest, greatest = low if smallest is None else smallest, high if greatest is None else greatest
+    is_range = smallest is None or greatest is None or smallest < greatest
+    return (smallest, greatest) if is_range else (low, high)
 
 
-def first(value: Any) -> Any:
-    """Return the first value of a TIFF tag that has one for each channel."""
-    return value[0] if isinstance(value, tuple) else value
+def tag(image: Image.Image, number: int) -> float | None:
+    """Return the number in a tag of a TIFF file, that of the first channel; None without a finite number."""
+    value = getattr(image, "tag_v2", {}).get(number)
+    value = next(iter(value), None) if isinstance(value, tuple) else value
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def levels(image: Image.Image) -> Image.Image:
@@ -216,9 +224,8 @@ def levels(image: Image.Image) -> Image.Image:
 
     Values that are not finite count as the smallest one.
     """
-    tags = getattr(image, "tag_v2", {})
     values = np.asarray(image)
-    if image.mode == "I" and first(tags.get(FORMAT, 0)) == 1 and first(tags.get(BITS, 0)) == 32:
+    if image.mode == "I" and tag(image, FORMAT) == 1 and tag(image, BITS) == 32:
         values = values.view(np.uint32)
     is_finite = np.isfinite(values) if image.mode == "F" else None
     if is_finite is not None and not is_finite.all():
@@ -236,7 +243,7 @@ def levels(image: Image.Image) -> Image.Image:
         grey = np.rint(255 * share).astype(np.uint8)
     else:
         grey = np.zeros(values.shape, dtype=np.uint8)
-    if first(tags.get(PHOTOMETRIC, 1)) == 0:
+    if tag(image, PHOTOMETRIC) == 0:
         grey = ~grey
     if isinstance(clear := image.info.get("transparency"), int):
         grey[values == clear] = 255

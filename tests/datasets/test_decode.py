@@ -292,6 +292,15 @@ def decoded_alone(path, size=64):
     return result, int(mib)
 
 
+def test_a_picture_with_damaged_exif_data_is_read_as_it_is_stored(tmp_path):
+    image = Image.fromarray(scene())
+    image.save(tmp_path / "a.png", exif=b"Exif\0\0" + bytes(range(200, 256)))
+    image.save(tmp_path / "b.png")
+    with pytest.raises(SyntaxError), Image.open(tmp_path / "a.png") as opened:
+        opened.getexif()
+    assert np.array_equal(decode(tmp_path / "a.png", 16, 3), decode(tmp_path / "b.png", 16, 3))
+
+
 @pytest.mark.parametrize("shape", [(1, 600_000), (600_000, 1)])
 def test_a_long_thin_picture_needs_no_more_memory_than_its_pixels(tmp_path, shape):
     Image.new("L", shape, 200).save(tmp_path / "a.png")
