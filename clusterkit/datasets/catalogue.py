@@ -168,10 +168,13 @@ def load_like(
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
     if len(shape) == 3:
-        form = {} if trained is None else polarity_like(text, trained)
+        inverted, unclear = polarity_like(text, trained)
         if parse(text).entry.channels not in (None, shape[0]):
             console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
-        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading, **form)
+        data = load_dataset(
+            text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading, inverted=inverted,
+            unclear=unclear,
+        )  # fmt: skip
     else:
         data = load_dataset(text, root, offline=offline, reading=reading)
     if data.shape != tuple(shape):
@@ -182,22 +185,29 @@ def load_like(
     return data
 
 
-def polarity_like(text: str, trained: Mapping[str, Any]) -> dict[str, bool | None]:
+def polarity_like(text: str, trained: Mapping[str, Any] | None) -> tuple[bool | None, bool | None]:
     """Return the `inverted` and `unclear` of `load_dataset` for images that a network reads.
 
-    `trained` is the header entry of the set that the network was trained on. That set itself is read as it was then.
-    Named sets of grey images have bright ink on dark. Images for a network that was trained on other images than those
-    of bright ink on dark are not inverted.
+    `trained` is the header entry of the set that the network was trained on; None lets the pixels decide. That set
+    itself is read as it was then. Named sets of grey images have bright ink on dark. For a network that was trained on
+    other images than those of bright ink on dark, nothing is inverted.
     """
-    name, inverted = parse(trained["name"]), trained.get("inverted")
-    if name == parse(text):
-        return {"inverted": inverted}
+    if trained is None:
+        return None, None
+    here, inverted = parse(text), trained.get("inverted")
+    try:
+        name = parse(trained["name"])
+    except UsageError:
+        # Another version wrote the header, with a name that is unknown here.
+        return None, None
+    if (name.source, name.argument) == (here.source, here.argument):
+        return inverted, None
     if name.is_named:
-        return {"unclear": False} if name.entry.channels == 1 else {"inverted": False}
+        return (None, False) if name.entry.channels == 1 else (False, None)
     if inverted is None:
         # Headers of earlier versions do not say whether grey images were inverted.
-        return {} if trained["channels"] == 1 else {"inverted": False}
-    return {"unclear": inverted} if inverted or trained.get("bright_ink") else {"inverted": False}
+        return (None, None) if trained["channels"] == 1 else (False, None)
+    return (None, inverted) if inverted or trained.get("bright_ink") else (False, None)
 
 
 def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) -> None:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from clusterkit.datasets.base import Request
+from clusterkit.datasets.catalogue import polarity_like
 from clusterkit.datasets.look import SAMPLE, look, polarity
 from clusterkit.errors import InputError
 
@@ -132,3 +133,24 @@ def test_a_recorded_polarity_stays(messages):
     assert decided(images(0, 20), inverted=True) == (True, False)
     assert decided(images(20), inverted=True, unclear=False) == (True, True)
     assert not messages.records
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        (None, (None, None)),
+        ({"name": "glyphs_bg@0-3", "channels": 3}, (None, False)),
+        ({"name": "mnist_test", "channels": 1}, (None, False)),
+        ({"name": "svhn_test", "channels": 1}, (False, None)),
+        ({"name": "sets_of_tomorrow", "channels": 1}, (None, None)),
+        ({"name": "folder:other", "channels": 1, "inverted": True, "bright_ink": False}, (None, True)),
+        ({"name": "folder:other", "channels": 1, "inverted": False, "bright_ink": True}, (None, False)),
+        ({"name": "arrays:other", "channels": 1, "inverted": False, "bright_ink": False}, (False, None)),
+        ({"name": "folder:other", "channels": 3}, (False, None)),
+        ({"name": "folder:other", "channels": 1}, (None, None)),
+        ({"name": "folder:new@0-4", "channels": 1, "inverted": True, "bright_ink": True}, (True, None)),
+        ({"name": "folder:new", "channels": 3}, (None, None)),
+    ],
+)
+def test_the_polarity_of_a_network_follows_from_the_set_it_was_trained_on(trained, expected):
+    assert polarity_like("folder:new", trained) == expected
