@@ -74,15 +74,13 @@ def silence_libtiff() -> None:
 
 def unreadable(path: Path, error: Exception) -> InputError:
     """Return the error for an image file that cannot be opened or decoded."""
-    if isinstance(error, InputError):
-        return error
     if isinstance(error, Image.DecompressionBombError):
         numbers = re.findall(r"\d+", str(error))
         if len(numbers) == 2:
             return too_large(path, *map(int, numbers))
     reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-        reason = "its format is unknown"
+        reason = "damaged, or of an unknown format"
     return InputError(f"{path}: not a readable image ({reason}); remove or replace it")
 
 
@@ -98,6 +96,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
             if image.format == "TIFF":
                 silence_libtiff()
             yield image
+    except InputError:
+        raise
     except UNREADABLE as error:
         raise unreadable(path, error) from error
 

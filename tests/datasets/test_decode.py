@@ -10,10 +10,12 @@ import zlib
 import numpy as np
 import pillow_heif
 import pytest
+import torch
 from PIL import ExifTags, Image, ImageOps
 
 from clusterkit.datasets.decode import LARGEST_JPEG, TURNS, decode, quiet
 from clusterkit.datasets.images import read_images
+from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
 
 pillow_heif.register_heif_opener()
@@ -379,12 +381,27 @@ def test_damaged_files_are_read_or_refused_in_one_line_without_any_other_word(tm
     assert not recwarn.list
 
 
-def test_libtiff_and_pillow_say_nothing(tmp_path):
-    Image.fromarray(scene()).save(tmp_path / "a.tif", compression="tiff_lzw")
-    content = bytearray((tmp_path / "a.tif").read_bytes())
+def damaged_tiff(path):
+    """Write a TIFF file that libtiff complains of."""
+    Image.fromarray(scene()).save(path, compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
     for place in range(len(content) // 3, len(content) // 2, 3):
         content[place] ^= 90
-    (tmp_path / "a.tif").write_bytes(content)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_processes_of_a_stream_say_nothing(tmp_path, blocks, capfd):
+    paths = [tmp_path / f"{number}.tif" for number in range(4)]
+    for path in paths:
+        damaged_tiff(path)
+    with pytest.raises(InputError, match=r"^[^\n]*[0-3]\.tif: not a readable image[^\n]*$"):
+        list(Stream(tuple(paths), 8, 3).batches(torch.arange(4).chunk(blocks)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_libtiff_and_pillow_say_nothing(tmp_path):
+    damaged_tiff(tmp_path / "a.tif")
     Image.new("1", (10_000, 9_000)).save(tmp_path / "b.png")
     code = """
 import sys
