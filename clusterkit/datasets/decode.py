@@ -23,7 +23,10 @@ UNREADABLE = Exception
 """The errors of a file that is not an image or is damaged: for these, Pillow's plugins raise errors of any type."""
 
 LARGE = 50_000_000
-"""Images of more pixels are decoded one at a time in each process, and JPEG images at a reduced resolution."""
+"""Images of more pixels are decoded one at a time in each process, and are reduced before they are converted."""
+
+SPARE = 4
+"""The side of a reduced image is at least this multiple of the final one, so that reducing it hardly shows."""
 
 LARGEST_JPEG = 300_000_000
 """The most pixels of a JPEG image. Phones take pictures of 200 million; other formats have the limit of Pillow."""
@@ -132,12 +135,12 @@ def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     """
     mode = "L" if channels == 1 else "RGB"
     with opened(path) as image, _alone_if_large(image):
-        if image.width * image.height > LARGE and isinstance(image, JpegImageFile):
-            image.draft(None, (4 * size, 4 * size))
+        is_large = image.width * image.height > LARGE
+        if is_large and isinstance(image, JpegImageFile):
+            image.draft(None, (SPARE * size, SPARE * size))
         scale_clear_colour(image)
         image.load()
-        shown = plain(image)
-        shown = shown if shown.mode == mode else shown.convert(mode)
+        shown = reduced(image, mode, SPARE * size) if is_large else converted(image, mode)
         return np.asarray(fitted(shown, size, orientation_of(image))).reshape(size, size, channels)
 
 
@@ -183,6 +186,28 @@ def scale_clear_colour(image: Image.Image) -> None:
             image.info["transparency"] = clear * 255 // (2 ** int(bits[1]) - 1)
         elif bits:
             image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def reduced(image: Image.Image, mode: str, size: int) -> Image.Image:
+    """Return a loaded image in a mode, with its shorter side reduced towards `size` by a whole factor.
+
+    Only a strip of it is held in full size, except for integers and floats, whose own range may count.
+    """
+    image = levels(image) if image.mode[0] in "IF" else image
+    factor = max(1, min(image.size) // size)
+    width, height = image.size
+    rows = factor * max(1, LARGE // 50 // (width * factor))
+    whole = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        whole.paste(converted(strip, mode).reduce(factor), (0, top // factor))
+    return whole
+
+
+def converted(image: Image.Image, mode: str) -> Image.Image:
+    """Return a loaded image in mode L or RGB as a viewer shows it."""
+    image = plain(image)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def plain(image: Image.Image) -> Image.Image:
