@@ -6,10 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
+from clusterkit.artifacts.header import Header
 from clusterkit.datasets.base import Request
 from clusterkit.datasets.catalogue import polarity_like
 from clusterkit.datasets.look import SAMPLE, look, polarity
 from clusterkit.errors import InputError
+from clusterkit.networks.start import Start
+from clusterkit.python.inputs import read_items
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +157,13 @@ def test_a_recorded_polarity_stays(messages):
 )
 def test_the_polarity_of_a_network_follows_from_the_set_it_was_trained_on(trained, expected):
     assert polarity_like("folder:new", trained) == expected
+
+
+@pytest.mark.parametrize(
+    ("trained", "expected"), [(None, 5), ("mnist_test", 250), ("svhn_test", 250), ("folder:other", 5)]
+)
+def test_arrays_of_a_program_get_the_polarity_of_the_network(trained, expected):
+    fields = {"name": trained, "channels": 1, "inverted": True, "bright_ink": True}
+    header = None if trained is None else Header("g", "train-g", {}, 0, "cpu", dataset=fields)
+    data = read_items(images(5).numpy(), Start(header=header))
+    assert data.union().images[0, 0, 0, 0] == expected
