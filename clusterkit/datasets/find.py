@@ -220,7 +220,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 def add_file(path: Path, real: str, found: Found, reading: Reading) -> None:
     """Add a file to the images, or to what is left out; `real` is its real path."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix and suffix not in suffixes():
         found.left_out[Why.NO_IMAGE].append(suffix)
         return
@@ -240,6 +240,12 @@ def add_file(path: Path, real: str, found: Found, reading: Reading) -> None:
         found.files.append(File(path, name, identity, bad))
     else:
         found.left_out[Why.NO_IMAGE].append(suffix)
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file in lower case; the end of a date or of a sentence is none."""
+    suffix = path.suffix.lower()
+    return "" if suffix[1:].isdigit() or " " in suffix else suffix
 
 
 def is_image(path: Path) -> bool:
