@@ -22,6 +22,14 @@ from clusterkit.errors import InputError
 UNREADABLE = Exception
 """The errors of a file that is not an image or is damaged: for these, Pillow's plugins raise errors of any type."""
 
+NOT_PICTURES = {
+    "EPS", "WMF",  # drawings, which Pillow hands to a program of the machine
+    "BUFR", "GRIB", "HDF5",  # measurements, which Pillow recognises but cannot read
+    "FITS",  # measurements without a common scale of brightness
+    "MPEG",  # films
+}  # fmt: skip
+"""Formats that Pillow opens and that are not read as images."""
+
 LARGE = 50_000_000
 """Images of more pixels are decoded one at a time in each process, and are reduced before they are converted."""
 
@@ -96,6 +104,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file of any format. Every error in the `with` block becomes an InputError that names the file."""
     try:
         with _open(path) as image:
+            if image.format in NOT_PICTURES:
+                raise ValueError(f"{image.format} files hold no pictures")
             if image.format == "TIFF":
                 silence_libtiff()
             yield image

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from clusterkit import console
 from clusterkit.datasets.base import Request
 from clusterkit.datasets.decode import GREY_MODES, decode, opened, quiet, value_range
+from clusterkit.errors import InputError
 
 SAMPLE = 1000
 """The most images whose colours are examined."""
@@ -25,7 +28,7 @@ ENOUGH, CLEAR = 20, 0.9
 
 @dataclass(frozen=True)
 class Look:
-    """The properties of a sample of `count` image files.
+    """The properties of a sample of `count` readable image files.
 
     `grey` says whether none has colours, and `mixed` whether only some have. `sizes` counts the different sizes.
     `stretched` are the files of integers or floats that do not say the range of their values.
@@ -46,31 +49,33 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
 def look(paths: Sequence[Path], size: int) -> Look:
     """Return what at most SAMPLE of the files show, evenly spaced, as images of `size` pixels a side.
 
-    Colours are decided by the pixels: pictures of RGB or of a palette can be grey. Raises InputError that names an
-    unreadable file.
+    Colours are decided by the pixels: pictures of RGB or of a palette can be grey. Unreadable files do not count.
     """
-    sample = spread(paths, SAMPLE)
 
-    def header(path: Path) -> tuple[bool, tuple[int, int], bool]:
-        with opened(path) as image:
-            return image.mode in GREY_MODES, image.size, image.mode[0] in "IF" and None in value_range(image)
+    def header(path: Path) -> list[tuple[Path, bool, tuple[int, int], bool]]:
+        with suppress(InputError), opened(path) as image:
+            is_stretched = image.mode[0] in "IF" and None in value_range(image)
+            return [(path, image.mode in GREY_MODES, image.size, is_stretched)]
+        return []
 
-    def has_colour(path: Path) -> bool:
-        pixels = decode(path, size, 3)
-        return bool((pixels.max(2) - pixels.min(2)).max() > TOLERANCE)
+    def has_colour(path: Path) -> list[bool]:
+        with suppress(InputError):
+            pixels = decode(path, size, 3)
+            return [bool((pixels.max(2) - pixels.min(2)).max() > TOLERANCE)]
+        return []
 
     with quiet(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        headers = list(pool.map(header, sample))
-        undecided = [path for path, (is_grey, _, _) in zip(sample, headers, strict=True) if not is_grey]
+        headers = list(chain(*pool.map(header, spread(paths, SAMPLE))))
+        undecided = [path for path, is_grey, _, _ in headers if not is_grey]
         blocks = (undecided[start : start + 16] for start in range(0, len(undecided), 16))
         # The first pictures of a set of photos decide it, so that few are decoded twice.
-        first = next((colours for block in blocks if any(colours := list(pool.map(has_colour, block)))), [])
+        first = next((colours for block in blocks if any(colours := list(chain(*pool.map(has_colour, block))))), [])
     return Look(
-        len(sample),
+        len(headers),
         not first,
-        any(first) and (not all(first) or len(undecided) < len(sample)),
-        len({size for _, size, _ in headers}),
-        tuple(path for path, (_, _, is_stretched) in zip(sample, headers, strict=True) if is_stretched),
+        any(first) and (not all(first) or len(undecided) < len(headers)),
+        len({size for _, _, size, _ in headers}),
+        tuple(path for path, _, _, is_stretched in headers if is_stretched),
     )
 
 

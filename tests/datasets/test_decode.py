@@ -457,3 +457,10 @@ def test_the_filters_of_the_program_come_back(tmp_path):
     before = list(warnings.filters)
     read_images([tmp_path / "a.png"] * 100, 8, 1)
     assert warnings.filters == before
+
+
+def test_a_drawing_is_not_handed_to_another_program(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(scene()).save(path, format="EPS")
+    with pytest.raises(InputError, match=r"a\.png: not a readable image \(EPS files hold no pictures\)"):
+        decode(path, 8, 1)

@@ -10,7 +10,6 @@ from clusterkit.artifacts.header import Header
 from clusterkit.datasets.base import Request
 from clusterkit.datasets.catalogue import polarity_like
 from clusterkit.datasets.look import SAMPLE, look, polarity
-from clusterkit.errors import InputError
 from clusterkit.networks.start import Start
 from clusterkit.python.inputs import read_items
 
@@ -84,11 +83,16 @@ def test_files_without_a_range_are_listed(tmp_path):
     assert look(paths, 8).stretched == (paths[0], paths[2])
 
 
-def test_an_unreadable_file_is_named(tmp_path):
+def test_unreadable_files_do_not_count(tmp_path):
     paths = grey_files(tmp_path, "RGB.png")
     paths[4].write_bytes(paths[4].read_bytes()[:70])
-    with pytest.raises(InputError, match=r"4\.png: not a readable image"):
-        look(paths, 16)
+    paths[5].write_bytes(b"")
+    seen = look(paths, 16)
+    assert (seen.grey, seen.mixed, seen.count) == (True, False, 5)
+    assert look(paths[5:], 16).count == 0
+    for path in paths[:4]:
+        Image.new("RGB", (16, 16), "red").save(path)
+    assert not look(paths, 16).mixed
 
 
 def images(light, dark=0, mixed=0):
