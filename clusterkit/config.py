@@ -242,6 +242,12 @@ class EvaluateConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportConfig(Settings):
+    assignments: str = "assignments.h5"
+    truth: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdaptConfig(Settings):
     """The settings of all adaptation methods; `options` are those of the method, None for its defaults."""
 

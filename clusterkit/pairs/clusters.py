@@ -20,6 +20,17 @@ CONFIRMED = 0.5
 """Smallest mean of an item's own probability and its neighbours' votes that confirms its cluster."""
 
 
+def averaged(subset: Subset) -> NDArray[np.float32]:
+    """Return the values (N, D) of vectors or, in 0..1, the pixels of images, averaged to SIDE x SIDE if larger."""
+    parts = []
+    for block in subset.blocks(torch.device("cpu")):
+        items = to_float(block)
+        if items.ndim == 4 and min(items.shape[2:]) > SIDE:
+            items = F.adaptive_avg_pool2d(items, SIDE)
+        parts.append(items.flatten(1).numpy())
+    return np.concatenate(parts)
+
+
 def nearest(subset: Subset) -> NDArray[np.intp]:
     """Return the positions (N, M) of each item's M nearest other items, by the distance of their pixels or values.
 
@@ -27,13 +38,7 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    parts = []
-    for block in subset.blocks(torch.device("cpu")):
-        items = to_float(block)
-        if items.ndim == 4 and min(items.shape[2:]) > SIDE:
-            items = F.adaptive_avg_pool2d(items, SIDE)
-        parts.append(items.flatten(1).numpy())
-    values = np.concatenate(parts)
+    values = averaged(subset)
     count = min(SEARCHED, len(values) - 1)
     positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
     return positions
