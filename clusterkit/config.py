@@ -245,6 +245,8 @@ class EvaluateConfig(Settings):
 class ReportConfig(Settings):
     assignments: str = "assignments.h5"
     truth: bool = False
+    folders: Path | None = None
+    by: Placing = Placing.COPY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,15 @@
 """clusterkit report"""
 
+import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
-from clusterkit.config import ReportConfig
+from clusterkit.config import Placing, ReportConfig
 
 EXAMPLE = "Example: clusterkit report"
 
@@ -24,6 +26,13 @@ def report(
     truth: Annotated[
         bool, typer.Option("--truth", help="Also show the true classes of a labelled set, and scores.")
     ] = False,
+    folders: Annotated[
+        Path | None,
+        typer.Option(help="Also put every picture into a folder of its cluster, below this new folder.", metavar="DIR"),
+    ] = None,
+    by: Annotated[
+        Placing, typer.Option(help="How pictures get into --folders; move writes undo.sh, which moves them back.")
+    ] = ReportConfig.by,
 ) -> None:
     """Show clusters on a page with pictures, and list every item in a table; write report.html and clusters.csv.
 
@@ -31,7 +40,7 @@ def report(
     """
     from clusterkit.stages import report as stage
 
-    done = stage.run(ReportConfig(assignments=assignments, truth=truth), common.context)
+    done = stage.run(ReportConfig(assignments=assignments, truth=truth, folders=folders, by=by), common.context)
     rows = [asdict(row) for row in done.rows]
     if not truth:
         for row in rows:
@@ -43,4 +52,9 @@ def report(
         "rows": rows,
         "duplicates": done.duplicates,
     }
+    if folders is not None:
+        fields["folders"] = str(folders)
+    if done.undo is not None:
+        fields["undo"] = str(done.undo)
+        console.log.info("report: the pictures were moved; to move them back: sh %s", shlex.quote(str(done.undo)))
     console.result([str(done.artifact)], fields, common.as_json)

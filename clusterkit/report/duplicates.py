@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from clusterkit.report.features import ROWS, Values
 
-ALIKE = 0.995
+ALIKE = 0.99
 """Correlation of the averaged pixels from which two pictures are near duplicates."""
 FLAT = 0.01
 """Standard deviation of averaged pixels, in 0..1, below which a picture is too plain to compare."""
@@ -24,14 +24,14 @@ class Group:
     is_exact: bool
 
 
-def duplicates(values: Values, *, images: bool) -> list[Group]:
-    """Return the groups of equal rows of `values` (N, D) and, of averaged pixels of `images`, of near duplicates.
+def duplicates(values: Values, channels: int | None) -> list[Group]:
+    """Return the groups of equal rows of `values` (N, D) and, of averaged pixels, of near duplicates.
 
-    The largest groups come first. Time is O(N^2 D).
+    `channels` is the number of channels of images, None for vectors. The largest groups come first. Time is O(N^2 D).
     """
     _, first, same = np.unique(values, axis=0, return_index=True, return_inverse=True)
     same = same.reshape(-1)
-    group = near(values[first]) if images else np.arange(len(first))
+    group = np.arange(len(first)) if channels is None else near(values[first], channels)
     of_item = group[same]
     order = np.argsort(of_item, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(of_item[order])) + 1)
@@ -39,13 +39,14 @@ def duplicates(values: Values, *, images: bool) -> list[Group]:
     return sorted(groups, key=lambda each: (-len(each.members), each.members))
 
 
-def near(values: Values) -> NDArray[np.int64]:
+def near(values: Values, channels: int) -> NDArray[np.int64]:
     """Return the number (N,) of each picture's group of near duplicates, from averaged pixels (N, D)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    points = torch.from_numpy(values)
-    points = points - points.mean(1, keepdim=True)
+    points = torch.from_numpy(values).unflatten(1, (channels, -1))
+    # A plain picture has a colour and nothing else, so each channel is compared by what varies within it.
+    points = (points - points.mean(2, keepdim=True)).flatten(1)
     plain = points.square().mean(1).sqrt() < FLAT
     points = points / points.norm(dim=1, keepdim=True).clamp_min(1e-12)
     points[plain] = 0

@@ -15,17 +15,19 @@ from clusterkit.artifacts.lineage import again, check_dataset
 from clusterkit.config import Context, Kind, ReportConfig
 from clusterkit.console import printable
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_recorded
+from clusterkit.datasets.catalogue import load_recorded, parse
 from clusterkit.device import choose_device, derive_seed
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import scores
 from clusterkit.metrics.pairs import SAMPLE
 from clusterkit.pairs.clusters import averaged
+from clusterkit.report import folders
 from clusterkit.report import map as maps
 from clusterkit.report.beside import Beside, logits_of, read_beside
 from clusterkit.report.duplicates import duplicates
 from clusterkit.report.features import features_of
+from clusterkit.report.folders import Picture
 from clusterkit.report.page import Page, render
 from clusterkit.report.rows import Row, certainty, rows_of, to_csv
 from clusterkit.report.section import CLASSES, Room, Section, confusion_of, histogram_of, map_view, room, section_of
@@ -38,25 +40,34 @@ TABLE = "clusters.csv"
 
 @dataclass(frozen=True)
 class ReportResult:
-    """The page and the table; `rows` has a row per item, and `duplicates` the ids of each group, by subset."""
+    """The page and the table; `rows` has a row per item, and `duplicates` the ids of each group, by subset.
+
+    `undo` is the script that moves the pictures back, if they were moved.
+    """
 
     artifact: Path
     table: Path
     dataset: str
     rows: list[Row]
     duplicates: dict[str, list[list[int]]]
+    undo: Path | None = None
 
 
 def run(config: ReportConfig, context: Context) -> ReportResult:
-    """Write `report.html` and `clusters.csv` of an assignments file.
+    """Write `report.html` and `clusters.csv` of an assignments file, and put pictures into `config.folders`.
 
-    Raises UsageError if `config.truth` asks for the classes of a set without labels, and InputError for files or data
-    that are missing, damaged or do not match.
+    Raises UsageError for a truth that the set does not have and for folders that cannot be used, and InputError for
+    files or data that are missing, damaged or do not match.
     """
+    if config.folders is None and context.is_given(config, "by"):
+        raise UsageError("--by works only with --folders; leave it out or give --folders")
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     data = load_recorded(header.dataset, context)
     check(config, header, path, data, assignments)
+    pictures, home = pictures_of(data, assignments, header), home_of(data)
+    if config.folders is not None:
+        folders.check(pictures, config.folders, config.by, home)
     beside = read_beside(header, path)
     for note in beside.notes:
         log.info("report: %s", note)
@@ -73,11 +84,12 @@ def run(config: ReportConfig, context: Context) -> ReportResult:
     with together(table, output) as (table_file, page_file):
         table_file.write_text(to_csv(rows, truth=config.truth), encoding="utf-8", newline="")
         page_file.write_text(render(page), encoding="utf-8")
+        undo = None if config.folders is None else folders.place(pictures, config.folders, config.by, home)
     ids = {
-        subset.name: [subset.ids[group.members].tolist() for group in one.groups]
+        one.name: [subset.ids[group.members].tolist() for group in one.groups]
         for (subset, _), one in zip(parts, sections, strict=True)
     }
-    return ReportResult(output, table, data.name, rows, ids)
+    return ReportResult(output, table, data.name, rows, ids, undo)
 
 
 def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assignments: dict[str, Assignment]) -> None:
@@ -90,6 +102,24 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
         raise UsageError(f"--truth: data set {data.name} has no labels; leave it out")
 
 
+def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:
+    """Return the items that are image files, with their folders: the cluster, below the subset if there are several."""
+    classes, pictures = header.extra.get("classes"), []
+    for subset in data.subsets:
+        above = (subset.name,) if len(data.subsets) > 1 else ()
+        for i, file in enumerate(subset.files or ()):
+            cluster = int(assignments[subset.name].cluster[i])
+            name = f"{cluster:03d}" if classes is None else classes[cluster]
+            pictures.append(Picture(int(subset.ids[i]), file, (*above, "unassigned" if cluster < 0 else name)))
+    return pictures
+
+
+def home_of(data: Dataset) -> Path | None:
+    """Return the folder of a set of the user's own image files."""
+    name = parse(data.name)
+    return Path(name.argument) if name.source == "folder" else None
+
+
 def section(
     subset: Subset, assignment: Assignment, data: Dataset, beside: Beside, truth: Sequence[str] | None, limits: Room,
     most: int, context: Context,
@@ -100,7 +130,7 @@ def section(
     features = features_of(subset, beside, context.seed, choose_device(context.device))
     sure = certainty(assignment, features.values)
     rows = rows_of(subset, assignment, sure, features.values, header.extra.get("classes"), truth)
-    groups = duplicates(averaged(subset), images=is_images)
+    groups = duplicates(averaged(subset), data.shape[0] if is_images else None)
     seed = derive_seed(context.seed, "report", subset.name)
     result = section_of(subset, assignment, rows, sure, groups, limits, seed)
     result.features, result.groups = features.about, groups
