@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
+from clusterkit.cli.reading import reading_of
 from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
 from clusterkit.settings import MOST_SEED
@@ -167,6 +168,7 @@ def with_common(
             seed=common["seed"],
             offline=common["offline"],
             resume=bool(values.pop("resume", False)),
+            reading=reading_of(values),
             given=typed(call, values),
             **data,
         )

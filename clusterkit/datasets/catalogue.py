@@ -153,7 +153,7 @@ def load_recorded(fields: Mapping[str, Any], context: Context, *, offline: bool 
     """
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
-        channels=fields["channels"], reading=Reading(**fields.get("reading", {})), inverted=fields.get("inverted"),
+        channels=fields["channels"], reading=Reading.recorded(fields), inverted=fields.get("inverted"),
     )  # fmt: skip
 
 
