@@ -16,6 +16,8 @@ from clusterkit.report.features import ROWS, Values, distances, of_another_clust
 
 DOUBTFUL = {False: 0.5, True: 0.05}
 """The margin below which an item is doubtful, by whether margins are of distances."""
+TINY = 1e-30
+"""Divisor where two distances are zero."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """The first characters with which a spreadsheet takes a text as a formula."""
 
@@ -73,9 +75,10 @@ def certainty(assignment: Assignment, values: Values) -> Certainty:
     own, other = to_means(values, cluster)
     of_distances = bool(((prob == 0) | (prob == 1)).all())
     if of_distances:
-        largest = np.maximum(own, other)
-        margin = np.where(largest > 0, (other - own) / np.where(largest > 0, largest, 1), 0)
-        margin[~np.isfinite(other)] = np.nan
+        is_between = inside & np.isfinite(other)
+        a, b = own[is_between], other[is_between]
+        margin = np.full(len(cluster), np.nan)
+        margin[is_between] = (b - a) / np.maximum(np.maximum(a, b), TINY)
         probability = None
     else:
         at = np.maximum(cluster, 0)[:, None]
