@@ -135,6 +135,7 @@ def section(
     result = section_of(subset, assignment, rows, sure, groups, limits, seed)
     result.features, result.groups = features.about, groups
     result.fill(subset, is_images=is_images, inverted=bool(data.inverted))
+    log.info("report %s: drawing the map", subset.name)
     drawn = maps.draw(features.values, most, seed)
     result.map = None if drawn is None else map_view(drawn, assignment.cluster)
     pairs = beside.pairs_of(subset)
@@ -157,4 +158,4 @@ def constraints_of(header: Header, subset: str) -> list[tuple[str, int, int]]:
     """Return for must-link and cannot-link pairs of a subset how many hold and how many there are."""
     counts: dict[str, Any] = (header.extra.get("constraints") or {}).get(subset) or {}
     named = (("must-link", counts.get("must")), ("cannot-link", counts.get("cannot")))
-    return [(name, each["held"], each["of"]) for name, each in named if each]
+    return [(name, each["held"], each["of"]) for name, each in named if each and each["of"]]
