@@ -126,7 +126,7 @@ def section(
 ) -> Section:  # fmt: skip
     """Return what the page shows of one subset, with a map of at most `most` items."""
     header, is_images = beside.header, data.kind is not Kind.VECTORS
-    log.info("report %s: comparing %d items", subset.name, len(subset))
+    log.info("report %s: comparing %d items, and drawing a map", subset.name, len(subset))
     features = features_of(subset, beside, context.seed, choose_device(context.device))
     sure = certainty(assignment, features.values)
     rows = rows_of(subset, assignment, sure, features.values, header.extra.get("classes"), truth)
@@ -135,7 +135,6 @@ def section(
     result = section_of(subset, assignment, rows, sure, groups, limits, seed)
     result.features, result.groups = features.about, groups
     result.fill(subset, is_images=is_images, inverted=bool(data.inverted))
-    log.info("report %s: drawing the map", subset.name)
     drawn = maps.draw(features.values, most, seed)
     result.map = None if drawn is None else map_view(drawn, assignment.cluster)
     pairs = beside.pairs_of(subset)
