@@ -27,9 +27,9 @@ NETWORKS = {"cluster": ("ccn", CCN_FILE), "adapt": ("adapted", "adapted.safetens
 """By command, the role of its network among the inputs of its assignments, and the name of the network's file."""
 ESTIMATES = "k.json"
 LICENCE = (
-    "started from ImageNet weights of torchvision. torchvision's code has the BSD-3-Clause licence, but its weights may "
-    "be bound by the terms of the images they were trained on; those of ImageNet allow only non-commercial research "
-    "and education."
+    "started from ImageNet weights of torchvision. torchvision's code has the BSD-3-Clause licence, but its weights "
+    "may be bound by the terms of the images they were trained on; those of ImageNet allow only non-commercial "
+    "research and education."
 )
 
 
