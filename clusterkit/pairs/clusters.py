@@ -20,17 +20,6 @@ CONFIRMED = 0.5
 """Smallest mean of an item's own probability and its neighbours' votes that confirms its cluster."""
 
 
-def averaged(subset: Subset) -> NDArray[np.float32]:
-    """Return the values (N, D) of vectors or, in 0..1, the pixels of images, averaged to SIDE x SIDE if larger."""
-    parts = []
-    for block in subset.blocks(torch.device("cpu")):
-        items = to_float(block)
-        if items.ndim == 4 and min(items.shape[2:]) > SIDE:
-            items = F.adaptive_avg_pool2d(items, SIDE)
-        parts.append(items.flatten(1).numpy())
-    return np.concatenate(parts)
-
-
 def nearest(subset: Subset) -> NDArray[np.intp]:
     """Return the positions (N, M) of each item's M nearest other items, by the distance of their pixels or values.
 
@@ -38,10 +27,21 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    values = averaged(subset)
+    values = small_values(subset)
     count = min(SEARCHED, len(values) - 1)
     positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
     return positions
+
+
+def small_values(subset: Subset) -> NDArray[np.float32]:
+    """Return the values (N, D) of the items: vectors as they are, and pixels of images averaged to at most SIDE."""
+    parts = []
+    for block in subset.blocks(torch.device("cpu")):
+        items = to_float(block)
+        if items.ndim == 4 and min(items.shape[2:]) > SIDE:
+            items = F.adaptive_avg_pool2d(items, SIDE)
+        parts.append(items.flatten(1).numpy())
+    return np.concatenate(parts)
 
 
 def confirmed(prob: NDArray[np.float32], neighbours: NDArray[np.intp]) -> NDArray[np.int64]:

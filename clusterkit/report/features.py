@@ -11,7 +11,7 @@ from clusterkit.augment import to_float
 from clusterkit.datasets.base import Subset
 from clusterkit.device import derive_seed
 from clusterkit.networks.build import ClusterNet
-from clusterkit.pairs.clusters import averaged
+from clusterkit.pairs.clusters import small_values
 from clusterkit.pairs.source import PairSource
 from clusterkit.report.beside import Beside
 
@@ -40,7 +40,7 @@ def features_of(subset: Subset, beside: Beside, seed: int, device: torch.device)
     pairs = beside.pairs_of(subset)
     if pairs is not None:
         return Features(profiles(pairs, derive_seed(seed, "report", subset.name)), "predicted pairs with other items")
-    return Features(averaged(subset), "values" if len(shape) == 1 else "pixels")
+    return Features(small_values(subset), "values" if len(shape) == 1 else "pixels")
 
 
 def hidden(network: ClusterNet, subset: Subset, device: torch.device) -> Values:

@@ -21,7 +21,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import scores
 from clusterkit.metrics.pairs import SAMPLE
-from clusterkit.pairs.clusters import averaged
+from clusterkit.pairs.clusters import small_values
 from clusterkit.report import folders
 from clusterkit.report import map as maps
 from clusterkit.report.beside import Beside, logits_of, read_beside
@@ -130,7 +130,7 @@ def section(
     features = features_of(subset, beside, context.seed, choose_device(context.device))
     sure = certainty(assignment, features.values)
     rows = rows_of(subset, assignment, sure, features.values, header.extra.get("classes"), truth)
-    groups = duplicates(averaged(subset), data.shape[0] if is_images else None)
+    groups = duplicates(small_values(subset), data.shape[0] if is_images else None)
     seed = derive_seed(context.seed, "report", subset.name)
     result = section_of(subset, assignment, rows, sure, groups, limits, seed)
     result.features, result.groups = features.about, groups
@@ -146,8 +146,8 @@ def section(
     if truth is not None and subset.labels is not None:
         is_labelled = subset.labels.numpy() >= 0
         if is_labelled.any():
-            labelled = Assignment(*(values[is_labelled] for values in vars(assignment).values()))
-            result.scores = scores(labelled.cluster, subset.labels.numpy()[is_labelled], outputs(header, labelled))
+            labels = subset.labels.numpy()[is_labelled]
+            result.scores = scores(assignment.cluster[is_labelled], labels, outputs(header, assignment))
             table = confusion_of(rows)
             result.confusion, result.more_classes = table[:CLASSES], max(0, len(table) - CLASSES)
     return result

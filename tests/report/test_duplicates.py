@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from clusterkit.datasets.base import Subset
 from clusterkit.datasets.images import read_images
-from clusterkit.pairs.clusters import averaged
+from clusterkit.pairs.clusters import small_values
 from clusterkit.report.duplicates import Group, duplicates
 
 
@@ -26,7 +26,7 @@ def test_pictures_saved_again_are_near_duplicates_and_copies_are_equal(tmp_path:
     ImageEnhance.Brightness(scene(5)).enhance(1.2).save(tmp_path / "a.jpg")
     files = sorted(tmp_path.iterdir())
     images = read_images(files, 64, 3)
-    values = averaged(Subset("all", images, torch.arange(len(files)), None))
+    values = small_values(Subset("all", images, torch.arange(len(files)), None))
     assert duplicates(values, 3) == [Group([5, 9, 10], False), Group([3, 8], True)]
 
 
