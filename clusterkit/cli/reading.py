@@ -25,7 +25,11 @@ def reading_of(values: dict[str, Any]) -> Reading:
     """
     names = [field.name for field in fields(Reading)]
     reading = Reading(**{name: values.pop(name) for name in names if name in values})
-    flags = reading.flags()
-    if flags and not any(str(values.get(name)).startswith("folder:") for name in DATA_SETS):
-        raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
+    folders = [name for name in DATA_SETS if str(values.get(name)).startswith("folder:")]
+    if folders == ["source"] and reading.flat:
+        raise UsageError(
+            "--flat: works only with a folder as the target; leave it out or name folder:PATH as the target"
+        )
+    for flag in reading.flags() if not folders else ():
+        raise UsageError(f"{flag}: works only with a folder; leave it out or name folder:PATH as the data set")
     return reading
