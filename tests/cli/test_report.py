@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from clusterkit.artifacts.assignments import read_assignments, write_assignments
+from clusterkit.console import printable
 from tests.conftest import LETTERS, Cli
 
 OUT = Path("clusterkit-out")
@@ -71,8 +72,7 @@ def test_the_table_names_every_picture_and_its_cluster(cli: Cli, album: Path) ->
     _, assignments = read_assignments(OUT / "assignments.h5")
     assert [int(row["cluster"]) for row in rows] == assignments["all"].cluster.tolist()
     paths = [row["path"].removeprefix("'") for row in rows]
-    plain = set(content(album)) - {LATIN}
-    assert set(paths) - {"caf\\xe9.png"} == plain
+    assert set(paths) == {printable(name) for name in content(album)} > {"caf\\xe9.png"}
     assert all(row["path"][0] not in "=+-@" for row in rows)
     for number in ("0", "1"):
         members = [row for row in rows if row["cluster"] == number]
@@ -262,7 +262,7 @@ def test_folders_get_every_picture(cli: Cli, album: Path) -> None:
     assert "sh found/undo.sh" in done.err
     _, assignments = read_assignments(OUT / "assignments.h5")
     for row, cluster in zip(fields["rows"], assignments["all"].cluster, strict=True):
-        assert row["path"] == "caf\\xe9.png" or (Path("found") / f"{cluster:03d}" / row["path"]).is_file()
+        assert row["path"] in {printable(path.name) for path in (Path("found") / f"{cluster:03d}").iterdir()}
     assert list(album.iterdir()) == []
     assert os.system("sh found/undo.sh") == 0
     assert content(album) == before
