@@ -15,8 +15,8 @@ log = logging.getLogger("clusterkit")
 class _Stderr(logging.Handler):
     """Writes plain lines to the current stderr; of equal messages of `once` only the first."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
         self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -51,6 +51,8 @@ def set_up(quiet: bool) -> None:
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     warnings.showwarning = _library_warning
+    # Libraries log their warnings to loggers without a handler.
+    logging.lastResort = _Stderr(logging.WARNING)
 
 
 def once(message: str, *values: object) -> None:

@@ -13,8 +13,8 @@ is useful."""
 FEWEST = 1.0
 """The similar partners of a mean item below which pairs join next to nothing; each category of two items gives one."""
 MOST = 0.75
-"""The share of similar pairs above which G tells hardly anything apart. Three quarters of the pairs are similar in a set
-of two categories, one of which has six times as many items as the other."""
+"""The share of similar pairs above which G tells hardly anything apart. Three quarters of the pairs are similar in a
+set of two categories, one of which has six times as many items as the other."""
 UNSURE = 0.5
 """The median largest probability below which a clustering is unsure: no cluster then has a majority for half of the
 items. Networks that were trained to the end have a median above 0.7, even after a short training of G."""
