@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterkit import console
-from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
+from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig, Reading
 from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File, Pairs
@@ -36,11 +36,13 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
         header = read_header(path, "pairs")
         if not header.config.get("automatic"):
             return []
-        fits = dataset is None or covers(header.dataset["name"], dataset)
+        name, reading = header.dataset["name"], Reading.recorded(header.dataset)
+        if dataset is None:
+            dataset, context = name, replace(context, reading=reading)
+        fits = covers(name, dataset) and context.reading == reading
         if fits and made_from(header, "g", context.path("g.safetensors")) and is_of_same_data(header, context):
             return []
-        reason = f"those of {header.dataset['name']} no longer fit"
-        dataset = dataset or header.dataset["name"]
+        reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()

@@ -9,6 +9,7 @@ from clusterkit import console
 from clusterkit.cli.chain import ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import ClusterConfig
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.settings import CountedBy, parse_features, parse_k, parse_pairs
@@ -18,7 +19,9 @@ OPTIONS = {name: method.options for name, method in METHODS.items()}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("cluster", epilog=EXAMPLE)(with_common(cluster, shared=trains_a_network, more=flags_of(OPTIONS)))
+    app.command("cluster", epilog=EXAMPLE)(
+        with_common(cluster, shared=trains_a_network, more=[*reading_flags(), *flags_of(OPTIONS)])
+    )
 
 
 def trains_a_network(values: dict[str, Any]) -> bool:

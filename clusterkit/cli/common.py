@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
+from clusterkit.cli.reading import reading_of
 from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
 from clusterkit.settings import MOST_SEED
@@ -155,7 +156,7 @@ def with_common(
     @functools.wraps(command)
     def wrapped(call: typer.Context, **values: Any) -> None:
         common = {name: values.pop(name) for name in FLAGS}
-        console.set_up(common["quiet"])
+        console.set_up(common["quiet"], common["workdir"])
         check_finite(values)
         rank, count = console.processes()
         together = count > 1 and shared(values)
@@ -169,6 +170,7 @@ def with_common(
             seed=common["seed"],
             offline=common["offline"],
             resume=bool(values.pop("resume", False)),
+            reading=reading_of(values),
             given=typed(call, values),
             **data,
         )

@@ -6,13 +6,16 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import BatchNorm, Form, PredictPairsConfig
 
 EXAMPLE = "Example: clusterkit predict-pairs omniglot_eval"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("predict-pairs", epilog=EXAMPLE)(with_common(predict_pairs, shared=lambda values: True))
+    app.command("predict-pairs", epilog=EXAMPLE)(
+        with_common(predict_pairs, shared=lambda values: True, more=reading_flags())
+    )
 
 
 def predict_pairs(

@@ -7,13 +7,14 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Backbone, TrainGConfig, Variation
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train-g", epilog=EXAMPLE)(with_common(train_g, shared=lambda values: True))
+    app.command("train-g", epilog=EXAMPLE)(with_common(train_g, shared=lambda values: True, more=reading_flags()))
 
 
 def train_g(

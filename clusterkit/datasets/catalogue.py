@@ -156,7 +156,7 @@ def load_recorded(fields: Mapping[str, Any], context: Context, *, offline: bool 
     """
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
-        channels=fields["channels"], reading=Reading(**fields.get("reading", {})), inverted=fields.get("inverted"),
+        channels=fields["channels"], reading=Reading.recorded(fields), inverted=fields.get("inverted"),
     )  # fmt: skip
 
 
@@ -216,9 +216,8 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
         selected &= subset == raw.subsets.index(name.subset)
     if name.classes is not None:
         if raw.labels is None:
-            raise UsageError(
-                f"data set '{name.full}': @ selects classes, but it has no labels; leave out @{name.classes}"
-            )
+            why = "--flat reads no labels" if request.reading.flat else "it has no labels"
+            raise UsageError(f"data set '{name.full}': @ selects classes, but {why}; leave out @{name.classes}")
         numbers = chosen_classes(name.classes, len(raw.classes), name.full)
         selected &= torch.isin(raw.labels, torch.tensor(numbers))
     parts = []
@@ -256,7 +255,7 @@ def fingerprint(raw: Raw, ids: Tensor) -> str:
     else:
         names = raw.names or [path.name for path in raw.images.paths]
         for name, path in zip(names, raw.images.paths, strict=True):
-            digest.update(f"{name}\0{path.stat().st_size}\n".encode())
+            digest.update(f"{name}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
     digest.update(ids.contiguous().numpy().data)
     return digest.hexdigest()
 

@@ -49,10 +49,12 @@ class Start:
         """Raise InputError if the networks of an earlier `cluster` are of other data."""
         if self.by_subset is None or self.header is None or self.path is None:
             return
-        check_dataset(self.header, self.path, data.name, data.fingerprint)
+        check_dataset(self.header, self.path, data.name, data.fingerprint, data.reading)
         for subset in data.subsets:
             if subset.name not in self.by_subset:
-                raise InputError(f"{self.path}: has no network of {subset.name}; run: {again(self.header, data.name)}")
+                raise InputError(
+                    f"{self.path}: has no network of {subset.name}; run: {again(self.header, data.name, data.reading)}"
+                )
 
 
 def read_network(

@@ -25,7 +25,7 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.augment import check_variation
-from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context
+from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Reading
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.datasets.overlap import warn_of_training
@@ -166,7 +166,7 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
     """Return the labelled items of the source, and the target in the shape of the source's items."""
     with first_alone():
         source = load_dataset(
-            config.source, context.data, offline=context.offline, reading=context.reading, size=config.size
+            config.source, context.data, offline=context.offline, reading=labelled(context.reading), size=config.size
         ).labelled()
         target = load_like(config.target, source.shape, context.data, offline=context.offline, reading=context.reading)
     if config.size is not None and len(source.shape) != 3:
@@ -178,6 +178,11 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
         names = ", ".join(f"{name}/{subset.name}{at}{classes}" for subset in target.subsets)
         raise UsageError(f"data set {config.target} has several subsets, adapt takes one; name one of {names}")
     return source, target
+
+
+def labelled(reading: Reading) -> Reading:
+    """Return how the source is read: as the target, but always with the labels of its class folders."""
+    return replace(reading, flat=False)
 
 
 def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) -> None:
@@ -257,12 +262,12 @@ def read_target_pairs(
     [subset] = target.subsets
     group = groups.get(subset.name)
     if group is None or group["id"].tolist() != subset.ids.tolist():
-        raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name)}")
+        raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name, target.reading)}")
     g_shape = tuple(header.extra["shape"])
     if g_shape != target.shape:
         # G read the target in another shape, and the fingerprint depends on the shape.
         target = load_like(config.target, g_shape, context.data, offline=context.offline, reading=context.reading)
-    check_dataset(header, path, target.name, target.fingerprint)
+    check_dataset(header, path, target.name, target.fingerprint, target.reading)
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
 
@@ -272,8 +277,9 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     if g_path is None:
         return
     _, network = read_g(g_path)
+    shape = network.architecture.shape
     source = load_like(
-        config.source, network.architecture.shape, context.data, offline=context.offline, reading=context.reading
+        config.source, shape, context.data, offline=context.offline, reading=labelled(context.reading)
     ).labelled()
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]

@@ -25,7 +25,7 @@ from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first
@@ -191,15 +191,16 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
         return load_like(config.dataset, shape, context.data, offline=context.offline, reading=context.reading)
-    name, g_shape = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
-    data = load_like(name, g_shape, context.data, offline=context.offline, reading=context.reading)
+    g_shape = tuple(header.extra["shape"])
+    if config.dataset is None:
+        data = load_recorded(header.dataset, context)
+    else:
+        data = load_like(config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading)
     assert pairs.path is not None
-    check_dataset(header, pairs.path, name, data.fingerprint)
-    return (
-        data
-        if shape in (None, g_shape)
-        else load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
-    )
+    check_dataset(header, pairs.path, data.name, data.fingerprint, data.reading)
+    if shape in (None, g_shape):
+        return data
+    return load_like(data.name, shape, context.data, offline=context.offline, reading=data.reading)
 
 
 def read_estimates(

@@ -246,7 +246,10 @@ def test_estimates_that_disagree(points, cli):
     assert "the estimators disagree (ndc 5, consensus 1), so do not rely on the recommended 1" in text
     done = cli("cluster --k auto --epochs 30 --backbone mlp --json")
     assert any("estimates only one cluster" in text and "--k N" in text for text in warnings_of(done))
-    assert "clusterkit-out/assignments.h5 of another run (clusterkit cluster --k 5 --epochs 2) will be replaced" in done.err
+    assert (
+        "clusterkit-out/assignments.h5 of another run (clusterkit cluster --k 5 --epochs 2) will be replaced"
+        in done.err
+    )
 
 
 def test_the_warnings_of_the_commands_that_ran_first(points, cli, monkeypatch):
