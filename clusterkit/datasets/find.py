@@ -4,6 +4,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -13,17 +14,10 @@ from PIL import Image
 
 from clusterkit.artifacts.header import WRITERS
 from clusterkit.config import Context, Reading
-from clusterkit.datasets.stream import UNREADABLE
+from clusterkit.datasets.decode import NOT_PICTURES, opened, quiet
 from clusterkit.errors import InputError
 
 HEIF = {".heic", ".heics", ".heif", ".heifs", ".hif"}
-NOT_PICTURES = {
-    "EPS", "WMF",  # drawings, which Pillow hands to a program of the machine
-    "BUFR", "GRIB", "HDF5",  # measurements, which Pillow recognises but cannot read
-    "FITS",  # measurements without a common scale of brightness
-    "MPEG",  # films
-}  # fmt: skip
-"""Formats that Pillow opens and that are not read as images."""
 SYSTEM = {
     ".ds_store", "__macosx", ".appledouble", ".fseventsd", ".spotlight-v100", ".temporaryitems", ".trashes",
     "network trash folder", "temporary items",
@@ -233,7 +227,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 def add_file(path: Path, real: str, found: Found, reading: Reading) -> None:
     """Add a file to the images, or to what is left out; `real` is its real path."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix and suffix not in suffixes():
         found.left_out[Why.NO_IMAGE].append(suffix)
         return
@@ -255,13 +249,17 @@ def add_file(path: Path, real: str, found: Found, reading: Reading) -> None:
         found.left_out[Why.NO_IMAGE].append(suffix)
 
 
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file in lower case; the end of a date or of a sentence is none."""
+    suffix = path.suffix.lower()
+    return "" if suffix[1:].isdigit() or " " in suffix else suffix
+
+
 def is_image(path: Path) -> bool:
     """Return whether the content of a file begins like that of an image."""
-    try:
-        Image.open(path, formats=tuple(formats())).close()
-    except UNREADABLE:
-        return False
-    return True
+    with quiet(), suppress(InputError), opened(path):
+        return True
+    return False
 
 
 def reason_of(path: Path, error: OSError | InputError) -> str:

@@ -1,19 +1,18 @@
 """Detection of files that are new or gone since an artifact was made from the user's own data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.assignments import Assignment
 from clusterkit.artifacts.hdf5 import Array
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import check_dataset
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import parse
-from clusterkit.errors import InputError
 
 DIGEST = "name_digest"
 """The array of a subset that has the digests of its items' names."""
@@ -40,12 +39,8 @@ def changes(data: Dataset, recorded: Iterable[Array | None]) -> str:
     return f"{added} {kind}{' is' if added == 1 else 's are'} new and {gone} {'is' if gone == 1 else 'are'} gone"
 
 
-def changes_since(path: Path, data: Dataset) -> str:
-    """Return what `changes` does since the assignments at `path` were made; "" if they are of other data, or none."""
-    try:
-        header, assignments = read_assignments(path)
-    except InputError:
-        return ""
+def changes_since(header: Header, assignments: Mapping[str, Assignment], data: Dataset) -> str:
+    """Return what `changes` does since assignments were made; "" if they are of the same content, or of other data."""
     before = header.dataset
     if before.get("name") != data.name or before.get("fingerprint") == data.fingerprint:
         return ""

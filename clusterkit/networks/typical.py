@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clusterkit.datasets.base import Subset
+from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import represent
 
@@ -80,6 +80,16 @@ def typical_of(network: ClusterNet, subset: Subset, device: torch.device) -> Typ
         mean.float(),
         torch.where(sizes > 0, spread * usual, 0).float(),
     )
+
+
+def typical_tensors(networks: Mapping[str, ClusterNet], data: Dataset, device: torch.device) -> dict[str, Tensor]:
+    """Return the tensors of all subsets; the networks go to the device one after the other, and back to the CPU."""
+    tensors = {}
+    for subset in data.subsets:
+        network = networks[subset.name].to(device)
+        tensors |= typical_of(network, subset.to(device), device).tensors(subset.name)
+        network.cpu()
+    return tensors
 
 
 def read_typical(state: Mapping[str, Tensor], title: str) -> Typical:

@@ -73,7 +73,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     path = context.find(config.model)
     model_header, networks = read_with_typical(path)
     check_beside(model_header, path)
-    data = load_target(config, context, next(iter(networks.values()))[0].architecture.shape)
+    data = load_target(config, context, next(iter(networks.values()))[0].architecture.shape, model_header)
     assignments = {}
     for subset in data.subsets:
         network, typical = choose_network(networks, config, subset.name, path)
@@ -115,7 +115,7 @@ def check_beside(header: Header, path: Path) -> None:
     )
 
 
-def load_target(config: AssignConfig, context: Context, shape: tuple[int, ...]) -> Dataset:
+def load_target(config: AssignConfig, context: Context, shape: tuple[int, ...], model: Header) -> Dataset:
     """Load the data set or the image files in the shape that a network reads.
 
     Raises UsageError for flags of reading a folder with image files that were named one by one.
@@ -124,8 +124,9 @@ def load_target(config: AssignConfig, context: Context, shape: tuple[int, ...]) 
     if config.files and flags:
         raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
     return load_like(
-        config.dataset, shape, context.data, offline=context.offline, reading=context.reading, files=config.files
-    )
+        config.dataset, shape, context.data, offline=context.offline, reading=context.reading, trained=model.dataset,
+        files=config.files,
+    )  # fmt: skip
 
 
 def assigned(

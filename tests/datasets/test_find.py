@@ -1,5 +1,6 @@
 """Which files of a folder are read, and what is said of the others."""
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -118,11 +119,12 @@ def test_a_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
 
 
 def test_files_without_a_suffix_are_read_by_their_content(album: Path, caplog: pytest.LogCaptureFixture) -> None:
-    picture(album / "scan", 9)
+    for name in ("Dr. No in Rome", "scan", "scan 2020.05.01"):
+        picture(album / name, 9)
     for name, content in (("Makefile", b"all:"), ("empty", b""), ("drawing", b"%!PS-Adobe-3.0 EPSF-3.0\n")):
         (album / name).write_bytes(content)
     os.mkfifo(album / "pipe")
-    assert names(album, SNIFF) == (*(f"{n}.png" for n in range(6)), "scan")
+    assert names(album, SNIFF) == (*(f"{n}.png" for n in range(6)), "Dr. No in Rome", "scan", "scan 2020.05.01")
     assert line(caplog) == "4 not images"
 
 
@@ -189,11 +191,14 @@ def spoil(album: Path) -> None:
     (album / "6.png").symlink_to("nowhere")
 
 
-@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(("is_streamed", "is_kept"), [(False, False), (True, True), (True, False)])
 def test_all_unreadable_images_are_named_at_once_or_skipped(
-    is_streamed: bool, album: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
+    is_streamed: bool, is_kept: bool, album: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if not is_kept:
+        (tmp_path / "cache").touch()
     if is_streamed:
         monkeypatch.setattr(images, "MEMORY", 0)
     whole = read(album).union()
@@ -245,14 +250,23 @@ def test_images_in_the_cache_are_not_read_to_check_them(
     assert not decoded
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_must_not_be_read_is_named(album: Path) -> None:
-    closed = picture(album / "closed" / "x.png").parent
-    closed.chmod(0)
-    with pytest.raises(InputError, match=r"album/closed: cannot be read \(Permission denied\)"):
+def test_a_folder_that_must_not_be_read_is_named(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(album / "closed" / "x.png")
+    scandir = os.scandir
+
+    def denied(path: Path) -> object:
+        if path.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(InputError, match=r"^album/closed: cannot be read \(Permission denied\); remove"):
         read(album, FLAT)
     assert len(read(album, Reading(flat=True, skip_bad=True))) == 6
-    closed.chmod(0o700)
+    for path in album.glob("*.png"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"^album/closed: cannot be read \(Permission denied\); .* another folder$"):
+        read(album, SKIP)
 
 
 def test_many_unreadable_images_are_counted(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,7 @@ def test_pairs_of_the_user_and_clusters_say_how_many_files_are_new_and_gone(pair
     for line, name, stage in (
         (f"cluster folder:photos --k 4 {SMALL}", "pairs.h5", "predict-pairs"),
         ("evaluate", "assignments.h5", "cluster"),
+        ("report", "assignments.h5", "cluster"),
     ):
         done = cli(line)
         assert (done.code, done.out) == (3, "")
@@ -149,11 +150,11 @@ def test_clusters_without_pairs_say_how_many_files_are_new_and_gone(photos: None
     assert f"cluster: folder:photos: 1 file is new and 0 are gone since {OUT}/assignments.h5 was made" in done.err
 
 
-@pytest.mark.parametrize("line", ["evaluate", f"cluster --k 4 {SMALL}"])
+@pytest.mark.parametrize("line", ["evaluate", "report", f"cluster --k 4 {SMALL}"])
 def test_data_that_are_not_where_a_moved_file_says(line: str, pairs: None, cli: Cli) -> None:
     Path("deep/er").mkdir(parents=True)
     shutil.move(OUT, "deep/er/work")
-    name = "assignments.h5" if line == "evaluate" else "pairs.h5"
+    name = "pairs.h5" if line.startswith("cluster") else "assignments.h5"
     done = cli(f"{line} --workdir deep/er/work")
     assert (done.code, done.out) == (3, "")
     assert (
