@@ -84,7 +84,7 @@ def typical_of(network: ClusterNet, subset: Subset, device: torch.device) -> Typ
 
 def typical_tensors(networks: Mapping[str, ClusterNet], data: Dataset, device: torch.device) -> dict[str, Tensor]:
     """Return the tensors of all subsets; the networks go to the device one after the other, and back to the CPU."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for subset in data.subsets:
         network = networks[subset.name].to(device)
         tensors |= typical_of(network, subset.to(device), device).tensors(subset.name)
