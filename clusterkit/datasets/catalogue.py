@@ -4,7 +4,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from http.client import HTTPException
@@ -32,6 +32,7 @@ from clusterkit.datasets import (
     usps,
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chosen
+from clusterkit.datasets.meant import check_kind, own_data
 from clusterkit.errors import InputError, UsageError
 
 SOURCES: dict[str, Source] = {
@@ -100,8 +101,9 @@ def parse(text: str) -> Name:
     if source not in SOURCES:
         if body.partition("@")[0] in SOURCES:
             raise UsageError(f"data set '{text}': the text after @ is not a class range; write @0-4 or @0,2,5")
-        near = get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = [own_data(text, PREFIXES), *get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)]
+        meant = next((name for name in near if name), None)
+        hint = f" (did you mean {meant}?)" if meant else ""
         raise UsageError(f"unknown data set '{text}'{hint}; see: clusterkit datasets")
     subsets = SOURCES[source].subsets
     if slash and (not subset or (subsets and subset not in subsets)):
@@ -139,6 +141,7 @@ def load_dataset(
     """
     name = parse(text)
     source = name.entry
+    check_kind(name.source, name.argument, PREFIXES)
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
@@ -215,6 +218,7 @@ def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) ->
     fetch = name.entry.fetch
     reason = "--offline is set" if offline else "it cannot be downloaded"
     if fetch is not None and not offline:
+        folders = {folder for path in missing for folder in path.parents if not folder.exists()}
         try:
             root.mkdir(parents=True, exist_ok=True)
             with redirect_stdout(sys.stderr):
@@ -222,6 +226,9 @@ def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) ->
             return
         except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            for folder in sorted(folders, reverse=True):
+                with suppress(OSError):  # of folders that are not empty
+                    folder.rmdir()
     expected = ", ".join(str(path / name.entry.layout) for path in missing)
     raise InputError(
         f"data set {name.source} is not in {root} and {reason}; "

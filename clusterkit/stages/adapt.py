@@ -32,6 +32,7 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
+from clusterkit.metrics.doubts import is_chance
 from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
@@ -55,8 +56,6 @@ PRETRAINED_RATE = 0.1
 """The learning rate of a backbone with ImageNet weights, as a share of the rate of new layers."""
 SAMPLE = 1000
 """The number of source images on which G is tested."""
-CHANCE = 0.05
-"""G is better than chance if the recalls of similar and of dissimilar pairs add up to more than 1 + CHANCE."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +304,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
         "adapt: on %d items of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",
         len(labels), source.name, scores["similar_recall"], scores["dissimilar_recall"],
     )  # fmt: skip
-    if scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE:
+    if is_chance(scores):
         log.warning(
             "%s is hardly better than chance on %s, so its pairs of %s will hardly help; "
             "train G on a set that is more like both",

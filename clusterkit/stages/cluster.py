@@ -20,8 +20,10 @@ from clusterkit.artifacts.lineage import (
     learned_from,
     run_key,
 )
+from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
 from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
@@ -32,6 +34,7 @@ from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
+from clusterkit.metrics import doubts
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.pairs.constraints import check_constraints, constrain, read_constraints
@@ -52,12 +55,16 @@ class ClusterResult:
     artifact: Path
     dataset: str
     clusters: dict[str, int]
+    warnings: list[str]
     network: Path | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels."""
+    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels.
+
+    `warnings` are of estimates of K that no clustering can have.
+    """
 
     pairs: PairInput
     start: Start
@@ -66,6 +73,7 @@ class Inputs:
     ks: dict[str, int]
     hashes: dict[str, str]
     learned: Learned
+    warnings: list[str]
 
 
 def run(config: ClusterConfig, context: Context) -> ClusterResult:
@@ -83,6 +91,12 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     trained = warn_of_training(inputs.learned, *forms)
     counts_labels = not isinstance(config.pairs, File) or config.k is CountedBy.LABELS
     fields = data.to_learned() if counts_labels else data.to_header()
+    header = Header(
+        "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes
+    )
+    earlier = earlier_assignments(context.path(OUTPUT))
+    if earlier is not None:
+        announce(context.path(OUTPUT), earlier[0], header)
     states = StateFolder(context.path(OUTPUT), context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
     results = {
@@ -94,16 +108,26 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels:
         extra["learned_from"] = [fields]
-    header = Header(
-        "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes,
-        extra,
-    )  # fmt: skip
+    header = replace(header, extra=extra)
     sets = distinct(*inputs.learned.values(), [] if isinstance(config.pairs, File) else [fields])
     network = write(results, data, header, sets, context)
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
-    return ClusterResult(context.path(OUTPUT), data.name, counts, network)
+    warnings = inputs.warnings + warn_all(doubts_of(config, results, earlier))
+    return ClusterResult(context.path(OUTPUT), data.name, counts, warnings, network)
+
+
+def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
+    """Return warnings of networks that are unsure, or less sure than those of the clustering that was replaced."""
+    warnings: list[str] = []
+    if METHODS[config.method].trains:
+        before = {} if earlier is None or earlier[0].config.get("method") != config.method else earlier[1]
+        for title, result in results.items():
+            warnings += doubts.of_clusters(title, result.prob)
+            if title in before:
+                warnings += doubts.of_replaced(title, before[title].prob, result.prob)
+    return warnings
 
 
 def check(config: ClusterConfig, context: Context) -> None:
@@ -150,7 +174,9 @@ def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes |= {**pairs.inputs, **start.inputs, **k_hash}
-    return Inputs(pairs, start, data, constraints, ks, hashes, joined(k_learned, pairs.learned, start.learned))
+    learned = joined(k_learned, pairs.learned, start.learned)
+    warnings = warn_all(doubts.of_one(title for title, k in ks.items() if k > estimates.get(title, k)))
+    return Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:

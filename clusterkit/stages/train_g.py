@@ -16,11 +16,13 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
+from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
@@ -39,8 +41,11 @@ HELD_OUT = 0.05
 
 @dataclass(frozen=True)
 class TrainGResult:
+    """`held_out` holds the scores on classes that G was not trained on, which are none in a set of fewer than ten."""
+
     artifact: Path
     held_out: dict[str, float]
+    warnings: list[str]
 
 
 def run(config: TrainGConfig, context: Context) -> TrainGResult:
@@ -86,7 +91,9 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     if is_first():
         write_checkpoint(output, header, network.state_dict())
     states.remove()
-    return TrainGResult(output, scores)
+    if not scores:
+        log.info("train-g: not tested on unseen classes, because %s has fewer than ten", data.name)
+    return TrainGResult(output, scores, warn_all(doubts.of_g(scores)))
 
 
 def train(
