@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 SLACK = 1.0
@@ -24,7 +24,7 @@ def itml(problem: Problem) -> Clustering:
     chosen = problem.chosen
     upper, lower = bounds(points[chosen], SHARE)
     learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, SLACK))
-    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
+    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
 
 
 def components(values: Array) -> Array:
