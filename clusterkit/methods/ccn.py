@@ -19,11 +19,12 @@ from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.pairs.clusters import confirmed, nearest
-from clusterkit.pairs.constraints import in_place_of
+from clusterkit.pairs.constraints import ConstrainedPairs, in_place_of
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.links import all_hold
 from clusterkit.pairs.source import PairSource, logit_matrix
-from clusterkit.sampling import Shuffled
+from clusterkit.sampling import Linked, Sampler, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")
@@ -40,6 +41,8 @@ RESTARTS = {Loss.CCL: 3, Loss.KCL: 1}
 """Heads trained on G's features. The one of least loss is kept, as others merge clusters that the pairs separate."""
 MEETINGS = 7.5
 """How often each pair of images shares a batch. Large sets need more of it, as a batch holds few similar pairs."""
+AGAIN = 0.5
+"""Epochs of the second training, as a share of those of the first."""
 SHORTEST = 250
 """Fewest batches of a training. With fewer, clusters of a small set are still merged."""
 LONGEST = 5000
@@ -69,13 +72,17 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
 
 @dataclass(frozen=True)
 class Training:
-    """Inputs of one training: the items on the device, the pairs to learn, K, the options and the run."""
+    """Inputs of one training: the items on the device, the pairs to learn, K, the options and the run.
+
+    `linked` says that pairs of the user's links have their weight.
+    """
 
     items: Items
     pairs: PairSource
     k: int
     options: CcnOptions
     run: Run
+    linked: bool = False
 
     @property
     def name(self) -> str:
@@ -83,6 +90,7 @@ class Training:
 
 
 Train = Callable[[Training, str], Clustering]
+Learn = Callable[[Training, Sampler, str], History]
 
 
 def _rounds(training: Training, original: PairSource, train: Train, result: Clustering) -> Clustering:
@@ -114,9 +122,14 @@ def _heads(training: Training, g: SimilarityNet) -> Train:
     def train(training: Training, title: str) -> Clustering:
         restarts = RESTARTS.get(training.options.loss, 1)
         titles = [title, *(f"{title}, restart {number}" for number in range(1, restarts))]
-        tries = [_on_features(training, g, draw, sampler, name) for name in titles]
+        tries = []
+        for name in titles:
+            network = _network(training, replace(g.architecture, hidden=HIDDEN, outputs=training.k), name)
+            network.backbone.load_state_dict(g.backbone.state_dict())
+            tries.append((network, _on_features(network, draw, training, sampler, name)))
         best = min(tries, key=lambda result: _last_loss(result[1]))[0]
-        return _assigned(training, best, {name: result[1] for name, result in zip(titles, tries, strict=True)})
+        histories = {name: result[1] for name, result in zip(titles, tries, strict=True)}
+        return _held(training, best, sampler, histories, lambda *again: _on_features(best, draw, *again))
 
     return train
 
@@ -128,13 +141,11 @@ def _last_loss(history: History) -> float:
 
 
 def _on_features(
-    training: Training, g: SimilarityNet, draw: Draw, sampler: Shuffled, title: str
-) -> tuple[ClusterNet, History]:
-    """Train a head on G's features; return the whole network and the losses of each epoch."""
+    network: ClusterNet, draw: Draw, training: Training, sampler: Sampler, title: str
+) -> History:
+    """Train the head of a network on G's features; return the losses of each epoch."""
     options, device = training.options, training.run.device
     dropout = DROPOUT.get(options.loss, DROPOUT[Loss.KCL])
-    network = _network(training, replace(g.architecture, hidden=HIDDEN, outputs=training.k), title)
-    network.backbone.load_state_dict(g.backbone.state_dict())
 
     def batches(generator: torch.Generator) -> Iterator[Tensor]:
         return (send(index, device) for index in sampler.epoch(generator))
@@ -148,7 +159,7 @@ def _on_features(
         return {"loss": _loss(training, outputs(units), index)}
 
     epochs = max(1, round(BATCHES.get(options.loss, BATCHES[Loss.KCL]) / sampler.steps))
-    return network, fit(network.head, batches, step, _plan(training, sampler, epochs, title))
+    return fit(network.head, batches, step, _plan(training, sampler, epochs, title))
 
 
 def _whole(training: Training, title: str) -> Clustering:
@@ -163,16 +174,36 @@ def _whole(training: Training, title: str) -> Clustering:
     else:
         network = _network(training, replace(start.architecture, hidden=HIDDEN, outputs=training.k), title)
         network.backbone.load_state_dict(start.backbone.state_dict())
-    sampler = _sampler(training, BATCH, title)
+    shuffled = _sampler(training, BATCH, title)
 
-    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        index, images = batch
-        logits = network(augment(images, items.kind, generator, share(len(index)), options.variation))
-        return {"loss": _loss(training, logits, index)}
+    def learn(training: Training, sampler: Sampler, title: str) -> History:
+        def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+            index, images = batch
+            logits = network(augment(images, items.kind, generator, share(len(index)), options.variation))
+            return {"loss": _loss(training, logits, index)}
 
-    plan = _plan(training, sampler, default_epochs(sampler), title)
-    history = fit(network, lambda generator: batches_of(subset, sampler, generator, device), step, plan)
-    return _assigned(training, network, {title: history})
+        plan = _plan(training, sampler, default_epochs(shuffled), title)
+        return fit(network, lambda generator: batches_of(subset, sampler, generator, device), step, plan)
+
+    return _held(training, network, shuffled, {title: learn(training, shuffled, title)}, learn)
+
+
+def _held(
+    training: Training, network: ClusterNet, sampler: Shuffled, histories: dict[str, History], learn: Learn
+) -> Clustering:
+    """Return the clustering of a trained network, after a second training if a link of the user does not hold.
+
+    In the second training every batch holds linked items, whose pairs have their weight. It begins with clusters that
+    follow from all pairs: if linked pairs weighed more from the start, clusters would merge.
+    """
+    result = _assigned(training, network, histories)
+    if not isinstance(training.pairs, ConstrainedPairs) or all_hold(training.pairs.closure, result.cluster):
+        return result
+    links = training.pairs.closure
+    title = f"{next(iter(histories))}, constraints"
+    again = Linked(sampler, torch.from_numpy(links.group), torch.from_numpy(links.apart))
+    log.info("cluster %s%s: training on, as some constraints do not hold yet", training.name, title)
+    return _assigned(training, network, {**histories, title: learn(replace(training, linked=True), again, title)})
 
 
 def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
@@ -198,17 +229,21 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
 
     `logits` (b, K) are those of its items, and `index` (B,) holds the positions of all items of the batch.
     """
-    pairs = training.pairs.logits(index[share(len(index)).rows], index)
+    rows = share(len(index)).rows
+    pairs = training.pairs.logits(index[rows], index)
+    weighs = training.linked and isinstance(training.pairs, ConstrainedPairs)
+    weight = training.pairs.weights(index)[rows] if weighs else None
     # Positive logits become 1 and others 0; unknown pairs stay NaN.
-    return pair_loss(training.options.loss)(logits, pairs.clamp(0, 1).ceil().to(logits), training.options.sigma)
+    similar = pairs.clamp(0, 1).ceil().to(logits)
+    return pair_loss(training.options.loss)(logits, similar, training.options.sigma, weight)
 
 
-def _plan(training: Training, sampler: Shuffled, epochs: int, title: str) -> Plan:
+def _plan(training: Training, sampler: Sampler, epochs: int, title: str) -> Plan:
     options, run, state = training.options, training.run, training.run.state
     assert state is not None
     return Plan(
         title=f"cluster {training.name}{title}",
-        epochs=options.epochs or epochs,
+        epochs=max(1, round((options.epochs or epochs) * (AGAIN if training.linked else 1))),
         steps=sampler.steps,
         learning_rate=options.learning_rate,
         seed=run.seed,

@@ -15,8 +15,8 @@ from clusterkit.pairs.source import CERTAIN, PairSource
 class ConstrainedPairs:
     """`base` with the logits of all linked pairs replaced.
 
-    A linked pair counts as `weight` other pairs; None stands for the weight at which all linked pairs together count as
-    much as all other pairs. `alone` says that `base` knows no pair.
+    A linked pair counts as `weight` other pairs; None leaves the weight to the method. `alone` says that `base` knows no
+    pair.
     """
 
     base: PairSource
@@ -45,13 +45,24 @@ class ConstrainedPairs:
             links[row[:, None], column] -= (self._keys[place] == keys).to(torch.int8)
         return links
 
+    def weights(self, positions: Tensor) -> Tensor:
+        """Return the weights (B, B) of the pairs of a batch of positions (B,), of mean one over all batches.
+
+        In a batch that holds more or fewer linked pairs than a random one, each weighs less or more, so that the sum is
+        the same. A kind of links without `weight`, must-links or cannot-links, counts as much as all other pairs.
+        """
+        links, pairs = self.links(positions, positions), len(positions) ** 2
+        weights, total = torch.ones(links.shape, device=links.device), 1.0
+        for sign, count in ((1, self.closure.count_together), (-1, self.closure.count_apart)):
+            if count:
+                part = 1.0 if self.weight is None else self.weight * count / len(self) ** 2
+                here = links == sign
+                weights = torch.where(here, part * pairs / here.sum().clamp_min(1), weights)
+                total += part
+        return weights / total
+
     def to(self, device: torch.device) -> "ConstrainedPairs":
         return replace(self, base=self.base.to(device), device=device)
-
-    def each(self) -> float:
-        """Return how many other pairs a linked pair counts as."""
-        count = self.closure.count
-        return self.weight if self.weight is not None else max(1.0, (len(self) * (len(self) - 1) - count) / count)
 
     def __post_init__(self) -> None:
         groups = len(self.closure.size)
@@ -71,7 +82,7 @@ class ConstrainedPairs:
 def constrain(base: PairSource | None, closure: Closure, weight: float | None = None) -> PairSource:
     """Lay links over the pairs of N items, of which None knows none. Without any link, return the pairs unchanged."""
     known = base if base is not None else LabelPairs(torch.full((len(closure.group),), -1))
-    return ConstrainedPairs(known, closure, weight, alone=base is None) if closure.count else known
+    return ConstrainedPairs(known, closure, weight, alone=base is None) if closure.linked.any() else known
 
 
 def in_place_of(pairs: PairSource, base: PairSource) -> PairSource:

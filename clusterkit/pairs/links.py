@@ -3,6 +3,7 @@
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Closure:
     group: Positions
     apart: Positions
 
-    @property
+    @cached_property
     def size(self) -> Positions:
         """Return the number of items (G,) in each group."""
         return np.bincount(self.group)
@@ -54,11 +55,15 @@ class Closure:
         linked: NDArray[np.bool_] = of_group[self.group]
         return linked
 
-    @property
-    def count(self) -> int:
-        """Return the number of pairs of items that are linked, in both orders."""
-        size = self.size
-        return int((size * (size - 1)).sum() + 2 * (size[self.apart[:, 0]] * size[self.apart[:, 1]]).sum())
+    @cached_property
+    def count_together(self) -> int:
+        """Number of pairs of items that must be together, in both orders."""
+        return int((self.size * (self.size - 1)).sum())
+
+    @cached_property
+    def count_apart(self) -> int:
+        """Number of pairs of items that cannot be together, in both orders."""
+        return 2 * int((self.size[self.apart[:, 0]] * self.size[self.apart[:, 1]]).sum())
 
     def take(self, order: Positions) -> "Closure":
         """Return the closure of the same items in another order (N,)."""
@@ -121,6 +126,14 @@ def shortest_chain(links: Sequence[Link], start: int, end: int) -> tuple[list[Li
         items.append(step[0])
         chain.append(step[1])
     return chain[::-1], items[::-1]
+
+
+def all_hold(closure: Closure, cluster: NDArray[np.integer]) -> bool:
+    """Return whether the clusters (N,), none of which is -1, hold all that follows from the links."""
+    of_group = np.zeros(len(closure.size), np.int64)
+    of_group[closure.group] = cluster
+    apart = of_group[closure.apart]
+    return bool((of_group[closure.group] == cluster).all() and (apart[:, 0] != apart[:, 1]).all())
 
 
 def holding(links: Sequence[Link], cluster: NDArray[np.integer]) -> list[bool]:

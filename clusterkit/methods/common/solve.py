@@ -120,12 +120,12 @@ def probabilities(pairs: PairSource) -> Array:
 def signs(pairs: PairSource, chosen: NDArray[np.int64]) -> Array:
     """Return the pairs (M, M) of the items at positions (M,), symmetric and binarised.
 
-    1 stands for similar, -1 for dissimilar, 0 for unknown. Self-pairs are 0. A linked pair has its weight in place of 1.
+    1 stands for similar, -1 for dissimilar, 0 for unknown. Self-pairs are 0. A linked pair may weigh more or less.
     """
     matrix: Array = torch.nan_to_num(_logits(pairs, chosen), 0.0).sign_().fill_diagonal_(0).numpy()
-    if isinstance(pairs, ConstrainedPairs):
+    if isinstance(pairs, ConstrainedPairs) and pairs.weight is not None:
         positions = torch.from_numpy(chosen)
-        matrix[(pairs.links(positions, positions) != 0).numpy()] *= pairs.each()
+        matrix[(pairs.links(positions, positions) != 0).numpy()] *= pairs.weight
     return matrix
 
 
