@@ -15,14 +15,16 @@ from clusterkit.losses import Loss, pair_loss
 from clusterkit.methods import CcnOptions
 from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
+from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
+from clusterkit.methods.common.solve import values
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
-from clusterkit.pairs.clusters import confirmed, nearest
+from clusterkit.pairs.clusters import confirmed, nearest, small_values
 from clusterkit.pairs.constraints import ConstrainedPairs, in_place_of
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.labels import LabelPairs
-from clusterkit.pairs.links import all_hold
+from clusterkit.pairs.links import Closure, all_hold
 from clusterkit.pairs.source import PairSource, logit_matrix
 from clusterkit.sampling import Linked, Sampler, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
@@ -56,7 +58,8 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     of each item. The pairs are then those of `agreed`, and with CCL the best of several starts by loss is kept. Without
     a G, a whole network is trained, from random weights or from the backbone of `items.start`. Pairs are those of clean
     images, binarised at probability one half. Each further round trains a new network on the pairs of the previous
-    clustering that the items' nearest neighbours confirm.
+    clustering that the items' nearest neighbours confirm. If links are all the pairs there are, the other pairs are those
+    of `by_values`.
     """
     assert question.pairs is not None
     training = Training(
@@ -64,6 +67,8 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     )
     g = items.g
     pairs = question.pairs if g is None else agreed(training)
+    if isinstance(pairs, ConstrainedPairs) and pairs.alone:
+        pairs = replace(pairs, base=by_values(training, pairs.closure), alone=False)
     training = replace(training, pairs=pairs.to(run.device))
     train = _whole if g is None else _heads(training, g)
     first = train(training, "")
@@ -274,6 +279,18 @@ def agreed(training: Training) -> PairSource:
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), derive_seed(training.run.seed, "consensus", training.name))
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
+
+
+def by_values(training: Training, links: Closure) -> PairSource:
+    """Return the pairs of k-means under the links: of features if the network starts from others, else of small images.
+
+    From the few pairs of links, a network learns no clusters of the other items.
+    """
+    items, name = training.items, training.name
+    log.info("cluster %s: pairs without a constraint follow from k-means under the constraints", name)
+    points = values(items, training.run.device) if items.start is not None else small_values(items.subset)
+    seed = derive_seed(training.run.seed, "values", name) % 2**32
+    return LabelPairs(torch.from_numpy(linked_k_means(points.astype(np.float64), training.k, seed, links)))
 
 
 def default_epochs(sampler: Shuffled) -> int:

@@ -44,12 +44,17 @@ class Closure:
 
     @cached_property
     def size(self) -> Positions:
-        """Return the number of items (G,) in each group."""
+        """The number of items (G,) in each group."""
         return np.bincount(self.group)
 
-    @property
+    @cached_property
+    def first(self) -> Positions:
+        """The position (G,) of the first item of each group."""
+        return np.unique(self.group, return_index=True)[1].astype(np.int64)
+
+    @cached_property
     def linked(self) -> NDArray[np.bool_]:
-        """Return for each item (N,) whether a link names it or follows for it."""
+        """Whether a link holds of each item (N,), said by the user or following."""
         of_group = self.size > 1
         of_group[self.apart.ravel()] = True
         linked: NDArray[np.bool_] = of_group[self.group]

@@ -36,7 +36,7 @@ def settled_near(cluster: NDArray[np.int32], points: Array, closure: Closure | N
     if closure is None or cluster.max() < 0:
         return cluster
     member = np.eye(cluster.max() + 1)[cluster]
-    centres = member.T @ points / member.sum(0)[:, None]
+    centres = member.T @ points / member.sum(0).clip(1)[:, None]
     return settled(cluster, to_centres(points, centres, np.ones(points.shape[1])), closure)
 
 
@@ -79,18 +79,17 @@ def part(groups: NDArray[np.integer], cost: Array, closure: Closure) -> None:
 def linked_k_means(points: Array, k: int, seed: int, closure: Closure | None) -> NDArray[np.int32]:
     """Return the clusters (N,) of k-means on points (N, D) under links; without links, those of `k_means`.
 
-    Each group is its mean, which weighs as much as its items. Without a cannot-link this is k-means among the
-    clusterings in which the must-links hold.
+    It goes on from the clusters of `k_means`: the links are made to hold, centres move to the means, and each group that
+    must-links tie goes to the nearest centre, until nothing changes.
     """
+    cluster = k_means(points, k, seed)
     if closure is None:
-        return k_means(points, k, seed)
+        return cluster
     size = closure.size.astype(np.float64)
     means = summed(points, closure) / size[:, None]
-    k = min(k, len(means))
-    groups = k_means(means, k, seed, size).astype(np.int64)
+    groups = settled_near(cluster, points, closure)[closure.first]
     for _ in range(ROUNDS):
-        before = groups.copy()
-        member = np.eye(k)[groups] * size[:, None]
+        before, member = groups, np.eye(k)[groups] * size[:, None]
         used = np.flatnonzero(member.any(0))
         centres = member.T[used] @ means / member.sum(0)[used, None]
         cost = np.full((len(means), k), np.inf)

@@ -16,8 +16,8 @@ RESTARTS = 10
 """Starts of k-means, of which the one with the least sum of squares is kept."""
 
 
-def k_means(points: Array, k: int, seed: int, weight: Array | None = None) -> NDArray[np.int32]:
-    """Return the clusters (N,) of scikit-learn's k-means on points (N, D), of `weight` (N,), the best of several starts.
+def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
+    """Return the clusters (N,) of scikit-learn's k-means on points (N, D), the best of several starts.
 
     If fewer than K points differ, there are fewer clusters.
     """
@@ -27,7 +27,7 @@ def k_means(points: Array, k: int, seed: int, weight: Array | None = None) -> ND
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         clusters: NDArray[np.int32] = KMeans(min(k, len(points)), n_init=RESTARTS, random_state=seed).fit_predict(
-            points, sample_weight=weight
+            points
         )
     count = len(np.unique(clusters))
     if count < k:
