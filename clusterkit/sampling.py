@@ -7,7 +7,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-
 SHARE = 8
 """Items of a batch for each linked pair in it."""
 

@@ -104,7 +104,7 @@ def cluster(
     ensure_pairs(config.pairs, dataset, common.context, needed=needed, constraints=constraints)
     ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
-    fields = {
+    fields: dict[str, Any] = {
         "artifact": str(done.artifact),
         "network": None if done.network is None else str(done.network),
         "dataset": done.dataset,

@@ -57,7 +57,7 @@ class LossOptions(Options):
 
 
 def pair_loss(loss: Loss) -> "PairLoss":
-    """Return a loss as a function of logits (B, K), similar (B, B), sigma and, if pairs differ in it, their weight (B, B).
+    """Return a loss as a function of logits (B, K), similar (B, B), sigma and optionally the pairs' weight (B, B).
 
     A loss without a margin ignores sigma.
     """

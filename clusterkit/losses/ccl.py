@@ -19,16 +19,15 @@ def ccl(logits: Tensor, similar: Tensor, weight: Tensor | None = None) -> Tensor
     The probability that a pair shares a cluster is the inner product of its two distributions. All of them are one B x
     K x B matrix product, computed in blocks of rows.
 
-    With several processes, `logits` (b, K), `similar` (b, B) and `weight` (b, B) are this process's rows of the batch, and `similar`
-    must be symmetric. The value is this process's part of the mean; the gradient is that of the whole loss.
+    With several processes, `logits` (b, K), `similar` (b, B) and `weight` (b, B) are this process's rows of the batch,
+    and `similar` must be symmetric. The value is this process's part of the mean; the gradient is that of the whole
+    loss.
     """
     p = torch.softmax(logits.float(), dim=1)
     return known_gradient(p, *_value_and_gradient(p.detach(), gather_rows(p.detach()), similar, weight))
 
 
-def _value_and_gradient(
-    p: Tensor, all_p: Tensor, similar: Tensor, weight: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _value_and_gradient(p: Tensor, all_p: Tensor, similar: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the loss () of the pairs of `p` (b, K) with `all_p` (B, K), and the whole loss's gradient (b, K) by `p`.
 
     Let g_ij be the derivative of the loss of the ordered pair (i, j) by P_i . P_j. The derivative of the sum over all

@@ -16,15 +16,15 @@ def kcl(logits: Tensor, similar: Tensor, sigma: float = 2.0, weight: Tensor | No
     `logits` (B, K) are a network's outputs before the softmax, of any floating type. `similar` (B, B) is 1 for a
     similar pair, 0 for a dissimilar pair, or a probability. A NaN pair adds nothing to the sum but counts in the mean.
     Dissimilar pairs are pushed to a divergence of `sigma`. No gradient flows through P in a divergence D(P*||Q), as the
-    star says. Equation 6 sums both directions of an unordered pair; here each direction is one ordered pair. `weight` (B,
-    B), symmetric, multiplies the terms of the pairs.
+    star says. Equation 6 sums both directions of an unordered pair; here each direction is one ordered pair. `weight`
+    (B, B), symmetric, multiplies the terms of the pairs.
 
     D(P_i||P_j) = sum_k P_ik log P_ik - P_i . log P_j, so all divergences are one B x K x B matrix product, computed in
     blocks of columns.
 
-    With several processes, `logits` (b, K), `similar` (b, B) and `weight` (b, B) are this process's rows of the batch, and `similar`
-    must be symmetric. The value is the part of the mean from the pairs whose right side this process holds; the
-    gradient is that of the whole loss.
+    With several processes, `logits` (b, K), `similar` (b, B) and `weight` (b, B) are this process's rows of the batch,
+    and `similar` must be symmetric. The value is the part of the mean from the pairs whose right side this process
+    holds; the gradient is that of the whole loss.
     """
     log_p = torch.log_softmax(logits.float(), dim=1)
     log_q = log_p.detach().clamp_min(LOWEST)

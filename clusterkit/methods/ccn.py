@@ -58,8 +58,8 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     of each item. The pairs are then those of `agreed`, and with CCL the best of several starts by loss is kept. Without
     a G, a whole network is trained, from random weights or from the backbone of `items.start`. Pairs are those of clean
     images, binarised at probability one half. Each further round trains a new network on the pairs of the previous
-    clustering that the items' nearest neighbours confirm. If links are all the pairs there are, the other pairs are those
-    of `by_values`.
+    clustering that the items' nearest neighbours confirm. If links are all the pairs there are, the other pairs are
+    those of `by_values`.
     """
     assert question.pairs is not None
     training = Training(
@@ -145,9 +145,7 @@ def _last_loss(history: History) -> float:
     return sum(means["loss"] for means in last) / len(last)
 
 
-def _on_features(
-    network: ClusterNet, draw: Draw, training: Training, sampler: Sampler, title: str
-) -> History:
+def _on_features(network: ClusterNet, draw: Draw, training: Training, sampler: Sampler, title: str) -> History:
     """Train the head of a network on G's features; return the losses of each epoch."""
     options, device = training.options, training.run.device
     dropout = DROPOUT.get(options.loss, DROPOUT[Loss.KCL])
@@ -236,8 +234,9 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
     """
     rows = share(len(index)).rows
     pairs = training.pairs.logits(index[rows], index)
-    weighs = training.linked and isinstance(training.pairs, ConstrainedPairs)
-    weight = training.pairs.weights(index)[rows] if weighs else None
+    weight = None
+    if training.linked and isinstance(training.pairs, ConstrainedPairs):
+        weight = training.pairs.weights(index)[rows]
     # Positive logits become 1 and others 0; unknown pairs stay NaN.
     similar = pairs.clamp(0, 1).ceil().to(logits)
     return pair_loss(training.options.loss)(logits, similar, training.options.sigma, weight)

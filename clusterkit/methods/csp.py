@@ -17,8 +17,8 @@ FEASIBLE = 1e-12
 def csp(problem: Problem) -> Clustering:
     """Cut the graph of near items by the cheapest cuts that satisfy the pairs, and read the clusters off the cuts.
 
-    The graph is that of the items' values. Pairs are binarised. Links alone are too few to choose cuts: the cheapest cuts
-    of all are then taken, and k-means under the links reads the clusters off them.
+    The graph is that of the items' values. Pairs are binarised. Links alone are too few to choose cuts: the cheapest
+    cuts of all are then taken, and k-means under the links reads the clusters off them.
     """
     if problem.alone:
         rows = cheapest_cuts(neighbour_affinity(problem.values), problem.k)
@@ -93,7 +93,8 @@ def cheapest_cuts(affinity: Array, k: int) -> Array:
     root = 1 / np.sqrt(affinity.sum(1))
     count = len(affinity)
     vectors: Array = eigh(root[:, None] * affinity * root, subset_by_index=[max(0, count - k), count - 1])[1]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    return vectors
 
 
 def complement(vector: Array) -> Array:
@@ -105,7 +106,7 @@ def complement(vector: Array) -> Array:
 
 
 def by_pivots(rows: Array) -> Array:
-    """Return how well items fit clusters (N, K) from rows (N, M) of cluster indicators that are rotated by an unknown rotation.
+    """Return how well items fit clusters (N, K), from rows (N, M) of indicators rotated by an unknown rotation.
 
     A pivoted QR factorisation finds M rows far from each other, which determine the rotation (Damle, Minden and Ying
     2018). If the rows have fewer than M dimensions, fewer clusters result.

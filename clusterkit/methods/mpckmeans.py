@@ -45,8 +45,8 @@ def mpckmeans(problem: Problem) -> Clustering:
 class State:
     """Values (N, D), their weights (D,), the cluster (N,) of each item, and pairs (M, M) of the `chosen` items (M,).
 
-    `distances` (M, M) are the weighted squared distances of the chosen items. `units` are the places among them of items
-    that move together.
+    `distances` (M, M) are the weighted squared distances of the chosen items. `units` are the places among them of
+    items that move together.
     """
 
     values: Array
@@ -73,8 +73,8 @@ def start(
 
     A neighbourhood is an item and all items similar to it. The K neighbourhoods are those with the most items that are
     in no earlier one. The original takes the transitive closure, which is one cluster of all items if some pairs are
-    wrong. Items without pairs go to the nearest centre. Links that are `alone` are too few for neighbourhoods: the start
-    is then k-means under the links.
+    wrong. Items without pairs go to the nearest centre. Links that are `alone` are too few for neighbourhoods: the
+    start is then k-means under the links.
     """
     rng = np.random.default_rng(seed)
     units = units_of(len(chosen) if links is None else links.group[chosen])
@@ -117,8 +117,8 @@ def prices(state: State) -> Array:
     """Return the cost (M, M) of joining two items in one cluster: negative if similar, positive if dissimilar.
 
     A separated similar pair costs its distance. A joined dissimilar pair costs the difference between its distance and
-    the largest distance. Both count for each of their items, as often as the pair's weight says. Items that move together
-    are never separated.
+    the largest distance. Both count for each of their items, as often as the pair's weight says. Items that move
+    together are never separated.
     """
     similar, dissimilar = state.pairs > 0, state.pairs < 0
     price: Array = dissimilar * (state.distances.max() - state.distances) - similar * state.distances

@@ -15,8 +15,8 @@ from clusterkit.pairs.source import CERTAIN, PairSource
 class ConstrainedPairs:
     """`base` with the logits of all linked pairs replaced.
 
-    A linked pair counts as `weight` other pairs; None leaves the weight to the method. `alone` says that `base` knows no
-    pair.
+    A linked pair counts as `weight` other pairs; None leaves the weight to the method. `alone` says that `base` knows
+    no pair.
     """
 
     base: PairSource

@@ -23,7 +23,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A cannot-link whose items a shortest chain of must-links ties: `chain` holds these, `items` all that it passes."""
+    """A cannot-link whose items must-links tie: `chain` is a shortest chain of these, `items` all that it passes."""
 
     cannot: Link
     chain: list[Link]

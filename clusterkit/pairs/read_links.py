@@ -37,17 +37,17 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
         where = f"{path}, line {number}"
         if len(cells) != 3 or cells[2].lower() not in WORDS:
             line = console.printable(",".join(cells))
-            raise InputError(f"{where}: '{line}' is not {FORM}; write two items and a word, as in cat.jpg,dog.jpg,cannot")
-        (subset, a), (other, b) = (known.place(text, where) for text in cells[:2])
-        if subset != other:
+            raise InputError(f"{where}: '{line}' is not {FORM}; write two items and a word, as in 0,17,must")
+        (one, a), (other, b) = (known.place(text, where) for text in cells[:2])
+        if one != other:
             raise InputError(
                 f"{where}: {cells[0]} and {cells[1]} are in different subsets, each clustered alone; remove the line"
             )
         if a == b:
-            raise InputError(f"{where}: pairs item {data.subsets[subset].title(a)} with itself; name two items")
+            raise InputError(f"{where}: pairs item {data.subsets[other].title(a)} with itself; name two items")
         must = WORDS[cells[2].lower()]
         key = (min(a, b), max(a, b), must)
-        links.setdefault(subset, {}).setdefault(key, Link(a, b, must, number))
+        links.setdefault(other, {}).setdefault(key, Link(a, b, must, number))
     if not links:
         raise InputError(f"{path}: no constraints in it; write lines of {FORM}")
     by_subset = {data.subsets[number].name: list(found.values()) for number, found in sorted(links.items())}
@@ -110,7 +110,7 @@ class KnownItems:
             return by_id
         if len(by_name) > 1:
             raise InputError(
-                f"{where}: {len(by_name)} items of {self.data.name} are called {console.printable(text)}; write their ids"
+                f"{where}: {len(by_name)} items of {self.data.name} are called {console.printable(text)}; write ids"
             )
         if by_id not in (None, by_name[0]) and text not in self.said:
             self.said.add(text)

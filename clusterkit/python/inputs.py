@@ -59,9 +59,7 @@ def plain_array(values: Any, name: str) -> NDArray[Any]:
         raise UsageError(f"{name}: its rows have different lengths; give an array") from error
 
 
-def read_pairs(
-    pairs: Any, links: Links, count: int, *, weight: float | None, every: bool, method: str
-) -> PairSource:
+def read_pairs(pairs: Any, links: Links, count: int, *, weight: float | None, every: bool, method: str) -> PairSource:
     """Return the pairs of N items from probabilities (N, N), or without any if `pairs` is None, under the user's links.
 
     Each link counts as `weight` other pairs; None stands for the weight that `constrain` chooses.

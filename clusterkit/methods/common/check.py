@@ -42,8 +42,8 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
             raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
     elif needs_all_pairs(config) and isinstance(config.pairs, OnlyConstraints):
         raise UsageError(
-            f"--pairs: {name} needs the probability of every pair, which --constraints alone do not give; predict pairs "
-            "with a G, or use --method mpckmeans"
+            f"--pairs: {name} needs the probability of every pair, which --constraints alone do not give; "
+            "predict pairs with a G, or use --method mpckmeans"
         )
     elif needs_all_pairs(config) and isinstance(config.pairs, NoisyPairs) and config.pairs.density < 1:
         raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
@@ -56,7 +56,9 @@ def check_constraints(config: ClusterConfig, name: str) -> None:
     if config.constraint_weight is None:
         return
     if config.constraints is None:
-        raise UsageError("--constraint-weight: there are no constraints to weigh; add --constraints FILE or leave it out")
+        raise UsageError(
+            "--constraint-weight: there are no constraints to weigh; add --constraints FILE or leave it out"
+        )
     if not config.constraint_weight > 0:
         raise UsageError(f"--constraint-weight {config.constraint_weight}: give a number above 0")
     if needs_all_pairs(config):

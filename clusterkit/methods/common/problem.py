@@ -24,8 +24,9 @@ class Problem:
 
     `values` are (N, D), or (N, 0) for a method that reads none. `pairs` (M, M) are symmetric: signs or probabilities,
     as the method declares. They belong to the items at the positions `chosen` (M,). A method that reads no pairs gets
-    (0, 0). A sign is multiplied by the weight of its pair, 1 unless a link of the user sets it. `links` holds what follows
-    from these links, None without any, and `alone` says that no other pair is known. `seed` is that of the method for these items, as scikit-learn takes it. `title` names the items in messages.
+    (0, 0). A sign is multiplied by the weight of its pair, 1 unless a link of the user sets it. `links` holds what
+    follows from these links, None without any, and `alone` says that no other pair is known. `seed` is that of the
+    method for these items, as scikit-learn takes it. `title` names the items in messages.
     """
 
     values: Array

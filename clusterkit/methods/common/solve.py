@@ -17,8 +17,8 @@ from clusterkit.methods.common.g_features import on_target
 from clusterkit.methods.common.points import digests_of, numbered
 from clusterkit.methods.common.problem import Array, Clustering, Items, Problem, Question, Run
 from clusterkit.pairs.constraints import ConstrainedPairs
-from clusterkit.pairs.reordered import reordered
 from clusterkit.pairs.links import Closure
+from clusterkit.pairs.reordered import reordered
 from clusterkit.pairs.source import PairSource, logit_matrix
 
 
