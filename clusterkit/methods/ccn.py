@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clusterkit.augment import augment
 from clusterkit.device import derive_seed, seeded, send
-from clusterkit.distributed import share
+from clusterkit.distributed import share, sum_all
 from clusterkit.losses import Loss, pair_loss
 from clusterkit.methods import CcnOptions
 from clusterkit.methods.common.consensus import LARGEST, consensus
@@ -200,9 +200,13 @@ def _held(
     follow from all pairs: if linked pairs weighed more from the start, clusters would merge.
     """
     result = _assigned(training, network, histories)
-    if not isinstance(training.pairs, ConstrainedPairs) or all_hold(training.pairs.closure, result.cluster):
+    if not isinstance(training.pairs, ConstrainedPairs):
         return result
     links = training.pairs.closure
+    broken = torch.tensor(float(not all_hold(links, result.cluster)), device=training.run.device)
+    # All processes train on if one does.
+    if not sum_all(broken):
+        return result
     title = f"{next(iter(histories))}, constraints"
     again = Linked(sampler, torch.from_numpy(links.group), torch.from_numpy(links.apart))
     log.info("cluster %s%s: training on, as some constraints do not hold yet", training.name, title)

@@ -53,9 +53,7 @@ def test_a_contradiction_is_found_with_a_shortest_chain(links: list[Link]) -> No
 
 
 @given(LINKS, st.lists(st.integers(0, N - 1), min_size=1, max_size=12), st.lists(st.integers(0, N - 1), min_size=1))
-def test_all_that_follows_holds_and_nothing_else_changes(
-    links: list[Link], rows: list[int], columns: list[int]
-) -> None:
+def test_all_that_follows_holds_and_no_more(links: list[Link], rows: list[int], columns: list[int]) -> None:
     if contradiction(links) is not None:
         return
     expected, logit = followed(links), torch.arange(N * N).reshape(N, N).float()

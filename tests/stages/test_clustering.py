@@ -132,7 +132,7 @@ def test_constraints_change_the_result(points, cli):
         ("1,2\n", "line 1"),
         (
             "1,2,must\n2,1,cannot\n",
-            "line 2 says that 2 and 1 cannot be together, but line 1 ties them (2 - 1); remove one of these lines",
+            "line 2 says that 2 and 1 cannot be together, but line 1 ties them (2 - 1); remove one",
         ),
         ("", "no constraints in it"),
         ("1,5000,must\n", "no item 5000 in synthetic:blobs"),
