@@ -62,7 +62,7 @@ def test_few_constraints_alone_hold_and_help(method: str, overlapping: np.ndarra
     assert accuracy(found(), overlapping) >= by_values
 
 
-WRONG = "cluster arrays:a.npz --k 6 --backbone mlp --epochs 60 --constraints links.csv --pairs"
+WRONG = "cluster arrays:a.npz --k 6 --backbone mlp --constraints links.csv --pairs"
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def contradicted() -> None:
 
 @pytest.mark.parametrize("loss", ["ccl", "kcl"])
 def test_a_network_learns_constraints_against_other_pairs(loss: str, contradicted: None, cli: Cli) -> None:
-    line = f"{WRONG} labels --loss {loss}"
+    line = f"{WRONG} labels --loss {loss} --epochs 125"
     done = cli(f"{line} --json")
     assert done.code == 0, done.err
     assert "cluster all, constraints: training on, as some constraints do not hold yet" in done.err
@@ -93,18 +93,18 @@ def test_a_network_learns_constraints_against_other_pairs(loss: str, contradicte
 
 
 def test_what_does_not_hold_is_named(contradicted: None, cli: Cli) -> None:
-    done = cli(f"{WRONG} labels --constraint-weight 0.001 --json")
+    done = cli(f"{WRONG} labels --epochs 60 --constraint-weight 0.001 --json")
     counts = json.loads(done.out)["constraints"]["all"]
     assert counts["must"]["held"] + counts["cannot"]["held"] < 10, "a small weight is a small weight"
     assert "clusterkit: cluster all: these constraints do not hold: 0 and 1 (must), 6 and 7 (must)" in done.err
     assert " more\n" in done.err
-    assert "these constraints do not hold" in cli(f"{WRONG} labels --constraint-weight 0.001 --quiet").err
+    assert "these constraints do not hold" in cli(f"{WRONG} labels --epochs 60 --constraint-weight 0.001 --quiet").err
 
 
 def test_a_training_that_holds_constraints_goes_on(
     contradicted: None, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = f"{WRONG} labels"
+    line = f"{WRONG} labels --epochs 60"
     assert cli(line).code == 0
     whole = found()
     from clusterkit.methods import ccn
@@ -126,11 +126,11 @@ def test_a_training_that_holds_constraints_goes_on(
 
 
 def test_constraints_weigh_on_a_head_of_g(points: Path, cli: Cli) -> None:
-    assert cli("cluster --k 8 --epochs 8 --init g").code == 0
+    assert cli("cluster --k 8 --epochs 60 --loss kcl --init g").code == 0
     before = found()
     first = np.flatnonzero(before == before[0])
     Path("links.csv").write_text("\n".join(f"{a},{b},cannot" for a, b in zip(first[:9], first[9:18], strict=True)))
-    done = cli("cluster --k 8 --epochs 8 --init g --constraints links.csv --json")
+    done = cli("cluster --k 8 --epochs 60 --loss kcl --init g --constraints links.csv --json")
     held = json.loads(done.out)["constraints"]["all"]["cannot"]
     assert held["of"] == 9
     assert held["held"] >= 1
