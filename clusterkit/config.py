@@ -4,12 +4,13 @@ Each stage has one frozen dataclass, and the header of the stage's artifact reco
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from clusterkit.settings import Features, File, K, Pairs, Settings
+from clusterkit.settings import Features, File, Flag, K, Pairs, Settings, typed
 
 
 class Kind(StrEnum):
@@ -77,6 +78,14 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
+class Placing(StrEnum):
+    """How `report` puts pictures into the folders of their clusters."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
 OWN_DATA = ("folder", "arrays", "features")
 """The prefixes, before colon and path, of the names of the user's own data."""
 
@@ -91,18 +100,30 @@ def cache_folder() -> Path:
 class Reading(Settings):
     """How a folder of image files is read. Headers record it, so that later commands read the folder alike.
 
-    `flat` reads all files, in albums or not, without labels. `sniff` also reads files without a suffix that contain an
-    image. `skip_bad` leaves out unreadable files. `keep_duplicates` reads a file once for each of its names.
+    A file has several names by hard links and symbolic links.
     """
 
-    flat: bool = False
-    sniff: bool = False
-    skip_bad: bool = False
-    keep_duplicates: bool = False
+    flat: Annotated[
+        bool, Flag(name="flat", help="Read all images of the folder, those of its subfolders too, without labels.")
+    ] = False
+    sniff: Annotated[bool, Flag(name="sniff", help="Read files without a suffix too if they contain an image.")] = False
+    skip_bad: Annotated[bool, Flag(name="skip-bad", help="Leave out unreadable images, and name them.")] = False
+    keep_duplicates: Annotated[
+        bool, Flag(name="keep-duplicates", help="Read a file with several names once for each name.")
+    ] = False
 
     def to_header(self) -> dict[str, bool]:
         """Return the settings that differ from the defaults."""
         return {name: value for name, value in vars(self).items() if value}
+
+    @classmethod
+    def recorded(cls, dataset: Mapping[str, Any]) -> "Reading":
+        """Return the settings in a data set's entry of a header."""
+        return cls(**dataset.get("reading", {}))
+
+    def flags(self) -> list[str]:
+        """Return the flags that give these settings."""
+        return [typed(name) for name in self.to_header()]
 
 
 USUAL = Reading()
@@ -232,6 +253,14 @@ class EvaluateConfig(Settings):
     bn: BatchNorm = BatchNorm.TARGET
     ways: tuple[int, ...] = (5, 20)
     episodes: int = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(Settings):
+    assignments: str = "assignments.h5"
+    truth: bool = False
+    folders: Path | None = None
+    by: Placing = Placing.COPY
 
 
 @dataclass(frozen=True, kw_only=True)

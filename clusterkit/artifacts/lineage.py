@@ -12,7 +12,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical
 from clusterkit.artifacts.own_data import found, settled
-from clusterkit.config import G_FILE, AssignConfig
+from clusterkit.config import G_FILE, AssignConfig, Reading
 from clusterkit.errors import InputError, UsageError
 
 IN_TRAINING = "labels, in the training of "
@@ -93,19 +93,30 @@ def target_of(g: Header, dataset: str | None) -> str:
     return str(name)
 
 
-def check_dataset(header: Header, path: Path, name: str, fingerprint: str) -> None:
-    """Raise InputError if an artifact was made from another data set, or from other content of the same set."""
+def check_dataset(header: Header, path: Path, name: str, fingerprint: str, reading: Reading | None = None) -> None:
+    """Raise InputError if an artifact was made from another data set, or from other content of the same set.
+
+    `reading` is how the set is read now; None means as the header records.
+    """
     if header.dataset.get("fingerprint") == fingerprint:
         return
-    name = found(name, Path())
-    if header.dataset.get("name") == name:
+    name, recorded = found(name, Path()), Reading.recorded(header.dataset)
+    reading = recorded if reading is None else reading
+    if (header.dataset.get("name"), recorded) == (name, reading):
         raise InputError(f"{path}: the content of {name} has changed since this file was made; run: {again(header)}")
-    raise InputError(f"{path}: was made from {header.dataset.get('name')}, not from {name}; run: {again(header, name)}")
+    before = " ".join([str(header.dataset.get("name")), *recorded.flags()])
+    now = " ".join([name, *reading.flags()])
+    raise InputError(f"{path}: was made from {before}, not from {now}; run: {again(header, name, reading)}")
 
 
-def again(header: Header, dataset: str | None = None) -> str:
-    """Return the command that makes an artifact again, from the same files or with another data set."""
+def again(header: Header, dataset: str | None = None, reading: Reading | None = None) -> str:
+    """Return the command that makes an artifact again, from the same files or with another data set.
+
+    `reading` is how the other set is read.
+    """
     config = header.config
+    if reading is None:
+        reading = Reading.recorded(header.extra.get("self_trained_on", header.dataset))
     match header.stage:
         case "adapt":
             words = [config["source"], dataset or config["target"]]
@@ -116,7 +127,7 @@ def again(header: Header, dataset: str | None = None) -> str:
     for name, usual in (("g", G_FILE), ("model", AssignConfig.model), ("subset", None)):
         if config.get(name, usual) != usual:
             words += [f"--{name}", config[name]]
-    return shlex.join(["clusterkit", header.stage, *words])
+    return shlex.join(["clusterkit", header.stage, *words, *reading.flags()])
 
 
 def run_key(*parts: object) -> str:

@@ -9,6 +9,7 @@ from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.chain import ensure_pairs
 from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, Optimizer, Variation
 from clusterkit.settings import File
 
@@ -17,7 +18,9 @@ OPTIONS = {name: method.options for name, method in ADAPTATIONS.items()}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("adapt", epilog=EXAMPLE)(with_common(adapt, shared=lambda values: True, more=flags_of(OPTIONS)))
+    app.command("adapt", epilog=EXAMPLE)(
+        with_common(adapt, shared=lambda values: True, more=[*reading_flags(), *flags_of(OPTIONS)])
+    )
 
 
 def adapt(
@@ -108,7 +111,8 @@ def adapt(
     )
     stage.check_flags(config, common.context)
     learned = PAIRS_FILE if pairs is None else File(pairs)
-    ensure_pairs(learned, target, common.context, needed=ADAPTATIONS[method].pairs)
+    warnings = ensure_pairs(learned, target, common.context, needed=ADAPTATIONS[method].pairs)
     done = stage.run(config, common.context)
     files = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}
-    console.result([str(done.artifact)], {**files, "diagnostics": done.diagnostics}, common.as_json)
+    fields = {**files, "diagnostics": done.diagnostics, "warnings": warnings}
+    console.result([str(done.artifact)], fields, common.as_json)

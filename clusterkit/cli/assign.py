@@ -6,13 +6,14 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import AssignConfig
 
 EXAMPLE = "Example: clusterkit assign mnist_test --model adapted.safetensors"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("assign", epilog=EXAMPLE)(with_common(assign))
+    app.command("assign", epilog=EXAMPLE)(with_common(assign, more=reading_flags()))
 
 
 def assign(

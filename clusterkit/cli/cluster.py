@@ -9,6 +9,7 @@ from clusterkit import console
 from clusterkit.cli.chain import alone_without_g, ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import ClusterConfig
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.settings import CountedBy, parse_features, parse_k, parse_pairs
@@ -18,7 +19,9 @@ OPTIONS = {name: method.options for name, method in METHODS.items()}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("cluster", epilog=EXAMPLE)(with_common(cluster, shared=trains_a_network, more=flags_of(OPTIONS)))
+    app.command("cluster", epilog=EXAMPLE)(
+        with_common(cluster, shared=trains_a_network, more=[*reading_flags(), *flags_of(OPTIONS)])
+    )
 
 
 def trains_a_network(values: dict[str, Any]) -> bool:
@@ -101,14 +104,15 @@ def cluster(
     config = alone_without_g(with_options(config), common.context)
     stage.check(config, common.context)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
-    ensure_pairs(config.pairs, dataset, common.context, needed=needed, constraints=constraints)
-    ensure_k(with_options(config), common.context)
+    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, constraints=constraints)
+    warnings += ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
     fields: dict[str, Any] = {
         "artifact": str(done.artifact),
         "network": None if done.network is None else str(done.network),
         "dataset": done.dataset,
         "clusters": done.clusters,
+        "warnings": warnings + done.warnings,
     }
     if done.constraints is not None:
         fields["constraints"] = done.constraints

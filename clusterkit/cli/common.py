@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
+from clusterkit.cli.reading import reading_of
 from clusterkit.config import Context, Precision
 from clusterkit.errors import UsageError
 from clusterkit.settings import MOST_SEED
@@ -133,11 +134,13 @@ def with_common(
     command: Callable[..., None],
     shared: Callable[[dict[str, Any]], bool] = never_shared,
     more: Sequence[inspect.Parameter] = (),
+    folder: str | None = "",
 ) -> Callable[..., None]:
     """Add the common flags, and `more` flags, to a command whose first parameter takes the common ones.
 
     `shared` returns, from the command's flags, whether the processes that torchrun started share its work. If not, the
-    first process runs the command and the others end.
+    first process runs the command and the others end. `folder` is the part of the work folder that the command writes,
+    which no other job can write at the same time; None for a command that writes nothing there.
     """
     signature = inspect.signature(command)
     declared = list(signature.parameters.values())[1:]
@@ -153,7 +156,7 @@ def with_common(
     @functools.wraps(command)
     def wrapped(call: typer.Context, **values: Any) -> None:
         common = {name: values.pop(name) for name in FLAGS}
-        console.set_up(common["quiet"])
+        console.set_up(common["quiet"], common["workdir"])
         check_finite(values)
         rank, count = console.processes()
         together = count > 1 and shared(values)
@@ -167,17 +170,21 @@ def with_common(
             seed=common["seed"],
             offline=common["offline"],
             resume=bool(values.pop("resume", False)),
+            reading=reading_of(values),
             given=typed(call, values),
             **data,
         )
-        if not together:
-            command(Common(context, common["as_json"]), **values)
-            return
-        from clusterkit.distributed import joined, local_device
+        from clusterkit.artifacts.work_folder import held
 
-        device = local_device(context.device)
-        with joined(device):
-            command(Common(replace(context, device=device), common["as_json"]), **values)
+        with contextlib.ExitStack() as blocks:
+            if folder is not None and rank == 0:
+                blocks.enter_context(held(context.workdir / folder, call.command_path))
+            if together:
+                from clusterkit.distributed import joined, local_device
+
+                context = replace(context, device=local_device(context.device))
+                blocks.enter_context(joined(context.device))
+            command(Common(context, common["as_json"]), **values)
 
     wrapped.__signature__ = signature.replace(parameters=[*parameters, *flags])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in [*parameters, *flags]}

@@ -7,6 +7,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import BatchNorm, EvaluateConfig
 from clusterkit.errors import GateError, UsageError
 
@@ -21,7 +22,7 @@ NO_GATES: list[str] = []
 
 
 def register(app: typer.Typer) -> None:
-    app.command("evaluate", epilog=EXAMPLE)(with_common(evaluate))
+    app.command("evaluate", epilog=EXAMPLE)(with_common(evaluate, more=reading_flags()))
 
 
 def evaluate(

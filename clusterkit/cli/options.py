@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from clusterkit.config import Reading
 from clusterkit.errors import UsageError
 from clusterkit.settings import Flag, Options, declared
 
@@ -59,7 +60,7 @@ def repeated(kind: Any) -> Any:
     return get_args(tuples[0])[0] if tuples else None
 
 
-def options_in(options: type[Options]) -> Iterator[tuple[str, Any, Flag, Any]]:
+def options_in(options: type[Options | Reading]) -> Iterator[tuple[str, Any, Flag, Any]]:
     """Yield the name, type, flag and default of each option."""
     for (name, kind, flag), field in zip(declared(options), fields(options), strict=True):
         assert flag is not None

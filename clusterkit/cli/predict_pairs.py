@@ -6,13 +6,16 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import BatchNorm, Form, PredictPairsConfig
 
 EXAMPLE = "Example: clusterkit predict-pairs omniglot_eval"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("predict-pairs", epilog=EXAMPLE)(with_common(predict_pairs, shared=lambda values: True))
+    app.command("predict-pairs", epilog=EXAMPLE)(
+        with_common(predict_pairs, shared=lambda values: True, more=reading_flags())
+    )
 
 
 def predict_pairs(
@@ -37,5 +40,10 @@ def predict_pairs(
     from clusterkit.stages import predict_pairs as stage
 
     done = stage.run(PredictPairsConfig(dataset=dataset, g=g, bn=bn, form=form), common.context)
-    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "health": done.health}
+    fields = {
+        "artifact": str(done.artifact),
+        "dataset": done.dataset,
+        "health": done.health,
+        "warnings": done.warnings,
+    }
     console.result([str(done.artifact)], fields, common.as_json)

@@ -6,13 +6,14 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Common, DropEvery, Precise, Resume, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Backbone, Optimizer, PretrainConfig
 
 EXAMPLE = "Example: clusterkit pretrain cifar10_train@0-4 --backbone vgg8"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("pretrain", epilog=EXAMPLE)(with_common(pretrain, shared=lambda values: True))
+    app.command("pretrain", epilog=EXAMPLE)(with_common(pretrain, shared=lambda values: True, more=reading_flags()))
 
 
 def pretrain(

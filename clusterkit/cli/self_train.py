@@ -6,13 +6,14 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import TRAINING, Common, Precise, Resume, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import SelfTrainConfig
 
 EXAMPLE = "Example: clusterkit self-train omniglot_eval && clusterkit predict-pairs --g self-trained.safetensors"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("self-train", epilog=EXAMPLE)(with_common(self_train, shared=lambda values: True))
+    app.command("self-train", epilog=EXAMPLE)(with_common(self_train, shared=lambda values: True, more=reading_flags()))
 
 
 def self_train(

@@ -7,13 +7,14 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
+from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Backbone, TrainGConfig, Variation
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train-g", epilog=EXAMPLE)(with_common(train_g, shared=lambda values: True))
+    app.command("train-g", epilog=EXAMPLE)(with_common(train_g, shared=lambda values: True, more=reading_flags()))
 
 
 def train_g(
@@ -85,4 +86,8 @@ def train_g(
     done = stage.run(config, common.context)
     for name, value in done.held_out.items():
         console.log.info("%s on held-out classes: %.3f", name.replace("_", " "), value)
-    console.result([str(done.artifact)], {"artifact": str(done.artifact), "held_out": done.held_out}, common.as_json)
+    console.result(
+        [str(done.artifact)],
+        {"artifact": str(done.artifact), "held_out": done.held_out, "warnings": done.warnings},
+        common.as_json,
+    )

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from clusterkit.artifacts.files import write_text
 from clusterkit.config import cache_folder
 from clusterkit.errors import InputError
 
-FORM = 1
+FORM = 2
 """Increase it with every change of the pixels that `decode` returns, so that older cached images are not used."""
 
 MARGIN = 4 * 2**30
@@ -73,22 +74,30 @@ class Decoded:
 
         Raises OSError for a file that cannot be examined.
         """
-        jpeg = features.version("libjpeg_turbo")
-        digest = hashlib.sha256(f"{FORM} {PIL.__version__} {jpeg} {self.size} {self.channels}\n".encode())
+        decoders = f"{PIL.__version__} {features.version('libjpeg_turbo')} {version('pillow-heif')}"
+        digest = hashlib.sha256(f"{FORM} {decoders} {self.size} {self.channels}\n".encode())
         for path in self.paths:
             status = path.stat()
             digest.update(os.fsencode(sources[path.parent] / path.name))
             digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:32]
 
+    def missing(self, rows: Sequence[int]) -> list[int]:
+        """Return which positions of these rows have no image in the cache; all, if the cache cannot be read."""
+        assert self.file is not None
+        try:
+            sums = np.fromfile(self.file, "<u4", len(self.paths))
+            return np.flatnonzero(sums[np.asarray(rows)] == 0).tolist()
+        except (OSError, IndexError):
+            return list(range(len(rows)))
+
     def has_room(self, rows: Sequence[int]) -> bool:
         """Return whether the disk has room for the missing ones of these rows; log it if not."""
         assert self.file is not None
         try:
-            sums = np.fromfile(self.file, "<u4", len(self.paths))
-            missing = int((sums[np.unique(np.asarray(rows))] == 0).sum())
+            missing = len(self.missing(sorted(set(rows))))
             free = shutil.disk_usage(self.file.parent).free
-        except (OSError, IndexError):
+        except OSError:
             return False
         if missing and missing * self.bytes_each > free - MARGIN:
             console.once(

@@ -1,62 +1,31 @@
 """Image files that are read while they are used, for folders too large for memory."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from clusterkit import console
+from clusterkit.datasets.decode import decode, quiet
 from clusterkit.datasets.decoded import Decoded
 from clusterkit.errors import InputError
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-"""The errors that Pillow raises for a file that is not an image or is truncated."""
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: not a readable image ({error}); remove or replace it")
-
-
-def plain(image: Image.Image) -> Image.Image:
-    """Return an image with 8 bits per channel, and with transparent parts on white."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        ink = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink)
-    return image
-
-
-def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """Read one image file as uint8 (size, size, C) with C = 1 or 3.
-
-    The shorter side is scaled to `size` and the middle is kept. Raises InputError that names an unreadable file.
-    """
-    mode = "L" if channels == 1 else "RGB"
-    try:
-        with Image.open(path) as opened:
-            image = opened if opened.mode == mode else plain(opened).convert(mode)
-            image.load()
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
-    if image.size != (size, size):
-        scale = size / min(image.size)
-        width, height = (max(size, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image).reshape(size, size, channels)
+Value = TypeVar("Value")
+CHECKED = 64
+"""The number of files that one process checks at a time."""
 
 
 def read_image(path: Path, size: int, channels: int) -> Tensor:
     """Read one image file as uint8 (C, size, size); see `decode`."""
-    return to_tensor(decode(path, size, channels))
+    with quiet():
+        return to_tensor(decode(path, size, channels))
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
@@ -78,12 +47,17 @@ class _Files(Dataset[Tensor | InputError]):
         pixels = self.kept.get(row) if self.kept else None
         if pixels is None:
             try:
-                pixels = decode(stream.paths[position], stream.size, stream.channels)
+                with quiet():
+                    pixels = decode(stream.paths[position], stream.size, stream.channels)
             except InputError as error:
                 return error  # raised in a worker, it would arrive with a page of traceback
             if self.kept and self.room:
                 self.kept.put(row, pixels)
         return to_tensor(~pixels if stream.invert else pixels)
+
+
+def _errors(items: Sequence[Tensor | InputError]) -> list[InputError | None]:
+    return [item if isinstance(item, InputError) else None for item in items]
 
 
 def _batch(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
@@ -124,22 +98,41 @@ class Stream:
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the images at each tensor of positions as uint8 (B, C, H, W)."""
         positions = [index.tolist() for index in indices]
-        several = len(positions) > 1
-        workers = min(os.cpu_count() or 1, 8) if several else 0
         # Opening the cache examines every file, which takes longer than decoding one batch.
-        kept = self.kept if several and self.kept and self.kept.file else None
-        for batch in DataLoader(
-            _Files(self, kept),
-            batch_sampler=positions,
-            num_workers=workers,
-            worker_init_fn=_plain_signals,
-            pin_memory=torch.cuda.is_available(),
-            collate_fn=_batch,
-            generator=torch.Generator(),
-        ):
+        kept = self.kept if len(positions) > 1 and self.kept and self.kept.file else None
+        for batch in self._loaded(positions, kept, _batch):
             if isinstance(batch, InputError):
                 raise batch
             yield batch
+
+    def _loaded(
+        self, positions: list[list[int]], kept: Decoded | None, collate: Callable[..., Value]
+    ) -> Iterable[Value]:
+        """Return the collated images at each list of positions, read in several processes if there are several."""
+        return DataLoader(
+            _Files(self, kept),
+            batch_sampler=positions,
+            num_workers=min(os.cpu_count() or 1, 8) if len(positions) > 1 else 0,
+            worker_init_fn=_plain_signals,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+            generator=torch.Generator(),
+        )
+
+    def unreadable(self) -> dict[int, InputError]:
+        """Return the errors of unreadable files, by position.
+
+        It reads only files that the cache does not hold, and fills the cache with them.
+        """
+        kept = self.kept if self.kept and self.kept.file else None
+        positions = range(len(self)) if kept is None else kept.missing(self.in_kept())
+        blocks = [list(positions[start : start + CHECKED]) for start in range(0, len(positions), CHECKED)]
+        found: dict[int, InputError] = {}
+        with console.progress("reading images", len(blocks)) as advance:
+            for block, errors in zip(blocks, self._loaded(blocks, kept, _errors), strict=True):
+                found |= {position: error for position, error in zip(block, errors, strict=True) if error is not None}
+                advance()
+        return found
 
     def in_kept(self) -> Sequence[int]:
         """Return the numbers (N,) of the files in `kept`."""

@@ -19,10 +19,12 @@ from clusterkit.artifacts.lineage import (
     learned_from,
     run_key,
 )
+from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
 from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_dataset, load_like
+from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first
@@ -31,21 +33,21 @@ from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
+from clusterkit.metrics import doubts
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.pairs.constraints import constrain
-from clusterkit.pairs.links import Link, closure, held_counts, holding
+from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.read import PairInput, read_pairs
 from clusterkit.pairs.read_links import read_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
+from clusterkit.stages.held import count_held
 from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "assignments.h5"
 ESTIMATES = "k.json"
-SHOWN = 3
-"""Constraints that do not hold and that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,17 @@ class ClusterResult:
     artifact: Path
     dataset: str
     clusters: dict[str, int]
+    warnings: list[str]
     network: Path | None = None
     constraints: dict[str, dict[str, dict[str, int]]] | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels."""
+    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels.
+
+    `warnings` are of estimates of K that no clustering can have.
+    """
 
     pairs: PairInput
     start: Start
@@ -70,6 +76,7 @@ class Inputs:
     ks: dict[str, int]
     hashes: dict[str, str]
     learned: Learned
+    warnings: list[str]
 
 
 def run(config: ClusterConfig, context: Context) -> ClusterResult:
@@ -88,6 +95,12 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     by_labels = isinstance(config.pairs, TruePairs | NoisyPairs)
     counts_labels = by_labels or config.k is CountedBy.LABELS
     fields = data.to_learned() if counts_labels else data.to_header()
+    header = Header(
+        "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes
+    )
+    earlier = earlier_assignments(context.path(OUTPUT))
+    if earlier is not None:
+        announce(context.path(OUTPUT), earlier[0], header)
     states = StateFolder(context.path(OUTPUT), context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
     results = {
@@ -99,19 +112,29 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels:
         extra["learned_from"] = [fields]
-    held = count_held(inputs, results)
-    if held is not None:
+    held, broken = count_held(data, inputs.constraints, {title: result.cluster for title, result in results.items()})
+    if held:
         extra["constraints"] = held
-    header = Header(
-        "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes,
-        extra,
-    )  # fmt: skip
+    header = replace(header, extra=extra)
     sets = distinct(*inputs.learned.values(), [fields] if by_labels else [])
     network = write(results, data, header, sets, context)
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
-    return ClusterResult(context.path(OUTPUT), data.name, counts, network, held)
+    warnings = inputs.warnings + broken + warn_all(doubts_of(config, results, earlier))
+    return ClusterResult(context.path(OUTPUT), data.name, counts, warnings, network, held or None)
+
+
+def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
+    """Return warnings of networks that are unsure, or less sure than those of the clustering that was replaced."""
+    warnings: list[str] = []
+    if METHODS[config.method].trains:
+        before = {} if earlier is None or earlier[0].config.get("method") != config.method else earlier[1]
+        for title, result in results.items():
+            warnings += doubts.of_clusters(title, result.prob)
+            if title in before:
+                warnings += doubts.of_replaced(title, before[title].prob, result.prob)
+    return warnings
 
 
 def check(config: ClusterConfig, context: Context) -> None:
@@ -157,7 +180,9 @@ def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes |= {**pairs.inputs, **start.inputs, **k_hash}
-    return Inputs(pairs, start, data, constraints, ks, hashes, joined(k_learned, pairs.learned, start.learned))
+    learned = joined(k_learned, pairs.learned, start.learned)
+    warnings = warn_all(doubts.of_one(title for title, k in ks.items() if k > estimates.get(title, k)))
+    return Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
@@ -171,15 +196,24 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
             )
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
-        return load_like(config.dataset, shape, context.data, offline=context.offline, reading=context.reading)
-    name, g_shape = config.dataset or header.dataset["name"], tuple(header.extra["shape"])
-    data = load_like(name, g_shape, context.data, offline=context.offline, reading=context.reading)
+        trained = None if start.header is None else start.header.dataset
+        return load_like(
+            config.dataset, shape, context.data, offline=context.offline, reading=context.reading, trained=trained
+        )
+    g_shape = tuple(header.extra["shape"])
+    if config.dataset is None:
+        data = load_recorded(header.dataset, context)
+    else:
+        data = load_like(
+            config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading,
+            trained=header.dataset,
+        )  # fmt: skip
     assert pairs.path is not None
-    check_dataset(header, pairs.path, name, data.fingerprint)
-    return (
-        data
-        if shape in (None, g_shape)
-        else load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+    check_dataset(header, pairs.path, data.name, data.fingerprint, data.reading)
+    if shape in (None, g_shape):
+        return data
+    return load_like(
+        data.name, shape, context.data, offline=context.offline, reading=data.reading, trained=header.dataset
     )
 
 
@@ -253,30 +287,6 @@ def clustered(
         result.network.cpu()  # makes room for the next network
     log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), result.clusters)
     return result
-
-
-def count_held(inputs: Inputs, results: dict[str, Clustering]) -> dict[str, dict[str, dict[str, int]]] | None:
-    """Return how many constraints hold in each subset that has any; None without constraints. Log them."""
-    counts = {}
-    for subset in inputs.data.subsets:
-        links = inputs.constraints.get(subset.name)
-        if links is None:
-            continue
-        holds = holding(links, results[subset.name].cluster)
-        counts[subset.name] = held = held_counts(links, holds)
-        log.info(
-            "cluster %s: %d of %d must-links and %d of %d cannot-links hold",
-            subset.name, held["must"]["held"], held["must"]["of"], held["cannot"]["held"], held["cannot"]["of"],
-        )  # fmt: skip
-        broken = [link for link, hold in zip(links, holds, strict=True) if not hold]
-        if broken:
-            names = [
-                f"{subset.title(link.a)} and {subset.title(link.b)} ({'must' if link.must else 'cannot'})"
-                for link in broken[:SHOWN]
-            ]
-            more = f", and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-            log.warning("cluster %s: these constraints do not hold: %s%s", subset.name, ", ".join(names), more)
-    return counts or None
 
 
 def write(

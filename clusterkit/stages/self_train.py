@@ -16,7 +16,7 @@ from clusterkit.artifacts.lineage import check_dataset, distinct, learned_from, 
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_like
+from clusterkit.datasets.catalogue import load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
@@ -96,10 +96,10 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     name = target_of(header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
-        target = load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
-        source = load_like(
-            header.dataset["name"], shape, context.data, offline=context.offline, reading=context.reading
-        ).labelled()
+        target = load_like(
+            name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
+        )
+        source = load_recorded(header.dataset, context).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
     source_set = source.to_learned()
     learned = distinct(learned_from(header, path), [source_set])
