@@ -37,11 +37,11 @@ from clusterkit.metrics import doubts
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.pairs.constraints import constrain
+from clusterkit.pairs.held import count_held
 from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.read import PairInput, read_pairs
 from clusterkit.pairs.read_links import read_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
-from clusterkit.stages.held import count_held
 from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")
