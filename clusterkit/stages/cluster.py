@@ -34,6 +34,7 @@ from clusterkit.methods.common.check import check_cost, check_settings, needs_al
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.metrics import doubts
+from clusterkit.metrics.held import count_held
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.pairs.constraints import constrain
@@ -41,7 +42,6 @@ from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.read import PairInput, read_pairs
 from clusterkit.pairs.read_links import read_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
-from clusterkit.stages.held import count_held
 from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")
