@@ -154,6 +154,25 @@ def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
         return np.asarray(fitted(shown, size, orientation_of(image))).reshape(size, size, channels)
 
 
+def thumbnail(path: Path, longest: int) -> Image.Image:
+    """Read one image file as a small grey or colour image, whose longer side has at most `longest` pixels.
+
+    It is shown whole, turned as its EXIF orientation says. Raises InputError as `decode` does.
+    """
+    with opened(path) as image, _alone_if_large(image):
+        mode = "L" if image.mode in GREY_MODES else "RGB"
+        image.draft(mode, (SPARE * longest, SPARE * longest))
+        scale_clear_colour(image)
+        image.load()
+        is_large = image.width * image.height > LARGE
+        shown = reduced(image, mode, SPARE * longest) if is_large else converted(image, mode)
+        # The original of an image that needs no conversion belongs to the open file.
+        small = shown.copy()
+        small.thumbnail((longest, longest))
+        orientation = orientation_of(image)
+        return small.transpose(TURNS[orientation]) if orientation in TURNS else small
+
+
 def _alone_if_large(image: Image.Image) -> AbstractContextManager[Any]:
     """Let large images wait for each other, so that several threads do not hold several of them."""
     return _one_large if image.width * image.height > LARGE else nullcontext()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from clusterkit.datasets.base import Subset
-from clusterkit.datasets.stream import UNREADABLE, plain
+from clusterkit.datasets.decode import quiet, thumbnail
 from clusterkit.errors import InputError
 
 SIDE = 96
@@ -46,19 +46,14 @@ def thumbnails(subset: Subset, positions: Sequence[int], *, inverted: bool) -> d
         )
         return dict(zip(positions, images, strict=True))
     files = [subset.files[position] for position in positions]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with quiet(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         return dict(zip(positions, pool.map(from_file, files), strict=True))
 
 
 def from_file(path: Path) -> Thumbnail | None:
     try:
-        with Image.open(path) as opened:
-            # A JPEG is decoded at a fraction of its size.
-            opened.draft("RGB", (2 * SIDE, 2 * SIDE))
-            opened.thumbnail((2 * SIDE, 2 * SIDE))
-            image = plain(ImageOps.exif_transpose(opened))
-            return encoded(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-    except UNREADABLE:
+        return encoded(thumbnail(path, 2 * SIDE))
+    except InputError:
         return None
 
 
