@@ -226,6 +226,7 @@ class ClusterConfig(Settings):
     method: str = "ccn"
     pairs: Pairs = PAIRS_FILE
     constraints: Path | None = None
+    constraint_weight: float | None = None
     features: Features | File | None = None
     options: object = None
 
@@ -252,6 +253,14 @@ class EvaluateConfig(Settings):
     bn: BatchNorm = BatchNorm.TARGET
     ways: tuple[int, ...] = (5, 20)
     episodes: int = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(Settings):
+    assignments: str = "assignments.h5"
+    truth: bool = False
+    folders: Path | None = None
+    by: Placing = Placing.COPY
 
 
 @dataclass(frozen=True, kw_only=True)

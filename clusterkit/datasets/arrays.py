@@ -14,7 +14,8 @@ from torch import Tensor
 from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import is_light, resized
+from clusterkit.datasets.images import resized
+from clusterkit.datasets.look import polarity
 from clusterkit.errors import InputError, MissingFileError
 
 
@@ -41,17 +42,15 @@ def to_raw(content: Mapping[str, NDArray[Any]], request: Request, path: Path) ->
     if x.ndim == 2:
         return Raw(torch.from_numpy(finite(x, "x", path)), labels, classes, kind=Kind.VECTORS)
     images = to_bytes(arrange(x, path), path)
-    grey = images.shape[1] == 1
-    invert = request.inverted
-    if invert is None:
-        invert = grey and is_light(images)
-    if invert:
-        console.once(f"{path}: the image borders are light, so the images are inverted to bright ink on dark")
+    if images.shape[1] == 3:
+        return Raw(resized(images, request.size, request.channels), labels, classes, kind=Kind.PHOTOS)
+    decided = polarity(images, len(images), request, path)
+    if decided.inverted:
         images = images.bitwise_not_()
-    kind = Kind.CHARACTERS if grey else Kind.PHOTOS
     return Raw(
-        resized(images, request.size, request.channels), labels, classes, kind=kind, inverted=invert if grey else None
-    )
+        resized(images, request.size, request.channels), labels, classes, kind=Kind.CHARACTERS,
+        inverted=decided.inverted, bright_ink=decided.bright_ink,
+    )  # fmt: skip
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:

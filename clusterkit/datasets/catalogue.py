@@ -130,12 +130,12 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
-    reading: Reading = USUAL, inverted: bool | None = None,
+    reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
     `reading` says how a folder is read. `inverted` says whether grey images of the user are inverted; None decides by
-    the pixels.
+    the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -145,7 +145,7 @@ def load_dataset(
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
-    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted)
+    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear)
     return select(source.load(request), name, request)
 
 
@@ -161,16 +161,23 @@ def load_recorded(fields: Mapping[str, Any], context: Context, *, offline: bool 
 
 
 def load_like(
-    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL
-) -> Dataset:
+    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL,
+    trained: Mapping[str, Any] | None = None,
+) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
+
+    `trained` is the header entry of the set that the network was trained on, whose polarity grey images get.
 
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
     if len(shape) == 3:
+        inverted, unclear = polarity_like(text, trained)
         if parse(text).entry.channels not in (None, shape[0]):
             console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
-        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading)
+        data = load_dataset(
+            text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading, inverted=inverted,
+            unclear=unclear,
+        )  # fmt: skip
     else:
         data = load_dataset(text, root, offline=offline, reading=reading)
     if data.shape != tuple(shape):
@@ -179,6 +186,31 @@ def load_like(
             "name another set or another network"
         )
     return data
+
+
+def polarity_like(text: str, trained: Mapping[str, Any] | None) -> tuple[bool | None, bool | None]:
+    """Return the `inverted` and `unclear` of `load_dataset` for images that a network reads.
+
+    `trained` is the header entry of the set that the network was trained on; None lets the pixels decide. That set
+    itself is read as it was then. Named sets of grey images have bright ink on dark. For a network that was trained on
+    other images than those of bright ink on dark, nothing is inverted.
+    """
+    if trained is None:
+        return None, None
+    here, inverted = parse(text), trained.get("inverted")
+    try:
+        name = parse(trained["name"])
+    except UsageError:
+        # Another version wrote the header, with a name that is unknown here.
+        return None, None
+    if (name.source, name.argument) == (here.source, here.argument):
+        return inverted, None
+    if name.is_named:
+        return (None, False) if name.entry.channels == 1 else (False, None)
+    if inverted is None:
+        # Headers of earlier versions do not say whether grey images were inverted.
+        return (None, None) if trained["channels"] == 1 else (False, None)
+    return (None, inverted) if inverted or trained.get("bright_ink") else (False, None)
 
 
 def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) -> None:
@@ -239,7 +271,7 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
     content = raw.fingerprint or fingerprint(raw, ids)
     return Dataset(
         name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
-        request.reading if name.source == "folder" else USUAL, raw.inverted,
+        request.reading if name.source == "folder" else USUAL, raw.inverted, raw.bright_ink,
     )  # fmt: skip
 
 

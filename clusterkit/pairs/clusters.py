@@ -27,16 +27,21 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
     """
     from sklearn.neighbors import NearestNeighbors
 
+    values = small_values(subset)
+    count = min(SEARCHED, len(values) - 1)
+    positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
+    return positions
+
+
+def small_values(subset: Subset) -> NDArray[np.float32]:
+    """Return the values (N, D) of the items: vectors as they are, and pixels of images averaged to at most SIDE."""
     parts = []
     for block in subset.blocks(torch.device("cpu")):
         items = to_float(block)
         if items.ndim == 4 and min(items.shape[2:]) > SIDE:
             items = F.adaptive_avg_pool2d(items, SIDE)
         parts.append(items.flatten(1).numpy())
-    values = np.concatenate(parts)
-    count = min(SEARCHED, len(values) - 1)
-    positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
-    return positions
+    return np.concatenate(parts)
 
 
 def confirmed(prob: NDArray[np.float32], neighbours: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -168,7 +168,14 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
         source = load_dataset(
             config.source, context.data, offline=context.offline, reading=labelled(context.reading), size=config.size
         ).labelled()
-        target = load_like(config.target, source.shape, context.data, offline=context.offline, reading=context.reading)
+        target = load_like(
+            config.target,
+            source.shape,
+            context.data,
+            offline=context.offline,
+            reading=context.reading,
+            trained=source.to_header(),
+        )
     if config.size is not None and len(source.shape) != 3:
         raise UsageError(f"--size: {source.name} holds vectors; leave it out")
     for data in (source, target):
@@ -264,9 +271,12 @@ def read_target_pairs(
     if group is None or group["id"].tolist() != subset.ids.tolist():
         raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name, target.reading)}")
     g_shape = tuple(header.extra["shape"])
-    if g_shape != target.shape:
-        # G read the target in another shape, and the fingerprint depends on the shape.
-        target = load_like(config.target, g_shape, context.data, offline=context.offline, reading=context.reading)
+    if g_shape != target.shape or header.dataset.get("inverted") != target.inverted:
+        # G read the target in another shape or polarity, and the fingerprint depends on both.
+        target = load_like(
+            config.target, g_shape, context.data, offline=context.offline, reading=context.reading,
+            trained=header.dataset,
+        )  # fmt: skip
     check_dataset(header, path, target.name, target.fingerprint, target.reading)
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
@@ -276,10 +286,14 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     """Warn if G predicts pairs of the source no better than chance, because then its target pairs will be as bad."""
     if g_path is None:
         return
-    _, network = read_g(g_path)
-    shape = network.architecture.shape
+    header, network = read_g(g_path)
     source = load_like(
-        config.source, shape, context.data, offline=context.offline, reading=labelled(context.reading)
+        config.source,
+        network.architecture.shape,
+        context.data,
+        offline=context.offline,
+        reading=labelled(context.reading),
+        trained=header.dataset,
     ).labelled()
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]

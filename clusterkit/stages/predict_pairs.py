@@ -57,7 +57,9 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     name = target_of(g_header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
-        data = load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+        data = load_like(
+            name, shape, context.data, offline=context.offline, reading=context.reading, trained=g_header.dataset
+        )
     for subset in data.subsets:
         if len(subset) < 2:
             raise InputError(

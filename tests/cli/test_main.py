@@ -19,7 +19,7 @@ COMMANDS = [command.name for command in app.registered_commands]
 def test_all_commands_are_there() -> None:
     assert sorted(COMMANDS) == [
         "adapt", "assign", "cluster", "datasets", "demo", "estimate-k", "evaluate", "inspect", "predict-pairs",
-        "pretrain", "self-train", "train-g",
+        "pretrain", "report", "self-train", "train-g",
     ]  # fmt: skip
 
 
