@@ -23,7 +23,7 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return
-    context = replace(context, given=frozenset())
+    context = replace(context, given=frozenset(), reading=context.reading.unlabelled)
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
     from clusterkit.datasets.current import is_of_same_data
@@ -36,7 +36,7 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
         header = read_header(path, "pairs")
         if not header.config.get("automatic"):
             return
-        name, reading = header.dataset["name"], Reading.recorded(header.dataset)
+        name, reading = header.dataset["name"], Reading.recorded(header.dataset).unlabelled
         if dataset is None:
             dataset, context = name, replace(context, reading=reading)
         fits = covers(name, dataset) and context.reading == reading

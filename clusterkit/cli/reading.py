@@ -1,31 +1,36 @@
-"""The flags of how a folder of image files is read."""
+"""The flags of how the user's own data are read."""
 
 import inspect
 from dataclasses import fields
 from typing import Any
 
 from clusterkit.cli.options import options_in, parameter
-from clusterkit.config import Reading
+from clusterkit.config import LABELS, Reading, readers
 from clusterkit.errors import UsageError
+from clusterkit.settings import typed
 
-PANEL = "Reading folders"
+PANEL = "Reading your own data"
 DATA_SETS = ("dataset", "source", "target")
 """The parameters of commands that name a data set."""
 
 
-def reading_flags() -> list[inspect.Parameter]:
-    """Return one parameter for each setting of `Reading`."""
-    return [parameter(*option, PANEL) for option in options_in(Reading)]
+def reading_flags(*, labels: bool = False) -> list[inspect.Parameter]:
+    """Return one parameter for each setting of `Reading`; that of labels only for a command that reads labels."""
+    return [parameter(*option, PANEL) for option in options_in(Reading) if labels or option[0] != LABELS]
 
 
 def reading_of(values: dict[str, Any]) -> Reading:
     """Remove the flags of reading from the values of a command; return the settings.
 
-    Raises UsageError if a flag is typed but the command names no folder.
+    Raises UsageError if a flag is typed but the command names no data that it applies to.
     """
     names = [field.name for field in fields(Reading)]
     reading = Reading(**{name: values.pop(name) for name in names if name in values})
-    flags = reading.flags()
-    if flags and not any(str(values.get(name)).startswith("folder:") for name in DATA_SETS):
-        raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
+    sets = [str(values[name]) for name in DATA_SETS if values.get(name)]
+    for name in reading.to_header():
+        # Without a named set, evaluate reads labels of the set of the assignments, and cluster of that of the pairs.
+        applies = name == LABELS and not sets
+        if not applies and not any(text.startswith(f"{prefix}:") for text in sets for prefix in readers(name)):
+            data = " or ".join({"folder": "folder:PATH"}.get(prefix, f"{prefix}:FILE") for prefix in readers(name))
+            raise UsageError(f"{typed(name)}: works only with {data}; leave it out or name such a data set")
     return reading

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.points import centred, squared_distances
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 ROUNDS = 10
@@ -25,7 +25,7 @@ def mpckmeans(problem: Problem) -> Clustering:
     Pairs are binarised, and none is inferred from others; with `max_pairs`, they are those among a random sample of
     items. Violations cost, but are never excluded.
     """
-    state = start(problem.values, problem.pairs, problem.chosen, problem.k, problem.seed)
+    state = start(centred(problem.values), problem.pairs, problem.chosen, problem.k, problem.seed)
     for _ in range(ROUNDS):
         for _ in range(SWEEPS):
             if not sweep(state):

@@ -17,8 +17,7 @@ def spectral(problem: Problem) -> Clustering:
     """
     if problem.pairs.size:
         return hard(cuts(problem.pairs, problem), problem.k)
-    points = problem.values
-    return hard(equal_together(points, problem.k, lambda: cuts(neighbour_affinity(points), problem)), problem.k)
+    return hard(equal_together(problem, lambda: cuts(neighbour_affinity(problem.values), problem)), problem.k)
 
 
 def cuts(affinity: Array, problem: Problem) -> NDArray[np.int32]:

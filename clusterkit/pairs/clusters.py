@@ -34,6 +34,9 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
             items = F.adaptive_avg_pool2d(items, SIDE)
         parts.append(items.flatten(1).numpy())
     values = np.concatenate(parts)
+    if values.dtype == np.float64:
+        # Squared distances of values far from zero would be lost in rounding; scikit-learn takes care of float32.
+        values = values - values.mean(0)
     count = min(SEARCHED, len(values) - 1)
     positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
     return positions

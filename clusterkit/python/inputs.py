@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clusterkit.config import Kind
 from clusterkit.datasets.arrays import PREFIXES, to_raw
 from clusterkit.datasets.base import Dataset, Request, Subset
+from clusterkit.datasets.tables import Content
 from clusterkit.errors import InputError, UsageError
 from clusterkit.networks.start import Start
 from clusterkit.pairs.constraints import WORDS, constrain
@@ -21,6 +22,7 @@ from clusterkit.pairs.source import CERTAIN, ROWS, PairSource
 
 ARRAYS = Path("arrays")
 """A placeholder for the file in messages about arrays. It is cut from the messages."""
+REMEDY = "divide x by its largest possible value, such as 255"
 Links = Sequence[tuple[int, int, float]]
 LISTS = {"must_link": WORDS["must"], "cannot_link": WORDS["cannot"]}
 ROUNDING = 1e-6
@@ -36,7 +38,7 @@ def read_items(x: Any, start: Start) -> Dataset:
     shape = None if start.any is None else start.any.architecture.shape
     size, channels = (shape[1], shape[0]) if shape is not None and len(shape) == 3 else (source.size, None)
     try:
-        raw = to_raw({"x": plain_array(x, "x")}, Request(ARRAYS, size, channels), ARRAYS)
+        raw = to_raw(Content(plain_array(x, "x")), Request(ARRAYS, size, channels), ARRAYS, REMEDY)
     except InputError as error:
         raise UsageError(str(error).removeprefix(f"{ARRAYS}: ")) from error
     subset = Subset("all", raw.images, torch.arange(len(raw.images)), None)

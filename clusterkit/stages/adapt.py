@@ -169,7 +169,9 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
         source = load_dataset(
             config.source, context.data, offline=context.offline, reading=labelled(context.reading), size=config.size
         ).labelled()
-        target = load_like(config.target, source.shape, context.data, offline=context.offline, reading=context.reading)
+        target = load_like(
+            config.target, source.shape, context.data, offline=context.offline, reading=context.reading.unlabelled
+        )
     if config.size is not None and len(source.shape) != 3:
         raise UsageError(f"--size: {source.name} holds vectors; leave it out")
     for data in (source, target):
@@ -182,8 +184,8 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
 
 
 def labelled(reading: Reading) -> Reading:
-    """Return how the source is read: as the target, but always with the labels of its class folders."""
-    return replace(reading, flat=False)
+    """Return how the source is read: as the target, but with the labels of a file or of its class folders."""
+    return reading if reading.labels is not None else replace(reading, flat=False)
 
 
 def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) -> None:
@@ -267,7 +269,9 @@ def read_target_pairs(
     g_shape = tuple(header.extra["shape"])
     if g_shape != target.shape:
         # G read the target in another shape, and the fingerprint depends on the shape.
-        target = load_like(config.target, g_shape, context.data, offline=context.offline, reading=context.reading)
+        target = load_like(
+            config.target, g_shape, context.data, offline=context.offline, reading=context.reading.unlabelled
+        )
     check_dataset(header, path, target.name, target.fingerprint, target.reading)
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}

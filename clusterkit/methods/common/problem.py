@@ -24,6 +24,7 @@ class Problem:
     `values` are (N, D), or (N, 0) for a method that reads none. `pairs` (M, M) are symmetric: signs or probabilities,
     as the method declares. They belong to the items at the positions `chosen` (M,). A method that reads no pairs gets
     (0, 0). `seed` is that of the method for these items, as scikit-learn takes it. `title` names the items in messages.
+    `features` says that the values are features by a network.
     """
 
     values: Array
@@ -33,6 +34,7 @@ class Problem:
     options: Any
     seed: int
     title: str = "all"
+    features: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
