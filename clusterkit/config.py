@@ -138,9 +138,12 @@ class Reading(Settings):
 
     def flags(self) -> list[str]:
         """Return the flags that give these settings."""
-        values = {name: getattr(self, name) for name in self.to_header()}
-        words = ([typed(name)] if value is True else [typed(name), f"{value}"] for name, value in values.items())
-        return [word for pair in words for word in pair]
+        words = []
+        for name in self.to_header():
+            value = getattr(self, name)
+            text = f"{value:.15g}" if isinstance(value, float) else str(value)
+            words += [typed(name)] if value is True else [typed(name), text]
+        return words
 
     def of(self, source: str) -> "Reading":
         """Return the settings that data of a prefix, such as folder, are read by, without those of other data."""

@@ -63,27 +63,25 @@ def read(path: Path) -> Content:
         return read_table(path)
     advice = "write it with numpy.savez(FILE, x=x, y=y, names=names)"
     content = read_numpy(path, ("x", "y", "names"), advice)
-    if "x" not in content:
-        raise InputError(f"{path}: no array x; {advice}")
     return Content(content["x"], content.get("y"), names=content.get("names"))
 
 
-def read_numpy(path: Path, names: Collection[str], advice: str) -> dict[str, Array]:
+def read_numpy(path: Path, names: Sequence[str], advice: str) -> dict[str, Array]:
     """Return the arrays of these names in an .npz file; the array of an .npy file has the first name.
 
-    Raises InputError, which ends with the advice, for any other file, and for an .npz file with none of these arrays.
+    Raises InputError, which ends with the advice, for any other file, and for an .npz file without the first array.
     """
     with as_input_errors(path, ".npz or .npy of plain arrays", advice):
         # Copy on write: torch takes writable arrays only, and the file must not change.
         mode: Any = "c" if path.stat().st_size > MAPPED_FROM else None
         loaded = np.load(path, mmap_mode=mode, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
-            return {next(iter(names)): loaded}
+            return {names[0]: loaded}
         with loaded as file:
             content: dict[str, Array] = {name: file[name] for name in file.files if name in names}
             held = ", ".join(file.files) or "nothing"
-    if not content:
-        raise InputError(f"{path}: no array {' or '.join(names)} (it holds {held}); {advice}")
+    if names[0] not in content:
+        raise InputError(f"{path}: no array {names[0]} (it holds {held}); {advice}")
     return content
 
 
@@ -101,7 +99,8 @@ def as_input_errors(path: Path, form: str, advice: str) -> Iterator[None]:
         if isinstance(error, UnicodeDecodeError):
             raise InputError(f"{path}: its text is not UTF-8; save it as UTF-8") from error
         # Only the first sentence is shown: the next ones advise programmers to load unsafe content.
-        reason = str(error).strip().splitlines()[0].partition(". ")[0] if str(error).strip() else type(error).__name__
+        words = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        reason = words.splitlines()[0].partition(". ")[0] if words else type(error).__name__
         raise InputError(f"{path}: not a readable {form} ({reason}); {advice}") from error
 
 
@@ -126,9 +125,11 @@ def read_table(path: Path) -> Content:
     if not len(frame) or not columns:
         raise InputError(f"{path}: has no {'columns of numbers' if len(frame) else 'rows'}; {advice}")
     x = values(frame, columns, path, pandas)
-    parts = [f"{path}: {counted(columns)} hold the values"]
+    parts = [f"{path}: {counted(columns)} the values"]
     parts += [
-        f"'{title or UNTITLED}' holds the {what}" for title, what in ((names, "names"), (labels, "labels")) if title is not None
+        f"'{title or UNTITLED}' holds the {what}"
+        for title, what in ((names, "names"), (labels, "labels"))
+        if title is not None
     ]
     console.once("%s", ", ".join(parts))
     return Content(
@@ -215,7 +216,7 @@ def values(frame: Any, columns: Sequence[str], path: Path, pandas: Any) -> Array
             frame[title] = numbers
     if unused:
         raise InputError(
-            f"{path}: {counted(unused)} hold no numbers; leave them out, or call one 'name' (of the items) or 'label' "
+            f"{path}: {counted(unused)} no numbers; leave them out, or call one 'name' (of the items) or 'label' "
             "(their classes)"
         )
     small = all(frame[title].dtype.itemsize <= (4 if frame[title].dtype.kind == "f" else 2) for title in columns)
@@ -232,9 +233,11 @@ def parsed(column: Any, pandas: Any) -> Any:
 
 
 def counted(columns: Sequence[str]) -> str:
-    """Return a description of columns that names at most three of them."""
+    """Return the subject and the verb of a sentence about what columns hold; it names at most three of them."""
+    if len(columns) == 1:
+        return f"the column '{columns[0]}' holds"
     listed = ", ".join(f"'{title}'" for title in columns[:3])
-    return f"{len(columns)} columns ({listed}{', …' if len(columns) > 3 else ''})"
+    return f"{len(columns)} columns ({listed}{', …' if len(columns) > 3 else ''}) hold"
 
 
 def words(column: Any) -> list[str]:

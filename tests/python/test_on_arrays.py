@@ -245,7 +245,11 @@ def test_values_of_another_type(asked: dict[str, Any], message: str) -> None:
         (None, "x is object (); expected numbers"),
         (X + 1j, "x is complex128 (40, 3); expected numbers"),
         (np.zeros((4, 5, 5, 2)), "x of shape (4, 5, 5, 2) has neither 1 nor 3 channels"),
-        (np.zeros((4, 5, 5)) - 1, "x has values from -1 to -1; scale images to 0..1 or to 0..255"),
+        (np.zeros((4, 5, 5)) - 1, "x[0, 0, 0] is -1, outside the range 0 to 1 of float64 pixels; divide x by"),
+        (
+            np.full((4, 5, 5), 200.0),
+            "x[0, 0, 0] is 200, outside the range 0 to 1 of float64 pixels; divide x by its largest",
+        ),
         (X[:1], "k 2: x has only 1 items in subset all"),
     ],
 )
