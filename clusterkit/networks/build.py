@@ -66,9 +66,9 @@ def _per_channel(numbers: float | list[float], count: int) -> tuple[float, ...]:
 
 
 class Standardise(nn.Module):
-    """Standardise each channel or feature by fixed numbers, and cut off extreme values; the result is float32.
+    """Standardise each channel or feature by fixed numbers, and cut off extreme values.
 
-    Vectors in float64 are standardised in float64, because their differences may be lost in float32.
+    Vectors in float64 are narrowed only afterwards, because float32 may not hold their differences.
     """
 
     mean: Tensor
@@ -81,12 +81,12 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.tensor(architecture.mean).view(view), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(view), persistent=False)
         # No buffers, because MPS has no float64 and would refuse the whole network.
-        self.exact = torch.tensor([architecture.mean, architecture.std], dtype=torch.float64)
+        self.exact = torch.tensor([architecture.mean, architecture.std], dtype=torch.float64).view(2, *view)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.float64:
             mean, std = self.exact.to(x.device)
-            x = ((x - mean) / std).float()
+            x = ((x - mean) / std).to(self.mean.dtype)
         else:
             x = (x - self.mean) / self.std
         x = x if self.limit is None else x.clamp(-self.limit, self.limit)

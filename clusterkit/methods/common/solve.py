@@ -85,16 +85,18 @@ def values(items: Items, device: torch.device) -> Array:
     elif network is not None:
         # A copy, so that the original does not stay on the device.
         network = copy.deepcopy(network).to(device).eval()
-    width = math.prod(items.shape) if network is None else network.backbone.features
-    # Filled block by block, so that no other copy of all values is in memory.
-    matrix: Array = np.empty((len(items.subset), width))
+    matrix: Array = np.empty((0, 0))
     digests: list[bytes] = []
     start = 0
     with torch.no_grad():
         for block in items.subset.blocks(device if network is not None else "cpu"):
             pixels = to_float(block)
             rows = pixels if network is None else network.features(pixels)
-            matrix[start : start + len(rows)] = rows.flatten(1).cpu().numpy()
+            rows = rows.flatten(1)
+            if not start:
+                # Filled block by block, so that no other copy of all values is in memory.
+                matrix = np.empty((len(items.subset), rows.shape[1]))
+            matrix[start : start + len(rows)] = rows.cpu().numpy()
             start += len(rows)
             if network is not None:
                 digests += digests_of(pixels.flatten(1).cpu().numpy())
