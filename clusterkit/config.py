@@ -79,6 +79,14 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
+class Placing(StrEnum):
+    """How `report` puts pictures into the folders of their clusters."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
 OWN_DATA = ("folder", "arrays", "features")
 """The prefixes, before colon and path, of the names of the user's own data."""
 
