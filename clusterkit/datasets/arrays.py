@@ -29,7 +29,7 @@ def load(request: Request, *, vectors: bool = False) -> Raw:
     """Read the file of a request: vectors (N, D) or, unless only `vectors` are allowed, images."""
     path = Path(request.argument)
     content = read(path)
-    if vectors and content.x.ndim != 2:
+    if vectors and content.x.ndim in (3, 4):
         raise InputError(
             f"{path}: x has shape {content.x.shape}, and features: takes vectors (N, D); name images arrays:{path}"
         )
@@ -150,7 +150,7 @@ def to_bytes(x: NDArray[Any], white: float | None, path: Path, remedy: str) -> N
         pixels[start : start + ROWS] = block if is_scaled else np.rint(block.astype(np.float64) * (255 / white))
     if 0 < largest < DARK * white:
         log.warning(
-            "%s: the largest value of x is %g of %g, so all images are dark; %s if it is less",
+            "%s: the largest value of x is %g of %g, so all images are dark; if white is less, %s",
             *(path, largest, white, remedy), extra={"once": True},
         )  # fmt: skip
     return pixels

@@ -105,7 +105,7 @@ def relabelled(raw: Raw, path: Path, title: str) -> Raw:
 
 def lines(path: Path) -> list[str]:
     """Return the lines of a text file."""
-    with as_input_errors(path, "text file", "name a file of labels"):
+    with as_input_errors(path, "text file", "write one label per line"):
         return path.read_text("utf-8-sig").splitlines()
 
 

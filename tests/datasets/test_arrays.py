@@ -4,7 +4,7 @@ import torch
 
 from clusterkit.config import USUAL, Context, Kind, Reading
 from clusterkit.datasets.arrays import to_raw
-from clusterkit.datasets.base import Request
+from clusterkit.datasets.base import Request, narrowed
 from clusterkit.datasets.catalogue import load_dataset, load_recorded
 from clusterkit.datasets.tables import Content
 from clusterkit.errors import InputError, UsageError
@@ -299,3 +299,13 @@ def test_an_image_of_bytes_is_left_as_it_was(tmp_path):
     before = x.copy()
     to_raw(Content(x), Request(tmp_path, 8), tmp_path)
     np.testing.assert_array_equal(x, before)
+
+
+def test_only_mps_narrows_items(caplog):
+    caplog.set_level("INFO", "clusterkit")
+    x = torch.zeros(2, dtype=torch.float64)
+    assert narrowed(x, "cpu") is narrowed(x, "cuda:1") is x
+    assert narrowed(x.float(), "mps").dtype == torch.float32
+    assert not caplog.text
+    assert narrowed(x, "mps").dtype == torch.float32
+    assert "digits after the seventh are lost; use --device cpu" in caplog.text

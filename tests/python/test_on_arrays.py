@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -300,3 +301,11 @@ def test_arrays_that_hide_something() -> None:
         clusterkit.cluster([[1.0, 2.0], [3.0]], k=3, method="kmeans")
     with pytest.raises(ValueError, match=r"x has values beyond 3e.38; scale it"):
         clusterkit.cluster(X * 1e300, k=3, method="kmeans")
+
+
+def test_arrays_of_other_kinds_give_the_same_clusters() -> None:
+    x = X.astype(np.float32)
+    expected = clusterkit.cluster(x.copy(), k=3, method="kmeans").labels
+    x.flags.writeable = False
+    for given in (x, x.tolist(), np.asfortranarray(x), torch.from_numpy(x.copy()), pd.DataFrame(x.copy())):
+        np.testing.assert_array_equal(clusterkit.cluster(given, k=3, method="kmeans").labels, expected)
