@@ -3,7 +3,7 @@
 import numpy as np
 
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 SLACK = 1.0
@@ -24,8 +24,7 @@ def itml(problem: Problem) -> Clustering:
     chosen = problem.chosen
     upper, lower = bounds(points[chosen], SHARE)
     learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, SLACK))
-    moved = points @ learned.transform
-    return hard(equal_together(problem, lambda: k_means(moved, problem.k, problem.seed)), problem.k)
+    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
 
 
 def components(values: Array) -> Array:

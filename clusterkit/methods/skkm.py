@@ -2,7 +2,7 @@
 
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 10.0
@@ -19,5 +19,4 @@ def skkm(problem: Problem) -> Clustering:
     points = kernel_points(problem.values)
     upper, lower = bounds(points, SHARE)
     learned = learn(points, pair_loss(problem.pairs, upper, lower, SLACK))
-    moved = points @ learned.transform
-    return hard(equal_together(problem, lambda: k_means(moved, problem.k, problem.seed)), problem.k)
+    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)

@@ -4,7 +4,7 @@ import numpy as np
 
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.logdet import Loss, learn
-from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 TIMES = 2.0
@@ -20,8 +20,7 @@ def sklr(problem: Problem) -> Clustering:
     """
     points = kernel_points(problem.values)
     learned = learn(points, comparison_loss(problem.pairs))
-    moved = points @ learned.transform
-    return hard(equal_together(problem, lambda: k_means(moved, problem.k, problem.seed)), problem.k)
+    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
 
 
 def comparison_loss(pairs: Array) -> Loss:
