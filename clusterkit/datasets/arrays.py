@@ -15,7 +15,7 @@ from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import is_light, resized
 from clusterkit.datasets.labels import Labels, decoded, of_values, of_words
-from clusterkit.datasets.tables import EXACT, ROWS, Content, check_finite, read, text
+from clusterkit.datasets.tables import EXACT, Content, blocks_of, check_finite, read, text
 from clusterkit.errors import InputError, UsageError
 
 log = logging.getLogger("clusterkit")
@@ -136,8 +136,7 @@ def to_bytes(x: NDArray[Any], white: float | None, path: Path, remedy: str) -> N
     if white is None:
         white = 1.0 if x.dtype.kind in "bf" else 65535.0 if x.dtype == np.uint16 else 255.0
     pixels, largest = np.empty(x.shape, np.uint8), 0.0
-    for start in range(0, len(x), ROWS):
-        block = x[start : start + ROWS]
+    for start, block in blocks_of(x):
         outside = np.argwhere((block < 0) | (block > white))
         if len(outside):
             place = ", ".join(str(number) for number in (start + outside[0][0], *outside[0][1:]))
@@ -147,7 +146,7 @@ def to_bytes(x: NDArray[Any], white: float | None, path: Path, remedy: str) -> N
             )
         largest = max(largest, float(block.max()))
         is_scaled = x.dtype == np.uint8 and white == 255
-        pixels[start : start + ROWS] = block if is_scaled else np.rint(block.astype(np.float64) * (255 / white))
+        pixels[start : start + len(block)] = block if is_scaled else np.rint(block.astype(np.float64) * (255 / white))
     if 0 < largest < DARK * white:
         log.warning(
             "%s: the largest value of x is %g of %g, so all images are dark; if white is less, %s",

@@ -91,6 +91,8 @@ def relabelled(raw: Raw, path: Path, title: str) -> Raw:
         labels, classes = of_values(content["y"], count, path)
     elif path.suffix.lower() in SEPARATORS:
         labels, classes = of_words(by_item(path, raw))
+    elif path.suffix.lower() == ".parquet":
+        raise InputError(f"{path}: labels lie in .csv, .tsv, .npy, .npz or text files; write its columns as .csv")
     else:
         words = [line.strip() for line in lines(path)]
         if len(words) != count:

@@ -30,8 +30,8 @@ EXACT = 2**53
 
 
 LARGEST = float(np.finfo(np.float32).max)
-ROWS = 4096
-"""Items that are checked at a time, so that checks need little memory."""
+BLOCK = 2**20
+"""Values that are checked or converted at a time, so that this needs little memory."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,24 @@ def read_numpy(path: Path, names: Sequence[str], advice: str) -> dict[str, Array
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             return {names[0]: loaded}
         with loaded as file:
-            content: dict[str, Array] = {name: file[name] for name in file.files if name in names}
+            content: dict[str, Array] = {name: member(file, name, path) for name in names if name in file.files}
             held = ", ".join(file.files) or "nothing"
     if names[0] not in content:
         raise InputError(f"{path}: no array {names[0]} (it holds {held}); {advice}")
     return content
+
+
+def member(file: Any, name: str, path: Path) -> Array:
+    """Return an array of an open .npz file. Raises InputError if it holds Python objects, as pandas gives for text."""
+    try:
+        array: Array = file[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise InputError(
+            f"{path}: {name} holds Python objects, which could be unsafe to load; write numpy.array({name}.tolist())"
+        ) from error
+    return array
 
 
 @contextmanager
@@ -251,11 +264,17 @@ def text(value: Any) -> str:
     return str(int(value) if is_whole else value)
 
 
+def blocks_of(values: Array) -> Iterator[tuple[int, Array]]:
+    """Yield all items of an array (N, ...) in blocks of at most BLOCK values, each with the position of its first."""
+    count = max(1, BLOCK // max(1, values[:1].size))
+    for start in range(0, len(values), count):
+        yield start, values[start : start + count]
+
+
 def check_finite(values: Array, name: str, path: Path, place: Callable[[Sequence[int]], str] | None = None) -> None:
     """Raise InputError that names the place of the first value which is not finite, or that float32 cannot hold."""
     count, beyond, first, kind = 0, False, "", "infinite or too large"
-    for start in range(0, len(values), ROWS):
-        block = values[start : start + ROWS]
+    for start, block in blocks_of(values):
         bad = np.argwhere(~np.isfinite(block))
         if len(bad) and not count:
             position = [start + int(bad[0][0]), *map(int, bad[0][1:])]

@@ -129,7 +129,11 @@ def test_dark_ink_on_light_is_inverted_and_said(tmp_path, caplog):
         ({"x": np.zeros((2, 2)), "y": np.array([b"a", b"\xff"])}, "y holds bytes that are not UTF-8"),
         ({"z": np.zeros(3)}, "no array x .it holds z"),
         ({}, "no array x .it holds nothing"),
-        ({"x": np.array([[1, "a"]], dtype=object)}, "not a readable .npz or .npy of plain arrays"),
+        ({"x": np.array([[1, "a"]], dtype=object)}, "x holds Python objects, which could be unsafe to load"),
+        (
+            {"x": np.eye(2), "names": np.array(["a", "b"], object)},
+            r"names holds Python .*write numpy.array\(names.tolist",
+        ),
         ({"x": np.array([["a", "b"]])}, "expected numbers"),
         ({"x": np.zeros((0, 4))}, "not empty"),
         ({"x": np.zeros((3, 0))}, "not empty"),
@@ -218,7 +222,9 @@ def test_the_largest_pixel_can_be_named_and_is_recorded(tmp_path):
         read(tmp_path, Reading(pixel_max=6), x=x)
 
 
-def test_the_scale_never_follows_from_one_value(tmp_path):
+@pytest.mark.parametrize("block", [1, 100, 2**20])
+def test_the_scale_never_follows_from_one_value(tmp_path, monkeypatch, block):
+    monkeypatch.setattr("clusterkit.datasets.tables.BLOCK", block)
     x = np.zeros((2, 8, 8))
     x[0, 4, 4] = 1
     first = read(tmp_path, x=x).union().images

@@ -114,6 +114,7 @@ def test_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
         ("l.txt", "x\ny\n", "has 2 lines, and features:items.npz has 4 items; give one label per line"),
         ("l.txt", "", "has 0 lines"),
         ("l.txt", b"\xff\nx\ny\nz\n", "its text is not UTF-8"),
+        ("l.parquet", "PAR1", "labels lie in .csv, .tsv, .npy, .npz or text files; write its columns as .csv"),
         ("l.npy", "x", "not a readable .npz or .npy of plain arrays"),
     ],
 )
