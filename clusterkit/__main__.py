@@ -16,6 +16,7 @@ PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (docs/stages.md lists them)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    console.escape_output()
     try:
         from clusterkit.cli import app
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and the line that explains it."""
     if isinstance(error, ClusterkitError):
-        return error.exit_code, str(error)
+        return error.exit_code, console.printable(str(error))
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more memory"
     if isinstance(error, OSError) and error.strerror:

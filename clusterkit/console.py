@@ -1,5 +1,6 @@
 """Output: results go to stdout, everything else to stderr."""
 
+import io
 import json
 import logging
 import os
@@ -7,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger("clusterkit")
@@ -15,8 +17,9 @@ log = logging.getLogger("clusterkit")
 class _Stderr(logging.Handler):
     """Writes plain lines to the current stderr; of equal messages of `once` only the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None) -> None:
         super().__init__()
+        self.folder = folder
         self.shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -39,13 +42,16 @@ def _to_stderr(message: str) -> None:
     name = f"clusterkit [{rank}]" if rank else "clusterkit"
     # A training goes on after the reader of stderr has ended.
     with suppress(BrokenPipeError):
-        print(f"{name}: {message}", file=sys.stderr, flush=True)
+        print(f"{name}: {printable(message)}", file=sys.stderr, flush=True)
 
 
-def set_up(quiet: bool) -> None:
-    """Send messages to stderr; with `quiet`, and in all processes but the first, only warnings and errors."""
+def set_up(quiet: bool, folder: Path | None = None) -> None:
+    """Send messages to stderr; with `quiet`, and in all processes but the first, only warnings and errors.
+
+    `folder` is the work folder of the command, in which long lists can be written.
+    """
     quiet = quiet or processes()[0] > 0
-    log.handlers = [_Stderr()]
+    log.handlers = [_Stderr(folder)]
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     warnings.showwarning = _library_warning
@@ -56,6 +62,12 @@ def once(message: str, *values: object) -> None:
     log.info(message, *values, extra={"once": True})
 
 
+def work_folder() -> Path | None:
+    """Return the work folder of this command; None in a Python program, and in all processes but the first."""
+    folders = [handler.folder for handler in log.handlers if isinstance(handler, _Stderr)]
+    return folders[0] if folders and processes()[0] == 0 else None
+
+
 def _library_warning(message: Warning | str, *where: object, **more: object) -> None:
     log.warning("%s", " ".join(str(message).split()))
 
@@ -64,7 +76,7 @@ def result(lines: list[str], fields: dict[str, Any], as_json: bool) -> None:
     """Print a command's result: its lines, or with `--json` one object. Only the first process prints."""
     if processes()[0] > 0:
         return
-    text = json.dumps(fields, allow_nan=False) if as_json else "\n".join(lines)
+    text = json.dumps(_readable(fields), allow_nan=False) if as_json else _readable("\n".join(lines))
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -86,9 +98,35 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+
+
 def printable(text: str) -> str:
-    """Return a text in which bytes of a file name that are not UTF-8 are escaped, as in `caf\\xe9.png`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a text in one line, for example a file name.
+
+    Bytes that are not UTF-8 are escaped, as in `caf\\xe9.png`, and so are line breaks and other control characters.
+    """
+    return str(_readable(text)).translate(CONTROLS)
+
+
+def _readable(value: Any) -> Any:
+    """Return a value of JSON in which bytes of file names that are not UTF-8 are escaped."""
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        case dict():
+            return {_readable(name): _readable(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_readable(inner) for inner in value]
+        case _:
+            return value
+
+
+def escape_output() -> None:
+    """Let stdout and stderr escape the characters that their encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def error(message: str) -> None:

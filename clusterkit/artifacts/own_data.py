@@ -15,14 +15,16 @@ from clusterkit.config import LABELS, OWN_DATA
 from clusterkit.errors import UsageError
 
 NAME = re.compile(rf"({'|'.join((*OWN_DATA, LABELS))}):(.+?)(@[\d,\-]+)?", re.DOTALL)
+CLASSES = re.compile(r"@[\d,\-]+\Z")
+"""What selects classes, if the path with this end does not exist."""
 Value = TypeVar("Value")
 
 
 def stored(value: Value, folder: Path) -> Value:
     """Return a JSON value in which own data are named by their paths from `folder`, however they were typed."""
 
-    def from_folder(path: str) -> Path:
-        data = _absolute(_expanded(path))
+    def from_folder(path: Path) -> Path:
+        data = _absolute(path)
         paths = [
             Path(os.path.relpath(end, start)) for end in _texts(data) for start in (_absolute(folder), _real(folder))
         ]
@@ -30,7 +32,7 @@ def stored(value: Value, folder: Path) -> Value:
         valid = [option for option in paths if _real(_real(folder) / option) == _real(data)]
         return min(valid, key=lambda option: len(option.parts))
 
-    return _renamed(value, from_folder)
+    return _renamed(value, Path(), from_folder)
 
 
 def found(value: Value, folder: Path) -> Value:
@@ -40,19 +42,17 @@ def found(value: Value, folder: Path) -> Value:
     were typed, `folder` is the current one.
     """
 
-    start = _real(folder)
-
-    def here(path: str) -> Path:
-        absolute = _absolute(start / _expanded(path))
+    def here(path: Path) -> Path:
+        absolute = _absolute(path)
         relative = os.path.relpath(absolute)
         return absolute if relative.startswith((os.pardir, "~")) else Path(relative)
 
-    return _renamed(value, here)
+    return _renamed(value, _real(folder), here)
 
 
 def settled(value: Value) -> Value:
     """Return a JSON value in which own data, as typed here, are named by their real paths, for comparisons."""
-    return _renamed(value, lambda path: _real(_expanded(path)))
+    return _renamed(value, Path(), _real)
 
 
 def _texts(data: Path) -> tuple[Path, Path]:
@@ -79,15 +79,22 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _renamed(value: Value, rename: Callable[[str], Path]) -> Value:
-    """Rename the own data in the values of objects; text in a list, such as a class name, is never data."""
+def _renamed(value: Value, start: Path, rename: Callable[[Path], Path]) -> Value:
+    """Rename the own data in the values of objects, whose paths are from `start`.
+
+    Text in a list, such as a class name, is never data.
+    """
     if isinstance(value, dict):
-        return {name: _renamed(inner, rename) for name, inner in value.items()}  # type: ignore[return-value]
+        return {name: _renamed(inner, start, rename) for name, inner in value.items()}  # type: ignore[return-value]
     if isinstance(value, list):
-        return [_renamed(inner, rename) if isinstance(inner, dict) else inner for inner in value]  # type: ignore[return-value]
+        return [_renamed(inner, start, rename) if isinstance(inner, dict) else inner for inner in value]  # type: ignore[return-value]
     match = NAME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value
     prefix, path, classes = match.groups("")
-    path = rename(path).as_posix()
-    return f"{prefix}:{'./' if path.startswith('~') else ''}{path}{classes}"  # type: ignore[return-value]
+    if classes and os.path.lexists(start / _expanded(path + classes)):
+        path, classes = path + classes, ""
+    path = rename(start / _expanded(path)).as_posix()
+    # The slash keeps the end of a path from being read as a selection of classes, where the path does not exist too.
+    end = classes or ("/" if CLASSES.search(path) else "")
+    return f"{prefix}:{'./' if path.startswith('~') else ''}{path}{end}"  # type: ignore[return-value]

@@ -154,7 +154,7 @@ def with_common(
     @functools.wraps(command)
     def wrapped(call: typer.Context, **values: Any) -> None:
         common = {name: values.pop(name) for name in FLAGS}
-        console.set_up(common["quiet"])
+        console.set_up(common["quiet"], common["workdir"])
         check_finite(values)
         rank, count = console.processes()
         together = count > 1 and shared(values)

@@ -26,11 +26,15 @@ def reading_of(values: dict[str, Any]) -> Reading:
     """
     names = [field.name for field in fields(Reading)]
     reading = Reading(**{name: values.pop(name) for name in names if name in values})
-    sets = [str(values[name]) for name in DATA_SETS if values.get(name)]
+    sets = {name: str(values[name]) for name in DATA_SETS if values.get(name)}
     for name in reading.to_header():
+        named = [key for key, text in sets.items() if text.startswith(tuple(f"{prefix}:" for prefix in readers(name)))]
+        if name == "flat" and named == ["source"] and reading.labels is None:
+            raise UsageError(
+                "--flat: works only with a folder as the target; leave it out or name folder:PATH as the target"
+            )
         # Without a named set, evaluate reads labels of the set of the assignments, and cluster of that of the pairs.
-        applies = name == LABELS and not sets
-        if not applies and not any(text.startswith(f"{prefix}:") for text in sets for prefix in readers(name)):
-            data = " or ".join({"folder": "folder:PATH"}.get(prefix, f"{prefix}:FILE") for prefix in readers(name))
+        if not named and (sets or name != LABELS):
+            data = " or ".join(f"{prefix}:{'PATH' if prefix == 'folder' else 'FILE'}" for prefix in readers(name))
             raise UsageError(f"{typed(name)}: works only with {data}; leave it out or name such a data set")
     return reading

@@ -221,7 +221,8 @@ class Dataset:
         """
         labels = self.labels
         if labels is None:
-            raise InputError(f"data set {self.name} has no labels; {stage} learns from labels, so name a labelled set")
+            remedy = "leave out --flat" if self.reading.flat else "name a labelled set"
+            raise InputError(f"data set {self.name} has no labels; {stage} learns from labels, so {remedy}")
         assert (labels >= 0).all()
         if len(labels.unique()) < 2:
             raise InputError(

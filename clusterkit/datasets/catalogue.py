@@ -147,7 +147,9 @@ def load_dataset(
         raise UsageError(f"--labels: data set {name.full} has its own labels; leave it out")
     request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted)
     raw = source.load(request)
-    return select(raw if reading.labels is None else relabelled(raw, reading.labels, name.full), name, request)
+    if reading.labels is not None:
+        raw = relabelled(raw, reading.labels, name.full, Path(name.argument) if name.source == "folder" else None)
+    return select(raw, name, request)
 
 
 def load_recorded(
@@ -217,9 +219,8 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
         selected &= subset == raw.subsets.index(name.subset)
     if name.classes is not None:
         if raw.labels is None:
-            raise UsageError(
-                f"data set '{name.full}': @ selects classes, but it has no labels; leave out @{name.classes}"
-            )
+            why = "--flat reads no labels" if request.reading.flat else "it has no labels"
+            raise UsageError(f"data set '{name.full}': @ selects classes, but {why}; leave out @{name.classes}")
         numbers = chosen_classes(name.classes, len(raw.classes), name.full)
         selected &= torch.isin(raw.labels, torch.tensor(numbers))
     parts = []
@@ -257,7 +258,7 @@ def fingerprint(raw: Raw, ids: Tensor) -> str:
     else:
         names = raw.names or [path.name for path in raw.images.paths]
         for name, path in zip(names, raw.images.paths, strict=True):
-            digest.update(f"{name}\0{path.stat().st_size}\n".encode())
+            digest.update(f"{name}\0{path.stat().st_size}\n".encode("utf-8", "surrogateescape"))
     digest.update(ids.contiguous().numpy().data)
     return digest.hexdigest()
 

@@ -81,14 +81,22 @@ class Decoded:
             digest.update(f"\0{status.st_size} {status.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:32]
 
+    def missing(self, rows: Sequence[int]) -> list[int]:
+        """Return which positions of these rows have no image in the cache; all, if the cache cannot be read."""
+        assert self.file is not None
+        try:
+            sums = np.fromfile(self.file, "<u4", len(self.paths))
+            return np.flatnonzero(sums[np.asarray(rows)] == 0).tolist()
+        except (OSError, IndexError):
+            return list(range(len(rows)))
+
     def has_room(self, rows: Sequence[int]) -> bool:
         """Return whether the disk has room for the missing ones of these rows; log it if not."""
         assert self.file is not None
         try:
-            sums = np.fromfile(self.file, "<u4", len(self.paths))
-            missing = int((sums[np.unique(np.asarray(rows))] == 0).sum())
+            missing = len(self.missing(sorted(set(rows))))
             free = shutil.disk_usage(self.file.parent).free
-        except (OSError, IndexError):
+        except OSError:
             return False
         if missing and missing * self.bytes_each > free - MARGIN:
             console.once(

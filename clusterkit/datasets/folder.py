@@ -1,6 +1,8 @@
 """The user's own image files: `folder:PATH`, with one subfolder per class, or flat and without labels."""
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -8,87 +10,147 @@ from PIL import Image
 from torch import Tensor
 
 from clusterkit import console
-from clusterkit.config import Kind
+from clusterkit.artifacts.files import write_text
+from clusterkit.config import Kind, Reading
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import (
-    MEMORY,
-    SUFFIXES,
-    class_files,
-    image_files,
-    is_light,
-    read_images,
-    read_or_stream,
-)
-from clusterkit.datasets.stream import UNREADABLE, unreadable
+from clusterkit.datasets.find import Found, Why, find, reason_of
+from clusterkit.datasets.images import fits, is_light, negative, read_images, streamed, try_to_read
+from clusterkit.datasets.stream import UNREADABLE, Stream
 from clusterkit.errors import InputError
 
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
 
 def load(request: Request) -> Raw:
-    """Read a folder in the order of its paths; grey images with light borders are inverted to bright ink on dark."""
-    place = Path(request.argument)
-    classes, paths, labels = find(place)
-    check_not_empty(paths)
-    modes, sizes = headers(paths if len(paths) * request.size**2 <= MEMORY else spread(paths, 1000))
+    """Read a folder in the order of its paths; grey images with light borders are inverted to bright ink on dark.
+
+    An id is a position among all images found, so that it stays the same after an unreadable image is mended.
+    """
+    place, reading = Path(request.argument), request.reading
+    found = find(place, reading)
+    classes, labels = classes_of(found, reading)
+    files = [file.path for file in found.files]
+    bad = {file.path: file.bad for file in found.files if file.bad}
+    paths = [path for path in files if path not in bad]
+    modes, sizes = headers(paths if fits(len(paths), request.size, 1) else spread(paths, 1000))
     grey = modes <= GREY
     channels = request.channels or (1 if grey else 3)
+    images, errors = read_readable(paths, request.size, channels)
+    bad |= errors
+    settle(found, bad, reading)
     if len(modes) > 1 or len(sizes) > 1:
         console.once(
             f"{place}: the images have {len(sizes)} sizes and the modes: {', '.join(sorted(modes))}; "
             f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
         )
+    ids = torch.tensor([number for number, path in enumerate(files) if path not in bad])
+    paths = [files[number] for number in ids.tolist()]
     invert = request.inverted
     if invert is None:
         invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
     if invert:
         console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
     return Raw(
-        read_or_stream(paths, request.size, channels, invert=invert),
-        labels,
+        negative(images) if invert else images,
+        None if labels is None else labels[ids],
         classes,
-        names=tuple(path.relative_to(place).as_posix() for path in paths),
+        ids=ids,
+        names=tuple(found.files[number].name for number in ids.tolist()),
         files=tuple(paths),
         kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
         inverted=invert if grey else None,
     )
 
 
-def find(place: Path) -> tuple[tuple[str, ...], list[Path], Tensor | None]:
-    """Return the classes, the image files and their labels (N,); a flat folder has no classes and labels None.
+def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor | None]:
+    """Return the classes, which are the subfolders with images, and the labels (N,) of the files; () and None without.
 
-    Raises InputError for a folder without images or with only one class.
+    Files outside the class folders, and second names of a file, are left out of `found`. Raises InputError for a folder
+    without images or with only one class.
     """
-    tree = class_files(place)
-    if not tree:
-        paths = image_files(place)
-        if not paths:
-            kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-            raise InputError(f"{place}: no images in this folder ({kinds}); name another folder")
-        return (), paths, None
-    if len(tree) == 1:
-        name = next(iter(tree))
+    classes = () if reading.flat else tuple(dict.fromkeys(file.folder for file in found.files if file.folder))
+    loose = found.leave_out_loose() if classes else 0
+    in_two = 0 if reading.keep_duplicates else found.leave_out_second_names()
+    if classes and in_two:
+        console.once(f"{found.place}: files with names in two classes: {in_two}; the first name decides on the class")
+    if not found.files and found.closed:
+        settle(found, {}, reading)
+    if not found.files:
+        left_out = found.summary()
         raise InputError(
-            f"{place}: one class only ('{name}'); put every class into its own subfolder, "
-            f"or name folder:{place / name} to read it without labels"
+            f"{found.place}: no images in this folder{f' (left out: {left_out})' if left_out else ''}; "
+            "name another folder"
         )
-    loose = len(image_files(place)) - sum(len(members) for members in tree.values())
-    if loose:
-        console.once(f"{place}: {loose} images outside the class folders are ignored")
-    counts = torch.tensor([len(members) for members in tree.values()])
-    paths = [path for members in tree.values() for path in members]
-    return tuple(tree), paths, torch.arange(len(tree)).repeat_interleave(counts)
+    if not classes:
+        return (), None
+    if len(classes) == 1:
+        beside = f", and {loose} images outside it" if loose else ""
+        raise InputError(
+            f"{found.place}: one class only ('{classes[0]}'){beside}; put every class into its own subfolder, "
+            "or read all images without labels with --flat"
+        )
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = [numbers[file.folder] for file in found.files]
+    return classes, torch.tensor(labels)
 
 
-def check_not_empty(paths: Sequence[Path]) -> None:
-    """Raise InputError if any file has no bytes; decoding every file here would take too long."""
+def read_readable(paths: Sequence[Path], size: int, channels: int) -> tuple[Tensor | Stream, dict[Path, str]]:
+    """Return the readable ones of these images, and why the others are unreadable, by path."""
+    images: Tensor | Stream
+    if fits(len(paths), size, channels):
+        images, errors = try_to_read(paths, size, channels)
+    else:
+        images = streamed(paths, size, channels)
+        errors = images.unreadable()
+    if errors:
+        good = torch.tensor([number for number in range(len(paths)) if number not in errors], dtype=torch.int64)
+        images = images[good] if isinstance(images, Tensor) else images.take(good)
+    return images, {paths[number]: reason_of(paths[number], errors[number]) for number in sorted(errors)}
+
+
+def settle(found: Found, bad: dict[Path, str], reading: Reading) -> None:
+    """Say what is left out. Raises InputError for unreadable images, unless they are to be left out too."""
+    place, count = found.place, len(found.files) - len(bad)
+    bad = {**bad, **found.closed}
+    lines = [f"{console.printable(str(path))}: {bad[path]}" for path in sorted(bad, key=os.fsencode)]
+    if bad and not (reading.skip_bad and count):
+        which, them = (
+            (lines[0], "it") if len(lines) == 1 else (f"{place}: {len(lines)} unreadable: {in_one_line(lines)}", "them")
+        )
+        remedy = f"leave {them} out with --skip-bad" if count else "name another folder"
+        raise InputError(f"{which}; remove or replace {them}, or {remedy}")
+    if len(lines) > MANY and (file := listed(lines)):
+        lines = [f"{place}: {len(bad)} unreadable images are left out, see {file}"]
+    for line in lines if console.processes()[0] == 0 else ():
+        console.log.warning("%s", line, extra={"once": True})
+    found.left_out[Why.BAD] = [""] * len(bad)
+    if left_out := found.summary():
+        console.once(f"{place}: {count} images; left out: {left_out}")
+
+
+MANY = 10
+"""The most unreadable images that messages name."""
+
+
+def in_one_line(lines: list[str]) -> str:
+    """Return the first lines as one, and where all are if they are many."""
+    if len(lines) <= MANY:
+        return ", ".join(lines)
+    file = listed(lines)
+    return f"{', '.join(lines[:3])} and {len(lines) - 3} more{f', see {file}' if file else ''}"
+
+
+def listed(lines: list[str]) -> Path | None:
+    """Write lines to `unreadable.txt` in the work folder of the command; return its path, or None if that fails."""
+    folder = console.work_folder()
+    if folder is None:
+        return None
+    path = folder / "unreadable.txt"
     try:
-        empty = [path for path in paths if path.stat().st_size == 0]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); remove or replace it") from error
-    if empty:
-        more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
-        raise InputError(f"{empty[0]}{more}: an empty file; remove or replace it")
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    except InputError:
+        return None
+    return path
 
 
 def spread(paths: Sequence[Path], count: int) -> list[Path]:
@@ -97,15 +159,12 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
 
 
 def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
-    """Return the modes and sizes that occur among image files, without decoding the pixels."""
+    """Return the modes and sizes that occur among image files, without decoding them; unreadable ones do not count."""
     modes, sizes = set(), set()
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                modes.add(image.mode)
-                sizes.add(image.size)
-        except UNREADABLE as error:
-            raise unreadable(path, error) from error
+        with suppress(*UNREADABLE), Image.open(path) as image:
+            modes.add(image.mode)
+            sizes.add(image.size)
     return modes, sizes
 
 

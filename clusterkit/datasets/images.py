@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,28 +76,53 @@ def class_files(place: Path, without: Collection[str] = ()) -> dict[str, list[Pa
 
 def read_images(paths: Sequence[Path], size: int, channels: int) -> Tensor:
     """Read image files as uint8 (N, C, size, size). Raises InputError that names the first unreadable file."""
-    pixels = np.empty((len(paths), size, size, channels), dtype=np.uint8)
+    images, errors = try_to_read(paths, size, channels)
+    for position in sorted(errors):
+        raise errors[position]
+    return images
+
+
+def try_to_read(paths: Sequence[Path], size: int, channels: int) -> tuple[Tensor, dict[int, InputError]]:
+    """Read image files as uint8 (N, C, size, size); return also the errors of unreadable files, by position."""
+    pixels = np.zeros((len(paths), size, size, channels), dtype=np.uint8)
+    errors: dict[int, InputError] = {}
 
     def read(start: int) -> None:
         for position in range(start, min(start + 64, len(paths))):
-            pixels[position] = decode(paths[position], size, channels)
+            try:
+                pixels[position] = decode(paths[position], size, channels)
+            except InputError as error:
+                errors[position] = error
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         list(pool.map(read, range(0, len(paths), 64)))
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), errors
 
 
-def read_or_stream(paths: Sequence[Path], size: int, channels: int, *, invert: bool = False) -> Tensor | Stream:
+def read_or_stream(paths: Sequence[Path], size: int, channels: int) -> Tensor | Stream:
     """Read image files as uint8 (N, C, size, size), or return a `Stream` of them if they take more than MEMORY bytes.
 
-    `invert` turns dark ink on light into bright ink on dark. Raises InputError that names an unreadable file; a
-    `Stream` raises it when the file is read.
+    Raises InputError that names an unreadable file; a `Stream` raises it when the file is read.
     """
-    if len(paths) * size**2 * channels > MEMORY:
-        cache = Decoded(tuple(paths), size, channels)
-        return Stream(cache.paths, size, channels, invert, cache)
-    images = read_images(paths, size, channels)
-    return images.bitwise_not_() if invert else images
+    if fits(len(paths), size, channels):
+        return read_images(paths, size, channels)
+    return streamed(paths, size, channels)
+
+
+def fits(count: int, size: int, channels: int) -> bool:
+    """Return whether so many images are held in memory, and not read while they are used."""
+    return count * size**2 * channels <= MEMORY
+
+
+def streamed(paths: Sequence[Path], size: int, channels: int) -> Stream:
+    """Return a `Stream` of image files with a cache of their decoded images."""
+    cache = Decoded(tuple(paths), size, channels)
+    return Stream(cache.paths, size, channels, kept=cache)
+
+
+def negative(images: Tensor | Stream) -> Tensor | Stream:
+    """Return images with dark ink on light as images with bright ink on dark."""
+    return images.bitwise_not_() if isinstance(images, Tensor) else replace(images, invert=True)
 
 
 def damaged_data(path: Path, error: Exception | str) -> InputError:

@@ -79,8 +79,10 @@ def of_words(words: Sequence[str]) -> Labels:
     return torch.tensor([numbers.get(word, -1) for word in words]), tuple(classes)
 
 
-def relabelled(raw: Raw, path: Path, title: str) -> Raw:
+def relabelled(raw: Raw, path: Path, title: str, folder: Path | None = None) -> Raw:
     """Return the content of a source with the labels of a file, which replace its own.
+
+    Labels of files in `folder` that are no items, such as unreadable images, are left out.
 
     Raises InputError for a file that is missing or damaged, or that does not fit the items.
     """
@@ -90,7 +92,7 @@ def relabelled(raw: Raw, path: Path, title: str) -> Raw:
         content = read_numpy(path, ("y",), "write it with numpy.save(FILE, y)")
         labels, classes = of_values(content["y"], count, path)
     elif path.suffix.lower() in SEPARATORS:
-        labels, classes = of_words(by_item(path, raw))
+        labels, classes = of_words(by_item(path, raw, folder))
     elif path.suffix.lower() == ".parquet":
         raise InputError(f"{path}: labels lie in .csv, .tsv, .npy, .npz or text files; write its columns as .csv")
     else:
@@ -111,7 +113,7 @@ def lines(path: Path) -> list[str]:
         return path.read_text("utf-8-sig").splitlines()
 
 
-def by_item(path: Path, raw: Raw) -> list[str]:
+def by_item(path: Path, raw: Raw, folder: Path | None) -> list[str]:
     """Return the text of each item's label (N,) from a table of names and labels, or of ids and labels.
 
     An item without a line has an empty text. Raises InputError that names the line of an unknown or repeated item.
@@ -128,9 +130,12 @@ def by_item(path: Path, raw: Raw) -> list[str]:
     ):
         del rows[0]
     positions = by_name if any(item in by_name for _, item, _ in rows) else by_id
-    words, first = [""] * len(raw.images), dict[int, int]()
+    words, first, left_out = [""] * len(raw.images), dict[int, int](), 0
     for number, item, label in rows:
         position = positions.get(item)
+        if position is None and folder is not None and (folder / item).is_file():
+            left_out += 1
+            continue
         if position is None:
             kind = "name" if positions is by_name or raw.names is not None else "id"
             title = " (titles are name,label)" if number == 1 else ""
@@ -142,6 +147,8 @@ def by_item(path: Path, raw: Raw) -> list[str]:
             )
         first[position] = number
         words[position] = label
+    if left_out:
+        console.once("%s: %d labels of files that are not read are left out", path, left_out)
     return words
 
 

@@ -1,9 +1,10 @@
 """Image files that are read while they are used, for folders too large for memory."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +13,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from clusterkit import console
 from clusterkit.datasets.decoded import Decoded
 from clusterkit.errors import InputError
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 """The errors that Pillow raises for a file that is not an image or is truncated."""
+
+
+Value = TypeVar("Value")
+CHECKED = 64
+"""The number of files that one process checks at a time."""
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
@@ -86,6 +93,10 @@ class _Files(Dataset[Tensor | InputError]):
         return to_tensor(~pixels if stream.invert else pixels)
 
 
+def _errors(items: Sequence[Tensor | InputError]) -> list[InputError | None]:
+    return [item if isinstance(item, InputError) else None for item in items]
+
+
 def _batch(items: Sequence[Tensor | InputError]) -> Tensor | InputError:
     images = []
     for item in items:
@@ -124,22 +135,41 @@ class Stream:
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the images at each tensor of positions as uint8 (B, C, H, W)."""
         positions = [index.tolist() for index in indices]
-        several = len(positions) > 1
-        workers = min(os.cpu_count() or 1, 8) if several else 0
         # Opening the cache examines every file, which takes longer than decoding one batch.
-        kept = self.kept if several and self.kept and self.kept.file else None
-        for batch in DataLoader(
-            _Files(self, kept),
-            batch_sampler=positions,
-            num_workers=workers,
-            worker_init_fn=_plain_signals,
-            pin_memory=torch.cuda.is_available(),
-            collate_fn=_batch,
-            generator=torch.Generator(),
-        ):
+        kept = self.kept if len(positions) > 1 and self.kept and self.kept.file else None
+        for batch in self._loaded(positions, kept, _batch):
             if isinstance(batch, InputError):
                 raise batch
             yield batch
+
+    def _loaded(
+        self, positions: list[list[int]], kept: Decoded | None, collate: Callable[..., Value]
+    ) -> Iterable[Value]:
+        """Return the collated images at each list of positions, read in several processes if there are several."""
+        return DataLoader(
+            _Files(self, kept),
+            batch_sampler=positions,
+            num_workers=min(os.cpu_count() or 1, 8) if len(positions) > 1 else 0,
+            worker_init_fn=_plain_signals,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+            generator=torch.Generator(),
+        )
+
+    def unreadable(self) -> dict[int, InputError]:
+        """Return the errors of unreadable files, by position.
+
+        It reads only files that the cache does not hold, and fills the cache with them.
+        """
+        kept = self.kept if self.kept and self.kept.file else None
+        positions = range(len(self)) if kept is None else kept.missing(self.in_kept())
+        blocks = [list(positions[start : start + CHECKED]) for start in range(0, len(positions), CHECKED)]
+        found: dict[int, InputError] = {}
+        with console.progress("reading images", len(blocks)) as advance:
+            for block, errors in zip(blocks, self._loaded(blocks, kept, _errors), strict=True):
+                found |= {position: error for position, error in zip(block, errors, strict=True) if error is not None}
+                advance()
+        return found
 
     def in_kept(self) -> Sequence[int]:
         """Return the numbers (N,) of the files in `kept`."""

@@ -46,6 +46,26 @@ def test_in_memory_names_can_be_typed_here(here: Path, monkeypatch: pytest.Monke
     assert found("arrays:./~a.npz", Path()) == f"arrays:{here}/out/~a.npz"
 
 
+def test_a_path_that_ends_like_a_selection_of_classes_stays_a_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "trip@0-4").mkdir()
+    for typed, in_file, in_memory in (
+        ("folder:trip@0-4", "folder:../trip@0-4/", "folder:trip@0-4/"),
+        ("folder:trip@0-4@1", "folder:../trip@0-4@1", "folder:trip@0-4@1"),
+        ("folder:trip@0-4/x@2", "folder:../trip@0-4/x@2", "folder:trip@0-4/x@2"),
+        (f"folder:{here}/trip@0-4/", "folder:../trip@0-4/", "folder:trip@0-4/"),
+    ):
+        assert stored(typed, Path("out")) == in_file
+        assert found(in_file, here / "out") == in_memory
+        assert stored(in_memory, Path("out")) == in_file
+    assert run_key("folder:trip@0-4") == run_key(f"folder:{here}/trip@0-4/") != run_key("folder:trip@0-5")
+    monkeypatch.chdir("out")
+    assert found("folder:../trip@0-4/", here / "out") == f"folder:{here}/trip@0-4/"
+    assert run_key("folder:../trip@0-4") == run_key(f"folder:{here}/trip@0-4/")
+    (here / "trip@0-4").rmdir()
+    assert found("folder:../trip@0-4/", here / "out") == f"folder:{here}/trip@0-4/"
+    assert stored("folder:../trip@0-4", Path()) == "folder:../trip@0-4"
+
+
 def test_nothing_else_is_renamed(here: Path) -> None:
     value = {
         "name": "omniglot_eval/Angelic@0-4", "shape": "synthetic:moons", "size": 3, "none": None, "empty": "folder:",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import clusterkit
 from clusterkit.config import Backbone, Context, Reading, TrainGConfig
@@ -108,6 +109,23 @@ def test_adapt_takes_labels_of_its_source(cli: Cli) -> None:
     assert (header["dataset"].get("reading"), header["extra"]["source"]["reading"]) == (
         None, {"labels": "labels:truth.csv"},
     )  # fmt: skip
+
+
+def test_a_folder_without_class_folders_can_be_learned(cli: Cli) -> None:
+    Path("pictures/deep").mkdir(parents=True)
+    for number in range(6):
+        path = Path("pictures", *(["deep"] if number % 2 else []), f"{number}.png")
+        Image.new("RGB", (8, 8), (40 * number, 20, 90)).save(path)
+    Path("truth.csv").write_text("0.png,a\ndeep/1.png,b\n2.png,a\ndeep/3.png,b\n")
+    flags = "--flat --labels truth.csv --backbone mlp"
+    done = cli(f"train-g folder:pictures {flags} --size 8 --epochs 1 --hidden 8")
+    assert done.code == 0, done.err
+    assert reading_of("clusterkit-out/g.safetensors") == {"flat": True, "labels": "labels:truth.csv"}
+    np.savez("target.npz", x=np.zeros((4, 8, 8, 3)))
+    done = cli(f"adapt folder:pictures arrays:target.npz {flags} --size 8 --method source-only --steps 1")
+    assert done.code == 0, done.err
+    header = clusterkit.load("clusterkit-out/adapted.h5").header
+    assert (header["extra"]["classes"], "reading" in header["dataset"]) == (["a", "b"], False)
 
 
 @pytest.mark.parametrize(

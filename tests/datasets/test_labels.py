@@ -83,6 +83,23 @@ def test_a_folder_is_labelled_by_path(names: tuple[str, str]) -> None:
     assert data.union().names == names
 
 
+def test_labels_of_files_that_are_not_read_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "clusterkit")
+    for number, name in enumerate(("a.png", "deep/b.png")):
+        path = Path("pictures") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    Path("pictures/bad.png").write_text("no image")
+    reading = Reading(flat=True, skip_bad=True, labels=Path(written("bad.png,x\ndeep/b.png,y\na.png,x\n")))
+    data = load_dataset("folder:pictures", Path(), reading=reading)
+    assert data.union().names is not None
+    assert dict(zip(data.union().names, data.labels.tolist(), strict=True)) == {"a.png": 0, "deep/b.png": 1}  # type: ignore[arg-type, union-attr]
+    assert "l.csv: 1 labels of files that are not read are left out" in caplog.text
+    written("no.png,x\n")
+    with pytest.raises(InputError, match=r"l\.csv: line 1: no item has the name 'no\.png'"):
+        load_dataset("folder:pictures", Path(), reading=reading)
+
+
 def test_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
