@@ -302,6 +302,14 @@ class EvaluateConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportConfig(Settings):
+    assignments: str = "assignments.h5"
+    truth: bool = False
+    folders: Path | None = None
+    by: Placing = Placing.COPY
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdaptConfig(Settings):
     """The settings of all adaptation methods; `options` are those of the method, None for its defaults."""
 

@@ -17,8 +17,8 @@ log = logging.getLogger("clusterkit")
 class _Stderr(logging.Handler):
     """Writes plain lines to the current stderr; of equal messages of `once` only the first."""
 
-    def __init__(self, folder: Path | None) -> None:
-        super().__init__()
+    def __init__(self, folder: Path | None, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
         self.folder = folder
         self.shown: set[str] = set()
 
@@ -38,6 +38,8 @@ def processes() -> tuple[int, int]:
 
 
 def _to_stderr(message: str) -> None:
+    if sys.stderr is None:
+        return
     rank, _ = processes()
     name = f"clusterkit [{rank}]" if rank else "clusterkit"
     # A training goes on after the reader of stderr has ended.
@@ -55,6 +57,8 @@ def set_up(quiet: bool, folder: Path | None = None) -> None:
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     warnings.showwarning = _library_warning
+    # Libraries log their warnings to loggers without a handler.
+    logging.lastResort = _Stderr(folder, logging.WARNING)
 
 
 def once(message: str, *values: object) -> None:
@@ -85,17 +89,35 @@ def result(lines: list[str], fields: dict[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar if stderr is a terminal; yield the function that advances it by one."""
-    if not (sys.stderr.isatty() and log.isEnabledFor(logging.INFO)) or os.environ.get("TERM") == "dumb":
+def progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+    """Show a bar with the time left if stderr is a terminal; yield the function that advances it by one."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if not (is_terminal and log.isEnabledFor(logging.INFO)):
         yield lambda: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(escape(title), total=total, completed=done)
         yield lambda: bar.advance(task)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the largest unit of which there are at least two, as in `40 s`, `3 min` or `5 h`."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def warn_all(messages: list[str]) -> list[str]:
+    """Log warnings about a result, which `--quiet` does not hide; return them for the result's `warnings`."""
+    if processes()[0] == 0:
+        for message in messages:
+            log.warning("%s", message)
+    return messages
 
 
 CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}

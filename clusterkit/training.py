@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from clusterkit.artifacts.files import make_folder, write_text
+from clusterkit.artifacts.files import check_place, write_text
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.augment import to_float
 from clusterkit.config import Optimizer, Precision
-from clusterkit.console import progress
+from clusterkit.console import duration, progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
@@ -33,6 +33,8 @@ WARM_UP = 0.05
 MOMENTUM = 0.9
 SAVING = 0.05
 """The largest share of a training's time that saving its state may take; short epochs are not saved one by one."""
+LINES = 10
+"""The number of lines that tell of a training's progress, besides that of the first epoch."""
 Batch = TypeVar("Batch")
 History = list[dict[str, float]]
 
@@ -97,22 +99,35 @@ def fit(
     history = _restore(network, optimizer, plan) if plan.resume else []
     # The first process must not replace the state before every process has read it.
     wait_for_all()
+    if is_first():
+        # Adam keeps two numbers for each weight.
+        check_place(plan.state, 3 * sum(tensor.nbytes for tensor in network.state_dict().values()))
     saved_at, saving_time = -math.inf, 0.0
-    for epoch in range(len(history), plan.epochs):
-        started = time.monotonic()
-        history.append(_epoch(network, batches, step, optimizer, plan, epoch))
-        if after is not None:
-            after(epoch + 1)
-        trained_at = time.monotonic()
-        if is_first() and (epoch + 1 == plan.epochs or trained_at - saved_at >= saving_time / SAVING):
-            _save(network, optimizer, plan, history)
-            saved_at = time.monotonic()
-            saving_time = saved_at - trained_at
-        losses = " ".join(f"{name} {mean:.4f}" for name, mean in history[-1].items())
-        seconds = time.monotonic() - started
-        log.info("%s: epoch %d/%d, %s (%.0f s)", plan.title, epoch + 1, plan.epochs, losses, seconds)
+    started, resumed_at = time.monotonic(), len(history)
+    with progress(plan.title, plan.epochs * plan.steps, resumed_at * plan.steps) as advance:
+        for epoch in range(resumed_at, plan.epochs):
+            history.append(_epoch(network, batches, step, optimizer, plan, epoch, advance))
+            if after is not None:
+                after(epoch + 1)
+            trained_at = time.monotonic()
+            if is_first() and (epoch + 1 == plan.epochs or trained_at - saved_at >= saving_time / SAVING):
+                _save(network, optimizer, plan, history)
+                saved_at = time.monotonic()
+                saving_time = saved_at - trained_at
+            _report(plan, history, time.monotonic() - started, resumed_at)
     network.eval()
     return history
+
+
+def _report(plan: Plan, history: History, seconds: float, resumed_at: int) -> None:
+    """Log the losses of the last epoch, unless neither a tenth of the training ends with it nor its first epoch."""
+    epoch = len(history)
+    if epoch > 1 and epoch * LINES // plan.epochs == (epoch - 1) * LINES // plan.epochs:
+        return
+    losses = " ".join(f"{name} {mean:.4f}" for name, mean in history[-1].items())
+    left = seconds * (plan.epochs - epoch) / (epoch - resumed_at)
+    time_left = f", {duration(left)} left" if epoch < plan.epochs else ""
+    log.info("%s: epoch %d/%d, %s (%s%s)", plan.title, epoch, plan.epochs, losses, duration(seconds), time_left)
 
 
 def _epoch(
@@ -122,13 +137,17 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     plan: Plan,
     epoch: int,
+    advance: Callable[[], None],
 ) -> dict[str, float]:
-    """Train for one epoch; return the mean of each loss. Raises DivergedError if a loss or a weight is not finite."""
+    """Train for one epoch, and call `advance` after each batch; return the mean of each loss.
+
+    Raises DivergedError if a loss or a weight is not finite.
+    """
     generator = seeded(plan.seed, plan.title, epoch)
     parameters = _parameters(optimizer)
     network.train()
     totals: dict[str, Tensor] = {}
-    with progress(f"{plan.title}, epoch {epoch + 1}", plan.steps) as advance, multiplying(plan.precision):
+    with multiplying(plan.precision):
         for number, batch in enumerate(batches(generator)):
             _set_rate(optimizer, plan, epoch * plan.steps + number)
             losses = step(batch, generator)
@@ -230,8 +249,9 @@ def other_run(state: Path) -> InputError:
 class StateFolder:
     """The folder beside an output for the state of its training, with one file per network.
 
-    Without `resume` the state of an interrupted run is deleted and this is logged. Raises InputError, before any
-    training, if the folder cannot be made. Only the first process changes the folder.
+    Without `resume` the state of an interrupted run is deleted and this is logged. The folder is made with its first
+    file, so a run that fails earlier leaves none. Raises InputError, before any training, if it cannot be made. Only
+    the first process changes the folder.
     """
 
     output: Path
@@ -246,7 +266,7 @@ class StateFolder:
             self.remove()
         if self.resume and not exists:
             log.info("%s: no interrupted run to resume, starting from the beginning", self.output)
-        make_folder(self.path, self.output)
+        check_place(self.output)
 
     @property
     def path(self) -> Path:

@@ -1,8 +1,7 @@
 """The Python on the pages for users runs, in the order of the page, in an empty folder."""
 
-import io
+import csv
 import re
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -50,24 +49,25 @@ def pictures(folder: Path, count: int) -> None:
 
 
 def test_the_quick_start(cli: Cli) -> None:
-    """Its two scripts, each after the commands of the page before it, on noise."""
-    sort, names = snippets("quickstart.md")
+    """The commands of the page that lead from pictures to named clusters, on noise."""
     for place, count in (("labelled/a", 4), ("labelled/b", 5), ("pictures", 9), ("new", 3)):
         pictures(Path(place), count)
-        # Files that are no pictures have no id.
         (Path(place) / ".DS_Store").write_text("hidden")
         (Path(place) / "notes.txt").write_text("no picture")
     assert cli("train-g folder:labelled --size 8 --backbone mlp --hidden 8 --epochs 1").code == 0
     assert cli("cluster folder:pictures --k 3 --method spectral --features pixels").code == 0
-    execute("quickstart.md", sort, {})
-    copies = sorted(path.relative_to("found") for path in Path("found").rglob("*.png"))
-    names_of_pictures = sorted(path.name for path in Path("pictures").iterdir() if path.suffix == ".png")
-    assert sorted(path.name for path in copies) == [f"{item:05d}-{name}" for item, name in enumerate(names_of_pictures)]
-    assert {str(path.parent) for path in copies} == {"000", "001", "002"}
+    assert cli("report --folders found").code == 0
+    copies = {path.name: path.parent.name for path in Path("found").rglob("*.png")}
+    with Path("clusterkit-out/clusters.csv").open(newline="") as table:
+        rows = {row["path"]: int(row["cluster"]) for row in csv.DictReader(table)}
+    assert copies == {name: f"{cluster:03d}" for name, cluster in rows.items()}
+    assert set(rows) == {f"{number}.png" for number in range(9)}
+    for old, new in (("000", "cats"), ("001", "dogs"), ("002", "birds")):
+        (Path("found") / old).rename(Path("found") / new)
     assert cli("pretrain folder:found --size 8 --backbone mlp --epochs 1").code == 0
     assert cli("assign folder:new --model pretrained.safetensors").code == 0
-    with redirect_stdout(io.StringIO()) as out:
-        execute("quickstart.md", names, {})
-    lines = [line.split() for line in out.getvalue().splitlines()]
-    assert [name for name, _ in lines] == ["0.png", "1.png", "2.png"]
-    assert {given for _, given in lines} <= {"000", "001", "002"}
+    assert cli("report --assignments assigned.h5").code == 0
+    with Path("clusterkit-out/clusters.csv").open(newline="") as table:
+        named = {row["path"]: row["name"] for row in csv.DictReader(table)}
+    assert set(named) == {"0.png", "1.png", "2.png"}
+    assert set(named.values()) <= {"cats", "dogs", "birds"}

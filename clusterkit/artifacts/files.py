@@ -1,5 +1,6 @@
 """Atomic writes and hashes of files: a reader sees the old file or the new one, never a part of a file."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -100,7 +101,22 @@ def make_folder(folder: Path, output: Path) -> None:
         raise unwritable(output, error) from error
 
 
-def unwritable(path: Path, error: OSError) -> InputError:
+def check_place(path: Path, size: int = 0) -> None:
+    """Raise InputError if a file of `size` bytes cannot be written at a path whose folder may still be missing."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        free = shutil.disk_usage(folder).free
+        if free < size:
+            raise OSError(errno.ENOSPC, f"it needs {size / 1e6:.3g} MB, but only {free / 1e6:.3g} MB are free")
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path | str, error: OSError) -> InputError:
     reason = error.strerror or str(error) or type(error).__name__
     return InputError(f"{path}: cannot be written ({reason}); free disk space or choose another folder with --workdir")
 

@@ -111,7 +111,8 @@ def adapt(
     )
     stage.check_flags(config, common.context)
     learned = PAIRS_FILE if pairs is None else File(pairs)
-    ensure_pairs(learned, target, common.context, needed=ADAPTATIONS[method].pairs)
+    warnings = ensure_pairs(learned, target, common.context, needed=ADAPTATIONS[method].pairs)
     done = stage.run(config, common.context)
     files = {"artifact": str(done.artifact), "network": str(done.network), "dataset": done.dataset}
-    console.result([str(done.artifact)], {**files, "diagnostics": done.diagnostics}, common.as_json)
+    fields = {**files, "diagnostics": done.diagnostics, "warnings": warnings}
+    console.result([str(done.artifact)], fields, common.as_json)

@@ -15,14 +15,14 @@ SMALLEST = 16
 """Smallest side, in pixels, of images that the four poolings of the default backbone can halve."""
 
 
-def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True) -> None:
+def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True) -> list[str]:
     """Predict the pairs of the work folder if they are missing, or if earlier automatic pairs do not fit.
 
     Pairs that the user predicted, or names with `--pairs`, are never replaced. The stage that reads them reports what
-    does not fit. Several processes predict pairs together.
+    does not fit. Several processes predict pairs together. Returns the warnings of predict-pairs.
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
-        return
+        return []
     context = replace(context, given=frozenset(), reading=context.reading.unlabelled)
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
@@ -36,28 +36,30 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
     if path.exists():
         header = read_header(path, "pairs")
         if not header.config.get("automatic"):
-            return
+            return []
         name, reading = header.dataset["name"], Reading.recorded(header.dataset).unlabelled
         if dataset is None:
             dataset, context = name, replace(context, reading=reading)
         fits = covers(name, dataset) and context.reading.of(parse(dataset).source) == reading
         if fits and made_from(header, "g", context.path("g.safetensors")) and is_of_same_data(header, context):
-            return
+            return []
         reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
-    predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
+    done = predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
     wait_for_all()
+    return done.warnings
 
 
-def ensure_k(config: ClusterConfig, context: Context) -> None:
+def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     """Estimate K for `--k auto` if `k.json` is missing, or if an earlier automatic `k.json` does not fit.
 
     The set is first clustered with the default K in its own folder. A `k.json` that the user made is never replaced.
+    Returns the warnings of this clustering and of estimate-k.
     """
     if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
-        return
+        return []
     context = replace(context, given=frozenset())
     from clusterkit.artifacts.files import sha256
     from clusterkit.artifacts.json_file import read_json
@@ -79,13 +81,14 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
     if path.exists():
         header, _ = read_json(path, "k")
         if not header.config.get("automatic") or (is_current and header.inputs["assignments"] == sha256(assignments)):
-            return
+            return []
     console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over_clustering.k)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
+    warnings: list[str] = []
     if not is_current:
         try:
-            cluster.run(over_clustering, inner)
+            warnings += cluster.run(over_clustering, inner).warnings
         except UsageError as error:
             reason = str(error).removeprefix(f"--k {over_clustering.k}: ").partition(";")[0]
             raise UsageError(
@@ -94,8 +97,10 @@ def ensure_k(config: ClusterConfig, context: Context) -> None:
             ) from error
     wait_for_all()
     if is_first():
-        estimate_k.run(EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True), context)
+        estimating = EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True)
+        warnings += estimate_k.run(estimating, context).warnings
     wait_for_all()
+    return warnings
 
 
 def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:

@@ -92,13 +92,14 @@ def cluster(
     )
     stage.check(config, common.context)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
-    ensure_pairs(config.pairs, dataset, common.context, needed=needed)
-    ensure_k(with_options(config), common.context)
+    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed)
+    warnings += ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
     fields = {
         "artifact": str(done.artifact),
         "network": None if done.network is None else str(done.network),
         "dataset": done.dataset,
         "clusters": done.clusters,
+        "warnings": warnings + done.warnings,
     }
     console.result([str(done.artifact)], fields, common.as_json)

@@ -134,11 +134,13 @@ def with_common(
     command: Callable[..., None],
     shared: Callable[[dict[str, Any]], bool] = never_shared,
     more: Sequence[inspect.Parameter] = (),
+    folder: str | None = "",
 ) -> Callable[..., None]:
     """Add the common flags, and `more` flags, to a command whose first parameter takes the common ones.
 
     `shared` returns, from the command's flags, whether the processes that torchrun started share its work. If not, the
-    first process runs the command and the others end.
+    first process runs the command and the others end. `folder` is the part of the work folder that the command writes,
+    which no other job can write at the same time; None for a command that writes nothing there.
     """
     signature = inspect.signature(command)
     declared = list(signature.parameters.values())[1:]
@@ -172,14 +174,17 @@ def with_common(
             given=typed(call, values),
             **data,
         )
-        if not together:
-            command(Common(context, common["as_json"]), **values)
-            return
-        from clusterkit.distributed import joined, local_device
+        from clusterkit.artifacts.work_folder import held
 
-        device = local_device(context.device)
-        with joined(device):
-            command(Common(replace(context, device=device), common["as_json"]), **values)
+        with contextlib.ExitStack() as blocks:
+            if folder is not None and rank == 0:
+                blocks.enter_context(held(context.workdir / folder, call.command_path))
+            if together:
+                from clusterkit.distributed import joined, local_device
+
+                context = replace(context, device=local_device(context.device))
+                blocks.enter_context(joined(context.device))
+            command(Common(context, common["as_json"]), **values)
 
     wrapped.__signature__ = signature.replace(parameters=[*parameters, *flags])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in [*parameters, *flags]}

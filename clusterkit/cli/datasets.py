@@ -9,7 +9,7 @@ EXAMPLE = "Example: clusterkit datasets --data ~/datasets"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("datasets", epilog=EXAMPLE)(with_common(datasets))
+    app.command("datasets", epilog=EXAMPLE)(with_common(datasets, folder=None))
 
 
 def datasets(common: Common) -> None:

@@ -28,7 +28,7 @@ CLUSTER = ClusterConfig(options=CcnOptions(init=Init.G))
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo", epilog=EXAMPLE)(with_common(demo))
+    app.command("demo", epilog=EXAMPLE)(with_common(demo, folder="demo"))
 
 
 def demo(common: Common) -> None:

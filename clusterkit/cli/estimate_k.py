@@ -37,5 +37,6 @@ def estimate_k(
         "estimator": stage.RECOMMENDED,
         "recommended": done.recommended,
         "estimates": done.estimates,
+        "warnings": done.warnings,
     }
     console.result(lines, fields, common.as_json)

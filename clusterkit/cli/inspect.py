@@ -13,7 +13,7 @@ EXAMPLE = "Example: clusterkit inspect clusterkit-out/pairs.h5"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("inspect", epilog=EXAMPLE)(with_common(inspect))
+    app.command("inspect", epilog=EXAMPLE)(with_common(inspect, folder=None))
 
 
 def inspect(

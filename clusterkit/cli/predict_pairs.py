@@ -40,5 +40,10 @@ def predict_pairs(
     from clusterkit.stages import predict_pairs as stage
 
     done = stage.run(PredictPairsConfig(dataset=dataset, g=g, bn=bn, form=form), common.context)
-    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "health": done.health}
+    fields = {
+        "artifact": str(done.artifact),
+        "dataset": done.dataset,
+        "health": done.health,
+        "warnings": done.warnings,
+    }
     console.result([str(done.artifact)], fields, common.as_json)

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     )
     for name, study in STUDIES.items():
         options = [parameter(*option) for option in options_in(study.options)]
-        command = with_common(command_of(name), more=[*options, *SHARED])
+        command = with_common(command_of(name), more=[*options, *SHARED], folder=name)
         group.command(name, epilog=study.example, help=study.help)(command)
     app.add_typer(group, name="reproduce")
 

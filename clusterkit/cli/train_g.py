@@ -88,4 +88,8 @@ def train_g(
     done = stage.run(config, common.context)
     for name, value in done.held_out.items():
         console.log.info("%s on held-out classes: %.3f", name.replace("_", " "), value)
-    console.result([str(done.artifact)], {"artifact": str(done.artifact), "held_out": done.held_out}, common.as_json)
+    console.result(
+        [str(done.artifact)],
+        {"artifact": str(done.artifact), "held_out": done.held_out, "warnings": done.warnings},
+        common.as_json,
+    )

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
-from clusterkit.datasets.images import is_light, resized
+from clusterkit.datasets.images import resized
 from clusterkit.datasets.labels import Labels, decoded, of_values, of_words
+from clusterkit.datasets.look import polarity
 from clusterkit.datasets.tables import EXACT, Content, blocks_of, check_finite, read, text
 from clusterkit.errors import InputError, UsageError
 
@@ -60,16 +61,16 @@ def to_raw(content: Content, request: Request, path: Path, remedy: str = REMEDY)
         return Raw(torch.from_numpy(as_floats(x, path)), labels, classes, names=names, kind=Kind.VECTORS)
     arrange(x, path)
     images = torch.from_numpy(np.ascontiguousarray(arrange(to_bytes(x, request.reading.pixel_max, path, remedy), path)))
-    grey = images.shape[1] == 1
-    invert = request.inverted
-    if invert is None:
-        invert = grey and is_light(images)
-    if invert:
-        console.once(f"{path}: the image borders are light, so the images are inverted to bright ink on dark")
+    if images.shape[1] == 3:
+        images = resized(images, request.size, request.channels)
+        return Raw(images, labels, classes, names=names, kind=Kind.PHOTOS)
+    decided = polarity(images, len(images), request, path)
+    if decided.inverted:
         images = images.bitwise_not_()
-    kind = Kind.CHARACTERS if grey else Kind.PHOTOS
-    images = resized(images, request.size, request.channels)
-    return Raw(images, labels, classes, names=names, kind=kind, inverted=invert if grey else None)
+    return Raw(
+        resized(images, request.size, request.channels), labels, classes, names=names, kind=Kind.CHARACTERS,
+        inverted=decided.inverted, bright_ink=decided.bright_ink,
+    )  # fmt: skip
 
 
 def labels_of(content: Content, path: Path) -> Labels:

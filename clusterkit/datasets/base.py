@@ -25,7 +25,8 @@ class Raw:
     positions in `subsets`. `ids` is int64 (N,) if the source read only a part of the set; None numbers the images from
     0. `names` are the items' own names, such as paths relative to the folder of the set, and `files` the image files.
     `kind` is set if only the content shows it. `inverted` says whether dark ink on light was inverted, and is None if
-    the source does not decide that by the pixels.
+    the source does not decide that by the pixels. `bright_ink` says whether the grey images clearly have bright ink on
+    dark now.
     """
 
     images: Tensor | Stream
@@ -39,6 +40,7 @@ class Raw:
     files: tuple[Path, ...] | None = None
     kind: Kind | None = None
     inverted: bool | None = None
+    bright_ink: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Request:
 
     `argument` is the text after the colon in `folder:PATH`. `subset` names the only subset to read; None reads all.
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
-    invert grey images.
+    invert grey images. `unclear` is set for images that a network reads which was trained on bright ink on dark: it
+    says whether to invert them if their own pixels do not clearly decide it.
     """
 
     root: Path
@@ -57,6 +60,7 @@ class Request:
     subset: str | None = None
     reading: Reading = USUAL
     inverted: bool | None = None
+    unclear: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ class Dataset:
     target: str | None = None
     reading: Reading = USUAL
     inverted: bool | None = None
+    bright_ink: bool = False
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
@@ -188,7 +193,7 @@ class Dataset:
             "name": self.name, "fingerprint": self.fingerprint, "size": self.size, "channels": channels,
         }  # fmt: skip
         if self.inverted is not None:
-            fields["inverted"] = self.inverted
+            fields |= {"inverted": self.inverted, "bright_ink": self.bright_ink}
         return {**fields, "reading": self.reading.to_header()} if self.reading != USUAL else fields
 
     def to_learned(self) -> dict[str, Any]:

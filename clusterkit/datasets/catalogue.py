@@ -4,7 +4,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from http.client import HTTPException
@@ -33,6 +33,7 @@ from clusterkit.datasets import (
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chosen
 from clusterkit.datasets.labels import relabelled
+from clusterkit.datasets.meant import check_kind, own_data
 from clusterkit.errors import InputError, UsageError
 
 SOURCES: dict[str, Source] = {
@@ -101,8 +102,9 @@ def parse(text: str) -> Name:
     if source not in SOURCES:
         if body.partition("@")[0] in SOURCES:
             raise UsageError(f"data set '{text}': the text after @ is not a class range; write @0-4 or @0,2,5")
-        near = get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = [own_data(text, PREFIXES), *get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)]
+        meant = next((name for name in near if name), None)
+        hint = f" (did you mean {meant}?)" if meant else ""
         raise UsageError(f"unknown data set '{text}'{hint}; see: clusterkit datasets")
     subsets = SOURCES[source].subsets
     if slash and (not subset or (subsets and subset not in subsets)):
@@ -129,23 +131,24 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
-    reading: Reading = USUAL, inverted: bool | None = None,
+    reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
     `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
-    decides by the pixels.
+    decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
     name = parse(text)
     source = name.entry
+    check_kind(name.source, name.argument, PREFIXES)
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
     if reading.labels is not None and not (name.argument and name.source in OWN_DATA):
         raise UsageError(f"--labels: data set {name.full} has its own labels; leave it out")
-    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted)
+    request = Request(root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear)
     raw = source.load(request)
     if reading.labels is not None:
         raw = relabelled(raw, reading.labels, name.full, Path(name.argument) if name.source == "folder" else None)
@@ -168,16 +171,23 @@ def load_recorded(
 
 
 def load_like(
-    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL
-) -> Dataset:
+    text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL,
+    trained: Mapping[str, Any] | None = None,
+) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
+
+    `trained` is the header entry of the set that the network was trained on, whose polarity grey images get.
 
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
     if len(shape) == 3:
+        inverted, unclear = polarity_like(text, trained)
         if parse(text).entry.channels not in (None, shape[0]):
             console.once("%s is read as %s, as the network was trained on", text, "grey" if shape[0] == 1 else "colour")
-        data = load_dataset(text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading)
+        data = load_dataset(
+            text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading, inverted=inverted,
+            unclear=unclear,
+        )  # fmt: skip
     else:
         data = load_dataset(text, root, offline=offline, reading=reading)
     if data.shape != tuple(shape):
@@ -188,11 +198,37 @@ def load_like(
     return data
 
 
+def polarity_like(text: str, trained: Mapping[str, Any] | None) -> tuple[bool | None, bool | None]:
+    """Return the `inverted` and `unclear` of `load_dataset` for images that a network reads.
+
+    `trained` is the header entry of the set that the network was trained on; None lets the pixels decide. That set
+    itself is read as it was then. Named sets of grey images have bright ink on dark. For a network that was trained on
+    other images than those of bright ink on dark, nothing is inverted.
+    """
+    if trained is None:
+        return None, None
+    here, inverted = parse(text), trained.get("inverted")
+    try:
+        name = parse(trained["name"])
+    except UsageError:
+        # Another version wrote the header, with a name that is unknown here.
+        return None, None
+    if (name.source, name.argument) == (here.source, here.argument):
+        return inverted, None
+    if name.is_named:
+        return (None, False) if name.entry.channels == 1 else (False, None)
+    if inverted is None:
+        # Headers of earlier versions do not say whether grey images were inverted.
+        return (None, None) if trained["channels"] == 1 else (False, None)
+    return (None, inverted) if inverted or trained.get("bright_ink") else (False, None)
+
+
 def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) -> None:
     """Download an absent set. Raises InputError that names the expected files if the download is impossible."""
     fetch = name.entry.fetch
     reason = "--offline is set" if offline else "it cannot be downloaded"
     if fetch is not None and not offline:
+        folders = {folder for path in missing for folder in path.parents if not folder.exists()}
         try:
             root.mkdir(parents=True, exist_ok=True)
             with redirect_stdout(sys.stderr):
@@ -200,6 +236,9 @@ def fetch_missing(name: Name, root: Path, missing: list[Path], offline: bool) ->
             return
         except (OSError, RuntimeError, HTTPException) as error:
             reason = f"the download failed ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            for folder in sorted(folders, reverse=True):
+                with suppress(OSError):  # of folders that are not empty
+                    folder.rmdir()
     expected = ", ".join(str(path / name.entry.layout) for path in missing)
     raise InputError(
         f"data set {name.source} is not in {root} and {reason}; "
@@ -242,7 +281,7 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
     content = raw.fingerprint or fingerprint(raw, ids)
     return Dataset(
         name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
-        request.reading.of(name.source), raw.inverted,
+        request.reading.of(name.source), raw.inverted, raw.bright_ink,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from clusterkit.artifacts.files import write_text
 from clusterkit.config import cache_folder
 from clusterkit.errors import InputError
 
-FORM = 1
+FORM = 2
 """Increase it with every change of the pixels that `decode` returns, so that older cached images are not used."""
 
 MARGIN = 4 * 2**30
@@ -73,8 +74,8 @@ class Decoded:
 
         Raises OSError for a file that cannot be examined.
         """
-        jpeg = features.version("libjpeg_turbo")
-        digest = hashlib.sha256(f"{FORM} {PIL.__version__} {jpeg} {self.size} {self.channels}\n".encode())
+        decoders = f"{PIL.__version__} {features.version('libjpeg_turbo')} {version('pillow-heif')}"
+        digest = hashlib.sha256(f"{FORM} {decoders} {self.size} {self.channels}\n".encode())
         for path in self.paths:
             status = path.stat()
             digest.update(os.fsencode(sources[path.parent] / path.name))

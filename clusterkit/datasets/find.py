@@ -4,6 +4,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -13,17 +14,10 @@ from PIL import Image
 
 from clusterkit.artifacts.header import WRITERS
 from clusterkit.config import Context, Reading
-from clusterkit.datasets.stream import UNREADABLE
+from clusterkit.datasets.decode import NOT_PICTURES, opened, quiet
 from clusterkit.errors import InputError
 
 HEIF = {".heic", ".heics", ".heif", ".heifs", ".hif"}
-NOT_PICTURES = {
-    "EPS", "WMF",  # drawings, which Pillow hands to a program of the machine
-    "BUFR", "GRIB", "HDF5",  # measurements, which Pillow recognises but cannot read
-    "FITS",  # measurements without a common scale of brightness
-    "MPEG",  # films
-}  # fmt: skip
-"""Formats that Pillow opens and that are not read as images."""
 SYSTEM = {
     ".ds_store", "__macosx", ".appledouble", ".fseventsd", ".spotlight-v100", ".temporaryitems", ".trashes",
     "network trash folder", "temporary items",
@@ -250,11 +244,9 @@ def suffix_of(path: Path) -> str:
 
 def is_image(path: Path) -> bool:
     """Return whether the content of a file begins like that of an image."""
-    try:
-        Image.open(path, formats=tuple(formats())).close()
-    except UNREADABLE:
-        return False
-    return True
+    with quiet(), suppress(InputError), opened(path):
+        return True
+    return False
 
 
 def reason_of(path: Path, error: OSError | InputError) -> str:

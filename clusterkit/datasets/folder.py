@@ -2,11 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from clusterkit import console
@@ -14,11 +12,10 @@ from clusterkit.artifacts.files import write_text
 from clusterkit.config import Kind, Reading
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.find import Found, Why, find, reason_of
-from clusterkit.datasets.images import fits, is_light, negative, read_images, streamed, try_to_read
-from clusterkit.datasets.stream import UNREADABLE, Stream
+from clusterkit.datasets.images import fits, negative, read_images, streamed, try_to_read
+from clusterkit.datasets.look import Look, look, polarity, spread
+from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
-
-GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
 
 def load(request: Request) -> Raw:
@@ -32,34 +29,48 @@ def load(request: Request) -> Raw:
     files = [file.path for file in found.files]
     bad = {file.path: file.bad for file in found.files if file.bad}
     paths = [path for path in files if path not in bad]
-    modes, sizes = headers(paths if fits(len(paths), request.size, 1) else spread(paths, 1000))
-    grey = modes <= GREY
-    channels = request.channels or (1 if grey else 3)
+    seen = look(paths, request.size)
+    channels = request.channels or (1 if seen.grey else 3)
     images, errors = read_readable(paths, request.size, channels)
     bad |= errors
     settle(found, bad, reading)
-    if len(modes) > 1 or len(sizes) > 1:
-        console.once(
-            f"{place}: the images have {len(sizes)} sizes and the modes: {', '.join(sorted(modes))}; "
-            f"all are read as {'grey' if channels == 1 else 'colour'}, {request.size} x {request.size}"
-        )
+    report(place, seen, channels, request.size)
     ids = torch.tensor([number for number, path in enumerate(files) if path not in bad])
     paths = [files[number] for number in ids.tolist()]
-    invert = request.inverted
-    if invert is None:
-        invert = grey and is_light(read_images(spread(paths, 100), request.size, 1))
-    if invert:
-        console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
+    inverted, bright_ink = None, False
+    is_for_a_network = request.inverted is not None or request.unclear is not None
+    if seen.grey or (channels == 1 and is_for_a_network):
+        borders = read_images(spread(paths, 100), request.size, 1)
+        decided = polarity(borders, len(paths), request, place)
+        inverted, bright_ink = decided.inverted, decided.bright_ink
     return Raw(
-        negative(images) if invert else images,
+        negative(images) if inverted else images,
         None if labels is None else labels[ids],
         classes,
         ids=ids,
         names=tuple(found.files[number].name for number in ids.tolist()),
         files=tuple(paths),
-        kind=Kind.CHARACTERS if grey else Kind.PHOTOS,
-        inverted=invert if grey else None,
+        kind=Kind.CHARACTERS if seen.grey else Kind.PHOTOS,
+        inverted=inverted,
+        bright_ink=bright_ink,
     )
+
+
+def report(place: Path, seen: Look, channels: int, size: int) -> None:
+    """Log how images of different sizes and colours, and of values without a range, become alike."""
+    if seen.mixed or seen.sizes > 1:
+        sizes = f"{seen.sizes} sizes" if seen.sizes > 1 else "one size"
+        colours = ", some are grey and some in colour" if seen.mixed else ""
+        console.once(
+            f"{place}: the images have {sizes}{colours}; "
+            f"all are read as {'grey' if channels == 1 else 'colour'}, {size} x {size}"
+        )
+    if seen.stretched:
+        console.once(
+            f"{place}: {len(seen.stretched)} of {seen.count} images, such as "
+            f"{console.printable(seen.stretched[0].name)}, do not say the range of their values; each is scaled by its "
+            "own smallest and largest value"
+        )
 
 
 def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor | None]:
@@ -151,21 +162,6 @@ def listed(lines: list[str]) -> Path | None:
     except InputError:
         return None
     return path
-
-
-def spread(paths: Sequence[Path], count: int) -> list[Path]:
-    """Return at most `count` of the files, evenly spaced."""
-    return [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else list(paths)
-
-
-def headers(paths: Sequence[Path]) -> tuple[set[str], set[tuple[int, int]]]:
-    """Return the modes and sizes that occur among image files, without decoding them; unreadable ones do not count."""
-    modes, sizes = set(), set()
-    for path in paths:
-        with suppress(*UNREADABLE), Image.open(path) as image:
-            modes.add(image.mode)
-            sizes.add(image.size)
-    return modes, sizes
 
 
 PREFIXES = {

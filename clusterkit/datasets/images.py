@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clusterkit.datasets.decode import decode, quiet
 from clusterkit.datasets.decoded import Decoded
-from clusterkit.datasets.stream import Stream, decode
+from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
@@ -44,12 +45,6 @@ def resized(images: Tensor, size: int, channels: int | None) -> Tensor:
         block = block[:, :, top : top + size, left : left + size]
         fitted[start : start + BLOCK] = block.round_().clamp_(0, 255)
     return fitted
-
-
-def is_light(images: Tensor) -> bool:
-    """Return whether the border of grey images (N, 1, H, W) is mostly light, which means dark ink."""
-    sides = [images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]]
-    return bool(torch.cat([side.flatten() for side in sides]).median() > 127)
 
 
 def image_files(place: Path) -> list[Path]:
@@ -94,7 +89,7 @@ def try_to_read(paths: Sequence[Path], size: int, channels: int) -> tuple[Tensor
             except InputError as error:
                 errors[position] = error
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with quiet(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         list(pool.map(read, range(0, len(paths), 64)))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), errors
 

@@ -9,61 +9,23 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from clusterkit import console
+from clusterkit.datasets.decode import decode, quiet
 from clusterkit.datasets.decoded import Decoded
 from clusterkit.errors import InputError
-
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-"""The errors that Pillow raises for a file that is not an image or is truncated."""
-
 
 Value = TypeVar("Value")
 CHECKED = 64
 """The number of files that one process checks at a time."""
 
 
-def unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: not a readable image ({error}); remove or replace it")
-
-
-def plain(image: Image.Image) -> Image.Image:
-    """Return an image with 8 bits per channel, and with transparent parts on white."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        ink = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink)
-    return image
-
-
-def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """Read one image file as uint8 (size, size, C) with C = 1 or 3.
-
-    The shorter side is scaled to `size` and the middle is kept. Raises InputError that names an unreadable file.
-    """
-    mode = "L" if channels == 1 else "RGB"
-    try:
-        with Image.open(path) as opened:
-            image = opened if opened.mode == mode else plain(opened).convert(mode)
-            image.load()
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
-    if image.size != (size, size):
-        scale = size / min(image.size)
-        width, height = (max(size, round(side * scale)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return np.asarray(image).reshape(size, size, channels)
-
-
 def read_image(path: Path, size: int, channels: int) -> Tensor:
     """Read one image file as uint8 (C, size, size); see `decode`."""
-    return to_tensor(decode(path, size, channels))
+    with quiet():
+        return to_tensor(decode(path, size, channels))
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
@@ -85,7 +47,8 @@ class _Files(Dataset[Tensor | InputError]):
         pixels = self.kept.get(row) if self.kept else None
         if pixels is None:
             try:
-                pixels = decode(stream.paths[position], stream.size, stream.channels)
+                with quiet():
+                    pixels = decode(stream.paths[position], stream.size, stream.channels)
             except InputError as error:
                 return error  # raised in a worker, it would arrive with a page of traceback
             if self.kept and self.room:

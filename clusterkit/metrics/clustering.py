@@ -61,3 +61,20 @@ def ndc(clusters: Labels, k: int) -> int:
     """
     sizes = np.bincount(clusters[clusters >= 0], minlength=k)
     return int((sizes * k >= len(clusters)).sum())
+
+
+def scores(clusters: Labels, labels: Labels, k: int) -> dict[str, float]:
+    """Return ACC, NMI, ARI, NDC, ADif, and the numbers of clusters and classes, of two arrays (N,).
+
+    `k` is the number of outputs, which sets the size of a dominant cluster.
+    """
+    count, dominant = len(np.unique(labels)), ndc(clusters, k)
+    return {
+        "acc": accuracy(clusters, labels),
+        "nmi": nmi(clusters, labels),
+        "ari": ari(clusters, labels),
+        "ndc": float(dominant),
+        "adif": float(abs(dominant - count)),
+        "clusters": float(len(np.unique(clusters[clusters >= 0]))),
+        "classes": float(count),
+    }

@@ -22,7 +22,8 @@ class Start:
     """The network of a run, if it has one, with the hashes of the files read.
 
     `network` is that of a file, `g` the G that predicted the pairs, and `by_subset` the networks of an earlier
-    `cluster` on the data set that `header` names. `learned` says whose labels the network learned from.
+    `cluster` on the data set of the run. `header` and `path` are those of the network's file. `learned` says whose
+    labels the network learned from.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
@@ -70,12 +71,14 @@ def read_network(
         path = path_of_g(context, pairs)
         # Read before hashing: the error of `read_g` says how to make a missing file.
         header, g = read_g(path)
-        return Start({"g": sha256(path)}, g=g, learned={"G": learned_from(header, path)})
+        return Start({"g": sha256(path)}, g=g, header=header, learned={"G": learned_from(header, path)})
     for name, value in (("features", features), ("init", init)):
         if isinstance(value, File):
             path = context.find(value.name)
             header, network = read_start(path)
-            return Start({name: sha256(path)}, network=network, learned={path.name: learned_from(header, path)})
+            return Start(
+                {name: sha256(path)}, network=network, header=header, learned={path.name: learned_from(header, path)}
+            )
     return Start()
 
 

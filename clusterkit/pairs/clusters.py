@@ -27,6 +27,17 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
     """
     from sklearn.neighbors import NearestNeighbors
 
+    values = small_values(subset)
+    count = min(SEARCHED, len(values) - 1)
+    positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
+    return positions
+
+
+def small_values(subset: Subset) -> NDArray[np.float32]:
+    """Return the values (N, D) of the items: vectors, and pixels of images averaged to at most SIDE.
+
+    Vectors in float64 are returned less their mean.
+    """
     parts = []
     for block in subset.blocks(torch.device("cpu")):
         items = to_float(block)
@@ -34,12 +45,8 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
             items = F.adaptive_avg_pool2d(items, SIDE)
         parts.append(items.flatten(1).numpy())
     values = np.concatenate(parts)
-    if values.dtype == np.float64:
-        # Squared distances of values far from zero would be lost in rounding; scikit-learn takes care of float32.
-        values = values - values.mean(0)
-    count = min(SEARCHED, len(values) - 1)
-    positions: NDArray[np.intp] = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(values).kneighbors()[1]
-    return positions
+    # Squared distances of values far from zero would be lost in rounding; scikit-learn takes care of float32.
+    return values - values.mean(0) if values.dtype == np.float64 else values
 
 
 def confirmed(prob: NDArray[np.float32], neighbours: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clusterkit.config import Kind
 from clusterkit.datasets.arrays import PREFIXES, to_raw
 from clusterkit.datasets.base import Dataset, Request, Subset
+from clusterkit.datasets.catalogue import polarity_like
 from clusterkit.datasets.tables import Content
 from clusterkit.errors import InputError, UsageError
 from clusterkit.networks.start import Start
@@ -30,15 +31,20 @@ ROUNDING = 1e-6
 
 
 def read_items(x: Any, start: Start) -> Dataset:
-    """Return the items of x as a data set named x. Images get the size and channels of the network to start from.
+    """Return the items of x as a data set named x.
+
+    Images get the size, channels and polarity of the network to start from.
 
     Raises UsageError for an array without items, or with items that the network cannot read.
     """
     source = PREFIXES[str(ARRAYS)]
     shape = None if start.any is None else start.any.architecture.shape
     size, channels = (shape[1], shape[0]) if shape is not None and len(shape) == 3 else (source.size, None)
+    trained = None if start.header is None else start.header.dataset
+    inverted, unclear = polarity_like(f"arrays:{ARRAYS}", trained)
+    request = Request(ARRAYS, size, channels, inverted=inverted, unclear=unclear)
     try:
-        raw = to_raw(Content(plain_array(x, "x")), Request(ARRAYS, size, channels), ARRAYS, REMEDY)
+        raw = to_raw(Content(plain_array(x, "x")), request, ARRAYS, REMEDY)
     except InputError as error:
         raise UsageError(str(error).removeprefix(f"{ARRAYS}: ")) from error
     subset = Subset("all", raw.images, torch.arange(len(raw.images)), None)

@@ -32,6 +32,7 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
+from clusterkit.metrics.doubts import is_chance
 from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
@@ -55,8 +56,6 @@ PRETRAINED_RATE = 0.1
 """The learning rate of a backbone with ImageNet weights, as a share of the rate of new layers."""
 SAMPLE = 1000
 """The number of source images on which G is tested."""
-CHANCE = 0.05
-"""G is better than chance if the recalls of similar and of dissimilar pairs add up to more than 1 + CHANCE."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,12 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
             config.source, context.data, offline=context.offline, reading=labelled(context.reading), size=config.size
         ).labelled()
         target = load_like(
-            config.target, source.shape, context.data, offline=context.offline, reading=context.reading.unlabelled
+            config.target,
+            source.shape,
+            context.data,
+            offline=context.offline,
+            reading=context.reading.unlabelled,
+            trained=source.to_header(),
         )
     if config.size is not None and len(source.shape) != 3:
         raise UsageError(f"--size: {source.name} holds vectors; leave it out")
@@ -267,11 +271,12 @@ def read_target_pairs(
     if group is None or group["id"].tolist() != subset.ids.tolist():
         raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name, target.reading)}")
     g_shape = tuple(header.extra["shape"])
-    if g_shape != target.shape:
-        # G read the target in another shape, and the fingerprint depends on the shape.
+    if g_shape != target.shape or header.dataset.get("inverted") != target.inverted:
+        # G read the target in another shape or polarity, and the fingerprint depends on both.
         target = load_like(
-            config.target, g_shape, context.data, offline=context.offline, reading=context.reading.unlabelled
-        )
+            config.target, g_shape, context.data, offline=context.offline, reading=context.reading.unlabelled,
+            trained=header.dataset,
+        )  # fmt: skip
     check_dataset(header, path, target.name, target.fingerprint, target.reading)
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
@@ -281,10 +286,14 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
     """Warn if G predicts pairs of the source no better than chance, because then its target pairs will be as bad."""
     if g_path is None:
         return
-    _, network = read_g(g_path)
-    shape = network.architecture.shape
+    header, network = read_g(g_path)
     source = load_like(
-        config.source, shape, context.data, offline=context.offline, reading=labelled(context.reading)
+        config.source,
+        network.architecture.shape,
+        context.data,
+        offline=context.offline,
+        reading=labelled(context.reading),
+        trained=header.dataset,
     ).labelled()
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]
@@ -295,7 +304,7 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
         "adapt: on %d items of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",
         len(labels), source.name, scores["similar_recall"], scores["dissimilar_recall"],
     )  # fmt: skip
-    if scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE:
+    if is_chance(scores):
         log.warning(
             "%s is hardly better than chance on %s, so its pairs of %s will hardly help; "
             "train G on a set that is more like both",

@@ -38,7 +38,12 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     model_header, networks = read_cluster_nets(path)
     first = next(iter(networks.values()))
     data = load_like(
-        config.dataset, first.architecture.shape, context.data, offline=context.offline, reading=context.reading
+        config.dataset,
+        first.architecture.shape,
+        context.data,
+        offline=context.offline,
+        reading=context.reading,
+        trained=model_header.dataset,
     )
     assignments = {}
     for subset in data.subsets:

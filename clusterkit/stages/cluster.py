@@ -20,8 +20,10 @@ from clusterkit.artifacts.lineage import (
     learned_from,
     run_key,
 )
+from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
 from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
@@ -32,6 +34,7 @@ from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
+from clusterkit.metrics import doubts
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.pairs.constraints import check_constraints, constrain, read_constraints
@@ -52,12 +55,16 @@ class ClusterResult:
     artifact: Path
     dataset: str
     clusters: dict[str, int]
+    warnings: list[str]
     network: Path | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels."""
+    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels.
+
+    `warnings` are of estimates of K that no clustering can have.
+    """
 
     pairs: PairInput
     start: Start
@@ -66,6 +73,7 @@ class Inputs:
     ks: dict[str, int]
     hashes: dict[str, str]
     learned: Learned
+    warnings: list[str]
 
 
 def run(config: ClusterConfig, context: Context) -> ClusterResult:
@@ -82,6 +90,12 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     forms = [data.to_header()] + ([] if inputs.pairs.header is None else [inputs.pairs.header.dataset])
     trained = warn_of_training(inputs.learned, *forms)
     fields = data.to_learned() if counts_labels(config) else data.to_header()
+    header = Header(
+        "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes
+    )
+    earlier = earlier_assignments(context.path(OUTPUT))
+    if earlier is not None:
+        announce(context.path(OUTPUT), earlier[0], header)
     states = StateFolder(context.path(OUTPUT), context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
     results = {
@@ -93,16 +107,26 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels(config):
         extra["learned_from"] = [fields]
-    header = Header(
-        "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes,
-        extra,
-    )  # fmt: skip
+    header = replace(header, extra=extra)
     sets = distinct(*inputs.learned.values(), [] if isinstance(config.pairs, File) else [fields])
     network = write(results, data, header, sets, context)
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
-    return ClusterResult(context.path(OUTPUT), data.name, counts, network)
+    warnings = inputs.warnings + warn_all(doubts_of(config, results, earlier))
+    return ClusterResult(context.path(OUTPUT), data.name, counts, warnings, network)
+
+
+def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
+    """Return warnings of networks that are unsure, or less sure than those of the clustering that was replaced."""
+    warnings: list[str] = []
+    if METHODS[config.method].trains:
+        before = {} if earlier is None or earlier[0].config.get("method") != config.method else earlier[1]
+        for title, result in results.items():
+            warnings += doubts.of_clusters(title, result.prob)
+            if title in before:
+                warnings += doubts.of_replaced(title, before[title].prob, result.prob)
+    return warnings
 
 
 def check(config: ClusterConfig, context: Context) -> None:
@@ -156,7 +180,9 @@ def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes |= {**pairs.inputs, **start.inputs, **k_hash}
-    return Inputs(pairs, start, data, constraints, ks, hashes, joined(k_learned, pairs.learned, start.learned))
+    learned = joined(k_learned, pairs.learned, start.learned)
+    warnings = warn_all(doubts.of_one(title for title, k in ks.items() if k > estimates.get(title, k)))
+    return Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
@@ -170,17 +196,25 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
             )
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
-        return load_like(config.dataset, shape, context.data, offline=context.offline, reading=context.reading)
+        trained = None if start.header is None else start.header.dataset
+        return load_like(
+            config.dataset, shape, context.data, offline=context.offline, reading=context.reading, trained=trained
+        )
     g_shape = tuple(header.extra["shape"])
     if config.dataset is None:
         data = load_recorded(header.dataset, context, labels=context.reading.labels)
     else:
-        data = load_like(config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading)
+        data = load_like(
+            config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading,
+            trained=header.dataset,
+        )  # fmt: skip
     assert pairs.path is not None
     check_dataset(header, pairs.path, data.name, data.fingerprint, data.reading)
     if shape in (None, g_shape):
         return data
-    return load_like(data.name, shape, context.data, offline=context.offline, reading=data.reading)
+    return load_like(
+        data.name, shape, context.data, offline=context.offline, reading=data.reading, trained=header.dataset
+    )
 
 
 def read_estimates(

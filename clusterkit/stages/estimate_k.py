@@ -14,10 +14,12 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import beside_training, learned_from
 from clusterkit.config import Context, EstimateKConfig
+from clusterkit.console import warn_all
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.methods.common.outputs import finds_k, outputs
+from clusterkit.metrics import doubts
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
 from clusterkit.pairs.from_file import from_group
@@ -36,6 +38,7 @@ class EstimateKResult:
 
     artifact: Path
     estimates: dict[str, dict[str, int]]
+    warnings: list[str]
 
     @property
     def recommended(self) -> dict[str, int]:
@@ -54,16 +57,16 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     if header.inputs.get("pairs") != sha256(pairs_path):
         pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")
-    estimates = {}
+    estimates, warnings = {}, list[str]()
     for title, assignment in assignments.items():
         among = outputs(header, assignment)
         estimates[title] = estimate(assignment, among, from_group(groups[title]), title, context.seed)
         text = " ".join(f"{name} {value}" for name, value in estimates[title].items())
         log.info("estimate-k %s: %s", title, text)
         used = len(set(assignment.cluster.tolist()) - {-1})
-        if used == assignment.k and not finds_k(header):
-            log.warning("%s: all %d outputs are in use; cluster again with a larger --k", title, assignment.k)
-    result = EstimateKResult(context.path(OUTPUT), estimates)
+        full = assignment.k if used == assignment.k and not finds_k(header) else None
+        warnings += doubts.of_k(title, estimates[title], estimates[title][RECOMMENDED], full)
+    result = EstimateKResult(context.path(OUTPUT), estimates, warn_all(warnings))
     inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
     extra = {"learned_from": learned_from(pairs_header, pairs_path)}
     new_header = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)

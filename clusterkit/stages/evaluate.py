@@ -20,7 +20,7 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods.common.outputs import outputs
-from clusterkit.metrics.clustering import accuracy, ari, ndc, nmi
+from clusterkit.metrics import clustering
 from clusterkit.metrics.n_way import n_way
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.metrics.rows import Row, rows_of
@@ -131,21 +131,11 @@ def cluster_scores(
 
     `among` is the number of outputs, which sets the size of a dominant cluster.
     """
-    count = len(np.unique(labels))
-    dominant = ndc(assignment.cluster, among)
-    scores = {
-        "acc": accuracy(assignment.cluster, labels),
-        "nmi": nmi(assignment.cluster, labels),
-        "ari": ari(assignment.cluster, labels),
-        "ndc": float(dominant),
-        "adif": float(abs(dominant - count)),
-        "clusters": float(len(np.unique(assignment.cluster[assignment.cluster >= 0]))),
-        "classes": float(count),
-    }
+    result = clustering.scores(assignment.cluster, labels, among)
     if classes is not None:
         assigned = np.array([*classes, None])[assignment.cluster]
-        scores["accuracy"] = float((assigned == np.array(data.classes)[labels]).mean())
-    return scores
+        result["accuracy"] = float((assigned == np.array(data.classes)[labels]).mean())
+    return result
 
 
 def confused(assignment: Assignment, labels: np.ndarray[Any, Any], data: Dataset, classes: list[str]) -> Confusion:
@@ -194,7 +184,14 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
     path = context.find(config.g)
     header, network = read_g(path)
     name = target_of(header, config.dataset)
-    data = load_like(name, network.architecture.shape, context.data, offline=context.offline, reading=context.reading)
+    data = load_like(
+        name,
+        network.architecture.shape,
+        context.data,
+        offline=context.offline,
+        reading=context.reading,
+        trained=header.dataset,
+    )
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set, or --labels")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())

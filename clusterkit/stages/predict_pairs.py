@@ -13,12 +13,14 @@ from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, run_key, target_of
 from clusterkit.config import Context, PredictPairsConfig
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
+from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.from_file import DENSE_LIMIT, dense_bytes, is_dense, to_group
@@ -38,6 +40,7 @@ class PredictPairsResult:
     artifact: Path
     dataset: str
     health: dict[str, dict[str, float]]
+    warnings: list[str]
 
 
 def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
@@ -54,7 +57,9 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     name = target_of(g_header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
-        data = load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+        data = load_like(
+            name, shape, context.data, offline=context.offline, reading=context.reading, trained=g_header.dataset
+        )
     for subset in data.subsets:
         if len(subset) < 2:
             raise InputError(
@@ -67,10 +72,11 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     learned = learned_from(g_header, g_path)
     warn_of_training({"G": learned}, fields)
     states = StateFolder(output, context.resume)
-    if is_first():
+    if is_first() and max(len(subset) for subset in data.subsets) > DENSE_LIMIT:
         states.check_key(run_key("predict-pairs", resolved(config), context.seed, fields, inputs, describe(device)))
     groups: dict[str, Group] = {}
     signs: dict[str, dict[str, float]] = {}
+    warnings: list[str] = []
     for subset in data.subsets:
         if not (is_first() or is_dense(len(subset), config.form)):
             continue
@@ -81,6 +87,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         groups[subset.name] = to_group(pairs, subset.ids, config.form, tile_log, device)
         text = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), text)
+        warnings += warn_all(doubts.of_pairs(subset.name, signs[subset.name], len(subset)))
     header = Header(
         "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs,
         {"health": signs, "shape": list(shape), "learned_from": learned},
@@ -90,7 +97,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     else:
         work_out(groups)
     states.remove()
-    return PredictPairsResult(output, data.name, signs)
+    return PredictPairsResult(output, data.name, signs, warnings)
 
 
 def work_out(groups: dict[str, Group]) -> None:

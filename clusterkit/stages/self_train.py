@@ -96,7 +96,9 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     name = target_of(header, config.dataset)
     shape = network.architecture.shape
     with first_alone():
-        target = load_like(name, shape, context.data, offline=context.offline, reading=context.reading)
+        target = load_like(
+            name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
+        )
         source = load_recorded(header.dataset, context).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
     source_set = source.to_learned()

@@ -16,11 +16,13 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
+from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
@@ -39,8 +41,11 @@ HELD_OUT = 0.05
 
 @dataclass(frozen=True)
 class TrainGResult:
+    """`held_out` holds the scores on classes that G was not trained on, which are none in a set of fewer than ten."""
+
     artifact: Path
     held_out: dict[str, float]
+    warnings: list[str]
 
 
 def run(config: TrainGConfig, context: Context) -> TrainGResult:
@@ -51,8 +56,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
-    start, inputs, learned = read_init(config, context)
-    data = read_source(config, context, start)
+    start, trained, inputs, learned = read_init(config, context)
+    data = read_source(config, context, start, trained)
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
@@ -86,7 +91,9 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     if is_first():
         write_checkpoint(output, header, network.state_dict())
     states.remove()
-    return TrainGResult(output, scores)
+    if not scores:
+        log.info("train-g: not tested on unseen classes, because %s has fewer than ten", data.name)
+    return TrainGResult(output, scores, warn_all(doubts.of_g(scores)))
 
 
 def train(
@@ -129,23 +136,28 @@ def train(
 
 def read_init(
     config: TrainGConfig, context: Context
-) -> tuple[BackboneNet | None, dict[str, str], list[dict[str, Any]]]:
-    """Return the network to start from, the file's hash for the header's `inputs`, and the network's labelled sets.
+) -> tuple[BackboneNet | None, dict[str, Any] | None, dict[str, str], list[dict[str, Any]]]:
+    """Return the network to start from, the set it was trained on, the file's hash for `inputs`, and its labelled sets.
 
     All are empty without `config.init`. Raises UsageError for flags that contradict it.
     """
     if config.init is None:
-        return None, {}, []
+        return None, None, {}, []
     for name in ("backbone", "members", "size", "pretrained"):
         if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
     path = context.find(str(config.init))
     header, start = read_start(path)
-    return start, {"init": sha256(path)}, learned_from(header, path)
+    return start, header.dataset, {"init": sha256(path)}, learned_from(header, path)
 
 
-def read_source(config: TrainGConfig, context: Context, start: BackboneNet | None = None) -> Dataset:
-    """Return A's labelled items, in the shape that `start` reads. Raises UsageError for a flag that A rules out."""
+def read_source(
+    config: TrainGConfig, context: Context, start: BackboneNet | None, trained: dict[str, Any] | None
+) -> Dataset:
+    """Return A's labelled items, in the shape that `start` reads and the polarity of the set it was trained on.
+
+    Raises UsageError for a flag that A rules out.
+    """
     # ImageNet weights need colour images.
     channels = 3 if config.pretrained else None
     with first_alone():
@@ -160,7 +172,12 @@ def read_source(config: TrainGConfig, context: Context, start: BackboneNet | Non
             )
         else:
             data = load_like(
-                config.dataset, start.architecture.shape, context.data, offline=context.offline, reading=context.reading
+                config.dataset,
+                start.architecture.shape,
+                context.data,
+                offline=context.offline,
+                reading=context.reading,
+                trained=trained,
             )
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")

@@ -57,15 +57,15 @@ def test_truncated_images_are_named(cli, tmp_path):
     fails(cli(TRAIN), 3, "pics/class1/3.png", "remove or replace it")
 
 
-def test_mixed_sizes_and_modes_are_said_once(cli, tmp_path):
+def test_mixed_sizes_and_colours_are_said_once(cli, tmp_path):
     images(tmp_path / "pics", mode="RGB")
     images(tmp_path / "pics" / "class1", classes=1, size=30).rename(tmp_path / "pics" / "class2")
     shutil.move(tmp_path / "pics/class2/class0", tmp_path / "pics/class3")
-    assert cli(TRAIN).err.count("sizes and the modes: L, RGB") == 1
+    assert cli(TRAIN).err.count("2 sizes, some are grey and some in colour") == 1
     for _ in range(2):
         done = cli("cluster folder:pics --k 3 --epochs 1 --backbone mlp")
         assert done.code == 0
-        assert done.err.count("sizes and the modes: L, RGB") == 1
+        assert done.err.count("2 sizes, some are grey and some in colour") == 1
 
 
 def test_a_folder_is_named_as_it_was_typed(cli, tmp_path):

@@ -55,6 +55,17 @@ def test_evaluate_takes_labels_for_clusters_that_were_found_without_them(cli: Cl
     assert not Path("clusterkit-out/evaluation.json").exists()
 
 
+def test_report_shows_labels_of_another_file(cli: Cli) -> None:
+    assert cli(KMEANS).code == 0
+    done = cli("report --truth")
+    assert (done.code, "has no labels; leave it out, or name a file of them with --labels" in done.err) == (2, True)
+    done = cli("report --labels truth.csv")
+    assert (done.code, "--labels works only with --truth" in done.err) == (2, True)
+    done = cli("report --truth --labels truth.csv")
+    assert done.code == 0, done.err
+    assert "truth" in Path("clusterkit-out/clusters.csv").read_text().splitlines()[0]
+
+
 def test_a_network_of_labels_in_another_file_is_found_with_them_after_a_move(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

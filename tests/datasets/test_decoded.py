@@ -92,11 +92,15 @@ def test_a_few_images_are_not_kept(paths, cache):
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("change", ["time", "size", "name", "form", "pillow"])
+@pytest.mark.parametrize("change", ["time", "size", "name", "form", "pillow", "heif", "decoder"])
 def test_other_files_or_another_form_are_kept_apart(paths, change, monkeypatch, cache):
     images(stream(paths))
     if change == "pillow":
         monkeypatch.setattr("PIL.__version__", "0")
+    elif change == "heif":
+        monkeypatch.setattr(decoded, "version", lambda name: "0")
+    elif change == "decoder":
+        monkeypatch.setattr(decoded, "FORM", decoded.FORM + 1)
     elif change == "name":
         paths = (*paths[:-1], paths[-1].rename(paths[-1].with_name("other.jpg")))
     elif change != "form":

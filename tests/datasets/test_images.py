@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from clusterkit.datasets.images import image_files, is_light, read_images, resized
+from clusterkit.datasets.images import image_files, read_images, resized
+from clusterkit.datasets.look import is_light
 from clusterkit.datasets.stream import Stream, read_image
 from clusterkit.errors import InputError
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from clusterkit.datasets import tables
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import InputError
@@ -153,7 +154,7 @@ def test_damaged_and_missing_tables() -> None:
     }  # fmt: skip
     for name, reason in words.items():
         with pytest.raises(InputError, match=rf"^{name}: {reason}[^\n]*$"):
-            read(name)
+            tables.read(Path(name))
 
 
 @pytest.mark.parametrize(("name", "package"), [("t.csv", "pandas"), ("t.parquet", "pandas"), ("t.parquet", "pyarrow")])

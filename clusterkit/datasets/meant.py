@@ -1,0 +1,33 @@
+"""The user's own data at a path: what a name that is no data set was probably meant to be."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from clusterkit.config import OWN_DATA
+from clusterkit.errors import InputError
+
+SUFFIXES = {".npz": "arrays", ".npy": "features", ".csv": "features", ".tsv": "features", ".parquet": "features"}
+"""The likely prefix of a file by its suffix."""
+
+
+def own_data(path: str, prefixes: Collection[str]) -> str | None:
+    """Return the name of the data at a path, as in `folder:photos`, if it is a folder or a file that a prefix reads."""
+    try:
+        place = Path(path).expanduser()
+        prefix = "folder" if place.is_dir() else SUFFIXES.get(place.suffix.lower()) if place.is_file() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return f"{prefix}:{path}" if path and prefix in prefixes else None
+
+
+def check_kind(source: str, path: str, prefixes: Collection[str]) -> None:
+    """Raise InputError for a folder whose prefix reads files, and for a file whose prefix reads folders."""
+    if source not in OWN_DATA:
+        return
+    place = Path(path).expanduser()
+    is_folder = place.is_dir()
+    if is_folder if source != "folder" else place.is_file():
+        meant = own_data(path, prefixes)
+        hint = f" (did you mean {meant}?)" if meant else "; name a folder of images" if source == "folder" else ""
+        kinds = ("folder", "file") if is_folder else ("file", "folder")
+        raise InputError(f"data set '{source}:{path}': is a {kinds[0]}, but {source}: reads a {kinds[1]}{hint}")

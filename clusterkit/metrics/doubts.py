@@ -1,0 +1,116 @@
+"""Signs that a result is worthless or unsure, each as one line for the user that ends with the next step."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANCE = 0.05
+"""G is better than chance if the recalls of similar and of dissimilar pairs add up to more than 1 + CHANCE."""
+WEAK = 0.1
+"""G is weak if these recalls add up to less than 1 + WEAK. After one epoch on characters it is, after three or more it
+is useful."""
+FEWEST = 1.0
+"""The similar partners of a mean item below which pairs join next to nothing; each category of two items gives one."""
+MOST = 0.75
+"""The share of similar pairs above which G tells hardly anything apart. Three quarters of the pairs are similar in a
+set of two categories, one of which has six times as many items as the other."""
+UNSURE = 0.5
+"""The median largest probability below which a clustering is unsure: no cluster then has a majority for half of the
+items. Networks that were trained to the end have a median above 0.7, even after a short training of G."""
+SURER = 0.1
+"""The difference of two medians of the largest probability from which one clustering is called surer than another."""
+APART = 1.5
+"""The estimates `ndc` and `consensus` disagree if one is more than APART times the other. Both are within a quarter of
+each other for any useful G; `linkage` and the eigengap often are not, so they do not count here."""
+
+
+def is_chance(scores: Mapping[str, float]) -> bool:
+    """Return whether G's pair scores, as of `pair_scores`, are hardly better than chance."""
+    return scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE
+
+
+def of_g(scores: Mapping[str, float]) -> list[str]:
+    """Return a warning if G is weak by its scores on held-out classes; empty scores give none."""
+    if not scores or scores["similar_recall"] + scores["dissimilar_recall"] >= 1 + WEAK:
+        return []
+    return [
+        f"G is weak on classes that it has not seen: it finds only {scores['similar_recall']:.3f} of their similar "
+        f"pairs and {scores['dissimilar_recall']:.3f} of the dissimilar ones; train for longer (--epochs), or on a set "
+        "with more classes or images"
+    ]
+
+
+def of_pairs(title: str, signs: Mapping[str, float], count: int) -> list[str]:
+    """Return a warning if hardly any or nearly all pairs among the `count` items of a subset are predicted similar."""
+    rate = signs["similar_rate"]
+    partners = rate * (count - 1)
+    if partners < FEWEST:
+        problem = f"G finds only {partners:.2f} similar partners per item"
+    elif rate > MOST:
+        problem = f"G predicts {100 * rate:.0f} % of the pairs to be similar"
+    else:
+        return []
+    return [
+        f"{title}: {problem}, so these pairs hardly tell its categories apart; train G for longer, or on a set that is "
+        "more like this one"
+    ]
+
+
+def median_probability(prob: NDArray[np.floating]) -> float:
+    """Return the median over the items of the largest of their probabilities (N, K)."""
+    return float(np.median(prob.max(1)))
+
+
+def of_clusters(title: str, prob: NDArray[np.floating]) -> list[str]:
+    """Return a warning if a network is unsure of the clusters of most items, by their probabilities (N, K)."""
+    median = median_probability(prob)
+    if median >= UNSURE:
+        return []
+    return [
+        f"{title}: the clustering is unsure: for half of the items, the largest probability is at most {median:.2f}; "
+        "train for longer (--epochs), or improve the pairs first, by a better G or by --constraints"
+    ]
+
+
+def of_replaced(title: str, before: NDArray[np.floating], now: NDArray[np.floating]) -> list[str]:
+    """Return a warning if a network is less sure than the one whose clustering it replaces, by their (N, K)."""
+    old, new = median_probability(before), median_probability(now)
+    if old - new < SURER:
+        return []
+    return [
+        f"{title}: the clustering that was replaced was surer: the median of the largest probability was {old:.2f} and "
+        f"is now {new:.2f}; repeat the earlier command to have it back"
+    ]
+
+
+def of_one(titles: Iterable[str]) -> list[str]:
+    """Return a warning for each subset whose K was estimated as 1, which no clustering has."""
+    return [
+        f"{title}: k.json estimates only one cluster, so the smallest possible number, 2, is used; if the set has more "
+        "categories, give --k N"
+        for title in titles
+    ]
+
+
+def of_k(title: str, estimates: Mapping[str, int], recommended: int, outputs: int | None) -> list[str]:
+    """Return a warning if the estimates of K disagree, if the recommended one is 1, or if no output is empty.
+
+    `outputs` is the number of outputs if all are in use; then the clustering may have joined categories.
+    """
+    small, large = sorted((estimates["ndc"], estimates["consensus"]))
+    problems = []
+    if outputs is not None:
+        problems.append(f"all {outputs} outputs are in use")
+    if large > APART * small:
+        problems.append(f"the estimators disagree (ndc {estimates['ndc']}, consensus {estimates['consensus']})")
+    elif recommended == 1:
+        problems.append("these pairs show one category only")
+    if not problems:
+        return []
+    advice = (
+        "look at the clusters and choose K yourself (cluster --k N), or train G for longer"
+        if outputs is None
+        else "cluster again with a larger --k"
+    )
+    return [f"{title}: {' and '.join(problems)}, so do not rely on the recommended {recommended}; {advice}"]

@@ -1,0 +1,159 @@
+"""The files beside assignments that belong to them: the network, the pairs, and the estimates of K."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import Array, read_hdf5
+from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.json_file import read_json
+from clusterkit.artifacts.lineage import g_of
+from clusterkit.config import PAIRS_FILE, Backbone
+from clusterkit.datasets.base import Subset
+from clusterkit.errors import InputError
+from clusterkit.networks.backbones import weights_statistics
+from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.read import read_cluster_nets, read_g
+from clusterkit.networks.start import CCN_FILE
+from clusterkit.pairs.from_file import from_group
+from clusterkit.pairs.source import PairSource
+
+NETWORKS = {"cluster": ("ccn", CCN_FILE), "adapt": ("adapted", "adapted.safetensors"), "assign": ("model", "")}
+"""By command, the role of its network among the inputs of its assignments, and the name of the network's file."""
+ESTIMATES = "k.json"
+LICENCE = (
+    "started from ImageNet weights of torchvision. torchvision's code has the BSD-3-Clause licence, but its weights "
+    "may be bound by the terms of the images they were trained on; those of ImageNet allow only non-commercial "
+    "research and education."
+)
+
+
+@dataclass
+class Beside:
+    """What was read beside assignments; empty or None where there is nothing, and then `notes` say why.
+
+    `networks` are by subset, and `estimates` hold the K of each estimator by subset.
+    """
+
+    header: Header
+    networks: dict[str, ClusterNet] = field(default_factory=dict)
+    network_file: str = ""
+    pairs: Mapping[str, Mapping[str, Array]] | None = None
+    estimates: dict[str, dict[str, int]] | None = None
+    weights: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def network(self, subset: str) -> ClusterNet | None:
+        """Return the network that assigned a subset."""
+        name = self.header.config.get("subset") or subset
+        single = next(iter(self.networks.values())) if len(self.networks) == 1 else None
+        return self.networks.get(name, single)
+
+    def pairs_of(self, subset: Subset) -> PairSource | None:
+        """Return the pairs of a subset, None if the file has none of these items."""
+        group = {} if self.pairs is None else self.pairs.get(subset.name, {})
+        if "id" not in group or group["id"].tolist() != subset.ids.tolist():
+            return None
+        return from_group(group)
+
+
+def read_beside(header: Header, path: Path) -> Beside:
+    """Read what belongs to the assignments at `path`; a file that is missing, damaged or of other content is noted."""
+    made = Beside(header)
+    role, name = NETWORKS.get(header.stage, ("", ""))
+    network_path = path.with_name(name or str(header.config.get("model", CCN_FILE)))
+    if role in header.inputs and belongs(network_path, header.inputs[role], "no features of the network", made.notes):
+        try:
+            made.networks = read_cluster_nets(network_path)[1]
+            made.network_file = network_path.name
+        except InputError as error:
+            made.notes.append(f"{network_path.name} cannot be used, so the page has no features of it: {error}")
+    read_pairs_and_g(made, path)
+    read_estimates(made, path)
+    return made
+
+
+def belongs(path: Path, digest: str, lost: str, notes: list[str]) -> bool:
+    """Return whether a file has the recorded sha256; otherwise note what the page lacks and why."""
+    if not path.is_file():
+        notes.append(f"{path.name} is not beside the assignments, so the page has {lost}")
+        return False
+    if sha256(path) != digest:
+        notes.append(
+            f"{path.name} has changed since the assignments were made from it, so the page has {lost}; "
+            "repeat the command that made the assignments"
+        )
+        return False
+    return True
+
+
+def read_pairs_and_g(made: Beside, path: Path) -> None:
+    """Read the pairs that the assignments were made from, and what they and the networks tell of ImageNet weights."""
+    means = {network.architecture.mean for network in made.networks.values()}
+    digest = made.header.inputs.get("pairs")
+    if digest is None:
+        made.notes.append(f"clusterkit {made.header.stage} read no file of pairs, so the page has no histogram of them")
+    else:
+        pairs_path = path.with_name(Path(str(made.header.config.get("pairs") or PAIRS_FILE)).name)
+        if belongs(pairs_path, digest, "no histogram of pairs", made.notes):
+            try:
+                pairs_header, made.pairs = read_hdf5(pairs_path, "pairs")
+                g_path = g_of(pairs_header, pairs_path)
+                if g_path.is_file() and sha256(g_path) == pairs_header.inputs.get("g"):
+                    means.add(read_g(g_path)[1].architecture.mean)
+            except InputError as error:
+                made.notes.append(f"{pairs_path.name} cannot be used, so the page has no histogram of pairs: {error}")
+    # Every network that descends from ImageNet weights keeps their standardisation.
+    if weights_statistics(Backbone.RESNET18)[0] in means:
+        made.weights = f"A network behind these clusters {LICENCE}"
+    elif means:
+        made.weights = "No pretrained weights: the networks behind these clusters started from random ones."
+    elif made.header.inputs:
+        made.weights = "Unknown: no network behind these clusters lies beside them."
+    else:
+        made.weights = "None: no network was used."
+
+
+def read_estimates(made: Beside, path: Path) -> None:
+    """Read the estimates of K from these assignments, or those that gave their K."""
+    k_path = path.with_name(ESTIMATES)
+    if not k_path.is_file():
+        made.notes.append(f"{ESTIMATES} is not beside the assignments, so the page has no estimates of K")
+        return
+    try:
+        k_header, content = read_json(k_path, "k")
+    except InputError as error:
+        made.notes.append(f"{ESTIMATES} cannot be used, so the page has no estimates of K: {error}")
+        return
+    if k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
+        made.estimates = content["estimates"]
+    else:
+        made.notes.append(f"{ESTIMATES} was made from other assignments, so the page has no estimates of K")
+
+
+def logits_of(pairs: PairSource, seed: int, most: int) -> NDArray[np.float32]:
+    """Return the known logits (P,) of the pairs of different items among at most `most` random items."""
+    import torch
+
+    chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))[:most]
+    rows, columns = torch.triu_indices(len(chosen), len(chosen), 1)
+    logits = torch.cat([pairs.logits(part, chosen) for part in chosen.split(512)])[rows, columns].numpy()
+    known: NDArray[np.float32] = logits[~np.isnan(logits)]
+    return known
+
+
+def settings_of(header: Header) -> list[tuple[str, Any]]:
+    """Return the settings of the command behind a file as pairs of a name and a value, the seed and the device last."""
+    settings = {name: value for name, value in header.config.items() if name != "options"}
+    settings |= header.config.get("options") or {}
+    shown = [(name.replace("_", " "), value) for name, value in settings.items() if value is not None]
+    used = header.extra.get("uses_target_labels")
+    return [
+        *shown, ("seed", header.seed), ("device", header.device), *header.versions.items(),
+        *([("uses the labels of the target", used)] if used is not None else []),
+    ]  # fmt: skip

@@ -1,0 +1,107 @@
+"""A pipeline in continuous integration: real processes, odd environments, closed pipes, two jobs at once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIPELINE = (
+    "train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 5 --learning-rate 0.01",
+    "predict-pairs synthetic:blobs",
+    "cluster --k 10 --epochs 4 --backbone mlp",
+    "estimate-k",
+    "evaluate --fail-under acc=0.5",
+)
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CLUSTERKIT_OFFLINE": "1"}
+for name in ("HOME", "XDG_CACHE_HOME", "LANG", "LC_ALL", "LC_CTYPE", "TERM"):
+    ENVIRONMENT.pop(name, None)
+PROGRAM = [sys.executable, "-m", "clusterkit"]
+ODD = {
+    "no home and no locale": {},
+    "a home that cannot be written, LANG=C, and warnings that are errors": {
+        "HOME": "/proc/nobody", "LANG": "C", "LC_ALL": "C", "TERM": "dumb", "PYTHONWARNINGS": "error",
+    },
+}  # fmt: skip
+
+
+def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *line.split()], capture_output=True, text=True, check=False, env={**ENVIRONMENT, **environment}
+    )
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash, in which `clusterkit` is the program."""
+    script = f'set -o pipefail; clusterkit() {{ "{sys.executable}" -m clusterkit "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_the_pipeline_runs(odd):
+    for line in PIPELINE:
+        done = run(f"{line} --json", **ODD[odd])
+        assert done.returncode == 0, done.stderr
+        json.loads(done.stdout)
+        assert all(row.startswith("clusterkit: ") for row in done.stderr.splitlines()), done.stderr
+        assert "\x1b" not in done.stderr
+    done = run("inspect clusterkit-out/ccn.safetensors --plot losses.png", **ODD[odd])
+    assert (done.returncode, done.stdout) == (0, "losses.png\n")
+    assert sorted(path.name for path in Path("clusterkit-out").iterdir()) == [
+        "assignments.h5", "ccn.safetensors", "evaluation.json", "g.safetensors", "k.json", "pairs.h5",
+    ]  # fmt: skip
+
+
+def test_pipes(points):
+    done = shell("clusterkit evaluate --json --quiet | python3 -m json.tool")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["mean"]["acc"] == 1
+    for line in (
+        "clusterkit evaluate | head -0",
+        "clusterkit datasets | head -1",
+        "clusterkit evaluate 2>&1 >/dev/null | head -0",
+        "clusterkit evaluate >&-",
+    ):
+        done = shell(line)
+        assert done.returncode == 0, (line, done)
+        assert "rror" not in done.stderr
+    done = shell("clusterkit estimate-k 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "")
+    done = shell("clusterkit evaluate --workdir nowhere 2>&-")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert not Path("nowhere").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_result_that_cannot_be_printed(points):
+    done = shell("clusterkit evaluate > /dev/full")
+    assert done.returncode == 3
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+
+
+def test_two_jobs_at_once_in_one_work_folder():
+    long = "train-g synthetic:blobs --backbone mlp --hidden 8 --epochs 100000"
+    first = subprocess.Popen([*PROGRAM, *long.split()], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    try:
+        assert any("epoch 1/" in row for row in iter(first.stderr.readline, ""))
+        for line in ("train-g synthetic:moons --backbone mlp", "evaluate"):
+            second = run(line)
+            assert (second.returncode, second.stdout) == (3, "")
+            [text] = second.stderr.splitlines()
+            assert "clusterkit-out: another job is writing there (clusterkit train-g, process " in text
+            assert f"process {first.pid}, since 2" in text
+            assert text.endswith("wait for it, or name another folder with --workdir")
+        state = next(Path("clusterkit-out").glob(".*.state/*.safetensors"))
+        assert run(f"inspect {state} --history").returncode == 0, "reading is always possible"
+        assert run("datasets").returncode == 0
+        other = run("train-g synthetic:moons --backbone mlp --epochs 1 --workdir other")
+        assert other.returncode == 0
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
+    done = run("train-g synthetic:blobs --backbone mlp --hidden 8 --epochs 1")
+    assert done.returncode == 0, "a killed job blocks nobody"
+    assert [path.name for path in Path("clusterkit-out").iterdir()] == ["g.safetensors"]
