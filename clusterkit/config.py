@@ -273,6 +273,7 @@ class ClusterConfig(Settings):
     method: str = "ccn"
     pairs: Pairs = PAIRS_FILE
     constraints: Path | None = None
+    constraint_weight: float | None = None
     features: Features | File | None = None
     options: object = None
 

@@ -7,6 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+SHARE = 8
+"""Items of a batch for each linked pair in it."""
+
 
 class Sampler(Protocol):
     """Yields the `steps` batches of an epoch, each as positions (B,)."""
@@ -91,3 +94,46 @@ class ClassBalanced:
         while len(order) < self.images:
             order = torch.cat([order, torch.randperm(len(members), generator=generator)])
         return members[order[: self.images]]
+
+
+class Linked:
+    """Yields the batches of a sampler, in each of which both items of some linked pairs replace the last items.
+
+    Half of the pairs must be together and half cannot, if there are both. Without this, a few linked items among many
+    would hardly share a batch.
+    """
+
+    def __init__(self, base: Sampler, group: Tensor, apart: Tensor) -> None:
+        """Take the group (N,) of each item, and the pairs of groups (P, 2) that cannot be together."""
+        self.base, self.group, self.apart = base, group, apart
+        self.members, self.size = group.argsort(stable=True), group.bincount()
+        self.first = self.size.cumsum(0) - self.size
+        self.together = self.members[self.size[group[self.members]] > 1]
+
+    @property
+    def steps(self) -> int:
+        return self.base.steps
+
+    def epoch(self, generator: torch.Generator) -> Iterator[Tensor]:
+        for batch in self.base.epoch(generator):
+            pairs = max(1, len(batch) // SHARE)
+            kinds = [self._must(pairs, generator), self._cannot(pairs, generator)]
+            linked = torch.stack(kinds).transpose(0, 1).reshape(-1, 2) if all(map(len, kinds)) else torch.cat(kinds)
+            chosen = linked[:pairs].flatten().unique()
+            yield torch.cat([chosen, batch[~torch.isin(batch, chosen)]])[: len(batch)]
+
+    def _must(self, count: int, generator: torch.Generator) -> Tensor:
+        if not len(self.together):
+            return torch.empty(0, 2, dtype=torch.int64)
+        items = self.together[torch.randint(len(self.together), (count,), generator=generator)]
+        return torch.stack([items, self._member(self.group[items], generator)], 1)
+
+    def _cannot(self, count: int, generator: torch.Generator) -> Tensor:
+        if not len(self.apart):
+            return torch.empty(0, 2, dtype=torch.int64)
+        return self._member(self.apart[torch.randint(len(self.apart), (count,), generator=generator)], generator)
+
+    def _member(self, groups: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a random item of each group."""
+        draws = torch.rand(groups.shape, generator=generator, dtype=torch.float64)
+        return self.members[self.first[groups] + (draws * self.size[groups]).long()]

@@ -70,13 +70,23 @@ class NoisyPairs:
         return SIMULATED + ",".join(f"{share:g}" for share in shares[: 3 if self.density < 1 else 2])
 
 
-Pairs = File | TruePairs | NoisyPairs
+@dataclass(frozen=True)
+class OnlyConstraints:
+    """No pairs but the user's own must-links and cannot-links."""
+
+    def __str__(self) -> str:
+        return "constraints"
+
+
+Pairs = File | TruePairs | NoisyPairs | OnlyConstraints
 
 
 def parse_pairs(text: str) -> Pairs:
     """Return the value of `--pairs`. Raises UsageError for `simulated:` without two or three numbers in 0..1."""
     if text == str(TruePairs()):
         return TruePairs()
+    if text == str(OnlyConstraints()):
+        return OnlyConstraints()
     if not text.startswith(SIMULATED):
         return File(text)
     numbers = text.removeprefix(SIMULATED).split(",")

@@ -1,5 +1,6 @@
 """Two processes over gloo give what one process gives."""
 
+import itertools
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from clusterkit import distributed
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.hdf5 import read_hdf5
+from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import ClusterkitError, UsageError
 
 WORKER = str(Path(__file__).parent / "two_processes.py")
@@ -73,15 +75,19 @@ LINES = [
     "self-train digits@0-4 --rounds 2 --workdir digits",
     "pretrain digits@0-4 --size 8 --backbone mlp --epochs 2 --batch-size 33 --optimizer sgd --workdir digits",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --rounds 2 --workdir digits",
+    "cluster digits@5-9 --pairs labels --k 5 --epochs 2 --backbone mlp --constraints links.csv --workdir linked",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way."""
-TRAINED = ("digits/self-trained", "digits/pretrained", "digits/ccn")
+TRAINED = ("digits/self-trained", "digits/pretrained", "digits/ccn", "linked/ccn")
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
+    ids = load_dataset("digits@5-9", tmp_path).subsets[0].ids.tolist()
+    for folder in (one, two):
+        folder.mkdir()
+        # Labels contradict some of these links, so a second training follows.
+        (folder / "links.csv").write_text("".join(f"{a},{b},must\n" for a, b in itertools.pairwise(ids[:9])))
     words = [WORKER, "float64", ",".join(free_port() for _ in LINES), *LINES]
     alone, first, second = finish(start(words, one), *start_two(words, two))
     assert (alone[0], first[0], second) == (0, 0, (0, "", "")), (alone, first, second)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterkit.sampling import ClassBalanced, Endless, Shuffled
+from clusterkit.sampling import SHARE, ClassBalanced, Endless, Linked, Shuffled
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -99,3 +99,27 @@ def test_the_generator_decides() -> None:
     first, again, other = (torch.cat(list(sampler.epoch(generator(seed)))).tolist() for seed in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 100), st.booleans(), st.booleans())
+def test_every_batch_holds_linked_items(count: int, size: int, seed: int, must: bool, cannot: bool) -> None:
+    """Items 0 and 1 must be together, and neither can be with item 2."""
+    size, count = min(size, count), max(count, 3)
+    group = torch.arange(count)
+    if must:
+        group = torch.cat([torch.tensor([0, 0]), torch.arange(1, count - 1)])
+    apart = torch.stack([group[1:2], group[2:3]], 1) if cannot else torch.empty(0, 2, dtype=torch.int64)
+    base = Shuffled(count, size)
+    sampler = Linked(base, group, apart)
+    batches = [index.tolist() for index in sampler.epoch(generator(seed))]
+    assert [len(set(index)) for index in batches] == [size] * base.steps
+    assert sampler.steps == base.steps
+    for index in batches:
+        if cannot and (not must or size >= 2 * SHARE):
+            assert 2 in index
+            assert {0, 1} & set(index)
+    if must and not cannot:
+        shared = [{0, 1} <= set(index) for index in sampler.epoch(generator(seed))]
+        assert any(shared) or len(shared) < 5 or size < SHARE
+    again = [index.tolist() for index in sampler.epoch(generator(seed))]
+    assert again == batches

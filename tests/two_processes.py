@@ -98,23 +98,25 @@ def losses(name: Loss, count: int, soft: bool) -> None:
     similar = (similar if soft else similar.round()).float()
     own = share(count).rows
     part = logits[own].float().requires_grad_()
-    value = pair_loss(name)(part, similar[own], 2.0)
+    weight = torch.rand(count, count)
+    weight = (weight + weight.T).float()
+    value = pair_loss(name)(part, similar[own], 2.0, weight[own])
     value.backward()
     exact = logits.float().double().requires_grad_()
-    expected = whole_loss(name, exact, similar.double())
+    expected = whole_loss(name, exact, similar.double(), weight.double())
     expected.backward()
     close(sum_all(value.detach()).double(), expected.detach(), exact=False)
     close(part.grad.double(), exact.grad[own], exact=False)
 
 
-def whole_loss(name: Loss, logits: Tensor, similar: Tensor) -> Tensor:
+def whole_loss(name: Loss, logits: Tensor, similar: Tensor, weight: Tensor) -> Tensor:
     log_p = logits.log_softmax(1)
     p = log_p.exp()
     if name is Loss.CCL:
         near = p @ p.T
-        return -(similar * (near + 1e-7).log() + (1 - similar) * (1 - near + 1e-7).log()).mean()
+        return -(weight * (similar * (near + 1e-7).log() + (1 - similar) * (1 - near + 1e-7).log())).mean()
     divergence = (p * log_p).sum(1).detach()[:, None] - p.detach() @ log_p.T
-    return (similar * divergence + (1 - similar) * (2 - divergence).clamp_min(0)).mean()
+    return (weight * (similar * divergence + (1 - similar) * (2 - divergence).clamp_min(0))).mean()
 
 
 def checks() -> None:

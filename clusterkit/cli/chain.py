@@ -4,10 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterkit import console
-from clusterkit.config import PAIRS_FILE, Backbone, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig, Reading
+from clusterkit.config import (
+    G_FILE,
+    PAIRS_FILE,
+    Backbone,
+    ClusterConfig,
+    Context,
+    EstimateKConfig,
+    PredictPairsConfig,
+    Reading,
+)
 from clusterkit.errors import UsageError
-from clusterkit.methods import METHODS, CcnOptions
-from clusterkit.settings import CountedBy, File, Pairs
+from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
 
 OVER_CLUSTERED = "over-clustered"
 """The subfolder of the clustering from which `--k auto` estimates K."""
@@ -15,11 +24,25 @@ SMALLEST = 16
 """Smallest side, in pixels, of images that the four poolings of the default backbone can halve."""
 
 
-def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True) -> list[str]:
+def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
+    """Return a clustering by the constraints alone if it names a set, but the work folder has neither pairs nor a G."""
+    exists = any(context.path(name).exists() for name in (PAIRS_FILE.name, G_FILE))
+    if config.constraints is None or config.dataset is None or "pairs" in context.given or exists:
+        return config
+    if not reads_pairs(config):
+        return config
+    console.log.info("using the constraints alone, as %s has neither %s nor %s", context.workdir, PAIRS_FILE, G_FILE)
+    return replace(config, pairs=OnlyConstraints())
+
+
+def ensure_pairs(
+    pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True, constraints: Path | None = None
+) -> list[str]:
     """Predict the pairs of the work folder if they are missing, or if earlier automatic pairs do not fit.
 
     Pairs that the user predicted, or names with `--pairs`, are never replaced. The stage that reads them reports what
-    does not fit. Several processes predict pairs together. Returns the warnings of predict-pairs.
+    does not fit. Several processes predict pairs together. A file of `constraints` is checked before. Returns the
+    warnings of predict-pairs.
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return []
@@ -44,12 +67,31 @@ def ensure_pairs(pairs: Pairs, dataset: str | None, context: Context, *, needed:
         if fits and made_from(header, "g", context.path("g.safetensors")) and is_of_same_data(header, context):
             return []
         reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
+    if constraints is not None:
+        check_constraints(constraints, dataset, context)
     console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
     done = predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
     wait_for_all()
     return done.warnings
+
+
+def check_constraints(path: Path, dataset: str | None, context: Context) -> None:
+    """Raise InputError for constraints that do not fit the set whose pairs will be predicted."""
+    from clusterkit.artifacts.lineage import target_of
+    from clusterkit.datasets.catalogue import load_like
+    from clusterkit.distributed import first_alone
+    from clusterkit.networks.read import read_g
+    from clusterkit.pairs.read_links import read_links
+
+    header, g = read_g(context.path(G_FILE))
+    with first_alone():
+        data = load_like(
+            target_of(header, dataset), g.architecture.shape, context.data,
+            offline=context.offline, reading=context.reading,
+        )  # fmt: skip
+    read_links(path, data)
 
 
 def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
@@ -115,7 +157,10 @@ def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
         return config
     shape = read_header(pairs, "pairs").extra["shape"]
     backbone = CcnOptions.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
-    return ClusterConfig(dataset=config.dataset, constraints=config.constraints, options=CcnOptions(backbone=backbone))
+    return ClusterConfig(
+        dataset=config.dataset, constraints=config.constraints,
+        constraint_weight=config.constraint_weight, options=CcnOptions(backbone=backbone),
+    )  # fmt: skip
 
 
 def covers(pairs_set: str, dataset: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import ensure_k, ensure_pairs
+from clusterkit.cli.chain import alone_without_g, ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
@@ -48,8 +48,9 @@ def cluster(
         str,
         typer.Option(
             rich_help_panel="Input",
-            metavar="[FILE|labels|simulated:...]",
-            help="A file of pairs; labels, the true pairs, for supervised studies; or simulated:S,D[,P], true pairs of "
+            metavar="[FILE|constraints|labels|simulated:...]",
+            help="A file of pairs; constraints, only those of --constraints; labels, the true pairs, for supervised "
+            "studies; or simulated:S,D[,P], true pairs of "
             "which only the share S of the similar and the share D of the dissimilar ones (the recalls) are right, and "
             "only the share P of all pairs is used.",
         ),
@@ -58,7 +59,16 @@ def cluster(
         Path | None,
         typer.Option(
             rich_help_panel="Input",
-            help="CSV file of must-links and cannot-links that replace pairs: id_a,id_b,must|cannot.",
+            help="CSV file of must-links and cannot-links, which override pairs: ITEM,ITEM,must|cannot, with items by "
+            "name or id.",
+        ),
+    ] = None,
+    constraint_weight: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel="Input",
+            help="Number of other pairs that a constrained pair counts as.",
+            show_default="all constrained pairs count as much as all other pairs",
         ),
     ] = None,
     features: Annotated[
@@ -87,19 +97,23 @@ def cluster(
         method=method,
         pairs=parse_pairs(pairs),
         constraints=constraints,
+        constraint_weight=constraint_weight,
         features=None if features is None else parse_features(features),
         options=read_options(OPTIONS, method, options, common.context.given),
     )
+    config = alone_without_g(with_options(config), common.context)
     stage.check(config, common.context)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
-    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed)
+    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, constraints=constraints)
     warnings += ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
-    fields = {
+    fields: dict[str, Any] = {
         "artifact": str(done.artifact),
         "network": None if done.network is None else str(done.network),
         "dataset": done.dataset,
         "clusters": done.clusters,
         "warnings": warnings + done.warnings,
     }
+    if done.constraints is not None:
+        fields["constraints"] = done.constraints
     console.result([str(done.artifact)], fields, common.as_json)

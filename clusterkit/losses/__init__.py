@@ -15,7 +15,7 @@ from clusterkit.settings import Flag, Options
 if TYPE_CHECKING:
     from torch import Tensor
 
-    PairLoss = Callable[[Tensor, Tensor, float], Tensor]
+    PairLoss = Callable[..., Tensor]
 
 
 class Loss(StrEnum):
@@ -57,11 +57,11 @@ class LossOptions(Options):
 
 
 def pair_loss(loss: Loss) -> "PairLoss":
-    """Return a loss as a function of logits (B, K), similar (B, B) and sigma.
+    """Return a loss as a function of logits (B, K), similar (B, B), sigma and optionally the pairs' weight (B, B).
 
     A loss without a margin ignores sigma.
     """
     function = getattr(import_module(f"clusterkit.losses.{loss}"), loss)
     if loss in WITH_MARGIN:
         return function  # type: ignore[no-any-return]
-    return lambda logits, similar, sigma: function(logits, similar)
+    return lambda logits, similar, sigma, weight=None: function(logits, similar, weight)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clusterkit.methods.common.linked import settled_by_pairs
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 from clusterkit.metrics.k_estimates import linkage_tree
 
@@ -16,4 +17,5 @@ def agglomerative(problem: Problem) -> Clustering:
     tree = linkage_tree(problem.pairs)
     # SciPy undoes merges at equal heights together, so each merge gets its own height.
     tree[:, 2] = np.arange(len(tree))
-    return hard(fcluster(tree, problem.k, "maxclust").astype(np.int32) - 1, problem.k)
+    cluster = fcluster(tree, problem.k, "maxclust").astype(np.int32) - 1
+    return hard(settled_by_pairs(cluster, problem), problem.k)

@@ -10,20 +10,23 @@ from torch import Tensor, nn
 
 from clusterkit.augment import augment
 from clusterkit.device import derive_seed, seeded, send
-from clusterkit.distributed import share
+from clusterkit.distributed import share, sum_all
 from clusterkit.losses import Loss, pair_loss
 from clusterkit.methods import CcnOptions
 from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
+from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
+from clusterkit.methods.common.solve import values
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
-from clusterkit.pairs.clusters import confirmed, nearest
-from clusterkit.pairs.constraints import in_place_of
+from clusterkit.pairs.clusters import confirmed, nearest, small_values
+from clusterkit.pairs.constraints import ConstrainedPairs, in_place_of
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.links import Closure, all_hold
 from clusterkit.pairs.source import PairSource, logit_matrix
-from clusterkit.sampling import Shuffled
+from clusterkit.sampling import Linked, Sampler, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")
@@ -40,6 +43,8 @@ RESTARTS = {Loss.CCL: 3, Loss.KCL: 1}
 """Heads trained on G's features. The one of least loss is kept, as others merge clusters that the pairs separate."""
 MEETINGS = 7.5
 """How often each pair of images shares a batch. Large sets need more of it, as a batch holds few similar pairs."""
+AGAIN = 0.5
+"""Epochs of the second training, as a share of those of the first."""
 SHORTEST = 250
 """Fewest batches of a training. With fewer, clusters of a small set are still merged."""
 LONGEST = 5000
@@ -53,7 +58,8 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     of each item. The pairs are then those of `agreed`, and with CCL the best of several starts by loss is kept. Without
     a G, a whole network is trained, from random weights or from the backbone of `items.start`. Pairs are those of clean
     images, binarised at probability one half. Each further round trains a new network on the pairs of the previous
-    clustering that the items' nearest neighbours confirm.
+    clustering that the items' nearest neighbours confirm. If links are all the pairs there are, the other pairs are
+    those of `by_values`.
     """
     assert question.pairs is not None
     training = Training(
@@ -61,6 +67,8 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     )
     g = items.g
     pairs = question.pairs if g is None else agreed(training)
+    if isinstance(pairs, ConstrainedPairs) and pairs.alone:
+        pairs = replace(pairs, base=by_values(training, pairs.closure), alone=False)
     training = replace(training, pairs=pairs.to(run.device))
     train = _whole if g is None else _heads(training, g)
     first = train(training, "")
@@ -69,13 +77,17 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
 
 @dataclass(frozen=True)
 class Training:
-    """Inputs of one training: the items on the device, the pairs to learn, K, the options and the run."""
+    """Inputs of one training: the items on the device, the pairs to learn, K, the options and the run.
+
+    `linked` says that pairs of the user's links have their weight.
+    """
 
     items: Items
     pairs: PairSource
     k: int
     options: CcnOptions
     run: Run
+    linked: bool = False
 
     @property
     def name(self) -> str:
@@ -83,6 +95,7 @@ class Training:
 
 
 Train = Callable[[Training, str], Clustering]
+Learn = Callable[[Training, Sampler, str], History]
 
 
 def _rounds(training: Training, original: PairSource, train: Train, result: Clustering) -> Clustering:
@@ -114,9 +127,14 @@ def _heads(training: Training, g: SimilarityNet) -> Train:
     def train(training: Training, title: str) -> Clustering:
         restarts = RESTARTS.get(training.options.loss, 1)
         titles = [title, *(f"{title}, restart {number}" for number in range(1, restarts))]
-        tries = [_on_features(training, g, draw, sampler, name) for name in titles]
+        tries = []
+        for name in titles:
+            network = _network(training, replace(g.architecture, hidden=HIDDEN, outputs=training.k), name)
+            network.backbone.load_state_dict(g.backbone.state_dict())
+            tries.append((network, _on_features(network, draw, training, sampler, name)))
         best = min(tries, key=lambda result: _last_loss(result[1]))[0]
-        return _assigned(training, best, {name: result[1] for name, result in zip(titles, tries, strict=True)})
+        histories = {name: result[1] for name, result in zip(titles, tries, strict=True)}
+        return _held(training, best, sampler, histories, lambda *again: _on_features(best, draw, *again))
 
     return train
 
@@ -127,14 +145,10 @@ def _last_loss(history: History) -> float:
     return sum(means["loss"] for means in last) / len(last)
 
 
-def _on_features(
-    training: Training, g: SimilarityNet, draw: Draw, sampler: Shuffled, title: str
-) -> tuple[ClusterNet, History]:
-    """Train a head on G's features; return the whole network and the losses of each epoch."""
+def _on_features(network: ClusterNet, draw: Draw, training: Training, sampler: Sampler, title: str) -> History:
+    """Train the head of a network on G's features; return the losses of each epoch."""
     options, device = training.options, training.run.device
     dropout = DROPOUT.get(options.loss, DROPOUT[Loss.KCL])
-    network = _network(training, replace(g.architecture, hidden=HIDDEN, outputs=training.k), title)
-    network.backbone.load_state_dict(g.backbone.state_dict())
 
     def batches(generator: torch.Generator) -> Iterator[Tensor]:
         return (send(index, device) for index in sampler.epoch(generator))
@@ -148,7 +162,7 @@ def _on_features(
         return {"loss": _loss(training, outputs(units), index)}
 
     epochs = max(1, round(BATCHES.get(options.loss, BATCHES[Loss.KCL]) / sampler.steps))
-    return network, fit(network.head, batches, step, _plan(training, sampler, epochs, title))
+    return fit(network.head, batches, step, _plan(training, sampler, epochs, title))
 
 
 def _whole(training: Training, title: str) -> Clustering:
@@ -163,16 +177,40 @@ def _whole(training: Training, title: str) -> Clustering:
     else:
         network = _network(training, replace(start.architecture, hidden=HIDDEN, outputs=training.k), title)
         network.backbone.load_state_dict(start.backbone.state_dict())
-    sampler = _sampler(training, BATCH, title)
+    shuffled = _sampler(training, BATCH, title)
 
-    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        index, images = batch
-        logits = network(augment(images, items.kind, generator, share(len(index)), options.variation))
-        return {"loss": _loss(training, logits, index)}
+    def learn(training: Training, sampler: Sampler, title: str) -> History:
+        def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+            index, images = batch
+            logits = network(augment(images, items.kind, generator, share(len(index)), options.variation))
+            return {"loss": _loss(training, logits, index)}
 
-    plan = _plan(training, sampler, default_epochs(sampler), title)
-    history = fit(network, lambda generator: batches_of(subset, sampler, generator, device), step, plan)
-    return _assigned(training, network, {title: history})
+        plan = _plan(training, sampler, default_epochs(shuffled), title)
+        return fit(network, lambda generator: batches_of(subset, sampler, generator, device), step, plan)
+
+    return _held(training, network, shuffled, {title: learn(training, shuffled, title)}, learn)
+
+
+def _held(
+    training: Training, network: ClusterNet, sampler: Shuffled, histories: dict[str, History], learn: Learn
+) -> Clustering:
+    """Return the clustering of a trained network, after a second training if a link of the user does not hold.
+
+    In the second training every batch holds linked items, whose pairs have their weight. It begins with clusters that
+    follow from all pairs: if linked pairs weighed more from the start, clusters would merge.
+    """
+    result = _assigned(training, network, histories)
+    if not isinstance(training.pairs, ConstrainedPairs):
+        return result
+    links = training.pairs.closure
+    broken = torch.tensor(float(not all_hold(links, result.cluster)), device=training.run.device)
+    # All processes train on if one does.
+    if not sum_all(broken):
+        return result
+    title = f"{next(iter(histories))}, constraints"
+    again = Linked(sampler, torch.from_numpy(links.group), torch.from_numpy(links.apart))
+    log.info("cluster %s%s: training on, as some constraints do not hold yet", training.name, title)
+    return _assigned(training, network, {**histories, title: learn(replace(training, linked=True), again, title)})
 
 
 def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
@@ -198,17 +236,22 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
 
     `logits` (b, K) are those of its items, and `index` (B,) holds the positions of all items of the batch.
     """
-    pairs = training.pairs.logits(index[share(len(index)).rows], index)
+    rows = share(len(index)).rows
+    pairs = training.pairs.logits(index[rows], index)
+    weight = None
+    if training.linked and isinstance(training.pairs, ConstrainedPairs):
+        weight = training.pairs.weights(index)[rows]
     # Positive logits become 1 and others 0; unknown pairs stay NaN.
-    return pair_loss(training.options.loss)(logits, pairs.clamp(0, 1).ceil().to(logits), training.options.sigma)
+    similar = pairs.clamp(0, 1).ceil().to(logits)
+    return pair_loss(training.options.loss)(logits, similar, training.options.sigma, weight)
 
 
-def _plan(training: Training, sampler: Shuffled, epochs: int, title: str) -> Plan:
+def _plan(training: Training, sampler: Sampler, epochs: int, title: str) -> Plan:
     options, run, state = training.options, training.run, training.run.state
     assert state is not None
     return Plan(
         title=f"cluster {training.name}{title}",
-        epochs=options.epochs or epochs,
+        epochs=max(1, round((options.epochs or epochs) * (AGAIN if training.linked else 1))),
         steps=sampler.steps,
         learning_rate=options.learning_rate,
         seed=run.seed,
@@ -239,6 +282,18 @@ def agreed(training: Training) -> PairSource:
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), derive_seed(training.run.seed, "consensus", training.name))
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
+
+
+def by_values(training: Training, links: Closure) -> PairSource:
+    """Return the pairs of k-means under the links: of features if the network starts from others, else of small images.
+
+    From the few pairs of links, a network learns no clusters of the other items.
+    """
+    items, name = training.items, training.name
+    log.info("cluster %s: pairs without a constraint follow from k-means under the constraints", name)
+    points = values(items, training.run.device) if items.start is not None else small_values(items.subset)
+    seed = derive_seed(training.run.seed, "values", name) % 2**32
+    return LabelPairs(torch.from_numpy(linked_k_means(points.astype(np.float64), training.k, seed, links)))
 
 
 def default_epochs(sampler: Shuffled) -> int:

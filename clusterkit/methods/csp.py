@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clusterkit.methods.common.affinity import neighbour_affinity
+from clusterkit.methods.common.linked import linked_k_means, settled
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 MARGIN = 1e-6
@@ -17,14 +17,19 @@ FEASIBLE = 1e-12
 def csp(problem: Problem) -> Clustering:
     """Cut the graph of near items by the cheapest cuts that satisfy the pairs, and read the clusters off the cuts.
 
-    The graph is that of the items' values. Pairs are binarised.
+    The graph is that of the items' values. Pairs are binarised. Links alone are too few to choose cuts: the cheapest
+    cuts of all are then taken, and k-means under the links reads the clusters off them.
     """
+    if problem.alone:
+        rows = cheapest_cuts(neighbour_affinity(problem.values), problem.k)
+        return hard(linked_k_means(rows, problem.k, problem.seed, problem.links), problem.k)
     cuts = feasible_cuts(neighbour_affinity(problem.values), problem.pairs + np.eye(len(problem.values)), problem.k)
     weight = 1 - cuts.cost
     # The trivial cut costs nothing and would outweigh all others.
     weighted = np.column_stack([weight.max(initial=1e-3) * cuts.trivial, weight * cuts.vectors])
     rows = weighted / np.linalg.norm(weighted, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
-    return hard(by_pivots(rows), problem.k)
+    fit = by_pivots(rows)
+    return hard(settled(fit.argmax(1), -fit, problem.links), problem.k)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,17 @@ def feasible_cuts(affinity: Array, pairs: Array, k: int) -> Cuts:
     return Cuts(vectors[:, cheapest], 1 / inverse[cheapest], cost[cheapest], trivial, laplacian, constraint)
 
 
+def cheapest_cuts(affinity: Array, k: int) -> Array:
+    """Return rows (N, K) of length one of the K eigenvectors of least cut in the graph of affinities (N, N)."""
+    from scipy.linalg import eigh
+
+    root = 1 / np.sqrt(affinity.sum(1))
+    count = len(affinity)
+    vectors: Array = eigh(root[:, None] * affinity * root, subset_by_index=[max(0, count - k), count - 1])[1]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    return vectors
+
+
 def complement(vector: Array) -> Array:
     """Return orthonormal columns (N, N - 1) orthogonal to a vector (N,) of length one, by a Householder reflection."""
     mirror = vector.copy()
@@ -89,8 +105,8 @@ def complement(vector: Array) -> Array:
     return reflection[:, 1:]
 
 
-def by_pivots(rows: Array) -> NDArray[np.int32]:
-    """Return the clusters (N,) from rows (N, M) of cluster indicators that are rotated by an unknown rotation.
+def by_pivots(rows: Array) -> Array:
+    """Return how well items fit clusters (N, K), from rows (N, M) of indicators rotated by an unknown rotation.
 
     A pivoted QR factorisation finds M rows far from each other, which determine the rotation (Damle, Minden and Ying
     2018). If the rows have fewer than M dimensions, fewer clusters result.
@@ -99,5 +115,5 @@ def by_pivots(rows: Array) -> NDArray[np.int32]:
 
     pivots = qr(rows.T, mode="r", pivoting=True)[1][: rows.shape[1]]
     rotation = polar(rows[pivots].T)[0]
-    clusters: NDArray[np.int32] = np.abs(rows @ rotation).argmax(1).astype(np.int32)
-    return clusters
+    fit: Array = np.abs(rows @ rotation)
+    return fit

@@ -6,6 +6,7 @@ import numpy as np
 
 from clusterkit.methods import METHODS
 from clusterkit.methods.common.consensus import likeness
+from clusterkit.methods.common.linked import settled_by_pairs
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 log = logging.getLogger("clusterkit")
@@ -45,6 +46,7 @@ def hdbscan(problem: Problem) -> Clustering:
         # HDBSCAN takes the whole set as a cluster only if told to. Without the limit, most items would be outliers.
         method.set_params(allow_single_cluster=True, cluster_selection_epsilon=UNDECIDED)
         cluster = method.fit_predict(distances).astype(np.int32)
+    cluster = settled_by_pairs(cluster, problem)
     outside = int((cluster < 0).sum())
     log.info("cluster %s: %d of %d items are in no cluster", problem.title, outside, len(cluster))
     return hard(cluster, max(1, int(cluster.max()) + 1))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 SLACK = 1.0
@@ -18,13 +18,26 @@ def itml(problem: Problem) -> Clustering:
     """Learn a metric in which similar pairs are near and dissimilar pairs far, and run k-means with it.
 
     The metric starts at the inverse covariance of the values. Pairs are binarised; with `max_pairs`, they are those
-    among a random sample of items.
+    among a random sample of items. Links alone cannot mend a start that stretches noise: the metric then starts at the
+    Euclidean one, and the links weigh the less, the fewer they are.
     """
-    points = components(problem.values)
+    points = scaled(problem.values) if problem.alone else components(problem.values)
     chosen = problem.chosen
     upper, lower = bounds(points[chosen], SHARE)
-    learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, SLACK))
-    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
+    slack = SLACK * share_of_metric(problem.pairs, points.shape[1]) if problem.alone else SLACK
+    learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, slack))
+    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
+
+
+def share_of_metric(pairs: Array, width: int) -> float:
+    """Return the number of known pairs (M, M) per entry of a symmetric metric (D, D), at most 1."""
+    return min(1.0, np.count_nonzero(pairs) / (width * (width + 1)))
+
+
+def scaled(values: Array) -> Array:
+    """Return centred values (N, D) with a mean variance of one."""
+    centred: Array = values - values.mean(0)
+    return centred / (np.sqrt((centred**2).mean()) or 1)
 
 
 def components(values: Array) -> Array:

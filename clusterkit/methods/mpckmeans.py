@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common.linked import linked_k_means, settled, to_centres
 from clusterkit.methods.common.points import centred, squared_distances
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
+from clusterkit.pairs.links import Closure
 
 ROUNDS = 10
 """Rounds of sweeps until no item moves, each followed by new weights of the values."""
@@ -23,23 +25,29 @@ def mpckmeans(problem: Problem) -> Clustering:
     """Minimise the distances to the centres, under learned weights of the values, plus the price of violated pairs.
 
     Pairs are binarised, and none is inferred from others; with `max_pairs`, they are those among a random sample of
-    items. Violations cost, but are never excluded.
+    items. Violations cost, but are never excluded. Under links, items that must be together move together.
     """
-    state = start(centred(problem.values), problem.pairs, problem.chosen, problem.k, problem.seed)
+    values = centred(problem.values)
+    state = start(values, problem.pairs, problem.chosen, problem.k, problem.seed, problem.links, problem.alone)
     for _ in range(ROUNDS):
         for _ in range(SWEEPS):
             if not sweep(state):
                 break
         if not reweigh(state):
             break
-    return hard(state.cluster, problem.k)
+    if problem.links is None:
+        return hard(state.cluster, problem.k)
+    cost = to_centres(state.values, state.centres(), state.weight)
+    cost[:, np.bincount(state.cluster, minlength=problem.k) == 0] = np.inf
+    return hard(settled(state.cluster, cost, problem.links), problem.k)
 
 
 @dataclass
 class State:
     """Values (N, D), their weights (D,), the cluster (N,) of each item, and pairs (M, M) of the `chosen` items (M,).
 
-    `distances` (M, M) are the weighted squared distances of the chosen items.
+    `distances` (M, M) are the weighted squared distances of the chosen items. `units` are the places among them of
+    items that move together.
     """
 
     values: Array
@@ -50,6 +58,7 @@ class State:
     k: int
     rng: np.random.Generator
     distances: Array
+    units: list[Labels]
 
     def centres(self) -> Array:
         """Return the mean (K, D) of each cluster, which is zero for an empty cluster."""
@@ -58,14 +67,22 @@ class State:
         return centres
 
 
-def start(values: Array, pairs: Array, chosen: Labels, k: int, seed: int) -> State:
+def start(
+    values: Array, pairs: Array, chosen: Labels, k: int, seed: int, links: Closure | None = None, alone: bool = False
+) -> State:
     """Return the state in which each item belongs to the neighbourhood that it fits best.
 
     A neighbourhood is an item and all items similar to it. The K neighbourhoods are those with the most items that are
     in no earlier one. The original takes the transitive closure, which is one cluster of all items if some pairs are
-    wrong. Items without pairs go to the nearest centre.
+    wrong. Items without pairs go to the nearest centre. Links that are `alone` are too few for neighbourhoods: the
+    start is then k-means under the links.
     """
     rng = np.random.default_rng(seed)
+    units = units_of(len(chosen) if links is None else links.group[chosen])
+    weight = np.ones(values.shape[1])
+    if alone:
+        cluster = linked_k_means(values, k, seed, links).astype(np.int64)
+        return State(values, weight, cluster, pairs, chosen, k, rng, squared_distances(values[chosen]), units)
     neighbourhoods = (pairs > 0) + np.eye(len(pairs))
     free, first = np.ones(len(pairs)), np.empty(k, np.int64)
     for number in range(k):
@@ -76,8 +93,10 @@ def start(values: Array, pairs: Array, chosen: Labels, k: int, seed: int) -> Sta
     fit = (pairs + np.eye(len(pairs))) @ members.T / members.sum(1)
     cluster = np.zeros(len(values), np.int64)
     cluster[chosen] = fit.argmax(1)
-    weight = np.ones(values.shape[1])
-    state = State(values, weight, cluster, pairs, chosen, k, rng, squared_distances(values[chosen]))
+    for unit in units:
+        if len(unit) > 1:
+            cluster[chosen[unit]] = fit[unit].sum(0).argmax()
+    state = State(values, weight, cluster, pairs, chosen, k, rng, squared_distances(values[chosen]), units)
     unpaired = np.setdiff1d(np.arange(len(values)), chosen)
     if len(unpaired):
         member = np.eye(k)[cluster[chosen]]
@@ -87,22 +106,27 @@ def start(values: Array, pairs: Array, chosen: Labels, k: int, seed: int) -> Sta
     return state
 
 
-def to_centres(values: Array, centres: Array, weight: Array) -> Array:
-    """Return the weighted squared distances (N, K) of values (N, D) to centres (K, D)."""
-    scaled = centres * weight
-    distances: Array = (values**2 @ weight)[:, None] - 2 * values @ scaled.T + (scaled * centres).sum(1)
-    np.maximum(distances, 0, out=distances)
-    return distances
+def units_of(groups: Labels | int) -> list[Labels]:
+    """Return the places of the items of each group, given the group (M,) of each, or M items without groups."""
+    if isinstance(groups, int):
+        return list(np.arange(groups)[:, None])
+    order = groups.argsort(kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
 
 
 def prices(state: State) -> Array:
     """Return the cost (M, M) of joining two items in one cluster: negative if similar, positive if dissimilar.
 
     A separated similar pair costs its distance. A joined dissimilar pair costs the difference between its distance and
-    the largest distance. Both count for each of their items.
+    the largest distance. Both count for each of their items, as often as the pair's weight says. Items that move
+    together are never separated.
     """
     similar, dissimilar = state.pairs > 0, state.pairs < 0
     price: Array = dissimilar * (state.distances.max() - state.distances) - similar * state.distances
+    price *= np.abs(state.pairs)
+    for unit in state.units:
+        if len(unit) > 1:
+            price[np.ix_(unit, unit)] = 0
     return price
 
 
@@ -114,12 +138,16 @@ def sweep(state: State) -> int:
     empty = np.bincount(state.cluster, minlength=state.k) == 0
     # An empty cluster has no centre to be near to.
     cost[:, empty], to[:, empty] = np.inf, np.inf
-    for item in state.rng.permutation(len(current)):
-        best = cost[item].argmin()
-        if cost[item, best] < cost[item, current[item]]:
-            cost[:, current[item]] -= price[item]
-            cost[:, best] += price[item]
-            current[item] = best
+    for number in state.rng.permutation(len(state.units)):
+        unit = state.units[number]
+        item = unit[0]
+        of_unit = cost[item] if len(unit) == 1 else cost[unit].sum(0)
+        best = of_unit.argmin()
+        if of_unit[best] < of_unit[current[item]]:
+            change = price[item] if len(unit) == 1 else price[unit].sum(0)
+            cost[:, current[item]] -= change
+            cost[:, best] += change
+            current[unit] = best
     before = state.cluster.copy()
     unpaired = np.setdiff1d(np.arange(len(before)), state.chosen)
     state.cluster[unpaired] = to[unpaired].argmin(1)
@@ -131,6 +159,9 @@ def fill(state: State, cost: Array, price: Array) -> int:
     """Move the item that costs most to each empty cluster, if it costs less alone; return the number of moves."""
     current = state.cluster[state.chosen]
     spent = cost[np.arange(len(current)), current]
+    for unit in state.units:
+        if len(unit) > 1:
+            spent[unit] = -np.inf
     filled = 0
     for number in np.flatnonzero(np.bincount(state.cluster, minlength=state.k) == 0):
         item = int(spent.argmax())
@@ -150,6 +181,7 @@ def objective(state: State) -> float:
     similar, dissimilar = state.pairs > 0, state.pairs < 0
     violated = (similar & ~joined) * state.distances
     violated += (dissimilar & joined) * (state.distances.max() - state.distances)
+    violated *= np.abs(state.pairs)
     spread: Array = (state.values - state.centres()[state.cluster]) ** 2 @ state.weight
     return float(spread.sum() - len(state.values) * np.log(state.weight).sum() + violated.sum() / 2)
 
@@ -165,8 +197,8 @@ def reweigh(state: State) -> bool:
     values, chosen = state.values[state.chosen], state.cluster[state.chosen]
     together = chosen[:, None] == chosen
     farthest = np.unravel_index(state.distances.argmax(), state.distances.shape)
-    cannot = csr_array((state.pairs < 0) & together)
-    separated = csr_array((state.pairs > 0) & ~together)
+    cannot = csr_array(np.where(together, (-state.pairs).clip(0), 0))
+    separated = csr_array(np.where(together, 0, state.pairs.clip(0)))
     spread = ((state.values - state.centres()[state.cluster]) ** 2).sum(0)
     price = spread + between(separated, values) - between(cannot, values)
     price += cannot.sum() / 2 * (values[farthest[0]] - values[farthest[1]]) ** 2

@@ -1,8 +1,8 @@
 """Semi-supervised kernel k-means: a kernel learned from pairs (Anand, Mittal, Tuzel and Meer 2014), then k-means."""
 
 from clusterkit.methods.common.kernel import kernel_points
+from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
-from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 10.0
@@ -19,4 +19,4 @@ def skkm(problem: Problem) -> Clustering:
     points = kernel_points(problem.values)
     upper, lower = bounds(points, SHARE)
     learned = learn(points, pair_loss(problem.pairs, upper, lower, SLACK))
-    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
+    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from clusterkit.methods.common.kernel import kernel_points
+from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.logdet import Loss, learn
-from clusterkit.methods.common.points import k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 TIMES = 2.0
@@ -20,7 +20,7 @@ def sklr(problem: Problem) -> Clustering:
     """
     points = kernel_points(problem.values)
     learned = learn(points, comparison_loss(problem.pairs))
-    return hard(k_means(points @ learned.transform, problem.k, problem.seed), problem.k)
+    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
 
 
 def comparison_loss(pairs: Array) -> Loss:
@@ -30,11 +30,11 @@ def comparison_loss(pairs: Array) -> Loss:
     original projects on one comparison after another until all hold, which never happens if comparisons contradict.
     Sorting each row turns the up to N^3 comparisons into running sums over N^2 distances.
     """
-    similar, dissimilar = pairs > 0, pairs < 0
+    similar, dissimilar = pairs.clip(0), (-pairs).clip(0)
     weight = WEIGHT / np.maximum(similar.sum(1) * dissimilar.sum(1), 1)
 
     def loss(distances: Array) -> tuple[float, Array]:
-        ends = np.where(similar, TIMES * distances, distances)
+        ends = np.where(similar > 0, TIMES * distances, distances)
         order = np.argsort(ends, 1, kind="stable")
         ends, near, far = (np.take_along_axis(matrix, order, 1) for matrix in (ends, similar, dissimilar))
         # Number, sum and sum of squares of the dissimilar distances before each place.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.kernel import kernel_points
+from clusterkit.methods.common.linked import settled_near
 from clusterkit.methods.common.logdet import bounds, learn, pair_loss
 from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
@@ -35,7 +36,8 @@ def skms(problem: Problem) -> Clustering:
     learned = learn(points, pair_loss(pairs, min(low, NEAR), max(high, FAR), SLACK))
     similar = (pairs > 0).sum(1)
     neighbours = int(np.median(similar[similar > 0])) if similar.any() else 1
-    cluster = mean_shift(points @ learned.transform, neighbours)
+    moved = points @ learned.transform
+    cluster = settled_near(mean_shift(moved, neighbours), moved, problem.links)
     log.info("cluster %s: mean shift finds %d clusters", problem.title, cluster.max() + 1)
     return hard(cluster, int(cluster.max()) + 1)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.affinity import neighbour_affinity
+from clusterkit.methods.common.linked import settled_by_pairs
 from clusterkit.methods.common.points import equal_together
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
@@ -16,7 +17,7 @@ def spectral(problem: Problem) -> Clustering:
     The affinities are the pairs' probabilities, or those of the items' values if the problem has no pairs.
     """
     if problem.pairs.size:
-        return hard(cuts(problem.pairs, problem), problem.k)
+        return hard(settled_by_pairs(cuts(problem.pairs, problem), problem), problem.k)
     return hard(equal_together(problem, lambda: cuts(neighbour_affinity(problem.values), problem)), problem.k)
 
 

@@ -15,7 +15,7 @@ from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.simulated import SimulatedPairs
 from clusterkit.pairs.source import PairSource
-from clusterkit.settings import File, NoisyPairs
+from clusterkit.settings import File, NoisyPairs, OnlyConstraints
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class PairInput:
         return {"G": learned_from(self.header, self.path)}
 
     def source(self, subset: Subset, config: ClusterConfig, seed: int, *, every: bool) -> PairSource | None:
-        """Return the pairs of a subset, or None if the method reads none.
+        """Return the pairs of a subset, or None if the method reads none or only constraints.
 
         Raises InputError if there are no pairs of this subset, or unknown pairs although the method needs `every` pair.
         """
-        if not self.used:
+        if not self.used or isinstance(config.pairs, OnlyConstraints):
             return None
         if self.header is None:
             return from_labels(subset, config, seed, every=every)

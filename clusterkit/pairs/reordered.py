@@ -30,5 +30,4 @@ def reordered(pairs: PairSource, order: Tensor) -> PairSource:
     """Return the pairs of the items in `order` (N,), a permutation. ConstrainedPairs stay ConstrainedPairs."""
     if not isinstance(pairs, ConstrainedPairs):
         return ReorderedPairs(pairs, order)
-    position = order.argsort()
-    return replace(pairs, base=reordered(pairs.base, order), a=position[pairs.a], b=position[pairs.b])
+    return replace(pairs, base=reordered(pairs.base, order), closure=pairs.closure.take(order.numpy()))

@@ -21,9 +21,10 @@ from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.networks.start import read_network
+from clusterkit.pairs.links import held_counts, holding
 from clusterkit.python.inputs import read_items, read_links, read_pairs
 from clusterkit.python.words import python_words
-from clusterkit.settings import MOST_SEED, Features, Init, Options, TruePairs, options_of
+from clusterkit.settings import MOST_SEED, Features, Init, OnlyConstraints, Options, TruePairs, options_of
 from clusterkit.stages.cluster import check, number_of_clusters
 
 METHOD = "spectral"
@@ -34,12 +35,14 @@ METHOD = "spectral"
 class Clusters:
     """`labels` (N,) int32, -1 for an item in no cluster; `probabilities` (N, K) float32; `k` is K with empty clusters.
 
-    A method that computes no probabilities gives 0 and 1.
+    A method that computes no probabilities gives 0 and 1. `constraints` says how many of them hold, as in
+    `{"must": {"held": 5, "of": 5}, "cannot": {"held": 2, "of": 3}}`; None without any.
     """
 
     labels: NDArray[np.int32]
     probabilities: NDArray[np.float32]
     k: int
+    constraints: dict[str, dict[str, int]] | None = None
 
 
 def cluster(
@@ -49,6 +52,7 @@ def cluster(
     method: str = METHOD,
     pairs: Any = None,
     constraints: Mapping[str, Any] | None = None,
+    constraint_weight: float | None = None,
     seed: int = 0,
     device: str = "auto",
     **options: Any,
@@ -58,20 +62,22 @@ def cluster(
     `x` holds N items: vectors (N, D), or images (N, H, W), (N, H, W, C) or (N, C, H, W), as in the data set `arrays:`.
     `k` is the number of clusters, or of outputs with `ccn`; leave it out for a method that finds it. `pairs` (N, N)
     holds the probability from 0 to 1 that two items are similar, NaN if it is unknown. `constraints` holds the lists
-    `must_link` and `cannot_link`, whose pairs of positions override `pairs`. `options` are the method's own options.
+    `must_link` and `cannot_link`, whose pairs of positions override `pairs`; each counts as `constraint_weight` other
+    pairs. `options` are the method's own options.
 
     Raises ValueError for an invalid value, TypeError for a value of the wrong type, FileNotFoundError if the file of
     `init` is missing, InputError if it cannot be read, and DivergedError if the loss of a training is not finite.
     """
     with python_words():
         return clustered(
-            x, k=k, method=method, pairs=pairs, constraints=constraints, seed=seed, device=device, options=options
-        )
+            x, k=k, method=method, pairs=pairs, constraints=constraints, weight=constraint_weight, seed=seed,
+            device=device, options=options,
+        )  # fmt: skip
 
 
 def clustered(
     x: Any, *, k: int | None, method: str, pairs: Any, constraints: Any, seed: int, device: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, Any], weight: float | None = None,
 ) -> Clusters:  # fmt: skip
     """Do the work of `cluster`. Errors name flags of the command line, which `python_words` translates."""
     method_options = read_options(method, options)
@@ -84,16 +90,18 @@ def clustered(
     [subset] = data.subsets
     links = read_links(constraints, len(subset))
     config = settings_of(k, method, method_options, has_pairs=pairs is not None, has_links=bool(links))
+    config = replace(config, constraint_weight=weight)
     check(config, context)
     check_variation(getattr(method_options, "variation", Variation.MILD), data.kind, "x")
     count = number_of_clusters(config, subset, "x", {})
     check_cost(config, "x", len(subset), start.width(data), count)
     source = None
     if reads_pairs(config):
-        source = read_pairs(pairs, links, len(subset), every=needs_all_pairs(config), method=method)
+        source = read_pairs(pairs, links, len(subset), weight=weight, every=needs_all_pairs(config), method=method)
     items = Items(subset=subset, kind=data.kind, shape=data.shape, start=start.of(subset))
     result = solve_in_memory(config, items, Question(k=count, pairs=source, options=method_options), context)
-    return Clusters(result.cluster, result.prob, result.prob.shape[1])
+    counts = held_counts(links, holding(links, result.cluster)) if links else None
+    return Clusters(result.cluster, result.prob, result.prob.shape[1], counts)
 
 
 def read_options(method: str, options: Mapping[str, Any]) -> Options:
@@ -150,6 +158,8 @@ def settings_of(k: Any, method: str, options: Options, *, has_pairs: bool, has_l
         config = replace(config, k=operator.index(k))
     if has_pairs:
         config = replace(config, pairs=TruePairs())
+    elif has_links:
+        config = replace(config, pairs=OnlyConstraints())
     if has_links:
         config = replace(config, constraints=Path("constraints"))
     # Without pairs, a method that can read the items instead reads them.

@@ -16,16 +16,16 @@ from clusterkit.datasets.catalogue import polarity_like
 from clusterkit.datasets.tables import Content
 from clusterkit.errors import InputError, UsageError
 from clusterkit.networks.start import Start
-from clusterkit.pairs.constraints import WORDS, constrain
+from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.dense import DensePairs
-from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.links import Link, closure, contradiction
 from clusterkit.pairs.source import CERTAIN, ROWS, PairSource
 
 ARRAYS = Path("arrays")
 """A placeholder for the file in messages about arrays. It is cut from the messages."""
 REMEDY = "divide x by its largest possible value, such as 255"
-Links = Sequence[tuple[int, int, float]]
-LISTS = {"must_link": WORDS["must"], "cannot_link": WORDS["cannot"]}
+Links = Sequence[Link]
+LISTS = {"must_link": True, "cannot_link": False}
 ROUNDING = 1e-6
 """The largest accepted difference between the probabilities of a pair in both orders."""
 
@@ -67,16 +67,17 @@ def plain_array(values: Any, name: str) -> NDArray[Any]:
         raise UsageError(f"{name}: its rows have different lengths; give an array") from error
 
 
-def read_pairs(pairs: Any, links: Links, count: int, *, every: bool, method: str) -> PairSource:
+def read_pairs(pairs: Any, links: Links, count: int, *, weight: float | None, every: bool, method: str) -> PairSource:
     """Return the pairs of N items from probabilities (N, N), or without any if `pairs` is None, under the user's links.
+
+    Each link counts as `weight` other pairs; None stands for the weight that `constrain` chooses.
 
     Raises UsageError for an array of another shape, for values outside 0..1 or different in both orders, and for an
     unknown pair if the method needs `every` pair. Raises TypeError for an array that does not hold numbers.
     """
     if pairs is None and every:
         raise UsageError(f"--pairs: --method {method} needs the probability of every pair; give pairs (N, N)")
-    # All pairs of items without labels are unknown.
-    base: PairSource = LabelPairs(torch.full((count,), -1))
+    base: PairSource | None = None
     if pairs is not None:
         logits = logits_of(pairs, count)
         unknown = int(logits.isnan().sum())
@@ -88,7 +89,7 @@ def read_pairs(pairs: Any, links: Links, count: int, *, every: bool, method: str
                 "--method ccn"
             )
         base = DensePairs(logits)
-    return constrain(base, torch.arange(count), links)
+    return constrain(base, closure(links, count), weight)
 
 
 def logits_of(pairs: Any, count: int) -> torch.Tensor:
@@ -135,24 +136,28 @@ def read_links(constraints: Any, count: int) -> Links:
     """Return the links among N items from the lists `must_link` and `cannot_link` of pairs of positions.
 
     Raises TypeError for anything but these lists, and UsageError for a pair with an unknown item, of an item with
-    itself, or in both lists.
+    itself, or that cannot be together although must-links tie it.
     """
     if constraints is None:
         return []
     if not (isinstance(constraints, Mapping) and set(constraints) <= set(LISTS)):
         raise TypeError(f"constraints must be a dict with the lists {' and '.join(LISTS)}, not {constraints!r}")
-    links: dict[tuple[int, int], float] = {}
-    for name, value in LISTS.items():
+    links: dict[tuple[int, int, bool], Link] = {}
+    for name, must in LISTS.items():
         pairs = constraints.get(name)
         if not isinstance(pairs, Iterable | None):
             raise TypeError(f"{name} must be a list of pairs of positions, not {pairs!r}")
         for number, pair in enumerate([] if pairs is None else pairs):
             a, b = two_items(pair, f"{name}[{number}]", count)
-            if links.setdefault((min(a, b), max(a, b)), value) != value:
-                raise UsageError(
-                    f"{name}[{number}]: the pair {a}, {b} is in must_link and in cannot_link; keep it in one"
-                )
-    return [(a, b, value) for (a, b), value in links.items()]
+            links.setdefault((min(a, b), max(a, b), must), Link(a, b, must, number))
+    wrong = contradiction(list(links.values()))
+    if wrong is not None:
+        tie = ", ".join(f"must_link[{link.place}]" for link in wrong.chain)
+        raise UsageError(
+            f"cannot_link[{wrong.cannot.place}]: items {wrong.items[0]} and {wrong.items[-1]} cannot be together, but "
+            f"{tie} {'ties' if len(wrong.chain) == 1 else 'tie'} them ({' - '.join(map(str, wrong.items))}); remove one"
+        )
+    return list(links.values())
 
 
 def two_items(pair: Any, where: str, count: int) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """cluster: turns pairs into clusters, subset by subset."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,12 @@ from clusterkit.methods.common.solve import solve
 from clusterkit.metrics import doubts
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
-from clusterkit.pairs.constraints import check_constraints, constrain, read_constraints
+from clusterkit.pairs.constraints import constrain
+from clusterkit.pairs.held import count_held
+from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.read import PairInput, read_pairs
-from clusterkit.settings import CountedBy, File, Init, NoisyPairs
+from clusterkit.pairs.read_links import read_links
+from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
 from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")
@@ -50,13 +52,14 @@ ESTIMATES = "k.json"
 
 @dataclass(frozen=True)
 class ClusterResult:
-    """`clusters` holds, by subset, how many clusters are not empty."""
+    """`clusters` holds, by subset, how many clusters are not empty, and `constraints` how many constraints hold."""
 
     artifact: Path
     dataset: str
     clusters: dict[str, int]
     warnings: list[str]
     network: Path | None = None
+    constraints: dict[str, dict[str, dict[str, int]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Inputs:
     pairs: PairInput
     start: Start
     data: Dataset
-    constraints: Sequence[tuple[int, int, float]]
+    constraints: dict[str, list[Link]]
     ks: dict[str, int]
     hashes: dict[str, str]
     learned: Learned
@@ -89,6 +92,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     config = replace(config, dataset=data.name)
     forms = [data.to_header()] + ([] if inputs.pairs.header is None else [inputs.pairs.header.dataset])
     trained = warn_of_training(inputs.learned, *forms)
+    by_labels = isinstance(config.pairs, TruePairs | NoisyPairs)
     fields = data.to_learned() if counts_labels(config) else data.to_header()
     header = Header(
         "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes
@@ -107,14 +111,17 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels(config):
         extra["learned_from"] = [fields]
+    held, broken = count_held(data, inputs.constraints, {title: result.cluster for title, result in results.items()})
+    if held:
+        extra["constraints"] = held
     header = replace(header, extra=extra)
-    sets = distinct(*inputs.learned.values(), [] if isinstance(config.pairs, File) else [fields])
+    sets = distinct(*inputs.learned.values(), [fields] if by_labels else [])
     network = write(results, data, header, sets, context)
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
-    warnings = inputs.warnings + warn_all(doubts_of(config, results, earlier))
-    return ClusterResult(context.path(OUTPUT), data.name, counts, warnings, network)
+    warnings = inputs.warnings + broken + warn_all(doubts_of(config, results, earlier))
+    return ClusterResult(context.path(OUTPUT), data.name, counts, warnings, network, held or None)
 
 
 def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
@@ -140,7 +147,7 @@ def check(config: ClusterConfig, context: Context) -> None:
 
 def counts_labels(config: ClusterConfig) -> bool:
     """Return whether the pairs or K come from the labels of the data set."""
-    return not isinstance(config.pairs, File) or config.k is CountedBy.LABELS
+    return isinstance(config.pairs, TruePairs | NoisyPairs) or config.k is CountedBy.LABELS
 
 
 def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
@@ -167,10 +174,9 @@ def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
-    constraints, hashes = [], {}
+    constraints, hashes = {}, {}
     if config.constraints is not None:
-        constraints = read_constraints(config.constraints)
-        check_constraints(constraints, data, config.constraints)
+        constraints = read_links(config.constraints, data)
         hashes["constraints"] = sha256(config.constraints)
     estimates, k_hash, k_learned = read_estimates(config, context, pairs)
     ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
@@ -192,7 +198,7 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
     if header is None:
         if config.dataset is None:
             raise UsageError(
-                f"--pairs {config.pairs}: name the data set too, as in: cluster mnist_train --pairs labels"
+                f"--pairs {config.pairs}: name the data set too, as in: cluster mnist_train --pairs {config.pairs}"
             )
         if shape is None:
             return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
@@ -272,8 +278,9 @@ def clustered(
 ) -> Clustering:
     """Cluster one subset; `state` is the file for the state of a training, and `key` the hash of all it depends on."""
     pairs = inputs.pairs.source(subset, config, context.seed, every=needs_all_pairs(config))
-    if pairs is not None:
-        pairs = constrain(pairs, subset.ids, inputs.constraints)
+    if inputs.pairs.used:
+        links = closure(inputs.constraints.get(subset.name, []), len(subset))
+        pairs = constrain(pairs, links, config.constraint_weight)
     start, device = inputs.start, choose_device(context.device)
     items = Items(
         subset=subset, kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
@@ -324,7 +331,7 @@ def uses_labels(config: ClusterConfig, start: Start, trained: str) -> str:
     this_run = "no"
     if isinstance(config.pairs, NoisyPairs):
         this_run = "pairs with simulated errors"
-    elif not isinstance(config.pairs, File):
+    elif isinstance(config.pairs, TruePairs):
         this_run = "pairs"
     elif config.k is CountedBy.LABELS:
         this_run = "number of classes"

@@ -158,13 +158,12 @@ def test_files_that_are_no_npz(tmp_path):
     (tmp_path / "empty.npz").touch()
     (tmp_path / "folder.npz").mkdir()
     words = dict.fromkeys(("objects.npy", "cut.npz", "flipped.npz", "text.npz", "empty.npz"), r"not a readable \.npz")
-    words |= {
-        "folder.npz'": "is a folder, but arrays: reads a file",
-        "missing.npz": "no such file; name an existing one",
-    }
+    words |= {"missing.npz": "no such file; name an existing one"}
     for name, reason in words.items():
         with pytest.raises(InputError, match=rf"{name}: {reason}"):
             load_dataset(f"arrays:{tmp_path / name}", tmp_path)
+    with pytest.raises(InputError, match=r"folder\.npz': is a folder, but arrays: reads a file"):
+        load_dataset(f"arrays:{tmp_path}/folder.npz", tmp_path)
     with pytest.raises(FileNotFoundError):
         load_dataset(f"arrays:{tmp_path}/missing.npz", tmp_path)
 

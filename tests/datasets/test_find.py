@@ -112,7 +112,7 @@ def test_a_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
         (tmp_path / "raw" / name).write_bytes(b"raw")
     with pytest.raises(InputError, match=r"no images in this folder \(left out: 2 not images \(\.cr2\), 1 without"):
         read("raw")
-    with pytest.raises(InputError, match=r"raw/a.cr2: cannot be read as a folder \(Not a directory\)"):
+    with pytest.raises(InputError, match=r"raw/a\.cr2': is a file, but folder: reads a folder"):
         read("raw/a.cr2")
     with pytest.raises(InputError, match=r"^nowhere: cannot be read as a folder \(No such file"):
         read("nowhere")

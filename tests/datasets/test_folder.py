@@ -110,7 +110,7 @@ def refused(place):
 
 def test_a_missing_an_empty_and_a_one_class_folder(place, tmp_path):
     assert "No such file" in refused(tmp_path / "nowhere")
-    assert "Not a directory" in refused(place / "ox" / "0.png")
+    assert "is a file, but folder: reads a folder" in refused(place / "ox" / "0.png")
     (tmp_path / "empty" / "class").mkdir(parents=True)
     assert "no images in this folder" in refused(tmp_path / "empty")
     (place / "ape").rename(place / ".ape")

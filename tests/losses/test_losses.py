@@ -82,6 +82,33 @@ def test_unknown_pairs_add_nothing(name: Loss, soft: bool) -> None:
     torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", Loss)
+@pytest.mark.parametrize("unknown", [False, True])
+def test_the_weight_of_a_pair_multiplies_its_terms(name: Loss, unknown: bool) -> None:
+    logits, similar = random_case(7, 4, 1.0, True, seed=4)
+    weight = 3 * torch.rand(7, 7, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    weight = weight + weight.T
+    if unknown:
+        similar = similar.masked_fill(weight > 4, torch.nan)
+
+    def by_pairs(logits: Tensor, similar: Tensor, sigma: float) -> Tensor:
+        """Each pair alone is known, and all others are not."""
+        total = logits.new_zeros(())
+        for i in range(7):
+            for j in range(7):
+                one = torch.full((7, 7), torch.nan, dtype=torch.float64)
+                one[i, j] = similar[i, j]
+                total = total + weight[i, j] * REFERENCES[name](logits, one, sigma)
+        return total
+
+    expected, gradient = value_and_gradient(by_pairs, logits, similar, 2.0)
+    weighted = lambda *values: pair_loss(name)(*values, weight.float())  # noqa: E731
+    value, found = value_and_gradient(weighted, logits.float(), similar.float(), 2.0)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.double(), gradient, rtol=1e-4, atol=1e-6)
+    assert torch.equal(pair_loss(name)(logits, similar, 2.0, torch.ones(7, 7)), pair_loss(name)(logits, similar, 2.0))
+
+
 @pytest.mark.parametrize("sigma", [0.0, 0.5, 4.0])
 def test_the_margin_of_kcl(sigma: float) -> None:
     logits, similar = random_case(6, 4, 1.5, True, seed=3)

@@ -16,6 +16,7 @@ from clusterkit.methods.common.solve import solve
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.dense import DensePairs
+from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.reordered import reordered
 from clusterkit.stages.estimate_k import estimate
 from tests.conftest import Cli
@@ -63,7 +64,7 @@ def test_each_item_keeps_its_own_cluster_and_probabilities(tmp_path: Path, monke
 @given(st.permutations(range(7)), st.lists(st.integers(0, 6), min_size=1), st.lists(st.integers(0, 6), min_size=1))
 def test_pairs_in_another_order(order: list[int], rows: list[int], columns: list[int]) -> None:
     logit = torch.arange(49).reshape(7, 7).float()
-    pairs = constrain(DensePairs(logit + logit.T), torch.arange(7), [(0, 5, 16.0), (2, 3, -16.0)])
+    pairs = constrain(DensePairs(logit + logit.T), closure([Link(0, 5, True, 1), Link(2, 3, False, 2)], 7))
     place = torch.tensor(order)
     for one in (pairs, DensePairs(logit)):
         found = reordered(one, place).logits(torch.tensor(rows), torch.tensor(columns))

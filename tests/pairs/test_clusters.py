@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from clusterkit.datasets.base import Subset
 from clusterkit.pairs.clusters import CONFIRMED, HEARD, SEARCHED, SIDE, SPREADS, SURE, confirmed, nearest
-from clusterkit.pairs.constraints import ConstrainedPairs
+from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.source import CERTAIN
 
 
@@ -66,7 +67,7 @@ def test_pairs_are_certain_within_and_across_clusters_and_unknown_elsewhere() ->
     )
     torch.testing.assert_close(pairs.logits(every, every), expected, equal_nan=True)
     assert len(pairs.to(torch.device("cpu"))) == 4
-    laid_over = ConstrainedPairs(pairs, torch.tensor([0]), torch.tensor([3]), torch.tensor([CERTAIN]))
+    laid_over = constrain(pairs, closure([Link(0, 3, True, 1)], 4))
     assert laid_over.logits(every, every)[3, 0] == CERTAIN
 
 

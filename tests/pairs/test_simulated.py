@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from clusterkit.errors import UsageError
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.labels import LabelPairs
+from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.simulated import RANGE, SimulatedPairs
 from clusterkit.pairs.source import CERTAIN
 from clusterkit.settings import NoisyPairs, parse_pairs
@@ -83,8 +84,8 @@ def test_it_moves_to_a_device_and_takes_constraints() -> None:
     meta = torch.device("meta")
     some = torch.arange(3, device=meta)
     assert WHOLE.to(meta).logits(some, some).device == meta
-    pair = (0, 1, -CERTAIN)
-    found = constrain(WHOLE, EVERY, [pair]).logits(EVERY, EVERY)
+    links = closure([Link(0, 1, False, 1)], len(WHOLE))
+    found = constrain(WHOLE, links).logits(EVERY, EVERY)
     assert found[0, 1] == found[1, 0] == -CERTAIN
     assert torch.equal(found.isnan()[2:], ALL.isnan()[2:])
 

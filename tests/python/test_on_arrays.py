@@ -198,7 +198,7 @@ SOME = np.where(np.abs(np.subtract.outer(range(40), range(40))) < 2, SAME, np.na
         ({"k": 3, "pairs": SAME, "constraints": {"must_link": [(2, 2)]}}, "must_link[0]: pairs item 2 with itself"),
         (
             {"k": 3, "pairs": SAME, "constraints": {"must_link": [(0, 1)], "cannot_link": [(1, 0)]}},
-            "cannot_link[0]: the pair 1, 0 is in must_link and in cannot_link",
+            "cannot_link[0]: items 1 and 0 cannot be together, but must_link[0] ties them (1 - 0); remove one",
         ),
         ({"k": 3, "seed": -1}, "seed -1: give a number from 0"),
         ({"k": 3, "device": "tpu"}, "device tpu: choose auto"),

@@ -127,10 +127,13 @@ def test_constraints_change_the_result(points, cli):
     [
         (
             "1,2,maybe\n",
-            "line 1: '1,2,maybe' is not id_a,id_b,must|cannot; write two ids and must or cannot, as in 0,17,must",
+            "line 1: '1,2,maybe' is not ITEM,ITEM,must|cannot; write two items and a word, as in 0,17,must",
         ),
         ("1,2\n", "line 1"),
-        ("1,2,must\n2,1,cannot\n", "line 2: the pair 1,2 is both must and cannot"),
+        (
+            "1,2,must\n2,1,cannot\n",
+            "line 2 says that 2 and 1 cannot be together, but line 1 ties them (2 - 1); remove one",
+        ),
         ("", "no constraints in it"),
         ("1,5000,must\n", "no item 5000 in synthetic:blobs"),
         ("\xff\xfe", "links.csv"),

@@ -7,7 +7,7 @@ from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, reads_pairs, reads_values
 from clusterkit.methods.common.declared import Reads, Size
 from clusterkit.methods.common.memory import memory
-from clusterkit.settings import CountedBy, File, NoisyPairs, options_of
+from clusterkit.settings import CountedBy, File, NoisyPairs, OnlyConstraints, options_of
 
 log = logging.getLogger("clusterkit")
 
@@ -34,13 +34,35 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
     if context.resume and not method.trains:
         raise UsageError(f"--resume: --method {config.method} trains no network; leave it out")
     name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
+    check_constraints(config, name)
     if not reads_pairs(config):
         if config.constraints is not None:
             raise UsageError(f"--constraints: {name} uses no pairs; leave it out or use --method ccn")
         if config.dataset is not None and context.is_given(config, "pairs"):
             raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
+    elif needs_all_pairs(config) and isinstance(config.pairs, OnlyConstraints):
+        raise UsageError(
+            f"--pairs: {name} needs the probability of every pair, which --constraints alone do not give; "
+            "predict pairs with a G, or use --method mpckmeans"
+        )
     elif needs_all_pairs(config) and isinstance(config.pairs, NoisyPairs) and config.pairs.density < 1:
         raise UsageError(f"--pairs {config.pairs}: {name} needs all pairs; give density 1 or use --method ccn")
+
+
+def check_constraints(config: ClusterConfig, name: str) -> None:
+    """Raise UsageError for constraints that are missing, or whose weight the method would not use."""
+    if config.constraints is None and isinstance(config.pairs, OnlyConstraints):
+        raise UsageError(f"--pairs {config.pairs}: no constraints are named; add --constraints FILE")
+    if config.constraint_weight is None:
+        return
+    if config.constraints is None:
+        raise UsageError(
+            "--constraint-weight: there are no constraints to weigh; add --constraints FILE or leave it out"
+        )
+    if not config.constraint_weight > 0:
+        raise UsageError(f"--constraint-weight {config.constraint_weight}: give a number above 0")
+    if needs_all_pairs(config):
+        raise UsageError(f"--constraint-weight: {name} weighs no pairs, but keeps all must-links; leave it out")
 
 
 def needs_all_pairs(config: ClusterConfig) -> bool:

@@ -70,10 +70,10 @@ def learn(points: Array, loss: Loss, steps: int = 60, tolerance: float = 1e-4) -
 def pair_loss(signs: Array, upper: float, lower: float, slack: float) -> Loss:
     """Return the loss of pairs whose distance is not within its bound (Davis et al. 2007).
 
-    `signs` (N, N) are 1 for pairs that should be nearer than the squared distance `upper`, and -1 for pairs that should
-    be farther than `lower`. With the best slack for each pair, a pair at r times its bound costs `slack` times the
-    LogDet divergence r - log r - 1, and a pair within its bound costs nothing. Hence contradictions cost, but exclude
-    nothing.
+    `signs` (N, N) are positive for pairs that should be nearer than the squared distance `upper`, and negative for
+    pairs that should be farther than `lower`; their size is the pair's weight. With the best slack for each pair, a
+    pair at r times its bound costs `slack` times the LogDet divergence r - log r - 1, and a pair within its bound costs
+    nothing. Hence contradictions cost, but exclude nothing.
     """
     similar, dissimilar = signs > 0, signs < 0
     # Equal points give bounds of zero, which cannot be divisors.
@@ -82,8 +82,9 @@ def pair_loss(signs: Array, upper: float, lower: float, slack: float) -> Loss:
     def loss(distances: Array) -> tuple[float, Array]:
         above = np.maximum(distances / upper, 1)
         below = np.clip(distances / lower, NEAREST, 1)
-        value = (above - np.log(above) - 1)[similar].sum() + (below - np.log(below) - 1)[dissimilar].sum()
-        slope = similar * (1 - 1 / above) / upper + dissimilar * (1 - 1 / below) / lower
+        value = (signs * (above - np.log(above) - 1))[similar].sum()
+        value -= (signs * (below - np.log(below) - 1))[dissimilar].sum()
+        slope = signs * (similar * (1 - 1 / above) / upper - dissimilar * (1 - 1 / below) / lower)
         # Each pair occurs in both orders, so its sums are halved.
         return slack / 2 * float(value), slack / 2 * slope
 

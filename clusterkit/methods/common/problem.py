@@ -12,6 +12,7 @@ from torch import Tensor
 from clusterkit.config import BatchNorm, Kind
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
+from clusterkit.pairs.links import Closure
 from clusterkit.pairs.source import PairSource
 
 Array = NDArray[np.float64]
@@ -23,8 +24,10 @@ class Problem:
 
     `values` are (N, D), or (N, 0) for a method that reads none. `pairs` (M, M) are symmetric: signs or probabilities,
     as the method declares. They belong to the items at the positions `chosen` (M,). A method that reads no pairs gets
-    (0, 0). `seed` is that of the method for these items, as scikit-learn takes it. `title` names the items in messages.
-    `features` says that the values are features by a network.
+    (0, 0). A sign is multiplied by the weight of its pair, 1 unless a link of the user sets it. `links` holds what
+    follows from these links, None without any, and `alone` says that no other pair is known. `seed` is that of the
+    method for these items, as scikit-learn takes it. `title` names the items in messages. `features` says that the
+    values are features by a network.
     """
 
     values: Array
@@ -35,6 +38,8 @@ class Problem:
     seed: int
     title: str = "all"
     features: bool = False
+    links: Closure | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.g_features import on_target
 from clusterkit.methods.common.points import digests_of, numbered
 from clusterkit.methods.common.problem import Array, Clustering, Items, Problem, Question, Run
+from clusterkit.pairs.constraints import ConstrainedPairs
+from clusterkit.pairs.links import Closure
 from clusterkit.pairs.reordered import reordered
 from clusterkit.pairs.source import PairSource, logit_matrix
 
@@ -44,7 +46,8 @@ def solve(config: ClusterConfig, items: Items, question: Question, run: Run) -> 
 def problem_of(config: ClusterConfig, items: Items, question: Question, run: Run) -> Problem:
     """Return the arrays that the method reads."""
     name, count = items.subset.name, len(items.subset)
-    chosen = sample(count, getattr(question.options, "max_pairs", None), seed_of(run.seed, "sample", name))
+    links = question.pairs.closure if isinstance(question.pairs, ConstrainedPairs) else None
+    chosen = sample(count, getattr(question.options, "max_pairs", None), seed_of(run.seed, "sample", name), links)
     pairs: Array = np.zeros((0, 0))
     if reads_pairs(config) and question.pairs is not None:
         binary = METHODS[config.method].pairs is Reads.SIGNS
@@ -58,6 +61,8 @@ def problem_of(config: ClusterConfig, items: Items, question: Question, run: Run
         seed=seed_of(run.seed, config.method, name),
         title=name,
         features=items.g is not None or items.start is not None,
+        links=links,
+        alone=isinstance(question.pairs, ConstrainedPairs) and question.pairs.alone,
     )
 
 
@@ -66,11 +71,18 @@ def seed_of(seed: int, purpose: str, name: str) -> int:
     return derive_seed(seed, purpose, name) % 2**32
 
 
-def sample(count: int, max_pairs: int | None, seed: int) -> NDArray[np.int64]:
-    """Return the positions of the items whose pairs are used: all, or as many random ones as `max_pairs` allows."""
+def sample(count: int, max_pairs: int | None, seed: int, links: Closure | None = None) -> NDArray[np.int64]:
+    """Return the positions of the items whose pairs are used: all, or as many random ones as `max_pairs` allows.
+
+    All linked items are among them, even if they are more.
+    """
     if max_pairs is None or count**2 <= max_pairs:
         return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, math.isqrt(max_pairs), replace=False))
+    size, rng = math.isqrt(max_pairs), np.random.default_rng(seed)
+    if links is None:
+        return np.sort(rng.choice(count, size, replace=False))
+    linked, others = np.flatnonzero(links.linked), np.flatnonzero(~links.linked)
+    return np.sort(np.r_[linked, rng.choice(others, min(len(others), max(0, size - len(linked))), replace=False)])
 
 
 def values(items: Items, device: torch.device) -> Array:
@@ -116,9 +128,12 @@ def probabilities(pairs: PairSource) -> Array:
 def signs(pairs: PairSource, chosen: NDArray[np.int64]) -> Array:
     """Return the pairs (M, M) of the items at positions (M,), symmetric and binarised.
 
-    1 stands for similar, -1 for dissimilar, 0 for unknown. Self-pairs are 0.
+    1 stands for similar, -1 for dissimilar, 0 for unknown. Self-pairs are 0. A linked pair may weigh more or less.
     """
     matrix: Array = torch.nan_to_num(_logits(pairs, chosen), 0.0).sign_().fill_diagonal_(0).numpy()
+    if isinstance(pairs, ConstrainedPairs) and pairs.weight is not None:
+        positions = torch.from_numpy(chosen)
+        matrix[(pairs.links(positions, positions) != 0).numpy()] *= pairs.weight
     return matrix
 
 

@@ -14,6 +14,7 @@ from clusterkit.metrics.clustering import accuracy
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.dense import DensePairs
+from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.source import PairSource
 from tests.problems import case
 
@@ -84,7 +85,8 @@ def training(pairs: PairSource, folder: Path) -> Training:
 def test_what_a_user_knows_stays(tmp_path: Path) -> None:
     labels = np.arange(4).repeat(15)
     ids = torch.arange(60)
-    pairs = constrain(DensePairs(torch.from_numpy(told(labels, 0.05))), ids, [(0, 59, 16.0), (0, 1, -16.0)])
+    links = closure([Link(0, 59, True, 1), Link(0, 1, False, 2)], 60)
+    pairs = constrain(DensePairs(torch.from_numpy(told(labels, 0.05))), links)
     logits = agreed(training(pairs, tmp_path)).logits(ids, ids).numpy()
     assert logits[0, 59] == logits[59, 0] == 16
     assert logits[0, 1] == logits[1, 0] == -16
