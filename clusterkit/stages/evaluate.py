@@ -103,13 +103,13 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     name = header.dataset["name"]
-    data = load_recorded(header.dataset, context)
+    data = load_recorded(header.dataset, context, labels=context.reading.labels)
     check_dataset(header, path, name, data.fingerprint)
     classes = header.extra.get("classes")
     scores, confusion = {}, {}
     for subset in data.subsets:
         if subset.labels is None:
-            raise InputError(f"data set {name} has no labels to compare {path} with; evaluate a labelled set")
+            raise InputError(f"data set {name} has no labels to compare {path} with; name a file of them with --labels")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: has other items than {name}; run: {again(header)}")
         warn_degenerate(assignments[subset.name], subset.name)
@@ -193,7 +193,7 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
         trained=header.dataset,
     )
     if data.labels is None:
-        raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set")
+        raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set, or --labels")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())
     return path, network, data
 
