@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,8 @@ def check_dataset(
     """
     if header.dataset.get("fingerprint") == fingerprint:
         return
-    name, recorded = found(name, Path()), Reading.recorded(header.dataset)
-    reading = recorded if reading is None else reading
+    name, recorded = found(name, Path()), Reading.recorded(header.dataset).unlabelled
+    reading = recorded if reading is None else reading.unlabelled
     if (header.dataset.get("name"), recorded) == (name, reading):
         changes = f" ({changes})" if changes else ""
         raise InputError(
@@ -122,6 +123,11 @@ def again(header: Header, dataset: str | None = None, reading: Reading | None = 
     config = header.config
     if reading is None:
         reading = Reading.recorded(header.extra.get("self_trained_on", header.dataset))
+    elif header.stage != "cluster":
+        # No other stage that is repeated with another set reads its labels.
+        reading = reading.unlabelled
+    if header.stage == "adapt":
+        reading = replace(reading, labels=Reading.recorded(header.extra["source"]).labels)
     match header.stage:
         case "adapt":
             words = [config["source"], dataset or config["target"]]

@@ -1,5 +1,6 @@
-"""Names of the user's own data in headers: in a file, by the path from its folder; in memory, as they can be typed.
+"""Names of the user's own data and labels in headers.
 
+In a file they are named by the path from its folder, and in memory as they can be typed.
 So no file contains an absolute path, and the data are found from any current folder, even after the file and the data
 were moved together.
 """
@@ -10,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from clusterkit.config import OWN_DATA
+from clusterkit.config import LABELS, OWN_DATA
 from clusterkit.errors import UsageError
 
-NAME = re.compile(rf"({'|'.join(OWN_DATA)}):(.+?)(@[\d,\-]+)?", re.DOTALL)
+NAME = re.compile(rf"({'|'.join((*OWN_DATA, LABELS))}):(.+?)(@[\d,\-]+)?", re.DOTALL)
 CLASSES = re.compile(r"@[\d,\-]+\Z")
 """What selects classes, if the path with this end does not exist."""
 Value = TypeVar("Value")

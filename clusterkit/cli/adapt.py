@@ -19,7 +19,7 @@ OPTIONS = {name: method.options for name, method in ADAPTATIONS.items()}
 
 def register(app: typer.Typer) -> None:
     app.command("adapt", epilog=EXAMPLE)(
-        with_common(adapt, shared=lambda values: True, more=[*reading_flags(), *flags_of(OPTIONS)])
+        with_common(adapt, shared=lambda values: True, more=[*reading_flags(labels=True), *flags_of(OPTIONS)])
     )
 
 

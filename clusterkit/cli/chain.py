@@ -50,10 +50,10 @@ def ensure_pairs(
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return []
-    context = replace(context, given=frozenset())
+    context = replace(context, given=frozenset(), reading=context.reading.unlabelled)
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.lineage import made_from
-    from clusterkit.datasets.catalogue import check_place
+    from clusterkit.datasets.catalogue import check_place, parse
     from clusterkit.datasets.current import is_of_same_data
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
@@ -64,11 +64,11 @@ def ensure_pairs(
         header = read_header(path, "pairs")
         if not header.config.get("automatic"):
             return []
-        name, reading = header.dataset["name"], Reading.recorded(header.dataset)
+        name, reading = header.dataset["name"], Reading.recorded(header.dataset).unlabelled
         if dataset is None:
             check_place(name, path)
             dataset, context = name, replace(context, reading=reading)
-        fits = covers(name, dataset) and context.reading == reading
+        fits = covers(name, dataset) and context.reading.of(parse(dataset).source) == reading
         fits = fits and made_from(header, "g", context.path("g.safetensors"))
         if fits and is_of_same_data(header, context):
             return []

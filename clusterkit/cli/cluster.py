@@ -20,7 +20,7 @@ OPTIONS = {name: method.options for name, method in METHODS.items()}
 
 def register(app: typer.Typer) -> None:
     app.command("cluster", epilog=EXAMPLE)(
-        with_common(cluster, shared=trains_a_network, more=[*reading_flags(), *flags_of(OPTIONS)])
+        with_common(cluster, shared=trains_a_network, more=[*reading_flags(labels=True), *flags_of(OPTIONS)])
     )
 
 

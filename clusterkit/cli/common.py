@@ -177,13 +177,14 @@ def with_common(
         from clusterkit.artifacts.work_folder import held
 
         with contextlib.ExitStack() as blocks:
-            if folder is not None and rank == 0:
-                blocks.enter_context(held(context.workdir / folder, call.command_path))
             if together:
                 from clusterkit.distributed import joined, local_device
 
                 context = replace(context, device=local_device(context.device))
                 blocks.enter_context(joined(context.device))
+            # The others notice that the first process has failed only if they have met it.
+            if folder is not None and rank == 0:
+                blocks.enter_context(held(context.workdir / folder, call.command_path))
             command(Common(context, common["as_json"]), **values)
 
     wrapped.__signature__ = signature.replace(parameters=[*parameters, *flags])  # type: ignore[attr-defined]

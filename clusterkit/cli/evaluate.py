@@ -22,7 +22,7 @@ NO_GATES: list[str] = []
 
 
 def register(app: typer.Typer) -> None:
-    app.command("evaluate", epilog=EXAMPLE)(with_common(evaluate, more=reading_flags()))
+    app.command("evaluate", epilog=EXAMPLE)(with_common(evaluate, more=reading_flags(labels=True)))
 
 
 def evaluate(

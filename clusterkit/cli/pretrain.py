@@ -13,7 +13,9 @@ EXAMPLE = "Example: clusterkit pretrain cifar10_train@0-4 --backbone vgg8"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("pretrain", epilog=EXAMPLE)(with_common(pretrain, shared=lambda values: True, more=reading_flags()))
+    app.command("pretrain", epilog=EXAMPLE)(
+        with_common(pretrain, shared=lambda values: True, more=reading_flags(labels=True))
+    )
 
 
 def pretrain(

@@ -9,13 +9,15 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
-from clusterkit.config import Placing, ReportConfig
+from clusterkit.cli.reading import reading_flags
+from clusterkit.config import LABELS, Placing, ReportConfig
 
 EXAMPLE = "Example: clusterkit report"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("report", epilog=EXAMPLE)(with_common(report))
+    more = [flag for flag in reading_flags(labels=True) if flag.name == LABELS]
+    app.command("report", epilog=EXAMPLE)(with_common(report, more=more))
 
 
 def report(

@@ -14,7 +14,9 @@ EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train-g", epilog=EXAMPLE)(with_common(train_g, shared=lambda values: True, more=reading_flags()))
+    app.command("train-g", epilog=EXAMPLE)(
+        with_common(train_g, shared=lambda values: True, more=reading_flags(labels=True))
+    )
 
 
 def train_g(

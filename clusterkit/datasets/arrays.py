@@ -1,104 +1,119 @@
-"""The user's own arrays: `arrays:FILE.npz` with x and, if the classes are known, y."""
+"""The user's own arrays: `arrays:FILE` with vectors or images, and `features:FILE` with vectors."""
 
-import zlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from clusterkit import console
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import resized
+from clusterkit.datasets.labels import Labels, decoded, of_values, of_words
 from clusterkit.datasets.look import polarity
-from clusterkit.errors import InputError, MissingFileError
+from clusterkit.datasets.tables import EXACT, Content, blocks_of, check_finite, read, text
+from clusterkit.errors import InputError, UsageError
+
+log = logging.getLogger("clusterkit")
+
+DARK = 1 / 8
+"""Share of the largest possible pixel value below which a largest value that occurs is reported."""
+REMEDY = "name the largest possible value with --pixel-max"
 
 
-def load(request: Request) -> Raw:
-    """Read x as vectors (N, D) or as images (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3; and y (N,).
-
-    Images are uint8, or numbers in 0..1 or 0..255. Grey images with light borders are inverted to bright ink on dark.
-    """
+def load(request: Request, *, vectors: bool = False) -> Raw:
+    """Read the file of a request: vectors (N, D) or, unless only `vectors` are allowed, images."""
     path = Path(request.argument)
-    return to_raw(read(path), request, path)
+    content = read(path)
+    if vectors and content.x.ndim in (3, 4):
+        raise InputError(
+            f"{path}: x has shape {content.x.shape}, and features: takes vectors (N, D); name images arrays:{path}"
+        )
+    return to_raw(content, request, path)
 
 
-def to_raw(content: Mapping[str, NDArray[Any]], request: Request, path: Path) -> Raw:
-    """Return x, and y where there is one, in the form of a data set; messages of errors begin with `path`."""
-    x = content["x"]
+def to_raw(content: Content, request: Request, path: Path, remedy: str = REMEDY) -> Raw:
+    """Return the content of a file in the form of a data set.
+
+    x holds vectors (N, D), or images (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3. The range of pixels
+    follows from their type: 0 to 1 for bool and floats, 0 to 65535 for uint16 and 0 to 255 for other integers. Grey
+    images with light borders are inverted to bright ink on dark. Messages of errors begin with `path`, and that of a
+    pixel outside its range ends with `remedy`.
+    """
+    x = content.x
     if x.dtype.kind not in "buif" or x.ndim not in (2, 3, 4) or not x.size:
         raise InputError(
             f"{path}: x is {x.dtype} {x.shape}; expected numbers, not empty, of shape "
             "(N, D), (N, H, W), (N, H, W, C) or (N, C, H, W)"
         )
-    labels, classes = (None, ()) if content.get("y") is None else name_classes(content["y"], len(x), path)
-    if labels is not None and (labels < 0).any():
-        console.once("%s: %d of %d items are unlabelled (their y is -1)", path, int((labels < 0).sum()), len(x))
+    labels, classes = labels_of(content, path)
+    names = None if content.names is None else name_items(content.names, len(x), path)
+    if x.dtype.kind == "f":
+        check_finite(x, "x", path, content.place)
     if x.ndim == 2:
-        return Raw(torch.from_numpy(finite(x, "x", path)), labels, classes, kind=Kind.VECTORS)
-    images = to_bytes(arrange(x, path), path)
+        if request.reading.pixel_max is not None:
+            raise UsageError(f"--pixel-max: {path} holds vectors, not images; leave it out")
+        return Raw(torch.from_numpy(as_floats(x, path)), labels, classes, names=names, kind=Kind.VECTORS)
+    arrange(x, path)
+    images = torch.from_numpy(np.ascontiguousarray(arrange(to_bytes(x, request.reading.pixel_max, path, remedy), path)))
     if images.shape[1] == 3:
-        return Raw(resized(images, request.size, request.channels), labels, classes, kind=Kind.PHOTOS)
+        images = resized(images, request.size, request.channels)
+        return Raw(images, labels, classes, names=names, kind=Kind.PHOTOS)
     decided = polarity(images, len(images), request, path)
     if decided.inverted:
         images = images.bitwise_not_()
     return Raw(
-        resized(images, request.size, request.channels), labels, classes, kind=Kind.CHARACTERS,
+        resized(images, request.size, request.channels), labels, classes, names=names, kind=Kind.CHARACTERS,
         inverted=decided.inverted, bright_ink=decided.bright_ink,
     )  # fmt: skip
 
 
-def read(path: Path) -> dict[str, NDArray[Any]]:
-    """Return x and, if the file has it, y. Raises InputError for a file that is not an npz of plain arrays."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single bare array")
-            content: dict[str, NDArray[Any]] = {name: file[name] for name in file.files if name in ("x", "y")}
-            names = ", ".join(file.files) or "nothing"
-    except FileNotFoundError as error:
-        raise MissingFileError(
-            f"{path}: no such file; name an .npz file, written with numpy.savez(FILE, x=x, y=y)"
-        ) from error
-    except OSError as error:
-        if error.strerror is None:
-            raise unreadable(path, error) from error
-        raise InputError(f"{path}: cannot be read ({error.strerror}); name an .npz file") from error
-    except (ValueError, EOFError, KeyError, TypeError, BadZipFile, zlib.error) as error:
-        raise unreadable(path, error) from error
-    if "x" not in content:
-        raise InputError(f"{path}: no array x (it holds {names}); write it with numpy.savez(FILE, x=x, y=y)")
-    return content
+def labels_of(content: Content, path: Path) -> Labels:
+    """Return the labels and classes of a file, if it has any; log how many items are unlabelled."""
+    count = len(content.x)
+    labels, classes = (None, ()) if content.y is None else of_values(content.y, count, path)
+    if content.words is not None:
+        labels, classes = of_words(content.words)
+    if labels is not None and (labels < 0).any():
+        console.once("%s: %d of %d items are unlabelled (their y is -1)", path, int((labels < 0).sum()), count)
+    return labels, classes
 
 
-def unreadable(path: Path, error: Exception) -> InputError:
-    """Return the error for a file whose content is not that of an .npz of plain arrays."""
-    # Only the first sentence is shown: the next ones advise programmers to load unsafe content.
-    reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
-    return InputError(
-        f"{path}: not a readable .npz of plain arrays ({reason}); write it with numpy.savez(FILE, x=x, y=y)"
-    )
+def as_floats(x: NDArray[Any], path: Path) -> NDArray[np.floating]:
+    """Return vectors as float32 if this type holds every value of their type, and otherwise as float64.
+
+    Raises InputError for integers that float64 rounds.
+    """
+    is_narrow = x.dtype.kind == "b" or x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
+    if x.dtype.kind in "iu" and x.dtype.itemsize == 8 and bool(((x > EXACT) | (x < -EXACT)).any()):
+        raise InputError(f"{path}: x has integers beyond {EXACT:.0e}, which are rounded; subtract a constant")
+    vectors: NDArray[np.floating] = np.require(x, np.float32 if is_narrow else np.float64, ["C", "W"])
+    return vectors
 
 
-def finite(values: NDArray[Any], name: str, path: Path) -> NDArray[np.float32]:
-    """Return an array as float32. Raises InputError that names the position of the first NaN or infinite value."""
-    with np.errstate(over="ignore"):
-        numbers = values.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if len(bad) and np.isfinite(values).all():
-        raise InputError(f"{path}: {name} has values beyond {np.finfo(np.float32).max:.0e}; scale it")
-    if len(bad):
-        first = ", ".join(str(i) for i in np.unravel_index(bad[0], numbers.shape))
-        raise InputError(
-            f"{path}: {name} has {len(bad)} NaN or infinite values, the first at {name}[{first}]; "
-            "remove or replace them"
-        )
-    return numbers
+def name_items(names: NDArray[Any], count: int, path: Path) -> tuple[str, ...]:
+    """Return the names of the items as text. Raises InputError unless each of N items has a name of its own."""
+    if names.shape != (count,):
+        raise InputError(f"{path}: names has shape {names.shape}; expected ({count},), one name per item")
+    if names.dtype.kind not in "iufSU":
+        raise InputError(f"{path}: names holds {names.dtype}; write names as text or numbers")
+    if names.dtype.kind == "f":
+        check_finite(names, "names", path)
+    first: dict[str, int] = {}
+    for position, value in enumerate(decoded(names, "names", path).tolist()):
+        name = text(value)
+        if not name:
+            raise InputError(f"{path}: item {position} has no name; give each item one, or leave all names out")
+        if first.setdefault(name, position) != position:
+            raise InputError(
+                f"{path}: items {first[name]} and {position} have the same name, {console.printable(name)}; rename one"
+            )
+    return tuple(first)
 
 
 def arrange(x: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -114,52 +129,40 @@ def arrange(x: NDArray[Any], path: Path) -> NDArray[Any]:
     )
 
 
-def to_bytes(x: NDArray[Any], path: Path) -> Tensor:
-    """Return images (N, C, H, W) as uint8. Raises InputError for values outside 0..255."""
-    if x.dtype == np.uint8:
-        return torch.tensor(x)
-    numbers = finite(x, "x", path)
-    low, high = float(numbers.min()), float(numbers.max())
-    if low < 0 or high > 255:
-        raise InputError(f"{path}: x has values from {low:g} to {high:g}; scale images to 0..1 or to 0..255")
-    unit = x.dtype.kind == "b" or (x.dtype.kind == "f" and high <= 1)
-    return torch.from_numpy(np.rint(numbers * 255 if unit else numbers).astype(np.uint8))
+def to_bytes(x: NDArray[Any], white: float | None, path: Path, remedy: str) -> NDArray[np.uint8]:
+    """Return images as new uint8, in which `white` is 255; None takes the largest value that the type stands for.
 
-
-def name_classes(y: NDArray[Any], count: int, path: Path) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Return the labels (N,), which are positions in the classes, and the classes: the sorted values of y, as text.
-
-    The number -1 means unlabelled, as in scikit-learn; such an item has the label -1. Returns no labels if all items
-    are unlabelled.
+    Raises InputError for a value outside 0 to `white`; its message ends with `remedy`.
     """
-    if y.shape != (count,):
-        raise InputError(f"{path}: y has shape {y.shape}; expected ({count},), one value per item of x")
-    if y.dtype.kind == "f":
-        finite(y, "y", path)
-    if y.dtype.kind == "S":
-        try:
-            y = np.char.decode(y, "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: y holds bytes that are not UTF-8; write it as text or numbers") from error
-    is_labelled = y != -1 if y.dtype.kind in "if" else np.ones(count, bool)
-    if not is_labelled.any():
-        return None, ()
-    values, positions = np.unique(y[is_labelled], return_inverse=True)
-    labels = torch.full((count,), -1)
-    labels[torch.from_numpy(is_labelled)] = torch.from_numpy(positions.astype(np.int64))
-    return labels, tuple(text(value) for value in values.tolist())
+    if white is None:
+        white = 1.0 if x.dtype.kind in "bf" else 65535.0 if x.dtype == np.uint16 else 255.0
+    pixels, largest = np.empty(x.shape, np.uint8), 0.0
+    for start, block in blocks_of(x):
+        outside = np.argwhere((block < 0) | (block > white))
+        if len(outside):
+            place = ", ".join(str(number) for number in (start + outside[0][0], *outside[0][1:]))
+            raise InputError(
+                f"{path}: x[{place}] is {block[tuple(outside[0])]:g}, outside the range 0 to {white:g} of {x.dtype} "
+                f"pixels; {remedy}"
+            )
+        largest = max(largest, float(block.max()))
+        is_scaled = x.dtype == np.uint8 and white == 255
+        pixels[start : start + len(block)] = block if is_scaled else np.rint(block.astype(np.float64) * (255 / white))
+    if 0 < largest < DARK * white:
+        log.warning(
+            "%s: the largest value of x is %g of %g, so all images are dark; if white is less, %s",
+            *(path, largest, white, remedy), extra={"once": True},
+        )  # fmt: skip
+    return pixels
 
 
-def text(value: Any) -> str:
-    """Return a value of y as a class name; a float without fraction is written as an integer."""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+def source(load: Callable[[Request], Raw], about: str) -> Source:
+    return Source(load, Kind.PHOTOS, about, channels=None)
 
 
 PREFIXES = {
-    "arrays": Source(
-        load,
-        Kind.PHOTOS,
-        "FILE.npz: your own arrays: x with images or vectors, y with the classes if known",
-        channels=None,
-    )
+    "arrays": source(load, "your own vectors or images, with names and classes if known: .npz, .npy, or a table"),
+    "features": source(
+        partial(load, vectors=True), "your own vectors, with names and classes if known: the same files"
+    ),
 }

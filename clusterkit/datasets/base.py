@@ -20,10 +20,10 @@ from clusterkit.errors import InputError
 class Raw:
     """The content of a source, before subsets and classes are selected.
 
-    `images` is uint8 (N, C, H, W), float32 (N, D) for vectors, or a `Stream` of image files. `labels` is int64 (N,),
-    positions in `classes`, -1 for an unlabelled item; None if no item is labelled. `subset` is int64 (N,), positions
-    in `subsets`. `ids` is int64 (N,) if the source read only a part of the set; None numbers the images from 0.
-    `names` are the items' own names, such as paths relative to the folder of the set, and `files` the image files.
+    `images` is uint8 (N, C, H, W), float32 or float64 (N, D) for vectors, or a `Stream` of image files. `labels` is
+    int64 (N,), positions in `classes`, -1 for an unlabelled item; None if no item is labelled. `subset` is int64 (N,),
+    positions in `subsets`. `ids` is int64 (N,) if the source read only a part of the set; None numbers the images from
+    0. `names` are the items' own names, such as paths relative to the folder of the set, and `files` the image files.
     `kind` is set if only the content shows it. `inverted` says whether dark ink on light was inverted, and is None if
     the source does not decide that by the pixels. `bright_ink` says whether the grey images clearly have bright ink on
     dark now.
@@ -97,6 +97,14 @@ def chosen(values: tuple[Value, ...] | None, positions: Tensor) -> tuple[Value, 
     return None if values is None else tuple(values[i] for i in positions.tolist())
 
 
+def narrowed(items: Tensor, device: torch.device | str) -> Tensor:
+    """Return items in a type that the device has: MPS has no float64."""
+    if items.dtype != torch.float64 or torch.device(device).type != "mps":
+        return items
+    console.once("MPS computes in float32, so digits after the seventh are lost; use --device cpu to keep them")
+    return items.float()
+
+
 @dataclass(frozen=True)
 class Subset:
     """One clustering problem: N images of one subset, in the data set's fixed order.
@@ -117,10 +125,10 @@ class Subset:
         return len(self.ids)
 
     def batches(self, indices: Iterable[Tensor], device: torch.device | str = "cpu") -> Iterator[Tensor]:
-        """Yield the images at each tensor of positions: uint8 (B, C, H, W), or float32 (B, D) for vectors."""
+        """Yield the images at each tensor of positions: uint8 (B, C, H, W), or floats (B, D) for vectors."""
         if isinstance(self.images, Tensor):
             for index in indices:
-                yield self.images[send(index, self.images.device)].to(device)
+                yield narrowed(self.images[send(index, self.images.device)], device).to(device)
         else:
             for batch in self.images.batches(indices):
                 yield batch.to(device, non_blocking=True)
@@ -148,7 +156,7 @@ class Subset:
         """Return the subset with its images on the device; a `Stream` stays as it is."""
         if not isinstance(self.images, Tensor):
             return self
-        return replace(self, images=self.images.to(device))
+        return replace(self, images=narrowed(self.images, device).to(device))
 
     def title(self, position: int) -> str:
         """Return the name of the item at a position, as messages and tables show it: its own name, else its id."""

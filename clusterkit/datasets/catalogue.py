@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -32,6 +32,7 @@ from clusterkit.datasets import (
     usps,
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chosen
+from clusterkit.datasets.labels import relabelled
 from clusterkit.datasets.meant import check_kind, own_data
 from clusterkit.errors import InputError, UsageError
 
@@ -134,9 +135,9 @@ def load_dataset(
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
-    `reading` says how a folder is read. `inverted` says whether grey images of the user are inverted; None decides by
-    the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it. `files` are
-    the only files of a folder to read; without any, all are read.
+    `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
+    decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
+    `files` are the only files of a folder to read; without any, all are read.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -146,25 +147,32 @@ def load_dataset(
     missing = [path for path in source.files(root) if not path.exists()]
     if missing:
         fetch_missing(name, root, missing, offline)
+    if reading.labels is not None and not (name.argument and name.source in OWN_DATA):
+        raise UsageError(f"--labels: data set {name.full} has its own labels; leave it out")
     request = Request(
         root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear, tuple(files)
     )
-    return select(source.load(request), name, request)
+    raw = source.load(request)
+    if reading.labels is not None:
+        raw = relabelled(raw, reading.labels, name.full, Path(name.argument) if name.source == "folder" else None)
+    return select(raw, name, request)
 
 
 def load_recorded(
-    fields: Mapping[str, Any], context: Context, made: Path | None = None, *, offline: bool = False
-) -> Dataset:
-    """Read a data set in the form that the header of the file `made` records.
+    fields: Mapping[str, Any], context: Context, made: Path | None = None, *, offline: bool = False,
+    labels: Path | None = None,
+) -> Dataset:  # fmt: skip
+    """Read a data set as the header of the file `made` records, but with the labels of another file if one is named.
 
     Raises InputError for a set that is absent or damaged.
     """
     if made is not None:
         check_place(fields["name"], made)
+    reading = Reading.recorded(fields)
+    reading = reading if labels is None else replace(reading, labels=labels)
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
-        channels=fields["channels"], reading=Reading.recorded(fields), inverted=fields.get("inverted"),
-        files=fields.get("files", ()),
+        channels=fields["channels"], reading=reading, inverted=fields.get("inverted"), files=fields.get("files", ()),
     )  # fmt: skip
 
 
@@ -291,7 +299,7 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
     content = raw.fingerprint or fingerprint(raw, ids)
     return Dataset(
         name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
-        request.reading if name.source == "folder" else USUAL, raw.inverted, raw.bright_ink, request.files,
+        request.reading.of(name.source), raw.inverted, raw.bright_ink, request.files,
     )  # fmt: skip
 
 
@@ -330,6 +338,6 @@ def listing(root: Path) -> list[Row]:
         state = "embedded" if not files else "present" if all(path.exists() for path in files) else "absent"
         rows.append(Row(name, state, source.about, [str(path) for path in files]))
     for name, source in PREFIXES.items():
-        arguments = "|".join(source.subsets) or ("PATH" if name == "folder" else "FILE.npz")
+        arguments = "|".join(source.subsets) or ("PATH" if name == "folder" else "FILE")
         rows.append(Row(f"{name}:{arguments}", "yours" if name in OWN_DATA else "embedded", source.about, []))
     return rows

@@ -3,7 +3,7 @@
 import numpy as np
 
 from clusterkit.methods.common.linked import linked_k_means
-from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.logdet import bounds, learn, pair_loss, share_of_metric
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 SLACK = 1.0
@@ -27,11 +27,6 @@ def itml(problem: Problem) -> Clustering:
     slack = SLACK * share_of_metric(problem.pairs, points.shape[1]) if problem.alone else SLACK
     learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, slack))
     return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
-
-
-def share_of_metric(pairs: Array, width: int) -> float:
-    """Return the number of known pairs (M, M) per entry of a symmetric metric (D, D), at most 1."""
-    return min(1.0, np.count_nonzero(pairs) / (width * (width + 1)))
 
 
 def scaled(values: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.points import centred, equal_together, k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 NEIGHBOURS = 5
@@ -38,7 +38,7 @@ def lpnmf(problem: Problem) -> Clustering:
             last = v
         return k_means(last / np.linalg.norm(last, axis=1, keepdims=True), k, seed)
 
-    return hard(equal_together(points, k, cluster), k)
+    return hard(equal_together(problem, cluster), k)
 
 
 def shares(points: Array) -> Array:
@@ -71,7 +71,7 @@ def laplacian(points: Array) -> Any:
     count = min(NEIGHBOURS, len(points) - 1)
     if count == 0:
         return csc_array((1, 1))
-    neighbours = csc_array(kneighbors_graph(points, count))
+    neighbours = csc_array(kneighbors_graph(centred(points), count))
     graph = neighbours.maximum(neighbours.T)
     return (diags_array(graph.sum(0)) - graph).tocsc()
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods import LANDMARKS
-from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.points import centred, equal_together, k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
 NEAREST = 5
@@ -20,13 +20,13 @@ SMALLEST = 1e-10
 def lsc(problem: Problem) -> Clustering:
     """Cluster by k-means on the rows, scaled to length one, of K eigenvectors (LSC-K of Chen and Cai, AAAI 2011)."""
     seed, k = problem.seed, problem.k
-    points = problem.values
+    points = centred(problem.values)
 
     def cluster() -> NDArray[np.int32]:
         rows = embedding(representation(points, k, seed), k)[1]
         return k_means(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny), k, seed)
 
-    return hard(equal_together(points, k, cluster), k)
+    return hard(equal_together(problem, cluster), k)
 
 
 def representation(points: Array, k: int, seed: int) -> Any:

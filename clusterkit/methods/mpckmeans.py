@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.linked import linked_k_means, settled, to_centres
-from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.points import centred, squared_distances
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 from clusterkit.pairs.links import Closure
 
@@ -27,7 +27,8 @@ def mpckmeans(problem: Problem) -> Clustering:
     Pairs are binarised, and none is inferred from others; with `max_pairs`, they are those among a random sample of
     items. Violations cost, but are never excluded. Under links, items that must be together move together.
     """
-    state = start(problem.values, problem.pairs, problem.chosen, problem.k, problem.seed, problem.links, problem.alone)
+    values = centred(problem.values)
+    state = start(values, problem.pairs, problem.chosen, problem.k, problem.seed, problem.links, problem.alone)
     for _ in range(ROUNDS):
         for _ in range(SWEEPS):
             if not sweep(state):

@@ -2,7 +2,7 @@
 
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.linked import linked_k_means
-from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.logdet import bounds, learn, pair_loss, share_of_metric
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 SLACK = 10.0
@@ -18,5 +18,6 @@ def skkm(problem: Problem) -> Clustering:
     """
     points = kernel_points(problem.values)
     upper, lower = bounds(points, SHARE)
-    learned = learn(points, pair_loss(problem.pairs, upper, lower, SLACK))
+    slack = SLACK * share_of_metric(problem.pairs, points.shape[1]) if problem.alone else SLACK
+    learned = learn(points, pair_loss(problem.pairs, upper, lower, slack))
     return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)

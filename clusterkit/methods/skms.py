@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clusterkit.methods.common.kernel import kernel_points
 from clusterkit.methods.common.linked import settled_near
-from clusterkit.methods.common.logdet import bounds, learn, pair_loss
+from clusterkit.methods.common.logdet import bounds, learn, pair_loss, share_of_metric
 from clusterkit.methods.common.points import squared_distances
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
 
@@ -33,7 +33,8 @@ def skms(problem: Problem) -> Clustering:
     """
     points, pairs = kernel_points(problem.values), problem.pairs
     low, high = bounds(points, SHARE)
-    learned = learn(points, pair_loss(pairs, min(low, NEAR), max(high, FAR), SLACK))
+    slack = SLACK * share_of_metric(pairs, points.shape[1]) if problem.alone else SLACK
+    learned = learn(points, pair_loss(pairs, min(low, NEAR), max(high, FAR), slack))
     similar = (pairs > 0).sum(1)
     neighbours = int(np.median(similar[similar > 0])) if similar.any() else 1
     moved = points @ learned.transform

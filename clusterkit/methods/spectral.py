@@ -18,8 +18,7 @@ def spectral(problem: Problem) -> Clustering:
     """
     if problem.pairs.size:
         return hard(settled_by_pairs(cuts(problem.pairs, problem), problem), problem.k)
-    points = problem.values
-    return hard(equal_together(points, problem.k, lambda: cuts(neighbour_affinity(points), problem)), problem.k)
+    return hard(equal_together(problem, lambda: cuts(neighbour_affinity(problem.values), problem)), problem.k)
 
 
 def cuts(affinity: Array, problem: Problem) -> NDArray[np.int32]:

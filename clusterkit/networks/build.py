@@ -66,7 +66,10 @@ def _per_channel(numbers: float | list[float], count: int) -> tuple[float, ...]:
 
 
 class Standardise(nn.Module):
-    """Standardise each channel or feature by fixed numbers, and cut off extreme values."""
+    """Standardise each channel or feature by fixed numbers, and cut off extreme values.
+
+    Vectors in float64 are narrowed only afterwards, because float32 may not hold their differences.
+    """
 
     mean: Tensor
     std: Tensor
@@ -77,9 +80,15 @@ class Standardise(nn.Module):
         view = [-1, *[1] * (len(architecture.shape) - 1)]
         self.register_buffer("mean", torch.tensor(architecture.mean).view(view), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(view), persistent=False)
+        # No buffers, because MPS has no float64 and would refuse the whole network.
+        self.exact = torch.tensor([architecture.mean, architecture.std], dtype=torch.float64).view(2, *view)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x - self.mean) / self.std
+        if x.dtype == torch.float64:
+            mean, std = self.exact.to(x.device)
+            x = ((x - mean) / std).to(self.mean.dtype)
+        else:
+            x = (x - self.mean) / self.std
         x = x if self.limit is None else x.clamp(-self.limit, self.limit)
         return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
 

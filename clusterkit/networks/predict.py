@@ -9,8 +9,10 @@ from clusterkit.augment import to_float
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import ClusterNet
 
-ROUNDING = 1e-7
-"""Standard deviation, as a share of the mean, up to which float32 values are the same number but for rounding."""
+ROUNDING = {torch.float64: 1e-15}
+"""Standard deviation, as a share of the mean, up to which values are the same number but for rounding, by type."""
+USUAL_ROUNDING = 1e-7
+"""The same for float32, and for other types that are computed in float32."""
 LIMIT = 10.0
 """Largest number of standard deviations between a vector's feature and its mean."""
 
@@ -49,6 +51,7 @@ def mean_and_std(subset: Subset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """
     count, total, squares = 0, torch.zeros(()), torch.zeros(())
     for block in subset.blocks():
+        rounding = ROUNDING.get(block.dtype, USUAL_ROUNDING)
         values = to_float(block).double()
         values = values.transpose(0, 1).flatten(1) if values.dim() == 4 else values.T
         if not count:
@@ -61,5 +64,5 @@ def mean_and_std(subset: Subset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     offset = total / count
     mean = reference[:, 0] + offset
     std = (squares / count - offset.square()).clamp_min(0).sqrt()
-    std[std <= ROUNDING * mean.abs()] = 1
+    std[std <= rounding * mean.abs()] = 1
     return tuple(mean.tolist()), tuple(std.tolist())

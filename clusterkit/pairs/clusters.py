@@ -34,14 +34,19 @@ def nearest(subset: Subset) -> NDArray[np.intp]:
 
 
 def small_values(subset: Subset) -> NDArray[np.float32]:
-    """Return the values (N, D) of the items: vectors as they are, and pixels of images averaged to at most SIDE."""
+    """Return the values (N, D) of the items: vectors, and pixels of images averaged to at most SIDE.
+
+    Vectors in float64 are returned less their mean.
+    """
     parts = []
     for block in subset.blocks(torch.device("cpu")):
         items = to_float(block)
         if items.ndim == 4 and min(items.shape[2:]) > SIDE:
             items = F.adaptive_avg_pool2d(items, SIDE)
         parts.append(items.flatten(1).numpy())
-    return np.concatenate(parts)
+    values = np.concatenate(parts)
+    # Squared distances of values far from zero would be lost in rounding; scikit-learn takes care of float32.
+    return values - values.mean(0) if values.dtype == np.float64 else values
 
 
 def confirmed(prob: NDArray[np.float32], neighbours: NDArray[np.intp]) -> NDArray[np.int64]:

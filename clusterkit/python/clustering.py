@@ -97,7 +97,9 @@ def clustered(
     check_cost(config, "x", len(subset), start.width(data), count)
     source = None
     if reads_pairs(config):
-        source = read_pairs(pairs, links, len(subset), weight=weight, every=needs_all_pairs(config), method=method)
+        source = read_pairs(
+            pairs, links, len(subset), weight=config.constraint_weight, every=needs_all_pairs(config), method=method
+        )
     items = Items(subset=subset, kind=data.kind, shape=data.shape, start=start.of(subset))
     result = solve_in_memory(config, items, Question(k=count, pairs=source, options=method_options), context)
     counts = held_counts(links, holding(links, result.cluster)) if links else None

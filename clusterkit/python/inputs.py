@@ -13,6 +13,7 @@ from clusterkit.config import Kind
 from clusterkit.datasets.arrays import PREFIXES, to_raw
 from clusterkit.datasets.base import Dataset, Request, Subset
 from clusterkit.datasets.catalogue import polarity_like
+from clusterkit.datasets.tables import Content
 from clusterkit.errors import InputError, UsageError
 from clusterkit.networks.start import Start
 from clusterkit.pairs.constraints import constrain
@@ -22,6 +23,7 @@ from clusterkit.pairs.source import CERTAIN, ROWS, PairSource
 
 ARRAYS = Path("arrays")
 """A placeholder for the file in messages about arrays. It is cut from the messages."""
+REMEDY = "divide x by its largest possible value, such as 255"
 Links = Sequence[Link]
 LISTS = {"must_link": True, "cannot_link": False}
 ROUNDING = 1e-6
@@ -42,7 +44,7 @@ def read_items(x: Any, start: Start) -> Dataset:
     inverted, unclear = polarity_like(f"arrays:{ARRAYS}", trained)
     request = Request(ARRAYS, size, channels, inverted=inverted, unclear=unclear)
     try:
-        raw = to_raw({"x": plain_array(x, "x")}, request, ARRAYS)
+        raw = to_raw(Content(plain_array(x, "x")), request, ARRAYS, REMEDY)
     except InputError as error:
         raise UsageError(str(error).removeprefix(f"{ARRAYS}: ")) from error
     subset = Subset("all", raw.images, torch.arange(len(raw.images)), None)

@@ -177,7 +177,7 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
             source.shape,
             context.data,
             offline=context.offline,
-            reading=context.reading,
+            reading=context.reading.unlabelled,
             trained=source.to_header(),
         )
     if config.size is not None and len(source.shape) != 3:
@@ -192,8 +192,8 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
 
 
 def labelled(reading: Reading) -> Reading:
-    """Return how the source is read: as the target, but always with the labels of its class folders."""
-    return replace(reading, flat=False)
+    """Return how the source is read: as the target, but with the labels of a file or of its class folders."""
+    return reading if reading.labels is not None else replace(reading, flat=False)
 
 
 def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) -> None:
@@ -278,7 +278,7 @@ def read_target_pairs(
     if g_shape != target.shape or header.dataset.get("inverted") != target.inverted:
         # G read the target in another shape or polarity, and the fingerprint depends on both.
         target = load_like(
-            config.target, g_shape, context.data, offline=context.offline, reading=context.reading,
+            config.target, g_shape, context.data, offline=context.offline, reading=context.reading.unlabelled,
             trained=header.dataset,
         )  # fmt: skip
     check_content(header, path, target, (group.get(DIGEST) for group in groups.values()))

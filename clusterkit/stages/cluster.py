@@ -95,8 +95,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     forms = [data.to_header()] + ([] if inputs.pairs.header is None else [inputs.pairs.header.dataset])
     trained = warn_of_training(inputs.learned, *forms)
     by_labels = isinstance(config.pairs, TruePairs | NoisyPairs)
-    counts_labels = by_labels or config.k is CountedBy.LABELS
-    fields = data.to_learned() if counts_labels else data.to_header()
+    fields = data.to_learned() if counts_labels(config) else data.to_header()
     header = Header(
         "assignments", "cluster", resolved(config), context.seed, describe(device), data.to_header(), inputs.hashes
     )
@@ -114,7 +113,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         for subset in data.subsets
     }
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
-    if counts_labels:
+    if counts_labels(config):
         extra["learned_from"] = [fields]
     held, broken = count_held(data, inputs.constraints, {title: result.cluster for title, result in results.items()})
     if held:
@@ -146,6 +145,13 @@ def check(config: ClusterConfig, context: Context) -> None:
     config = with_options(config)
     check_precision(getattr(config.options, "precision", Precision.FP32), choose_device(context.device))
     check_settings(config, context)
+    if context.reading.labels is not None and not counts_labels(config):
+        raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
+
+
+def counts_labels(config: ClusterConfig) -> bool:
+    """Return whether the pairs or K come from the labels of the data set."""
+    return isinstance(config.pairs, TruePairs | NoisyPairs) or config.k is CountedBy.LABELS
 
 
 def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
@@ -206,7 +212,7 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
         )
     g_shape = tuple(header.extra["shape"])
     if config.dataset is None:
-        data = load_recorded(header.dataset, context, pairs.path)
+        data = load_recorded(header.dataset, context, pairs.path, labels=context.reading.labels)
     else:
         data = load_like(
             config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading,

@@ -103,14 +103,14 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     """Score the labelled items of each subset against their true labels."""
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
-    data = load_recorded(header.dataset, context, path)
+    data = load_recorded(header.dataset, context, path, labels=context.reading.labels)
     check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
     name = data.name
     classes = header.extra.get("classes")
     scores, confusion = {}, {}
     for subset in data.subsets:
         if subset.labels is None:
-            raise InputError(f"data set {name} has no labels to compare {path} with; evaluate a labelled set")
+            raise InputError(f"data set {name} has no labels to compare {path} with; name a file of them with --labels")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: has other items than {name}; run: {again(header)}")
         warn_degenerate(assignments[subset.name], subset.name)
@@ -194,7 +194,7 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
         trained=header.dataset,
     )
     if data.labels is None:
-        raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set")
+        raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set, or --labels")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())
     return path, network, data
 

@@ -62,9 +62,11 @@ def run(config: ReportConfig, context: Context) -> ReportResult:
     """
     if config.folders is None and context.is_given(config, "by"):
         raise UsageError("--by works only with --folders; leave it out or give --folders")
+    if context.reading.labels is not None and not config.truth:
+        raise UsageError("--labels works only with --truth; leave it out or give --truth")
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
-    data = load_recorded(header.dataset, context, path)
+    data = load_recorded(header.dataset, context, path, labels=context.reading.labels)
     check(config, header, path, data, assignments)
     pictures, home = pictures_of(data, assignments, header), home_of(data)
     if config.folders is not None:
@@ -100,7 +102,9 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: has other items than {data.name}; run: {again(header)}")
     if config.truth and all(subset.labels is None for subset in data.subsets):
-        raise UsageError(f"--truth: data set {data.name} has no labels; leave it out")
+        raise UsageError(
+            f"--truth: data set {data.name} has no labels; leave it out, or name a file of them with --labels"
+        )
 
 
 def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:

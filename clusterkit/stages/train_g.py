@@ -127,8 +127,8 @@ def train(
         index, x = batch
         shard = share(len(index))
         target = device_labels[index]
-        similar = (target[shard.rows, None] == target[None]).to(x)
         logits = network.by_member(augment(x, data.kind, generator, shard, config.variation))
+        similar = (target[shard.rows, None] == target[None]).to(logits)
         return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * shard.weight}
 
     return fit(network, batches, step, plan)

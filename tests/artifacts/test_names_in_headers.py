@@ -25,6 +25,8 @@ def test_in_a_file_paths_start_from_its_folder(here: Path) -> None:
         ("arrays:out/~a.npz", "arrays:./~a.npz"),
         ("arrays:../b:c@2x.npz", "arrays:../../b:c@2x.npz"),
         ("folder:.@0-4", "folder:..@0-4"),
+        ("features:./a.csv", "features:../a.csv"),
+        ("labels:~/project/truth.csv", "labels:../truth.csv"),
     ):
         assert stored(typed, Path("out")) == expected
         assert stored(found(typed, Path()), here / "out") == expected

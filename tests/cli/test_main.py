@@ -221,7 +221,7 @@ def test_datasets(cli, tmp_path):
     done = cli("datasets")
     names = [line.split()[0] for line in done.out.splitlines()]
     assert (done.code, done.err) == (0, "")
-    assert {"glyphs_bg", "omniglot_eval", "mnist_test", "folder:PATH", "arrays:FILE.npz"} <= set(names)
+    assert {"glyphs_bg", "omniglot_eval", "mnist_test", "folder:PATH", "arrays:FILE", "features:FILE"} <= set(names)
     assert set(json.loads(cli("datasets --json").out)) == set(names)
 
 

@@ -43,6 +43,7 @@ evaluate
 evaluate --g missing.safetensors
 evaluate --fail-under acc
 assign digits
+report
 adapt digits nowhere
 adapt digits digits
 adapt digits synthetic:blobs --method source-only

@@ -42,7 +42,7 @@ def test_a_flag_without_a_folder_is_refused(flag: str, cli: Cli) -> None:
     for line in lines:
         done = cli(f"{line} {flag}")
         assert (done.code, done.out) == (2, ""), line
-        assert f"{flag}: works only with a folder; leave it out or name folder:PATH" in done.err
+        assert f"{flag}: works only with folder:PATH; leave it out or name such a data set" in done.err
 
 
 def recorded(name: str) -> object:

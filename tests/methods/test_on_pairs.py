@@ -1,5 +1,6 @@
 """Linkage, density and cuts of probabilities, against what they are by definition; k-means at rest."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.points import k_means
+import clusterkit
+from clusterkit.methods.common.points import equal_together, k_means
+from clusterkit.methods.common.problem import Problem
 from clusterkit.methods.common.solve import probabilities, signs
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.dense import DensePairs
@@ -107,3 +110,25 @@ def test_ties_leave_as_many_clusters_as_asked_for(tmp_path: Path) -> None:
     for pairs in (torch.full((30, 30), -3.0), torch.full((30, 30), 3.0), torch.zeros(30, 30)):
         asked = noisy(tmp_path, "agglomerative").having(pairs=DensePairs(pairs), k=7)
         assert asked.clustered().clusters == 7
+
+
+def test_k_means_speaks_of_clusters_and_methods_of_items(caplog: pytest.LogCaptureFixture) -> None:
+    assert set(k_means(np.repeat(np.eye(2), 5, axis=0), 3, 0)) == {0, 1}
+    assert "2 clusters instead of 3, because the method tells no more items apart" in caplog.text
+    assert "items differ" not in caplog.text
+    problem = Problem(
+        values=np.repeat(np.eye(2), 5, axis=0), pairs=np.zeros((0, 0)), chosen=np.arange(10), k=3, options=None, seed=0
+    )
+    for features, words in ((False, "only 2 of 10 items differ"), (True, "the features of only 2 of 10 items differ")):
+        caplog.clear()
+        equal_together(replace(problem, features=features), lambda: np.zeros(10, int))
+        assert words in caplog.text
+
+
+@pytest.mark.parametrize("method", ["itml", "skkm", "sklr"])
+def test_items_are_counted_as_the_file_holds_them(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The metric drops the second value, which hardly varies, but the items differ in it."""
+    x = np.column_stack([np.repeat([0.0, 9.0], 10), 1e-9 * np.arange(20)])
+    same = (x[:, :1] == x[:, 0]).astype(float)
+    clusterkit.cluster(x, k=3, method=method, pairs=same)
+    assert "items differ" not in caplog.text

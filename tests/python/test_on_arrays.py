@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -245,7 +246,11 @@ def test_values_of_another_type(asked: dict[str, Any], message: str) -> None:
         (None, "x is object (); expected numbers"),
         (X + 1j, "x is complex128 (40, 3); expected numbers"),
         (np.zeros((4, 5, 5, 2)), "x of shape (4, 5, 5, 2) has neither 1 nor 3 channels"),
-        (np.zeros((4, 5, 5)) - 1, "x has values from -1 to -1; scale images to 0..1 or to 0..255"),
+        (np.zeros((4, 5, 5)) - 1, "x[0, 0, 0] is -1, outside the range 0 to 1 of float64 pixels; divide x by"),
+        (
+            np.full((4, 5, 5), 200.0),
+            "x[0, 0, 0] is 200, outside the range 0 to 1 of float64 pixels; divide x by its largest",
+        ),
         (X[:1], "k 2: x has only 1 items in subset all"),
     ],
 )
@@ -296,3 +301,11 @@ def test_arrays_that_hide_something() -> None:
         clusterkit.cluster([[1.0, 2.0], [3.0]], k=3, method="kmeans")
     with pytest.raises(ValueError, match=r"x has values beyond 3e.38; scale it"):
         clusterkit.cluster(X * 1e300, k=3, method="kmeans")
+
+
+def test_arrays_of_other_kinds_give_the_same_clusters() -> None:
+    x = X.astype(np.float32)
+    expected = clusterkit.cluster(x.copy(), k=3, method="kmeans").labels
+    x.flags.writeable = False
+    for given in (x, x.tolist(), np.asfortranarray(x), torch.from_numpy(x.copy()), pd.DataFrame(x.copy())):
+        np.testing.assert_array_equal(clusterkit.cluster(given, k=3, method="kmeans").labels, expected)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.points import centred, squared_distances
 from clusterkit.methods.common.problem import Array
 
 NEIGHBOUR = 7
@@ -16,7 +16,7 @@ def neighbour_affinity(values: Array) -> Array:
 
     They follow Zelnik-Manor and Perona (2004).
     """
-    distances = squared_distances(values)
+    distances = squared_distances(centred(values))
     width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOUR, len(values) - 1)]) / 2
     width = width.clip(1e-6 * (width.max() or np.sqrt(distances.max()) or 1))
     affinity: Array = np.exp(-distances / np.outer(width, width)) + FLOOR

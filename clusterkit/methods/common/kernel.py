@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clusterkit.methods.common.points import squared_distances
+from clusterkit.methods.common.points import centred, squared_distances
 from clusterkit.methods.common.problem import Array
 
 NEIGHBOURS = 100
@@ -19,7 +19,7 @@ def kernel_points(values: Array) -> Array:
     """
     from scipy.linalg import eigh
 
-    distances = squared_distances(values)
+    distances = squared_distances(centred(values))
     width = np.sqrt(np.sort(distances, 1)[:, min(NEIGHBOURS, len(values) - 1)])
     width = width.clip(1e-6 * (width.max() or np.sqrt(distances.max()) or 1))
     eigenvalues, vectors = eigh(np.exp(-distances / np.outer(width, width)))

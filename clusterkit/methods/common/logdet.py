@@ -96,3 +96,11 @@ def bounds(points: Array, share: float) -> tuple[float, float]:
     distances = squared_distances(points)[np.triu_indices(len(points), 1)]
     low, high = np.quantile(distances, [share, 1 - share])
     return float(low), float(high)
+
+
+def share_of_metric(pairs: Array, width: int) -> float:
+    """Return the number of known pairs (M, M) per entry of a symmetric metric (D, D), at most 1.
+
+    Links alone weigh by this share, so that fewer pairs than the metric has entries bend it the less.
+    """
+    return min(1.0, np.count_nonzero(pairs) / (width * (width + 1)))

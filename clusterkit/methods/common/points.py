@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.problem import Array
+from clusterkit.methods.common.problem import Array, Problem
 
 log = logging.getLogger("clusterkit")
 
@@ -19,7 +19,7 @@ RESTARTS = 10
 def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
     """Return the clusters (N,) of scikit-learn's k-means on points (N, D), the best of several starts.
 
-    If fewer than K points differ, there are fewer clusters.
+    If fewer than K points differ, there are fewer clusters, which a log line says.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -31,20 +31,22 @@ def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
         )
     count = len(np.unique(clusters))
     if count < k:
-        log.warning("only %d of %d items differ, so there are fewer clusters", count, len(points))
+        log.warning("%d clusters instead of %d, because the method tells no more items apart", count, k)
     return clusters
 
 
-def equal_together(points: Array, k: int, cluster: Callable[[], NDArray[np.integer]]) -> NDArray[np.int32]:
-    """Return the clusters (N,) that `cluster` finds for points (N, D), with equal points in their most common cluster.
+def equal_together(problem: Problem, cluster: Callable[[], NDArray[np.integer]]) -> NDArray[np.int32]:
+    """Return the clusters (N,) that `cluster` finds, with items of equal values in their most common cluster.
 
-    If no more than K points differ, each set of equal points is a cluster, and `cluster` is not called.
+    If no more than K items differ, each set of equal items is a cluster, and `cluster` is not called.
     """
+    points, k = problem.values, problem.k
     same = numbered(digests_of(points))
     count = int(same.max()) + 1
     if count <= k:
         if count < k:
-            log.warning("only %d of %d items differ, so there are fewer clusters", count, len(points))
+            what = "the features of only %d of %d items" if problem.features else "only %d of %d items"
+            log.warning(f"{what} differ, so there are fewer clusters", count, len(points))
         return same
     clusters: NDArray[np.int32] = cluster().astype(np.int32)
     if count == len(points):
@@ -64,6 +66,15 @@ def numbered(digests: list[bytes]) -> NDArray[np.int32]:
     """Return for each digest (N,) its number among the different digests, in order of first occurrence."""
     numbers: dict[bytes, int] = {}
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.int32)
+
+
+def centred(values: Array) -> Array:
+    """Return values (N, D) less their mean.
+
+    Distances stay the same, but sums of squares of values far from zero would lose them in rounding.
+    """
+    moved: Array = values - values.mean(0)
+    return moved
 
 
 def squared_distances(points: Array) -> Array:

@@ -26,7 +26,8 @@ class Problem:
     as the method declares. They belong to the items at the positions `chosen` (M,). A method that reads no pairs gets
     (0, 0). A sign is multiplied by the weight of its pair, 1 unless a link of the user sets it. `links` holds what
     follows from these links, None without any, and `alone` says that no other pair is known. `seed` is that of the
-    method for these items, as scikit-learn takes it. `title` names the items in messages.
+    method for these items, as scikit-learn takes it. `title` names the items in messages. `features` says that the
+    values are features by a network.
     """
 
     values: Array
@@ -36,6 +37,7 @@ class Problem:
     options: Any
     seed: int
     title: str = "all"
+    features: bool = False
     links: Closure | None = None
     alone: bool = False
 

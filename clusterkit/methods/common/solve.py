@@ -60,6 +60,7 @@ def problem_of(config: ClusterConfig, items: Items, question: Question, run: Run
         options=question.options,
         seed=seed_of(run.seed, config.method, name),
         title=name,
+        features=items.g is not None or items.start is not None,
         links=links,
         alone=isinstance(question.pairs, ConstrainedPairs) and question.pairs.alone,
     )
@@ -96,14 +97,21 @@ def values(items: Items, device: torch.device) -> Array:
     elif network is not None:
         # A copy, so that the original does not stay on the device.
         network = copy.deepcopy(network).to(device).eval()
-    parts, digests = [], []
+    matrix: Array = np.empty((0, 0))
+    digests: list[bytes] = []
+    start = 0
     with torch.no_grad():
-        for block in items.subset.blocks(device):
+        for block in items.subset.blocks(device if network is not None else "cpu"):
             pixels = to_float(block)
-            parts.append((pixels if network is None else network.features(pixels)).flatten(1).cpu().numpy())
+            rows = pixels if network is None else network.features(pixels)
+            rows = rows.flatten(1)
+            if not start:
+                # Filled block by block, so that no other copy of all values is in memory.
+                matrix = np.empty((len(items.subset), rows.shape[1]))
+            matrix[start : start + len(rows)] = rows.cpu().numpy()
+            start += len(rows)
             if network is not None:
                 digests += digests_of(pixels.flatten(1).cpu().numpy())
-    matrix = np.concatenate(parts).astype(np.float64)
     if network is None:
         return matrix
     # A network may round the same image differently in blocks of different sizes.
