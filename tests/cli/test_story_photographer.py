@@ -1,8 +1,10 @@
 """A photographer with a folder of everything: a table of all files, a page, folders of clusters, new pictures."""
 
 import csv
+import itertools
 import json
 import os
+import random
 import re
 import subprocess
 from pathlib import Path
@@ -90,3 +92,35 @@ def test_a_portrait_is_seen_upright(cli: Cli) -> None:
     rows = json.loads(cli("report --json").out)["rows"]
     clusters = {row["path"]: row["cluster"] for row in rows}
     assert len({clusters[name] for name in ("a.png", "3.png", "6.png", "8.png")}) == 1
+
+
+def test_new_pictures_join_the_clusters_of_the_old_ones(cli: Cli) -> None:
+    """Known pairs by path teach a network, which then sorts new files, bad ones among them."""
+    kinds = photographer.build(Path("photos"))
+    by_kind = {kind: [name for name in kinds if kinds[name] == kind] for kind in photographer.KINDS}
+    lines = [f'"{a}","{b}",must' for names in by_kind.values() for a, b in itertools.pairwise(names[:12])]
+    lines += [f'"{by_kind[a][0]}","{by_kind[b][0]}",cannot' for a, b in itertools.combinations(by_kind, 2)]
+    Path("known.csv").write_text("".join(f"{printable(line)}\n" for line in lines), encoding="utf-8")
+    done = cli(["cluster", *SET, "--k", "3", "--constraints", "known.csv", "--epochs", "30", "--json"])
+    assert done.code == 0, done.err
+    held = json.loads(done.out)["constraints"]["all"]
+    assert held == {"must": {"held": 33, "of": 33}, "cannot": {"held": 3, "of": 3}}
+    rows = json.loads(cli("report --json").out)["rows"]
+    cluster_of = {row["path"]: row["cluster"] for row in rows}
+
+    Path("new").mkdir()
+    chance = random.Random(5)
+    for kind in photographer.KINDS:
+        photographer.drawn(kind, chance).save(f"new/{kind}.webp")
+    Path("new/empty.jpg").touch()
+    files = [*(f"new/{kind}.webp" for kind in photographer.KINDS), "new/empty.jpg"]
+    done = cli(["assign", *files])
+    assert done.code == 3
+    assert "new/empty.jpg" in done.err
+    done = cli(["assign", *files, "--skip-bad", "--json"])
+    assert done.code == 0, done.err
+    assert "new/empty.jpg" in done.err
+    assigned = {row["name"]: row["cluster"] for row in json.loads(done.out)["rows"]}
+    assert assigned == {f"new/{kind}.webp": cluster_of[printable(by_kind[kind][0])] for kind in photographer.KINDS}
+    assert cli("report --assignments assigned.h5").code == 0
+    assert {row["path"] for row in table(OUT / "clusters.csv")} == set(assigned)
