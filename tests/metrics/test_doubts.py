@@ -35,19 +35,28 @@ def test_true_pairs_of_ordinary_sets_give_no_warning(sizes):
 
 def prob_of(largest: float, k: int = 26) -> np.ndarray:
     rest = (1 - largest) / (k - 1)
-    return np.full((9, k), rest) + np.eye(9, k) * (largest - rest)
+    return np.full((9, k), rest) + np.eye(k)[np.arange(9) % k] * (largest - rest)
 
 
-def test_an_unsure_clustering():
-    [text] = doubts.of_clusters("all", prob_of(0.09))
+@pytest.mark.parametrize(("largest", "k", "margin"), [(0.09, 26, "0.05"), (0.55, 2, "0.10"), (0.74, 2, "0.48")])
+def test_an_unsure_clustering(largest, k, margin):
+    [text] = doubts.of_clusters("all", prob_of(largest, k))
     assert "unsure" in text
-    assert "at most 0.09" in text
-    assert doubts.of_clusters("all", prob_of(0.71)) == []
+    assert f"at most {margin} above the second" in text
+
+
+@pytest.mark.parametrize(("largest", "k"), [(0.71, 26), (0.76, 2), (0.6, 100)])
+def test_a_sure_clustering(largest, k):
+    assert doubts.of_clusters("all", prob_of(largest, k)) == []
+    assert doubts.of_clusters("all", np.ones((9, 1))) == []
 
 
 def test_a_clustering_that_was_surer():
     [text] = doubts.of_replaced("all", prob_of(0.95), prob_of(0.4, 5))
-    assert "was 0.95 and is now 0.40" in text
+    assert "was 0.95 and is now 0.25" in text
+    [text] = doubts.of_replaced("all", prob_of(0.45, 60), prob_of(0.51, 2))
+    assert "was 0.44 and is now 0.02" in text
+    assert doubts.of_replaced("all", prob_of(0.55, 2), prob_of(0.2, 60)) == [], "half is the least of two outputs"
     assert doubts.of_replaced("all", prob_of(0.95), prob_of(0.9)) == []
     assert doubts.of_replaced("all", prob_of(0.4), prob_of(0.95)) == []
 
