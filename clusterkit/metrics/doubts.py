@@ -1,6 +1,7 @@
 """Signs that a result is worthless or unsure, each as one line for the user that ends with the next step."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ WEAK = 0.1
 is useful."""
 FEWEST = 1.0
 """The similar partners of a mean item below which pairs join next to nothing; each category of two items gives one."""
+MANY = 500
+"""The categories from which G may find too few similar pairs, however many partners a mean item has. N items of C
+categories of equal size have N/C - 1 partners each, so similar pairs as rare as this fit few sets."""
 MOST = 0.75
 """The share of similar pairs above which G tells hardly anything apart. Three quarters of the pairs are similar in a
 set of two categories, one of which has six times as many items as the other."""
@@ -31,14 +35,17 @@ def is_chance(scores: Mapping[str, float]) -> bool:
     return scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE
 
 
-def of_g(scores: Mapping[str, float]) -> list[str]:
-    """Return a warning if G is weak by its scores on held-out classes; empty scores give none."""
+def of_g(scores: Mapping[str, float], path: Path | None = None) -> list[str]:
+    """Return a warning if G is weak by its scores on held-out classes; empty scores give none.
+
+    `path` is the file of G if the command has not just made it.
+    """
     if not scores or scores["similar_recall"] + scores["dissimilar_recall"] >= 1 + WEAK:
         return []
     return [
-        f"G is weak on classes that it has not seen: it finds only {scores['similar_recall']:.3f} of their similar "
-        f"pairs and {scores['dissimilar_recall']:.3f} of the dissimilar ones; train for longer (--epochs), or on a set "
-        "with more classes or images"
+        f"{'' if path is None else f'{path}: '}G is weak on classes that it has not seen: it finds only "
+        f"{scores['similar_recall']:.3f} of their similar pairs and {scores['dissimilar_recall']:.3f} of the "
+        "dissimilar ones; train for longer (--epochs), or on a set with more classes or images"
     ]
 
 
@@ -46,6 +53,13 @@ def of_pairs(title: str, signs: Mapping[str, float], count: int) -> list[str]:
     """Return a warning if hardly any or nearly all pairs among the `count` items of a subset are predicted similar."""
     rate = signs["similar_rate"]
     partners = rate * (count - 1)
+    categories = count / (partners + 1)
+    if partners >= FEWEST and categories > MANY:
+        return [
+            f"{title}: G finds only {100 * rate:.2g} % of the pairs similar, as in a set of about {categories:.0f} "
+            "categories of equal size; if this set has far fewer, these pairs hardly tell them apart: then train G for "
+            "longer, or on a set that is more like this one"
+        ]
     if partners < FEWEST:
         problem = f"G finds only {partners:.2f} similar partners per item"
     elif rate > MOST:

@@ -220,7 +220,8 @@ def warnings_of(done) -> list[str]:
 def test_a_worthless_g_is_said_all_the_way(cli):
     [text] = warnings_of(cli(f"{WEAK.replace('glyphs_bg@0-11', 'glyphs_bg')} --json --quiet"))
     assert text.startswith("G is weak on classes that it has not seen")
-    warnings = warnings_of(cli("predict-pairs glyphs_eval@12-27,40-47 --json --quiet"))
+    held_out, *warnings = warnings_of(cli("predict-pairs glyphs_eval@12-27,40-47 --json --quiet"))
+    assert held_out == f"clusterkit-out/g.safetensors: {text}"
     assert [text.partition(":")[0] for text in warnings] == ["Morwen", "Nastric", "Ostrava"]
     assert all("similar partners per item" in text for text in warnings)
     warnings = warnings_of(cli("cluster --k 20 --epochs 1 --backbone mlp --json --quiet"))

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,11 @@ def test_a_good_g_and_one_that_was_not_tested():
     assert doubts.of_g({}) == []
 
 
+def test_a_worthless_g_of_an_earlier_command():
+    [text] = doubts.of_g({"similar_recall": 0.019, "dissimilar_recall": 0.999}, Path("out/g.safetensors"))
+    assert text.startswith("out/g.safetensors: G is weak on classes that it has not seen: it finds only 0.019 of")
+
+
 def test_pairs_that_join_nothing_or_everything():
     [text] = doubts.of_pairs("all", {"similar_rate": 0.0009}, 500)
     assert text.startswith("all: G finds only 0.45 similar partners per item")
@@ -26,7 +33,19 @@ def test_pairs_that_join_nothing_or_everything():
     assert "train G" in text
 
 
-@pytest.mark.parametrize("sizes", [(10,) * 100, (300, 300), (500, 100), (20,) * 964, (2,) * 50])
+@pytest.mark.parametrize(("count", "categories"), [(1200, 577), (10_000, 1000), (60_000, 1091)])
+def test_a_share_of_similar_pairs_that_only_many_categories_have(count, categories):
+    [text] = doubts.of_pairs("all", {"similar_rate": 0.0009}, count)
+    assert f"only 0.09 % of the pairs similar, as in a set of about {categories} categories of equal size" in text
+    assert "if this set has far fewer" in text
+
+
+def test_true_pairs_of_many_categories_give_their_number():
+    [text] = doubts.of_pairs("all", {"similar_rate": 19 / (20 * 964 - 1)}, 20 * 964)
+    assert "a set of about 964 categories" in text
+
+
+@pytest.mark.parametrize("sizes", [(10,) * 100, (300, 300), (500, 100), (20,) * 400, (2,) * 50])
 def test_true_pairs_of_ordinary_sets_give_no_warning(sizes):
     count = sum(sizes)
     rate = sum(size * (size - 1) for size in sizes) / (count * (count - 1))
