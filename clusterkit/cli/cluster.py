@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import alone_without_g, ensure_k, ensure_pairs
+from clusterkit.cli.chain import alone_without_g, check_names, ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
@@ -101,6 +101,7 @@ def cluster(
         features=None if features is None else parse_features(features),
         options=read_options(OPTIONS, method, options, common.context.given),
     )
+    check_names(dataset)
     config = alone_without_g(with_options(config), common.context)
     stage.check(config, common.context)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE

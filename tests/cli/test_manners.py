@@ -182,6 +182,26 @@ def test_a_name_that_is_no_data_set(name, meant, cli, tmp_path):
     assert f"(did you mean {meant}?)" in done.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("line", ["cluster {}", "adapt {} {}", "adapt digits {}", "predict-pairs {}", "self-train {}"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("photos", "(did you mean folder:photos?)"),
+        ("mnist_trian", "(did you mean mnist_train?)"),
+        ("folder:photo", "no such file or folder"),
+        ("arrays:photos", "(did you mean folder:photos?)"),
+        ("features:\0", "no such file or folder"),
+    ],
+)
+def test_a_wrong_name_comes_before_a_missing_network(line, name, words, cli, tmp_path):
+    (tmp_path / "photos").mkdir()
+    done = cli([word.format(name) for word in line.split()])
+    assert (done.code, done.out) == (3 if ":" in name else 2, "")
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 @pytest.mark.parametrize("name", ["nowhere", "notes.txt", "folder:notes.txt", "\0", "~nobody/photos"])
 def test_a_name_of_which_nothing_is_known(name, cli, tmp_path):
     (tmp_path / "notes.txt").touch()
