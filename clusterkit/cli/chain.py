@@ -55,13 +55,13 @@ def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
 
 
 def ensure_pairs(
-    pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True, constraints: Path | None = None
+    pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True, reader: ClusterConfig | None = None
 ) -> list[str]:
     """Predict the pairs of the work folder if they are missing, or if earlier automatic pairs do not fit.
 
     Pairs that the user predicted, or names with `--pairs`, are never replaced. The stage that reads them reports what
-    does not fit. Several processes predict pairs together. A file of `constraints` is checked before. Returns the
-    warnings of predict-pairs.
+    does not fit. Several processes predict pairs together. The constraints and K of the clustering that will be the
+    `reader` of the pairs are checked before. Returns the warnings of predict-pairs.
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return []
@@ -90,8 +90,8 @@ def ensure_pairs(
         reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
         if fits and (changed := changes_since(path, header, context)):
             reason = f"{name}: {changed} since {path} was made"
-    if constraints is not None:
-        check_constraints(constraints, dataset, context)
+    if reader is not None and (reader.constraints is not None or isinstance(reader.k, int)):
+        check_reader(reader, dataset, context)
     if context.path(G_FILE).exists():
         console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
@@ -111,21 +111,28 @@ def changes_since(pairs: Path, header: "Header", context: Context) -> str:
     return changes(load_recorded(header.dataset, context), (group.get(DIGEST) for group in groups.values()))
 
 
-def check_constraints(path: Path, dataset: str | None, context: Context) -> None:
-    """Raise InputError for constraints that do not fit the set whose pairs will be predicted."""
+def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -> None:
+    """Raise InputError or UsageError for constraints, or for a K, that do not fit the set of pairs to be predicted."""
     from clusterkit.artifacts.lineage import target_of
     from clusterkit.datasets.catalogue import load_like
     from clusterkit.distributed import first_alone
     from clusterkit.networks.read import read_g
     from clusterkit.pairs.read_links import read_links
+    from clusterkit.stages.cluster import number_of_clusters
 
     header, g = read_g(context.path(G_FILE))
     with first_alone():
         data = load_like(
             target_of(header, dataset), g.architecture.shape, context.data,
-            offline=context.offline, reading=context.reading,
+            offline=context.offline, reading=context.reading, trained=header.dataset,
         )  # fmt: skip
-    read_links(path, data)
+    if config.constraints is not None:
+        read_links(config.constraints, data)
+    if isinstance(config.k, int):
+        for subset in data.subsets:
+            # A single item has no pairs, which predict-pairs reports.
+            if len(subset) > 1:
+                number_of_clusters(config, subset, data.name, {})
 
 
 def ensure_k(config: ClusterConfig, context: Context) -> list[str]:

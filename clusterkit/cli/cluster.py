@@ -101,11 +101,11 @@ def cluster(
         features=None if features is None else parse_features(features),
         options=read_options(OPTIONS, method, options, common.context.given),
     )
-    check_names(dataset)
     config = alone_without_g(with_options(config), common.context)
     stage.check(config, common.context)
+    check_names(dataset)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
-    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, constraints=constraints)
+    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config)
     warnings += ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
     fields: dict[str, Any] = {

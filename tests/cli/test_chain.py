@@ -35,6 +35,16 @@ def test_a_set_without_a_target(points, cli):
     assert "name the data set: synthetic:blobs" in done.err
 
 
+@pytest.mark.parametrize("line", ["cluster synthetic:blobs@0 --k 700", "cluster synthetic:blobs --k 600 --method csp"])
+def test_a_k_that_is_too_large_is_refused_before_pairs_are_predicted(line, points, cli):
+    (points / "pairs.h5").unlink()
+    done = cli(line)
+    assert (done.code, done.out) == (2, "")
+    assert "items in subset all; give a smaller number" in done.err
+    assert "predicting" not in done.err
+    assert not (points / "pairs.h5").exists()
+
+
 def test_missing_pairs_are_predicted_and_said(points, cli):
     (points / "pairs.h5").unlink()
     done = cli(f"{CLUSTER} synthetic:blobs")
