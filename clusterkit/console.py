@@ -42,8 +42,8 @@ def _to_stderr(message: str) -> None:
         return
     rank, _ = processes()
     name = f"clusterkit [{rank}]" if rank else "clusterkit"
-    # A training goes on after the reader of stderr has ended.
-    with suppress(BrokenPipeError):
+    # A training goes on after the reader of stderr has ended, or after the disk of a log is full.
+    with suppress(OSError):
         print(f"{name}: {printable(message)}", file=sys.stderr, flush=True)
 
 

@@ -81,6 +81,13 @@ def test_a_result_that_cannot_be_printed(points):
     assert "No space left on device" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_log_ends_no_command(points):
+    done = shell("clusterkit cluster --k 10 --epochs 1 --backbone mlp 2> /dev/full")
+    assert (done.returncode, done.stdout) == (0, "clusterkit-out/assignments.h5\n")
+    assert shell("clusterkit evaluate --workdir nowhere 2> /dev/full").returncode == 3
+
+
 def test_two_jobs_at_once_in_one_work_folder():
     long = "train-g synthetic:blobs --backbone mlp --hidden 8 --epochs 100000"
     first = subprocess.Popen([*PROGRAM, *long.split()], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
