@@ -120,9 +120,9 @@ def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Heade
 
 
 def home_of(data: Dataset) -> Path | None:
-    """Return the folder of a set of the user's own image files."""
+    """Return the folder of a set of the user's own image files; None for files that were named one by one."""
     name = parse(data.name)
-    return Path(name.argument) if name.source == "folder" else None
+    return Path(name.argument) if name.source == "folder" and not data.listed else None
 
 
 def section(

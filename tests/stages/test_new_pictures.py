@@ -95,6 +95,14 @@ def test_the_pictures_are_found_again_by_the_header(
     assert str(tmp_path).encode() not in (tmp_path / OUT / "assigned.h5").read_bytes()
 
 
+def test_files_that_were_named_get_folders_but_not_among_them(album: Path, cli: Cli) -> None:
+    assert cli("assign new/red.png new/blue.png").code == 0
+    done = cli("report --assignments assigned.h5 --folders new/found")
+    assert (done.code, "lies among the pictures" in done.err) == (2, True)
+    assert cli("report --assignments assigned.h5 --folders found").code == 0
+    assert sorted(path.name for path in Path("found").glob("*/*")) == ["blue.png", "red.png"]
+
+
 def test_unlike_pictures_are_named_and_unknown_ones_are_in_no_cluster(album: Path, cli: Cli) -> None:
     for number in range(8):
         draw(f"many/{number}.png", (40, 250, 40), number)
