@@ -16,6 +16,23 @@ from clusterkit.errors import InputError, UsageError
 
 UNDO = "undo.sh"
 """The script in the new folder that moves all pictures back. It is written before the first picture is moved."""
+SCRIPT = """\
+#!/bin/sh
+# Moves every picture back to where it was: sh undo.sh
+CDPATH= cd "$(dirname "$0")" || exit 1
+failed=0
+back() {
+    if [ ! -e "$1" ]; then
+        [ -e "$2" ] && return
+        printf '%s: missing, not moved back\\n' "$1" >&2
+    elif [ -e "$2" ] || [ -L "$2" ]; then
+        printf '%s: exists, not moved back\\n' "$2" >&2
+    else
+        mv -n -- "$1" "$2" && return
+    fi
+    failed=1
+}"""
+"""The beginning of the script: `back NEW OLD` moves one picture back, unless a file has its place or it is back."""
 NAMED = 3
 """Files that a message names."""
 
@@ -131,12 +148,12 @@ def new_folders(folder: Path, targets: Sequence[Path]) -> list[Path]:
 
 def script(pictures: Sequence[Picture], targets: Sequence[Path], folder: Path) -> str:
     """Return a shell script that moves the pictures back; its paths are relative to the folder, where it changes to."""
-    lines = ["#!/bin/sh", "# Moves every picture back to where it was: sh undo.sh", 'cd "$(dirname "$0")" || exit 1']
+    lines = [SCRIPT]
     for picture, target in zip(pictures, targets, strict=True):
         here = shlex.quote(f"./{target.relative_to(folder)}")
         home = shlex.quote(os.path.relpath(picture.file.resolve(), folder.resolve()))
-        lines.append(f"[ ! -e {here} ] || mv -n -- {here} {home}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"back {here} {home}")
+    return "\n".join([*lines, "exit $failed"]) + "\n"
 
 
 def _take_back(back: Callable[[Path], object], path: Path, failed: list[Path]) -> None:

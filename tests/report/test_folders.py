@@ -110,6 +110,25 @@ def test_a_move_never_loses_a_picture_whose_way_back_is_blocked(
     assert (tmp_path / "photos" / "a" / "1.png").read_bytes() == b"a/1.png"
 
 
+def test_a_picture_whose_place_is_taken_is_named_and_the_others_go_back(tmp_path: Path) -> None:
+    pictures = album(tmp_path / "photos")
+    place(pictures, tmp_path / "found", Placing.MOVE)
+    (tmp_path / "photos" / "a" / "1.png").write_text("new")
+    (tmp_path / "photos" / "b" / "-n.png").mkdir()
+    (tmp_path / "found" / "unassigned" / "new\nline.png").unlink()
+    (tmp_path / "other" / "found").mkdir(parents=True)
+    paths = {**os.environ, "CDPATH": str(tmp_path / "other")}
+    done = subprocess.run(["sh", "found/undo.sh"], cwd=tmp_path, env=paths, capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        "../photos/a/1.png: exists, not moved back\n../photos/b/-n.png: exists, not moved back\n"
+        "./unassigned/new\nline.png: missing, not moved back\n"
+    )
+    assert (tmp_path / "photos" / "a" / "1.png").read_text() == "new"
+    assert (tmp_path / "photos" / "b" / "1.png").read_bytes() == b"b/1.png"
+    assert (tmp_path / "found" / "000" / "1.png").read_bytes() == b"a/1.png"
+
+
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     pictures = album(tmp_path / "photos")
     (tmp_path / "found").mkdir()
