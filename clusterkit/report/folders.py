@@ -141,6 +141,17 @@ def safe(name: str) -> str:
     return f"_{name[1:]}" if name.startswith(".") else name or "_"
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the folder of each name, of which no two are equal, also on disks that do not distinguish capitals."""
+    folders: dict[str, str] = {}
+    for name in names:
+        folder, number = safe(name), 2
+        while folder.casefold() in folders:
+            folder, number = f"{safe(name)}-{number}", number + 1
+        folders[folder.casefold()] = folder
+    return list(folders.values())
+
+
 def new_folders(folder: Path, targets: Sequence[Path]) -> list[Path]:
     """Return the folders to make, parents first."""
     return sorted({parent for target in targets for parent in target.parents if not parent.exists()})

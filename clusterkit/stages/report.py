@@ -37,6 +37,8 @@ log = logging.getLogger("clusterkit")
 
 OUTPUT = "report.html"
 TABLE = "clusters.csv"
+UNASSIGNED = "unassigned"
+"""The folder of pictures in no cluster, unless a class has this name."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,13 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
 def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:
     """Return the items that are image files, with their folders: the cluster, below the subset if there are several."""
     classes, pictures = header.extra.get("classes"), []
+    k = max(assignment.k for assignment in assignments.values())
+    *names, unassigned = folders.distinct([*(classes or (f"{cluster:03d}" for cluster in range(k))), UNASSIGNED])
     for subset in data.subsets:
         above = (subset.name,) if len(data.subsets) > 1 else ()
         for i, file in enumerate(subset.files or ()):
             cluster = int(assignments[subset.name].cluster[i])
-            name = f"{cluster:03d}" if classes is None else classes[cluster]
-            pictures.append(Picture(int(subset.ids[i]), file, (*above, "unassigned" if cluster < 0 else name)))
+            pictures.append(Picture(int(subset.ids[i]), file, (*above, unassigned if cluster < 0 else names[cluster])))
     return pictures
 
 

@@ -5,12 +5,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from clusterkit.config import Placing
+from clusterkit.artifacts.assignments import Assignment
+from clusterkit.artifacts.header import Header
+from clusterkit.config import Kind, Placing
+from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.errors import InputError, UsageError
 from clusterkit.report import folders
 from clusterkit.report.folders import Picture, place
+from clusterkit.stages.report import pictures_of
 
 LATIN = os.fsdecode(b"caf\xe9.png")
 
@@ -186,3 +192,21 @@ def test_a_copy_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest
 )
 def test_a_class_name_is_one_folder(name: str, folder: str) -> None:
     assert folders.safe(name) == folder
+
+
+def test_each_name_has_a_folder_of_its_own() -> None:
+    names = ["a/b", "a_b", "A_B", "a_b-2", "unassigned", "unassigned"]
+    assert folders.distinct(names) == ["a_b", "a_b-2", "A_B-3", "a_b-2-2", "unassigned", "unassigned-2"]
+
+
+def test_pictures_without_a_cluster_are_in_no_folder_of_a_class(tmp_path: Path) -> None:
+    files = tuple(tmp_path / f"{number}.png" for number in range(3))
+    items = Subset("all", torch.zeros(3, 1, 8, 8), torch.arange(3), None, files=files)
+    data = Dataset("folder:x", Kind.PHOTOS, (items,), (), "", 8)
+    groups = {"all": Assignment(np.arange(3), np.array([-1, 0, 1], np.int32), np.zeros((3, 2), np.float32))}
+    for classes, expected in (
+        (None, [("unassigned",), ("000",), ("001",)]),
+        (["unassigned", "Unassigned"], [("unassigned-3",), ("unassigned",), ("Unassigned-2",)]),
+    ):
+        header = Header("assignments", "assign", {}, 0, "cpu", {}, {}, {"classes": classes})
+        assert [picture.folders for picture in pictures_of(data, groups, header)] == expected
