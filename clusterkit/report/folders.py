@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from clusterkit.config import Placing
-from clusterkit.console import printable
+from clusterkit.console import printable, size
 from clusterkit.errors import InputError, UsageError
 
 UNDO = "undo.sh"
@@ -107,7 +107,7 @@ def check(pictures: Sequence[Picture], folder: Path, by: Placing, home: Path | N
         free = shutil.disk_usage(next(parent for parent in real.parents if parent.exists())).free
         if needed > free:
             raise InputError(
-                f"--folders {folder}: the copies take {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free; "
+                f"--folders {folder}: the copies take {size(needed)}, but only {size(free)} are free; "
                 "use --by link, or name a folder on another disk"
             )
 

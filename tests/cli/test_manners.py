@@ -137,6 +137,12 @@ def test_durations():
     ]  # fmt: skip
 
 
+def test_sizes():
+    assert [console.size(count) for count in (0, 1.48e6, 999.7e6, 2e9, 4.2e12)] == [
+        "0 kB", "1.48 MB", "1 GB", "2 GB", "4.2 TB",
+    ]  # fmt: skip
+
+
 def test_one_bar_for_each_training_on_a_terminal(cli, monkeypatch):
     import rich.progress
 
