@@ -89,7 +89,8 @@ def run(config: ReportConfig, context: Context) -> ReportResult:
     with together(table, output) as (table_file, page_file):
         table_file.write_text(to_csv(rows, truth=config.truth), encoding="utf-8", newline="")
         page_file.write_text(render(page), encoding="utf-8")
-        undo = None if config.folders is None else folders.place(pictures, config.folders, config.by, home)
+    # Comes last, because a placing that fails takes itself back, and a later failure would leave the pictures moved.
+    undo = None if config.folders is None else folders.place(pictures, config.folders, config.by, home)
     ids = {
         one.name: [subset.ids[group.members].tolist() for group in one.groups]
         for (subset, _), one in zip(parts, sections, strict=True)

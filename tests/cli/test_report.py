@@ -235,7 +235,10 @@ def test_a_page_that_cannot_be_written_leaves_the_old_table(cli: Cli, album: Pat
     done = cli("report --seed 7")
     assert done.code == 3
     assert "report.html" in done.err
-    assert TABLE.read_bytes() == before
+    pictures = content(album)
+    assert cli("report --folders found --by move").code == 3
+    assert (TABLE.read_bytes(), content(album)) == (before, pictures)
+    assert not Path("found").exists()
 
 
 def test_flags_that_cannot_be_used(cli: Cli, album: Path) -> None:
