@@ -188,6 +188,13 @@ def test_a_part_of_what_a_network_knows_is_damage(album: Path, cli: Cli) -> None
     assert (done.code, "part.safetensors: damaged" in done.err) == (3, True)
 
 
+def test_a_file_without_networks_is_damage(cli: Cli) -> None:
+    draw("a.png", COLOURS[0], 1)
+    archive = Path(__file__).parents[1] / "data" / "archives" / "v1" / "ccn.safetensors"
+    done = cli(f"assign a.png --model {archive}")
+    assert (done.code, "ccn.safetensors: damaged" in done.err) == (3, True)
+
+
 def test_classes_are_named(album: Path, cli: Cli) -> None:
     assert cli("pretrain folder:old --backbone mlp --epochs 5 --size 16").code == 0
     result = rows("assign new/red.png new/blue.png --model pretrained.safetensors", cli)
