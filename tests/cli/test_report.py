@@ -171,6 +171,10 @@ def test_adapted_and_assigned_clusters_have_the_names_of_classes(cli: Cli, point
     assert cli("assign synthetic:blobs").code == 0
     assert cli("report --assignments assigned.h5").code == 0
     assert "the hidden layer of ccn.safetensors" in PAGE.read_text()
+    assert "started from random ones" in PAGE.read_text()
+    (points / "g.safetensors").unlink()
+    assert cli("report --assignments assigned.h5").code == 0
+    assert "Unknown: the G behind these clusters" in PAGE.read_text()
     assert {row["name"] for row in table()} == {""}
 
 
