@@ -107,8 +107,9 @@ def check_dataset(
     reading = recorded if reading is None else reading.unlabelled
     if (header.dataset.get("name"), recorded) == (name, reading):
         changes = f" ({changes})" if changes else ""
+        title = "the named files" if header.dataset.get("files") else name
         raise InputError(
-            f"{path}: the content of {name} has changed since this file was made{changes}; run: {again(header)}"
+            f"{path}: the content of {title} has changed since this file was made{changes}; run: {again(header)}"
         )
     before = " ".join([str(header.dataset.get("name")), *recorded.flags()])
     now = " ".join([name, *reading.flags()])

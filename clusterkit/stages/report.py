@@ -14,7 +14,7 @@ from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import again
 from clusterkit.config import Context, Kind, ReportConfig
 from clusterkit.console import printable
-from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.base import Dataset, Subset, in_files
 from clusterkit.datasets.catalogue import load_recorded, parse
 from clusterkit.datasets.grown import check_content
 from clusterkit.device import choose_device, derive_seed
@@ -83,7 +83,15 @@ def run(config: ReportConfig, context: Context) -> ReportResult:
     sections = [section(*part, data, beside, truth, limits, most, context) for part in parts]
     named = [one.scores for one in sections if one.scores is not None]
     mean = {name: float(np.mean([one[name] for one in named])) for name in named[0]} if named else None
-    page = Page(printable(path.name), header, printable(data.name), TABLE, beside, sections, mean)
+    page = Page(
+        printable(path.name),
+        header,
+        in_files(len(data.listed)) if data.listed else printable(data.name),
+        TABLE,
+        beside,
+        sections,
+        mean,
+    )
     rows = [row for one in sections for row in one.rows]
     table, output = context.path(TABLE), context.path(OUTPUT)
     with together(table, output) as (table_file, page_file):
@@ -103,11 +111,9 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
     check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
     for subset in data.subsets:
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
-            raise InputError(f"{path}: has other items than {data.name}; run: {again(header)}")
+            raise InputError(f"{path}: has other items than {data.title}; run: {again(header)}")
     if config.truth and all(subset.labels is None for subset in data.subsets):
-        raise UsageError(
-            f"--truth: data set {data.name} has no labels; leave it out, or name a file of them with --labels"
-        )
+        raise UsageError(f"--truth: {data.title} has no labels; leave it out, or name a file of them with --labels")
 
 
 def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:
