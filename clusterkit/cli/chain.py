@@ -35,7 +35,6 @@ def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
         return config
     if not reads_pairs(config):
         return config
-    console.log.info("using the constraints alone, as %s has neither %s nor %s", context.workdir, PAIRS_FILE, G_FILE)
     return replace(config, pairs=OnlyConstraints())
 
 

@@ -63,6 +63,8 @@ def check_constraints(config: ClusterConfig, name: str) -> None:
         raise UsageError(f"--constraint-weight {config.constraint_weight}: give a number above 0")
     if needs_all_pairs(config):
         raise UsageError(f"--constraint-weight: {name} weighs no pairs, but keeps all must-links; leave it out")
+    if METHODS[config.method].idle_alone and isinstance(config.pairs, OnlyConstraints):
+        raise UsageError(f"--constraint-weight: {name} weighs no constraints that are alone; leave it out")
 
 
 def needs_all_pairs(config: ClusterConfig) -> bool:
