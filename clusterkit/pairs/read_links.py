@@ -60,7 +60,10 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
 
 
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the cells of each row with the number of its first line. Raises InputError for a file that is missing or no CSV."""
+    """Return the cells of each row with the number of its first line.
+
+    Raises InputError for a file that is missing or no CSV.
+    """
     try:
         # Names of files may hold bytes that are not UTF-8.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
