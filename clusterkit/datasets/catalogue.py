@@ -154,7 +154,7 @@ def load_dataset(
     )
     raw = source.load(request)
     if reading.labels is not None:
-        raw = relabelled(raw, reading.labels, name.full, Path(name.argument) if name.source == "folder" else None)
+        raw = relabelled(raw, reading.labels, name.full)
     return select(raw, name, request)
 
 

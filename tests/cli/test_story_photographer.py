@@ -101,7 +101,9 @@ def test_new_pictures_join_the_clusters_of_the_old_ones(cli: Cli) -> None:
     lines = [f'"{a}","{b}",must' for names in by_kind.values() for a, b in itertools.pairwise(names[:12])]
     lines += [f'"{by_kind[a][0]}","{by_kind[b][0]}",cannot' for a, b in itertools.combinations(by_kind, 2)]
     Path("known.csv").write_text("".join(f"{printable(line)}\n" for line in lines), encoding="utf-8")
-    done = cli(["cluster", *SET, "--k", "3", "--constraints", "known.csv", "--backbone", "lenet", "--epochs", "20", "--json"])
+    done = cli(
+        ["cluster", *SET, "--k", "3", "--constraints", "known.csv", "--backbone", "lenet", "--epochs", "20", "--json"]
+    )
     assert done.code == 0, done.err
     held = json.loads(done.out)["constraints"]["all"]
     assert held == {"must": {"held": 33, "of": 33}, "cannot": {"held": 3, "of": 3}}

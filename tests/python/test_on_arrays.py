@@ -251,7 +251,7 @@ def test_values_of_another_type(asked: dict[str, Any], message: str) -> None:
         (None, "x is object (); expected numbers"),
         (X + 1j, "x is complex128 (40, 3); expected numbers"),
         (np.zeros((4, 5, 5, 2)), "x of shape (4, 5, 5, 2) has neither 1 nor 3 channels"),
-        (np.zeros((4, 5, 5)) - 1, "x[0, 0, 0] is -1, outside the range 0 to 1 of float64 pixels; divide x by"),
+        (np.zeros((4, 5, 5)) - 1, "x[0, 0, 0] is -1, outside the range 0 to 1 of float64 pixels; subtract the value"),
         (
             np.full((4, 5, 5), 200.0),
             "x[0, 0, 0] is 200, outside the range 0 to 1 of float64 pixels; divide x by its largest",
