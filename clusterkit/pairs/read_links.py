@@ -28,14 +28,16 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
     """
     known = Known(data)
     links: dict[int, dict[tuple[int, int, bool], Link]] = {}
-    for number, cells in enumerate(read_lines(path), 1):
+    for number, texts in read_lines(path):
+        cells = [text.strip() for text in texts]
         if not any(cells) or (number == 1 and is_header(cells, known)):
             continue
         where = f"{path}, line {number}"
         if len(cells) != 3 or cells[2].lower() not in WORDS:
             line = console.printable(",".join(cells))
             raise InputError(f"{where}: '{line}' is not {FORM}; write two items and a word, as in 0,17,must")
-        (one, a), (other, b) = (known.place(text, where) for text in cells[:2])
+        named = [text if known.items.by_name(text) else text.strip() for text in texts[:2]]
+        (one, a), (other, b) = (known.place(text, where) for text in named)
         if one != other:
             raise InputError(
                 f"{where}: {cells[0]} and {cells[1]} are in different subsets, each clustered alone; remove the line"
@@ -55,19 +57,25 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
     return by_subset
 
 
-def read_lines(path: Path) -> list[list[str]]:
-    """Return the stripped cells of each line. Raises InputError for a file that is missing or no CSV."""
+def read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the cells of each row with the number of its first line.
+
+    Raises InputError for a file that is missing or no CSV.
+    """
     try:
         # Names of files may hold bytes that are not UTF-8.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
+            reader, rows, number = csv.reader(file), [], 1
+            for cells in reader:
+                rows.append((number, cells))
+                number = reader.line_num + 1
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; --constraints takes a CSV of {FORM}") from error
     except (OSError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV ({error}); write lines of {FORM}") from error
-    if any("\0" in cell for line in lines for cell in line):
+    if any("\0" in cell for _, cells in rows for cell in cells):
         raise InputError(f"{path}: not a readable CSV (it holds zero bytes); write lines of {FORM}, in UTF-8")
-    return lines
+    return rows
 
 
 def is_header(cells: Sequence[str], known: "Known") -> bool:

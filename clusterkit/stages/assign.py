@@ -111,7 +111,7 @@ def check_beside(header: Header, path: Path) -> None:
     if not clusters.exists() or read_header(clusters, "assignments").inputs.get(header.format) == sha256(path):
         return
     raise InputError(
-        f"{path}: is not the network of the clusters in {clusters}; run: {again(header)}, or move the network to "
+        f"{path}: is not the network of the clusters in {clusters}; run: {again(header, path)}, or move the network to "
         "another folder to use it without them"
     )
 

@@ -111,7 +111,7 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
     check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
     for subset in data.subsets:
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
-            raise InputError(f"{path}: has other items than {data.title}; run: {again(header)}")
+            raise InputError(f"{path}: has other items than {data.title}; run: {again(header, path)}")
     if config.truth and all(subset.labels is None for subset in data.subsets):
         raise UsageError(f"--truth: {data.title} has no labels; leave it out, or name a file of them with --labels")
 

@@ -25,7 +25,7 @@ train-g digits --backbone resnet18 --pretrained --offline
 train-g digits@3
 pretrain nowhere
 pretrain digits@3
-pretrain synthetic:blobs
+pretrain synthetic:blobs --backbone conv4
 self-train
 self-train digits
 predict-pairs
@@ -37,7 +37,7 @@ cluster digits --k auto
 cluster digits --k 2 --method kmeans --features missing.safetensors
 cluster digits --k 2 --constraints missing.csv --pairs labels
 cluster digits --method hdbscan --k 3
-cluster synthetic:blobs --pairs labels --k 5
+cluster synthetic:blobs --pairs labels --k 5 --backbone conv4
 estimate-k
 evaluate
 evaluate --g missing.safetensors

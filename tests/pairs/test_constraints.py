@@ -90,6 +90,8 @@ def test_links_belong_to_their_subsets() -> None:
         ("4,4,cannot\n", "line 1: pairs item caf"),
         ("0,a.jpg,cannot\n", "line 1: pairs item a.jpg with itself; name two items"),
         ("twice,0,must\n", "line 1: 2 items of mine are called twice; write ids"),
+        ('"1\n",2,must\n\n1,6,must\n', "line 4: no item 6 in mine"),
+        ('0,1,must\n"two\nlines",0,must\n', "line 2: no item two"),
         ("", "no constraints in it; write lines of ITEM,ITEM,must|cannot"),
         ("id_a,id_b,constraint\n", "no constraints in it"),
         (b"\xff\xfe1\x00,\x002\x00", "not a readable CSV"),
@@ -114,6 +116,12 @@ def test_a_bad_line_is_named(text: str | bytes, message: str) -> None:
         read(text, data(named))
     assert str(error.value).startswith("links.csv")
     assert message in str(error.value)
+
+
+def test_names_with_spaces_at_their_ends_are_read_as_they_are_or_else_without_the_spaces() -> None:
+    named = data(items((" a.jpg", "a.jpg", "b.jpg ", "c.jpg", "d.jpg", "e.jpg")))
+    text = " a.jpg,b.jpg ,must\na.jpg , c.jpg, must\n"
+    assert read(text, named) == {"all": [Link(0, 2, True, 1), Link(1, 3, True, 2)]}
 
 
 def test_a_file_of_the_folder_that_is_not_read_is_said_to_be_one(tmp_path: Path) -> None:

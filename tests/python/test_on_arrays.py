@@ -81,6 +81,11 @@ def test_links_alone_are_pairs_enough_for_methods_that_read_signs() -> None:
     assert labels[0] != labels[1]
 
 
+def test_vectors_have_a_backbone_without_its_name() -> None:
+    unnamed = {name: value for name, value in CCN.items() if name != "backbone"}
+    np.testing.assert_array_equal(*(clusterkit.cluster(X, **asked).probabilities for asked in (CCN, unnamed)))
+
+
 def test_links_alone_are_pairs_enough_for_a_network() -> None:
     asked = {"k": 2, "method": "ccn", "backbone": "mlp", "epochs": 60, "loss": "kcl", "learning_rate": 0.01}
     x = np.random.default_rng(0).normal(size=(30, 2))
