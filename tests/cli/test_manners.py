@@ -114,7 +114,7 @@ def test_a_disk_that_is_too_small_for_a_training_is_found_before_it(line, points
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: small)
     done = cli(line)
     assert (done.code, done.out) == (3, "")
-    assert "MB are free); free disk space" in done.err.splitlines()[-1]
+    assert "70 kB are free); free disk space" in done.err.splitlines()[-1]
     assert "epoch 1/" not in done.err
     assert {path.name: path.read_bytes() for path in points.iterdir()} == before
 
