@@ -6,7 +6,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.adaptation import ADAPTATIONS
-from clusterkit.cli.chain import ensure_pairs
+from clusterkit.cli.chain import check_names, ensure_pairs
 from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
@@ -110,6 +110,7 @@ def adapt(
         options=read_options(OPTIONS, method, options, common.context.given),
     )
     stage.check_flags(config, common.context)
+    check_names(source, target)
     learned = PAIRS_FILE if pairs is None else File(pairs)
     warnings = ensure_pairs(learned, target, common.context, needed=ADAPTATIONS[method].pairs)
     done = stage.run(config, common.context)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from clusterkit import console
 from clusterkit.config import (
     G_FILE,
+    OWN_DATA,
     PAIRS_FILE,
     ClusterConfig,
     Context,
@@ -14,7 +15,7 @@ from clusterkit.config import (
     PredictPairsConfig,
     Reading,
 )
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs
 from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
 
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 
 OVER_CLUSTERED = "over-clustered"
 """The subfolder of the clustering from which `--k auto` estimates K."""
+
+
+def check_names(*names: str | None) -> None:
+    """Raise UsageError or InputError for a name that is no data set, before a missing network is reported."""
+    from clusterkit.datasets.catalogue import PREFIXES, parse
+    from clusterkit.datasets.meant import check_kind
+
+    for text in names:
+        if text is None:
+            continue
+        name = parse(text)
+        check_kind(name.source, name.argument, PREFIXES)
+        if name.source in OWN_DATA and not Path(name.argument).expanduser().exists():
+            raise InputError(f"data set '{text}': no such file or folder; check the path")
 
 
 def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
@@ -73,7 +88,8 @@ def ensure_pairs(
             reason = f"{name}: {changed} since {path} was made"
     if constraints is not None:
         check_constraints(constraints, dataset, context)
-    console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
+    if context.path(G_FILE).exists():
+        console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
     done = predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)

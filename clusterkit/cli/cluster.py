@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import alone_without_g, ensure_k, ensure_pairs
+from clusterkit.cli.chain import alone_without_g, check_names, ensure_k, ensure_pairs
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
@@ -105,6 +105,7 @@ def cluster(
     named = with_options(config)
     config = alone_without_g(named, common.context)
     stage.check(config, common.context)
+    check_names(dataset)
     if config is not named:
         workdir = common.context.workdir
         console.log.info("using the constraints alone, as %s has neither %s nor %s", workdir, PAIRS_FILE, G_FILE)

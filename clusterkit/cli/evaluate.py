@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterkit import console
+from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import Common, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import BatchNorm, EvaluateConfig
@@ -67,6 +68,7 @@ def evaluate(
     """
     from clusterkit.stages import evaluate as stage
 
+    check_names(dataset)
     gates = [parse_gate(text) for text in fail_under]
     for name, _ in gates:
         if name in stage.LESS_IS_BETTER:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
+from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import BatchNorm, Form, PredictPairsConfig
@@ -39,6 +40,7 @@ def predict_pairs(
     """Predict with G whether each pair of images of an unlabelled set is similar; write pairs.h5."""
     from clusterkit.stages import predict_pairs as stage
 
+    check_names(dataset)
     done = stage.run(PredictPairsConfig(dataset=dataset, g=g, bn=bn, form=form), common.context)
     fields = {
         "artifact": str(done.artifact),

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
+from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import TRAINING, Common, Precise, Resume, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import SelfTrainConfig
@@ -42,6 +43,7 @@ def self_train(
     """
     from clusterkit.stages import self_train as stage
 
+    check_names(dataset)
     done = stage.run(
         SelfTrainConfig(dataset=dataset, g=g, rounds=rounds, learning_rate=learning_rate, precision=precision),
         common.context,

@@ -1,6 +1,7 @@
 """Signs that a result is worthless or unsure, each as one line for the user that ends with the next step."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,18 @@ WEAK = 0.1
 is useful."""
 FEWEST = 1.0
 """The similar partners of a mean item below which pairs join next to nothing; each category of two items gives one."""
+MANY = 500
+"""The categories from which G may find too few similar pairs, however many partners a mean item has. N items of C
+categories of equal size have N/C - 1 partners each, so similar pairs as rare as this fit few sets."""
 MOST = 0.75
 """The share of similar pairs above which G tells hardly anything apart. Three quarters of the pairs are similar in a
 set of two categories, one of which has six times as many items as the other."""
 UNSURE = 0.5
-"""The median largest probability below which a clustering is unsure: no cluster then has a majority for half of the
-items. Networks that were trained to the end have a median above 0.7, even after a short training of G."""
+"""The margin, the largest probability minus the second, below which an item is doubtful. A clustering is unsure if the
+median margin is below it. Networks that were trained to the end have a median above 0.55, even after a short training
+of G."""
 SURER = 0.1
-"""The difference of two medians of the largest probability from which one clustering is called surer than another."""
+"""The difference of two median margins from which one clustering is called surer than another."""
 APART = 1.5
 """The estimates `ndc` and `consensus` disagree if one is more than APART times the other. Both are within a quarter of
 each other for any useful G; `linkage` and the eigengap often are not, so they do not count here."""
@@ -30,14 +35,17 @@ def is_chance(scores: Mapping[str, float]) -> bool:
     return scores["similar_recall"] + scores["dissimilar_recall"] < 1 + CHANCE
 
 
-def of_g(scores: Mapping[str, float]) -> list[str]:
-    """Return a warning if G is weak by its scores on held-out classes; empty scores give none."""
+def of_g(scores: Mapping[str, float], path: Path | None = None) -> list[str]:
+    """Return a warning if G is weak by its scores on held-out classes; empty scores give none.
+
+    `path` is the file of G if the command has not just made it.
+    """
     if not scores or scores["similar_recall"] + scores["dissimilar_recall"] >= 1 + WEAK:
         return []
     return [
-        f"G is weak on classes that it has not seen: it finds only {scores['similar_recall']:.3f} of their similar "
-        f"pairs and {scores['dissimilar_recall']:.3f} of the dissimilar ones; train for longer (--epochs), or on a set "
-        "with more classes or images"
+        f"{'' if path is None else f'{path}: '}G is weak on classes that it has not seen: it finds only "
+        f"{scores['similar_recall']:.3f} of their similar pairs and {scores['dissimilar_recall']:.3f} of the "
+        "dissimilar ones; train for longer (--epochs), or on a set with more classes or images"
     ]
 
 
@@ -45,6 +53,13 @@ def of_pairs(title: str, signs: Mapping[str, float], count: int) -> list[str]:
     """Return a warning if hardly any or nearly all pairs among the `count` items of a subset are predicted similar."""
     rate = signs["similar_rate"]
     partners = rate * (count - 1)
+    categories = count / (partners + 1)
+    if partners >= FEWEST and categories > MANY:
+        return [
+            f"{title}: G finds only {100 * rate:.2g} % of the pairs similar, as in a set of about {categories:.0f} "
+            "categories of equal size; if this set has far fewer, these pairs hardly tell them apart: then train G for "
+            "longer, or on a set that is more like this one"
+        ]
     if partners < FEWEST:
         problem = f"G finds only {partners:.2f} similar partners per item"
     elif rate > MOST:
@@ -57,30 +72,36 @@ def of_pairs(title: str, signs: Mapping[str, float], count: int) -> list[str]:
     ]
 
 
-def median_probability(prob: NDArray[np.floating]) -> float:
-    """Return the median over the items of the largest of their probabilities (N, K)."""
-    return float(np.median(prob.max(1)))
+def median_margin(prob: NDArray[np.floating]) -> float:
+    """Return the median over the items of the largest minus the second of their probabilities (N, K); 1 for K = 1.
+
+    Unlike the largest probability, which is never below 1/K, it can be compared between different K.
+    """
+    if prob.shape[1] < 2:
+        return 1.0
+    largest = np.partition(prob.astype(np.float64), -2, axis=1)[:, -2:]
+    return float(np.median(largest[:, 1] - largest[:, 0]))
 
 
 def of_clusters(title: str, prob: NDArray[np.floating]) -> list[str]:
     """Return a warning if a network is unsure of the clusters of most items, by their probabilities (N, K)."""
-    median = median_probability(prob)
+    median = median_margin(prob)
     if median >= UNSURE:
         return []
     return [
-        f"{title}: the clustering is unsure: for half of the items, the largest probability is at most {median:.2f}; "
-        "train for longer (--epochs), or improve the pairs first, by a better G or by --constraints"
+        f"{title}: the clustering is unsure: for half of the items, the largest probability is at most {median:.2f} "
+        "above the second; train for longer (--epochs), or improve the pairs first, by a better G or by --constraints"
     ]
 
 
 def of_replaced(title: str, before: NDArray[np.floating], now: NDArray[np.floating]) -> list[str]:
     """Return a warning if a network is less sure than the one whose clustering it replaces, by their (N, K)."""
-    old, new = median_probability(before), median_probability(now)
+    old, new = median_margin(before), median_margin(now)
     if old - new < SURER:
         return []
     return [
-        f"{title}: the clustering that was replaced was surer: the median of the largest probability was {old:.2f} and "
-        f"is now {new:.2f}; repeat the earlier command to have it back"
+        f"{title}: the clustering that was replaced was surer: the median margin between the two largest probabilities "
+        f"was {old:.2f} and is now {new:.2f}; repeat the earlier command to have it back"
     ]
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from clusterkit.artifacts.assignments import Assignment
 from clusterkit.console import printable
 from clusterkit.datasets.base import Subset
+from clusterkit.metrics.doubts import UNSURE
 from clusterkit.report.features import ROWS, Values, distances, of_another_cluster
 
-DOUBTFUL = {False: 0.5, True: 0.05}
+DOUBTFUL = {False: UNSURE, True: 0.05}
 """The margin below which an item is doubtful, by whether margins are of distances."""
 TINY = 1e-30
 """Divisor where two distances are zero."""

@@ -23,8 +23,8 @@ def test_nothing_to_start_from(cli, tmp_path):
     for line in ("cluster", "cluster digits", "adapt digits digits", "predict-pairs digits", "cluster --method kmeans"):
         done = cli(line)
         assert (done.code, done.out) == (3, "")
-        last = done.err.splitlines()[-1]
-        assert last.endswith("clusterkit-out/g.safetensors: no such file; make it with: clusterkit train-g DATASET")
+        [message] = done.err.splitlines()
+        assert message.endswith("clusterkit-out/g.safetensors: no such file; make it with: clusterkit train-g DATASET")
     assert not (tmp_path / "clusterkit-out").exists()
 
 

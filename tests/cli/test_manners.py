@@ -188,6 +188,26 @@ def test_a_name_that_is_no_data_set(name, meant, cli, tmp_path):
     assert f"(did you mean {meant}?)" in done.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("line", ["cluster {}", "adapt {} {}", "adapt digits {}", "predict-pairs {}", "self-train {}"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("photos", "(did you mean folder:photos?)"),
+        ("mnist_trian", "(did you mean mnist_train?)"),
+        ("folder:photo", "no such file or folder"),
+        ("arrays:photos", "(did you mean folder:photos?)"),
+        ("features:\0", "no such file or folder"),
+    ],
+)
+def test_a_wrong_name_comes_before_a_missing_network(line, name, words, cli, tmp_path):
+    (tmp_path / "photos").mkdir()
+    done = cli([word.format(name) for word in line.split()])
+    assert (done.code, done.out) == (3 if ":" in name else 2, "")
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 @pytest.mark.parametrize("name", ["nowhere", "notes.txt", "folder:notes.txt", "\0", "~nobody/photos"])
 def test_a_name_of_which_nothing_is_known(name, cli, tmp_path):
     (tmp_path / "notes.txt").touch()
@@ -226,7 +246,8 @@ def warnings_of(done) -> list[str]:
 def test_a_worthless_g_is_said_all_the_way(cli):
     [text] = warnings_of(cli(f"{WEAK.replace('glyphs_bg@0-11', 'glyphs_bg')} --json --quiet"))
     assert text.startswith("G is weak on classes that it has not seen")
-    warnings = warnings_of(cli("predict-pairs glyphs_eval@12-27,40-47 --json --quiet"))
+    held_out, *warnings = warnings_of(cli("predict-pairs glyphs_eval@12-27,40-47 --json --quiet"))
+    assert held_out == f"clusterkit-out/g.safetensors: {text}"
     assert [text.partition(":")[0] for text in warnings] == ["Morwen", "Nastric", "Ostrava"]
     assert all("similar partners per item" in text for text in warnings)
     warnings = warnings_of(cli("cluster --k 20 --epochs 1 --backbone mlp --json --quiet"))

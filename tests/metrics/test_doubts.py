@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,11 @@ def test_a_good_g_and_one_that_was_not_tested():
     assert doubts.of_g({}) == []
 
 
+def test_a_worthless_g_of_an_earlier_command():
+    [text] = doubts.of_g({"similar_recall": 0.019, "dissimilar_recall": 0.999}, Path("out/g.safetensors"))
+    assert text.startswith("out/g.safetensors: G is weak on classes that it has not seen: it finds only 0.019 of")
+
+
 def test_pairs_that_join_nothing_or_everything():
     [text] = doubts.of_pairs("all", {"similar_rate": 0.0009}, 500)
     assert text.startswith("all: G finds only 0.45 similar partners per item")
@@ -26,7 +33,19 @@ def test_pairs_that_join_nothing_or_everything():
     assert "train G" in text
 
 
-@pytest.mark.parametrize("sizes", [(10,) * 100, (300, 300), (500, 100), (20,) * 964, (2,) * 50])
+@pytest.mark.parametrize(("count", "categories"), [(1200, 577), (10_000, 1000), (60_000, 1091)])
+def test_a_share_of_similar_pairs_that_only_many_categories_have(count, categories):
+    [text] = doubts.of_pairs("all", {"similar_rate": 0.0009}, count)
+    assert f"only 0.09 % of the pairs similar, as in a set of about {categories} categories of equal size" in text
+    assert "if this set has far fewer" in text
+
+
+def test_true_pairs_of_many_categories_give_their_number():
+    [text] = doubts.of_pairs("all", {"similar_rate": 19 / (20 * 964 - 1)}, 20 * 964)
+    assert "a set of about 964 categories" in text
+
+
+@pytest.mark.parametrize("sizes", [(10,) * 100, (300, 300), (500, 100), (20,) * 400, (2,) * 50])
 def test_true_pairs_of_ordinary_sets_give_no_warning(sizes):
     count = sum(sizes)
     rate = sum(size * (size - 1) for size in sizes) / (count * (count - 1))
@@ -35,19 +54,28 @@ def test_true_pairs_of_ordinary_sets_give_no_warning(sizes):
 
 def prob_of(largest: float, k: int = 26) -> np.ndarray:
     rest = (1 - largest) / (k - 1)
-    return np.full((9, k), rest) + np.eye(9, k) * (largest - rest)
+    return np.full((9, k), rest) + np.eye(k)[np.arange(9) % k] * (largest - rest)
 
 
-def test_an_unsure_clustering():
-    [text] = doubts.of_clusters("all", prob_of(0.09))
+@pytest.mark.parametrize(("largest", "k", "margin"), [(0.09, 26, "0.05"), (0.55, 2, "0.10"), (0.74, 2, "0.48")])
+def test_an_unsure_clustering(largest, k, margin):
+    [text] = doubts.of_clusters("all", prob_of(largest, k))
     assert "unsure" in text
-    assert "at most 0.09" in text
-    assert doubts.of_clusters("all", prob_of(0.71)) == []
+    assert f"at most {margin} above the second" in text
+
+
+@pytest.mark.parametrize(("largest", "k"), [(0.71, 26), (0.76, 2), (0.6, 100)])
+def test_a_sure_clustering(largest, k):
+    assert doubts.of_clusters("all", prob_of(largest, k)) == []
+    assert doubts.of_clusters("all", np.ones((9, 1))) == []
 
 
 def test_a_clustering_that_was_surer():
     [text] = doubts.of_replaced("all", prob_of(0.95), prob_of(0.4, 5))
-    assert "was 0.95 and is now 0.40" in text
+    assert "was 0.95 and is now 0.25" in text
+    [text] = doubts.of_replaced("all", prob_of(0.45, 60), prob_of(0.51, 2))
+    assert "was 0.44 and is now 0.02" in text
+    assert doubts.of_replaced("all", prob_of(0.55, 2), prob_of(0.2, 60)) == [], "half is the least of two outputs"
     assert doubts.of_replaced("all", prob_of(0.95), prob_of(0.9)) == []
     assert doubts.of_replaced("all", prob_of(0.4), prob_of(0.95)) == []
 
