@@ -280,7 +280,10 @@ class ClusterConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignConfig(Settings):
-    """The settings of `assign`. `files` are the only files of a folder to read; without any, all are read."""
+    """The settings of `assign`.
+
+    `files` are the paths of the only files of a folder to read; without any, all are read.
+    """
 
     dataset: str
     files: tuple[str, ...] = ()

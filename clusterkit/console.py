@@ -112,6 +112,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def size(count: float) -> str:
+    """Return a number of bytes in the largest unit of which there is at least one, as in `3.5 GB` or `20 MB`."""
+    for one, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if count >= 0.9995 * one:  # 999.6 MB would be shown as 1e+03 MB
+            return f"{count / one:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
+
+
 def warn_all(messages: list[str]) -> list[str]:
     """Log warnings about a result, which `--quiet` does not hide; return them for the result's `warnings`."""
     if processes()[0] == 0:

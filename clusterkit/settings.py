@@ -253,6 +253,10 @@ class Declares(Protocol):
     def options(self) -> type[Options]: ...
 
 
+DECLARED: dict[str, Mapping[str, Declares]] = {}
+"""The methods of each stage that has any. Their packages enter them, so that messages below know the defaults."""
+
+
 def options_of(declared: Mapping[str, Declares], method: str, options: object) -> Options:
     """Return the options of a method, which are its defaults for None.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from clusterkit.config import AdaptConfig
 from clusterkit.losses import Loss, LossFlag, LossOptions
-from clusterkit.settings import Options, options_of
+from clusterkit.settings import DECLARED, Options, options_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ ADAPTATIONS: dict[str, Adaptation] = {
     "jan+ccn": Adaptation(title="JAN and CCN+", terms=("ccn", "jan"), pairs=True, options=PairOptions),
 }
 """The methods by name."""
+DECLARED["adapt"] = ADAPTATIONS
 
 
 def with_options(config: AdaptConfig) -> AdaptConfig:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from clusterkit import console
 from clusterkit.errors import InputError
 
 
@@ -111,7 +112,7 @@ def check_place(path: Path, size: int = 0) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         free = shutil.disk_usage(folder).free
         if free < size:
-            raise OSError(errno.ENOSPC, f"it needs {size / 1e6:.3g} MB, but only {free / 1e6:.3g} MB are free")
+            raise OSError(errno.ENOSPC, f"it needs {console.size(size)}, but only {console.size(free)} are free")
     except OSError as error:
         raise unwritable(path, error) from error
 

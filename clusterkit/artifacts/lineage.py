@@ -11,9 +11,10 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.header import Header, canonical
+from clusterkit.artifacts.flags import settings_of, unusual, words_of
+from clusterkit.artifacts.header import WRITERS, Header, canonical
 from clusterkit.artifacts.own_data import found, settled
-from clusterkit.config import G_FILE, AssignConfig, Reading
+from clusterkit.config import G_FILE, Context, Reading
 from clusterkit.errors import InputError, UsageError
 
 IN_TRAINING = "labels, in the training of "
@@ -37,7 +38,7 @@ def made_from(header: Header, name: str, path: Path) -> bool:
 def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
     """Raise InputError if `made` was made from another file than the present one at `path`."""
     if not made_from(header, name, path):
-        raise InputError(f"{made}: was made from another {path.name} than {path}; run: {again(header)}")
+        raise InputError(f"{made}: was made from another {path.name} than {path}; run: {again(header, made)}")
 
 
 def g_of(header: Header, made: Path) -> Path:
@@ -107,18 +108,19 @@ def check_dataset(
     reading = recorded if reading is None else reading.unlabelled
     if (header.dataset.get("name"), recorded) == (name, reading):
         changes = f" ({changes})" if changes else ""
+        title = "the named files" if header.dataset.get("files") else name
         raise InputError(
-            f"{path}: the content of {name} has changed since this file was made{changes}; run: {again(header)}"
+            f"{path}: the content of {title} has changed since this file was made{changes}; run: {again(header, path)}"
         )
     before = " ".join([str(header.dataset.get("name")), *recorded.flags()])
     now = " ".join([name, *reading.flags()])
-    raise InputError(f"{path}: was made from {before}, not from {now}; run: {again(header, name, reading)}")
+    raise InputError(f"{path}: was made from {before}, not from {now}; run: {again(header, path, name, reading)}")
 
 
-def again(header: Header, dataset: str | None = None, reading: Reading | None = None) -> str:
-    """Return the command that makes an artifact again, from the same files or with another data set.
+def again(header: Header, made: Path, dataset: str | None = None, reading: Reading | None = None) -> str:
+    """Return the command that makes the artifact at `made` again, from the same files or with another data set.
 
-    `reading` is how the other set is read.
+    Its settings are those of the header, in which files have their bare names. `reading` is how the other set is read.
     """
     config = header.config
     if reading is None:
@@ -137,10 +139,14 @@ def again(header: Header, dataset: str | None = None, reading: Reading | None = 
             words = ["FILE..."]
         case _:
             words = [dataset or header.dataset.get("name", "DATASET")]
-    for name, usual in (("g", G_FILE), ("model", AssignConfig.model), ("subset", None)):
-        if config.get(name, usual) != usual:
-            words += [f"--{name}", config[name]]
-    return shlex.join(["clusterkit", header.stage, *words, *reading.flags()])
+    names = unusual(header)
+    if dataset not in (None, header.dataset.get("name")):
+        # Constraints are of the items of one set.
+        names = [name for name in names if not name.startswith("constraint")]
+    words += [*words_of(settings_of(header), names), *reading.flags()]
+    if made.name in WRITERS and made.parent != Context.workdir:
+        words += ["--workdir", str(made.parent)]
+    return shlex.join(["clusterkit", header.stage, *words])
 
 
 def run_key(*parts: object) -> str:

@@ -9,7 +9,6 @@ from clusterkit.config import (
     G_FILE,
     OWN_DATA,
     PAIRS_FILE,
-    Backbone,
     ClusterConfig,
     Context,
     EstimateKConfig,
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 OVER_CLUSTERED = "over-clustered"
 """The subfolder of the clustering from which `--k auto` estimates K."""
-SMALLEST = 16
-"""Smallest side, in pixels, of images that the four poolings of the default backbone can halve."""
 
 
 def check_names(*names: str | None) -> None:
@@ -50,7 +47,6 @@ def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
         return config
     if not reads_pairs(config):
         return config
-    console.log.info("using the constraints alone, as %s has neither %s nor %s", context.workdir, PAIRS_FILE, G_FILE)
     return replace(config, pairs=OnlyConstraints())
 
 
@@ -143,7 +139,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     """
     if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
         return []
-    context = replace(context, given=frozenset())
+    context = replace(context, given=context.given & {"backbone"})
     from clusterkit.artifacts.files import sha256
     from clusterkit.artifacts.json_file import read_json
     from clusterkit.datasets.current import up_to_date
@@ -152,7 +148,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
 
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
-    over_clustering = replace(by_network(config, pairs), k=ClusterConfig.k, pairs=File(str(pairs)))
+    over_clustering = replace(by_network(config, pairs, context), k=ClusterConfig.k, pairs=File(str(pairs)))
     options = over_clustering.options
     if isinstance(options, CcnOptions) and isinstance(options.init, File):
         # This clustering has another work folder, in which a bare name would not be found.
@@ -186,21 +182,22 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     return warnings
 
 
-def by_network(config: ClusterConfig, pairs: Path) -> ClusterConfig:
+def by_network(config: ClusterConfig, pairs: Path, context: Context) -> ClusterConfig:
     """Return a clustering by a network to estimate K from, because other methods leave no cluster empty.
 
-    A `config` of a network is returned unchanged. For other methods, the network has the default backbone, or `mlp` if
-    the pairs are of vectors or of images too small for convolutions.
+    The network is that of a `config` of a network, or else the default one, with a backbone for the items of the pairs.
     """
     from clusterkit.artifacts.hdf5 import read_header
+    from clusterkit.methods.common.check import with_backbone
 
-    if METHODS[config.method].trains:
-        return config
-    shape = read_header(pairs, "pairs").extra["shape"]
-    backbone = CcnOptions.backbone if len(shape) == 3 and min(shape[1:]) >= SMALLEST else Backbone.MLP
+    is_network = METHODS[config.method].trains
+    shape = tuple(read_header(pairs, "pairs").extra["shape"])
+    options = with_backbone(config.options if is_network else CcnOptions(), shape, context)
+    if is_network:
+        return replace(config, options=options)
     return ClusterConfig(
         dataset=config.dataset, constraints=config.constraints,
-        constraint_weight=config.constraint_weight, options=CcnOptions(backbone=backbone),
+        constraint_weight=config.constraint_weight, options=options,
     )  # fmt: skip
 
 

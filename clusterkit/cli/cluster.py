@@ -10,7 +10,7 @@ from clusterkit.cli.chain import alone_without_g, check_names, ensure_k, ensure_
 from clusterkit.cli.common import Common, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import ClusterConfig
+from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.settings import CountedBy, parse_features, parse_k, parse_pairs
 
@@ -67,7 +67,8 @@ def cluster(
         float | None,
         typer.Option(
             rich_help_panel="Input",
-            help="Number of other pairs that a constrained pair counts as.",
+            help="Number of other pairs that a constrained pair counts as; for ccn only in its second training, which "
+            "runs if some constraints do not hold.",
             show_default="all constrained pairs count as much as all other pairs",
         ),
     ] = None,
@@ -101,9 +102,13 @@ def cluster(
         features=None if features is None else parse_features(features),
         options=read_options(OPTIONS, method, options, common.context.given),
     )
-    config = alone_without_g(with_options(config), common.context)
+    named = with_options(config)
+    config = alone_without_g(named, common.context)
     stage.check(config, common.context)
     check_names(dataset)
+    if config is not named:
+        workdir = common.context.workdir
+        console.log.info("using the constraints alone, as %s has neither %s nor %s", workdir, PAIRS_FILE, G_FILE)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
     warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config)
     warnings += ensure_k(with_options(config), common.context)

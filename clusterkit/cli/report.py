@@ -56,7 +56,8 @@ def report(
     }
     if folders is not None:
         fields["folders"] = str(folders)
+    lines = [str(done.artifact)]
     if done.undo is not None:
         fields["undo"] = str(done.undo)
-        console.log.info("report: the pictures were moved; to move them back: sh %s", shlex.quote(str(done.undo)))
-    console.result([str(done.artifact)], fields, common.as_json)
+        lines.append(f"sh {shlex.quote(str(done.undo))}")
+    console.result(lines, fields, common.as_json)

@@ -23,6 +23,7 @@ log = logging.getLogger("clusterkit")
 
 DARK = 1 / 8
 """Share of the largest possible pixel value below which a largest value that occurs is reported."""
+SHIFT = "subtract the value of black from x, so that black is 0"
 REMEDY = "name the largest possible value with --pixel-max"
 
 
@@ -132,22 +133,29 @@ def arrange(x: NDArray[Any], path: Path) -> NDArray[Any]:
 def to_bytes(x: NDArray[Any], white: float | None, path: Path, remedy: str) -> NDArray[np.uint8]:
     """Return images as new uint8, in which `white` is 255; None takes the largest value that the type stands for.
 
-    Raises InputError for a value outside 0 to `white`; its message ends with `remedy`.
+    Raises InputError for a value outside 0 to `white`, and if different values all become one. The remedy of a white
+    that does not fit is `remedy`.
     """
     if white is None:
         white = 1.0 if x.dtype.kind in "bf" else 65535.0 if x.dtype == np.uint16 else 255.0
-    pixels, largest = np.empty(x.shape, np.uint8), 0.0
+    pixels, smallest, largest = np.empty(x.shape, np.uint8), white, 0.0
+    is_scaled = x.dtype == np.uint8 and white == 255
     for start, block in blocks_of(x):
         outside = np.argwhere((block < 0) | (block > white))
         if len(outside):
             place = ", ".join(str(number) for number in (start + outside[0][0], *outside[0][1:]))
+            value = block[tuple(outside[0])]
             raise InputError(
-                f"{path}: x[{place}] is {block[tuple(outside[0])]:g}, outside the range 0 to {white:g} of {x.dtype} "
-                f"pixels; {remedy}"
+                f"{path}: x[{place}] is {value:g}, outside the range 0 to {white:g} of {x.dtype} pixels; "
+                f"{SHIFT if value < 0 else remedy}"
             )
-        largest = max(largest, float(block.max()))
-        is_scaled = x.dtype == np.uint8 and white == 255
+        smallest, largest = min(smallest, float(block.min())), max(largest, float(block.max()))
         pixels[start : start + len(block)] = block if is_scaled else np.rint(block.astype(np.float64) * (255 / white))
+    if smallest < largest and np.rint(smallest * (255 / white)) == np.rint(largest * (255 / white)):
+        raise InputError(
+            f"{path}: x holds values from {smallest:g} to {largest:g}, which are all one grey level in the range 0 to "
+            f"{white:g}; {remedy if np.rint(smallest * (255 / largest)) < 255 else SHIFT}"
+        )
     if 0 < largest < DARK * white:
         log.warning(
             "%s: the largest value of x is %g of %g, so all images are dark; if white is less, %s",

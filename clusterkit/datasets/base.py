@@ -24,6 +24,7 @@ class Raw:
     int64 (N,), positions in `classes`, -1 for an unlabelled item; None if no item is labelled. `subset` is int64 (N,),
     positions in `subsets`. `ids` is int64 (N,) if the source read only a part of the set; None numbers the images from
     0. `names` are the items' own names, such as paths relative to the folder of the set, and `files` the image files.
+    `listed` are the names of all files, also unreadable ones, if they were named one by one.
     `kind` is set if only the content shows it. `inverted` says whether dark ink on light was inverted, and is None if
     the source does not decide that by the pixels. `bright_ink` says whether the grey images clearly have bright ink on
     dark now.
@@ -38,6 +39,7 @@ class Raw:
     fingerprint: str | None = None
     names: tuple[str, ...] | None = None
     files: tuple[Path, ...] | None = None
+    listed: tuple[str, ...] = ()
     kind: Kind | None = None
     inverted: bool | None = None
     bright_ink: bool = False
@@ -48,7 +50,7 @@ class Request:
     """A request to a source: the root of the data sets and the form of the images.
 
     `argument` is the text after the colon in `folder:PATH`. `subset` names the only subset to read; None reads all.
-    `files` are the only files to read, by their paths from the folder; without any, all are read.
+    `files` are the paths of the only files to read; without any, all are read.
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
     invert grey images. `unclear` is set for images that a network reads which was trained on bright ink on dark: it
     says whether to invert them if their own pixels do not clearly decide it.
@@ -62,7 +64,7 @@ class Request:
     reading: Reading = USUAL
     inverted: bool | None = None
     unclear: bool | None = None
-    files: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class Source:
 
 
 Value = TypeVar("Value")
+
+
+def in_files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def chosen(values: tuple[Value, ...] | None, positions: Tensor) -> tuple[Value, ...] | None:
@@ -184,6 +190,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
+
+    @property
+    def title(self) -> str:
+        """Return what messages call the set."""
+        return f"the set of {in_files(len(self.listed))}" if self.listed else f"data set {self.name}"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -131,13 +131,13 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
-    reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None, files: Sequence[str] = (),
+    reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None, files: Sequence[Path] = (),
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
     `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
     decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
-    `files` are the only files of a folder to read; without any, all are read.
+    `files` are the paths of the only files of a folder to read; without any, all are read.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -154,7 +154,7 @@ def load_dataset(
     )
     raw = source.load(request)
     if reading.labels is not None:
-        raw = relabelled(raw, reading.labels, name.full, Path(name.argument) if name.source == "folder" else None)
+        raw = relabelled(raw, reading.labels, name.full)
     return select(raw, name, request)
 
 
@@ -170,9 +170,10 @@ def load_recorded(
         check_place(fields["name"], made)
     reading = Reading.recorded(fields)
     reading = reading if labels is None else replace(reading, labels=labels)
+    files = [Path(parse(fields["name"]).argument) / file for file in fields.get("files", ())]
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
-        channels=fields["channels"], reading=reading, inverted=fields.get("inverted"), files=fields.get("files", ()),
+        channels=fields["channels"], reading=reading, inverted=fields.get("inverted"), files=files,
     )  # fmt: skip
 
 
@@ -188,12 +189,12 @@ def check_place(name: str, made: Path) -> None:
 
 def load_like(
     text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL,
-    trained: Mapping[str, Any] | None = None, files: Sequence[str] = (),
+    trained: Mapping[str, Any] | None = None, files: Sequence[Path] = (),
 ) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
 
     `trained` is the header entry of the set that the network was trained on, whose polarity grey images get. `files`
-    are the only files of a folder to read; without any, all are read.
+    are the paths of the only files of a folder to read; without any, all are read.
 
     Raises InputError if the items cannot have this shape, for example vectors for a network of images.
     """
@@ -210,7 +211,7 @@ def load_like(
         data = load_dataset(text, root, offline=offline, reading=reading, files=files)
     if data.shape != tuple(shape):
         raise InputError(
-            f"data set {data.name} has items of shape {data.shape}, but the network reads {tuple(shape)}; "
+            f"{data.title} has items of shape {data.shape}, but the network reads {tuple(shape)}; "
             "name another set or another network"
         )
     return data
@@ -299,7 +300,7 @@ def select(raw: Raw, name: Name, request: Request) -> Dataset:
     content = raw.fingerprint or fingerprint(raw, ids)
     return Dataset(
         name.full, raw.kind or name.entry.kind, tuple(parts), raw.classes, content, request.size, name.entry.target,
-        request.reading.of(name.source), raw.inverted, raw.bright_ink, request.files,
+        request.reading.of(name.source), raw.inverted, raw.bright_ink, raw.listed,
     )  # fmt: skip
 
 

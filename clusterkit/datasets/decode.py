@@ -174,8 +174,12 @@ def thumbnail(path: Path, longest: int) -> Image.Image:
 
 
 def _alone_if_large(image: Image.Image) -> AbstractContextManager[Any]:
-    """Let large images wait for each other, so that several threads do not hold several of them."""
-    return _one_large if image.width * image.height > LARGE else nullcontext()
+    """Let large images wait for each other, so that several threads do not hold several of them.
+
+    Pixels of four bytes, integers and floats, count as four.
+    """
+    weight = 4 if image.mode in ("I", "F") else 1
+    return _one_large if weight * image.width * image.height > LARGE else nullcontext()
 
 
 def orientation_of(image: Image.Image) -> Any:
@@ -220,7 +224,7 @@ def scale_clear_colour(image: Image.Image) -> None:
 def reduced(image: Image.Image, mode: str, size: int) -> Image.Image:
     """Return a loaded image in a mode, with its shorter side reduced towards `size` by a whole factor.
 
-    Only a strip of it is held in full size, except for integers and floats, whose own range may count.
+    Only a strip of it is held in full size, except for integers and floats: their grey levels are held whole.
     """
     image = levels(image) if image.mode[0] in "IF" else image
     factor = max(1, min(image.size) // size)
@@ -273,32 +277,48 @@ def tag(image: Image.Image, number: int) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
+def strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield the values of an image of integers or floats in blocks of rows, each with the number of its first row."""
+    is_unsigned = image.mode == "I" and tag(image, FORMAT) == 1 and tag(image, BITS) == 32
+    rows = max(1, LARGE // 50 // image.width)
+    for top in range(0, image.height, rows):
+        values = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+        yield top, values.view(np.uint32) if is_unsigned else values
+
+
+def finite_range(image: Image.Image) -> tuple[float, float]:
+    """Return the smallest and the largest finite value. Raises ValueError if there is none."""
+    ends = []
+    for _, values in strips(image):
+        finite = values[np.isfinite(values)] if image.mode == "F" else values
+        ends += [(float(finite.min()), float(finite.max()))] if finite.size else []
+    if not ends:
+        raise ValueError("none of its values is a finite number")
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
 def levels(image: Image.Image) -> Image.Image:
     """Return an image of integers or floats as grey levels; its own range counts if its file says none.
 
-    Values that are not finite count as the smallest one.
+    Values that are not finite count as the smallest one. Only a strip of the image is held in float64.
     """
-    values = np.asarray(image)
-    if image.mode == "I" and tag(image, FORMAT) == 1 and tag(image, BITS) == 32:
-        values = values.view(np.uint32)
-    is_finite = np.isfinite(values) if image.mode == "F" else None
-    if is_finite is not None and not is_finite.all():
-        if not is_finite.any():
-            raise ValueError("none of its values is a finite number")
-        values = np.where(is_finite, values, values[is_finite].min())
     low, high = value_range(image)
-    low = float(values.min() if low is None else low)
-    high = float(values.max() if high is None else high)
-    if (low, high) == (0, 65535):
-        grey = (values.clip(0, 65535) >> 8).astype(np.uint8)
-    elif low < high:
-        # In float32, the difference of two floats can overflow.
-        share = (values.astype(np.float64).clip(low, high) - low) / (high - low)
-        grey = np.rint(255 * share).astype(np.uint8)
-    else:
-        grey = np.zeros(values.shape, dtype=np.uint8)
-    if tag(image, PHOTOMETRIC) == 0:
-        grey = ~grey
-    if isinstance(clear := image.info.get("transparency"), int):
-        grey[values == clear] = 255
+    smallest, largest = finite_range(image) if image.mode == "F" or low is None or high is None else (low, high)
+    low, high = smallest if low is None else low, largest if high is None else high
+    grey = np.zeros((image.height, image.width), np.uint8)
+    clear = image.info.get("transparency")
+    for top, values in strips(image):
+        if image.mode == "F":
+            values = np.where(np.isfinite(values), values, np.float32(smallest))
+        strip = grey[top : top + len(values)]
+        if (low, high) == (0, 65535) and image.mode != "F":
+            strip[:] = values.clip(0, 65535) >> 8
+        elif low < high:
+            # In float32, the difference of two floats can overflow.
+            share = (values.astype(np.float64).clip(low, high) - low) / (high - low)
+            strip[:] = np.rint(255 * share)
+        if tag(image, PHOTOMETRIC) == 0:
+            np.invert(strip, out=strip)
+        if isinstance(clear, int):
+            strip[values == clear] = 255
     return Image.fromarray(grey)

@@ -66,7 +66,7 @@ class Decoded:
             console.once(f"{folder}: cannot keep decoded images there ({error}); every epoch decodes them again")
             return None
         if not old_length:
-            console.once(f"{parent}: keeping decoded images in {path}, up to {length / 1e9:.3g} GB")
+            console.once(f"{parent}: keeping decoded images in {path}, up to {console.size(length)}")
         return path
 
     def key(self, sources: Mapping[Path, Path]) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from clusterkit.artifacts.header import WRITERS
 from clusterkit.config import Context, Reading
+from clusterkit.datasets.base import in_files
 from clusterkit.datasets.decode import NOT_PICTURES, opened, quiet
 from clusterkit.errors import InputError
 
@@ -83,13 +84,20 @@ class File:
 class Found:
     """The image files of a folder, sorted by path, unreadable folders with the reason, and what is left out.
 
-    `left_out` holds, by reason, one text for everything left out; the message shows the texts that are not empty.
+    `is_listed` says that the files were named one by one. `left_out` holds, by reason, one text for everything left
+    out; the message shows the texts that are not empty.
     """
 
     place: Path
+    is_listed: bool = False
     files: list[File] = field(default_factory=list)
     closed: dict[Path, str] = field(default_factory=dict)
     left_out: dict[Why, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def title(self) -> str:
+        """Return what messages call the files: the folder or, if they were named one by one, their number."""
+        return in_files(len(self.files)) if self.is_listed else str(self.place)
 
     def leave_out_loose(self) -> int:
         """Leave out the files that are in no subfolder; return their number."""
@@ -160,11 +168,11 @@ def find(place: Path, reading: Reading) -> Found:
     return found
 
 
-def named(place: Path, files: Sequence[str]) -> Found:
-    """Return image files that were named one by one, by their paths from the folder; their suffixes do not matter."""
-    found = Found(place)
-    for name in files:
-        path, bad = place / name, ""
+def named(place: Path, files: Sequence[Path]) -> Found:
+    """Return image files below a folder that were named one by one; their suffixes do not matter."""
+    found = Found(place, is_listed=True)
+    for path in files:
+        name, bad = Path(os.path.relpath(path, place)).as_posix(), ""
         try:
             bad = "" if path.stat().st_size else "an empty file"
         except OSError as error:

@@ -39,14 +39,14 @@ def load(request: Request) -> Raw:
     images, errors = read_readable(paths, request.size, channels)
     bad |= errors
     settle(found, bad, reading)
-    report(place, seen, channels, request.size)
+    report(found.title, seen, channels, request.size)
     ids = torch.tensor([number for number, path in enumerate(files) if path not in bad])
     paths = [files[number] for number in ids.tolist()]
     inverted, bright_ink = None, False
     is_for_a_network = request.inverted is not None or request.unclear is not None
     if seen.grey or (channels == 1 and is_for_a_network):
         borders = read_images(spread(paths, 100), request.size, 1)
-        decided = polarity(borders, len(paths), request, place)
+        decided = polarity(borders, len(paths), request, found.title)
         inverted, bright_ink = decided.inverted, decided.bright_ink
     return Raw(
         negative(images) if inverted else images,
@@ -55,24 +55,25 @@ def load(request: Request) -> Raw:
         ids=ids,
         names=tuple(found.files[number].name for number in ids.tolist()),
         files=tuple(paths),
+        listed=tuple(file.name for file in found.files) if found.is_listed else (),
         kind=Kind.CHARACTERS if seen.grey else Kind.PHOTOS,
         inverted=inverted,
         bright_ink=bright_ink,
     )
 
 
-def report(place: Path, seen: Look, channels: int, size: int) -> None:
+def report(title: str, seen: Look, channels: int, size: int) -> None:
     """Log how images of different sizes and colours, and of values without a range, become alike."""
     if seen.mixed or seen.sizes > 1:
         sizes = f"{seen.sizes} sizes" if seen.sizes > 1 else "one size"
         colours = ", some are grey and some in colour" if seen.mixed else ""
         console.once(
-            f"{place}: the images have {sizes}{colours}; "
+            f"{title}: the images have {sizes}{colours}; "
             f"all are read as {'grey' if channels == 1 else 'colour'}, {size} x {size}"
         )
     if seen.stretched:
         console.once(
-            f"{place}: {len(seen.stretched)} of {seen.count} images, such as "
+            f"{title}: {len(seen.stretched)} of {seen.count} images, such as "
             f"{console.printable(seen.stretched[0].name)}, do not say the range of their values; each is scaled by its "
             "own smallest and largest value"
         )
@@ -126,22 +127,23 @@ def read_readable(paths: Sequence[Path], size: int, channels: int) -> tuple[Tens
 
 def settle(found: Found, bad: dict[Path, str], reading: Reading) -> None:
     """Say what is left out. Raises InputError for unreadable images, unless they are to be left out too."""
-    place, count = found.place, len(found.files) - len(bad)
+    title, count = found.title, len(found.files) - len(bad)
     bad = {**bad, **found.closed}
     lines = [f"{console.printable(str(path))}: {bad[path]}" for path in sorted(bad, key=os.fsencode)]
     if bad and not (reading.skip_bad and count):
         which, them = (
-            (lines[0], "it") if len(lines) == 1 else (f"{place}: {len(lines)} unreadable: {in_one_line(lines)}", "them")
+            (lines[0], "it") if len(lines) == 1 else (f"{title}: {len(lines)} unreadable: {in_one_line(lines)}", "them")
         )
-        remedy = f"leave {them} out with --skip-bad" if count else "name another folder"
+        others = "other files" if found.is_listed else "another folder"
+        remedy = f"leave {them} out with --skip-bad" if count else f"name {others}"
         raise InputError(f"{which}; remove or replace {them}, or {remedy}")
     if len(lines) > MANY and (file := listed(lines)):
-        lines = [f"{place}: {len(bad)} unreadable images are left out, see {file}"]
+        lines = [f"{title}: {len(bad)} unreadable images are left out, see {file}"]
     for line in lines if console.processes()[0] == 0 else ():
         console.log.warning("%s", line, extra={"once": True})
     found.left_out[Why.BAD] = [""] * len(bad)
     if left_out := found.summary():
-        console.once(f"{place}: {count} images; left out: {left_out}")
+        console.once(f"{title}: {count} images; left out: {left_out}")
 
 
 MANY = 10

@@ -13,7 +13,8 @@ from torch import Tensor
 from clusterkit import console
 from clusterkit.artifacts.own_data import found
 from clusterkit.config import LABELS
-from clusterkit.datasets.base import Raw
+from clusterkit.datasets.base import Raw, Subset
+from clusterkit.datasets.items import NOT_READ, Items
 from clusterkit.datasets.tables import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -30,6 +31,8 @@ Labels = tuple[Tensor | None, tuple[str, ...]]
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 UNLABELLED = ("", "-1")
 """Texts of a table that stand for no label."""
+SHOWN = 5
+"""The most lines that a message names."""
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 
 
@@ -79,10 +82,10 @@ def of_words(words: Sequence[str]) -> Labels:
     return torch.tensor([numbers.get(word, -1) for word in words]), tuple(classes)
 
 
-def relabelled(raw: Raw, path: Path, title: str, folder: Path | None = None) -> Raw:
+def relabelled(raw: Raw, path: Path, title: str) -> Raw:
     """Return the content of a source with the labels of a file, which replace its own.
 
-    Labels of files in `folder` that are no items, such as unreadable images, are left out.
+    Labels of files that are no items, such as unreadable images, are left out.
 
     Raises InputError for a file that is missing or damaged, or that does not fit the items.
     """
@@ -92,7 +95,7 @@ def relabelled(raw: Raw, path: Path, title: str, folder: Path | None = None) -> 
         content = read_numpy(path, ("y",), "write it with numpy.save(FILE, y)")
         labels, classes = of_values(content["y"], count, path)
     elif path.suffix.lower() in SEPARATORS:
-        labels, classes = of_words(by_item(path, raw, folder))
+        labels, classes = of_words(by_item(path, raw))
     elif path.suffix.lower() == ".parquet":
         raise InputError(f"{path}: labels lie in .csv, .tsv, .npy, .npz or text files; write its columns as .csv")
     else:
@@ -113,42 +116,43 @@ def lines(path: Path) -> list[str]:
         return path.read_text("utf-8-sig").splitlines()
 
 
-def by_item(path: Path, raw: Raw, folder: Path | None) -> list[str]:
+def by_item(path: Path, raw: Raw) -> list[str]:
     """Return the text of each item's label (N,) from a table of names and labels, or of ids and labels.
 
     An item without a line has an empty text. Raises InputError that names the line of an unknown or repeated item.
     """
     rows = list(fields_of(path))
-    ids = range(len(raw.images)) if raw.ids is None else raw.ids.tolist()
-    by_id = {str(number): position for position, number in enumerate(ids)}
-    by_name = {name: position for position, name in enumerate(raw.names or ())}
-    if (
-        rows
-        and rows[0][1].lower() in NAME_COLUMNS
-        and rows[0][2].lower() in LABEL_COLUMNS
-        and rows[0][1] not in by_name
-    ):
+    ids = torch.arange(len(raw.images)) if raw.ids is None else raw.ids
+    items = Items([Subset("all", raw.images, ids, None, raw.names, raw.files)])
+    is_title = rows and rows[0][1].lower() in NAME_COLUMNS and rows[0][2].lower() in LABEL_COLUMNS
+    if is_title and not items.by_name(rows[0][1]):
         del rows[0]
-    positions = by_name if any(item in by_name for _, item, _ in rows) else by_id
-    words, first, left_out = [""] * len(raw.images), dict[int, int](), 0
+    are_names = any(items.by_name(item) for _, item, _ in rows)
+    words, first, unread = [""] * len(raw.images), dict[int, int](), list[str]()
     for number, item, label in rows:
-        position = positions.get(item)
-        if position is None and folder is not None and (folder / item).is_file():
-            left_out += 1
+        name, by_id = console.printable(item), items.by_id(item)
+        places = items.by_name(item) if are_names else [] if by_id is None else [by_id]
+        if not places and (items.is_unread_file(item) or (not are_names and items.is_unread_id(item))):
+            unread.append(f"{number} ({name})")
             continue
-        if position is None:
-            kind = "name" if positions is by_name or raw.names is not None else "id"
-            title = " (titles are name,label)" if number == 1 else ""
-            name = console.printable(item)
+        if not places:
+            kind = "name" if are_names or raw.names is not None else "id"
+            title = " (titles are name,label)" if number == 1 else items.hint(item)
             raise InputError(f"{path}: line {number}: no item has the {kind} '{name}'{title}; correct or remove it")
+        if len(places) > 1:
+            raise InputError(f"{path}: line {number}: {len(places)} items are called {name}; label items by id")
+        _, position = places[0]
         if position in first:
-            raise InputError(
-                f"{path}: lines {first[position]} and {number} label the same item, {console.printable(item)}; keep one"
-            )
+            raise InputError(f"{path}: lines {first[position]} and {number} label the same item, {name}; keep one")
         first[position] = number
         words[position] = label
-    if left_out:
-        console.once("%s: %d labels of files that are not read are left out", path, left_out)
+    if len(unread) == 1:
+        console.once("%s: the label in line %s is left out: its file is %s", path, unread[0], NOT_READ)
+    elif unread:
+        shown = ", ".join(unread[:SHOWN]) + (", ..." if len(unread) > SHOWN else "")
+        console.once(
+            "%s: the %d labels in lines %s are left out: their files are %s", path, len(unread), shown, NOT_READ
+        )
     return words
 
 

@@ -12,7 +12,7 @@ from clusterkit.errors import MissingFileError, UsageError
 
 
 def read_words(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the data set that words name and, if they name image files, the files' paths from its folder.
+    """Return the data set that words name and, if they name image files, these words, one for each file.
 
     Raises UsageError for several words that are not all files, and MissingFileError for a file that does not exist.
     """
@@ -27,7 +27,7 @@ def read_words(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
             raise MissingFileError(f"{title}: no such file; check the path")
     if sets or not Path(words[0]).is_file():
         return words[0], ()
-    return listed([Path(word) for word in words])
+    return listed(words)
 
 
 def is_name(word: str) -> bool:
@@ -36,14 +36,12 @@ def is_name(word: str) -> bool:
     return (prefix in PREFIXES if colon else False) or word.partition("@")[0].partition("/")[0] in SOURCES
 
 
-def listed(files: Sequence[Path]) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the folder of all files, and their paths from there, each once.
-
-    That is the current folder if they are below it, so that they keep the names that were typed.
-    """
-    places = [Path(os.path.normpath(Path.cwd() / file)) for file in files]
+def listed(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the folder of all files, which is the current one if they are below it, and each file once."""
+    places: dict[Path, str] = {}
+    for word in words:
+        places.setdefault(Path(os.path.normpath(Path.cwd() / word)), word)
     folder = Path.cwd()
     if not all(place.is_relative_to(folder) for place in places):
         folder = Path(os.path.commonpath([place.parent for place in places]))
-    names = dict.fromkeys(place.relative_to(folder).as_posix() for place in places)
-    return found(f"folder:{folder}", Path()), tuple(names)
+    return found(f"folder:{folder}", Path()), tuple(places.values())

@@ -97,7 +97,7 @@ def is_light(images: Tensor) -> bool:
     return bool(borders(images).median() > 127)
 
 
-def polarity(images: Tensor, count: int, request: Request, place: Path) -> Polarity:
+def polarity(images: Tensor, count: int, request: Request, title: object) -> Polarity:
     """Decide by a sample of grey images (N, 1, H, W) of a set of `count` images whether to invert the set.
 
     Light borders mean dark ink, which is inverted to bright ink on dark. The images for a network whose own images had
@@ -108,17 +108,17 @@ def polarity(images: Tensor, count: int, request: Request, place: Path) -> Polar
     if inverted is None and request.unclear is None:
         inverted = by_borders
         if inverted:
-            console.once(f"{place}: the image borders are light, so the images are inverted to bright ink on dark")
+            console.once(f"{title}: the image borders are light, so the images are inverted to bright ink on dark")
     elif inverted is None:
         is_clear = count >= ENOUGH and max(light, 1 - light) >= CLEAR
         inverted = light > 0.5 if is_clear else bool(request.unclear)
         if inverted and is_clear:
-            console.once(f"{place}: the images are inverted to bright ink on dark, as the network was trained on")
+            console.once(f"{title}: the images are inverted to bright ink on dark, as the network was trained on")
         elif inverted:
-            console.once(f"{place}: the images are inverted, as those that the network was trained on")
+            console.once(f"{title}: the images are inverted, as those that the network was trained on")
         elif by_borders:
             console.once(
-                f"{place}: some image borders are light, but the images stay as they are, as those that the network "
+                f"{title}: some image borders are light, but the images stay as they are, as those that the network "
                 "was trained on"
             )
     return Polarity(inverted, (light if inverted else 1 - light) >= CLEAR)

@@ -23,8 +23,10 @@ MAPPED_FROM = 2**30
 NAME_COLUMNS = ("", "name", "names", "path", "file", "id")
 """Columns of a table that hold the names of the items. The column without a title is the index that pandas writes."""
 UNTITLED = "(no title)"
+TITLES = "put a line with the titles of the columns above it"
 LABEL_COLUMNS = ("label", "labels", "class", "y")
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
+WITH_COMMA = re.compile(r"[-+]?\d*(,\d+)+")
 EXACT = 2**53
 """The largest integer up to which float64 holds all integers."""
 
@@ -128,7 +130,7 @@ def read_table(path: Path) -> Content:
         import pandas
 
         with as_input_errors(path, f"{kind} table", advice if kind != ".parquet" else "write it again"):
-            frame = read_parquet(path, pandas) if kind == ".parquet" else read_csv(path, pandas)
+            frame = without_index(read_parquet(path, pandas) if kind == ".parquet" else read_csv(path, pandas))
     except ImportError as error:
         raise InputError(
             f"{path}: reading {kind} files needs packages that are not installed; run: pip install pandas pyarrow"
@@ -153,19 +155,39 @@ def read_table(path: Path) -> Content:
     )
 
 
+def check_separator(path: Path, separator: str) -> None:
+    """Raise InputError for a text table whose first two lines have columns, but with another separator."""
+    with path.open(encoding="utf-8-sig") as file:
+        lines = [file.readline(), file.readline()]
+    for other, title in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
+        if separator not in lines[0] and all(other in line for line in lines):
+            right = "commas" if separator == "," else "tabs"
+            point = ", and write decimals with a point" if other == ";" and "," in lines[1] else ""
+            raise InputError(f"{path}: its columns are separated by {title}; separate them by {right}{point}")
+
+
+def seem_data(titles: Collection[str]) -> bool:
+    """Return whether the first line of a table seems to hold data: numbers, but no title of names or labels."""
+    numbers = [title for title in titles if NUMBER.fullmatch(title)]
+    # pandas numbers the columns of an array from 0.
+    is_numbered = numbers == [str(number) for number in range(len(numbers))]
+    return not is_numbered and not any(title.lower() in (*NAME_COLUMNS[1:], *LABEL_COLUMNS) for title in titles)
+
+
 def read_csv(path: Path, pandas: Any) -> Any:
     """Return a text table as a data frame, with names and labels as text. Raises InputError for unusable titles."""
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    check_separator(path, separator)
     form: dict[str, Any] = {
-        "sep": "\t" if path.suffix.lower() == ".tsv" else ",", "encoding": "utf-8-sig", "na_filter": False,
-        "index_col": False, "low_memory": False,
+        "sep": separator, "encoding": "utf-8-sig", "na_filter": False, "index_col": False, "low_memory": False,
     }  # fmt: skip
     first = pandas.read_csv(path, header=None, nrows=1, dtype=str, **form)
     titles = [title.strip() for title in first.iloc[0].tolist()]
     repeated = [title for number, title in enumerate(titles) if title in titles[:number]]
-    are_numbers = all(NUMBER.fullmatch(title) for title in titles if title)
-    # pandas numbers the columns of an array from 0.
-    if are_numbers and [title for title in titles if title] != [str(n) for n in range(sum(map(bool, titles)))]:
-        raise InputError(f"{path}: the first line holds numbers; put a line with the titles of the columns above it")
+    if all(NUMBER.fullmatch(title) for title in titles if title) and seem_data(titles):
+        raise InputError(f"{path}: the first line holds numbers; {TITLES}")
+    if repeated and NUMBER.fullmatch(repeated[0]) and seem_data(titles):
+        raise InputError(f"{path}: the first line holds '{repeated[0]}' twice, so it seems to be data; {TITLES}")
     if repeated:
         raise InputError(f"{path}: two columns are called '{repeated[0]}'; rename one of them")
     as_text = {title: str for title in titles if title.lower() in (*NAME_COLUMNS, *LABEL_COLUMNS)}
@@ -185,6 +207,14 @@ def read_parquet(path: Path, pandas: Any) -> Any:
     frame.columns = [str(title) for title in frame.columns]
     if not frame.columns.is_unique:
         raise InputError(f"{path}: two columns are called '{frame.columns[frame.columns.duplicated()][0]}'; rename one")
+    return frame
+
+
+def without_index(frame: Any) -> Any:
+    """Return a data frame without the untitled column that numbers its rows from 0, if another column names them."""
+    named = any(title.lower() in NAME_COLUMNS for title in frame.columns if title)
+    if named and "" in frame.columns and [str(value) for value in frame[""]] == [str(n) for n in range(len(frame))]:
+        return frame.drop(columns="")
     return frame
 
 
@@ -218,18 +248,28 @@ def values(frame: Any, columns: Sequence[str], path: Path, pandas: Any) -> Array
             continue
         numbers = parsed(column, pandas)
         bad = np.flatnonzero(numbers.isna())
-        if len(bad) == len(numbers):
-            unused.append(title)
-        elif len(bad):
-            raise InputError(
-                f"{path}: row {bad[0] + 1}, column '{title}' is '{column.iloc[bad[0]]}', not a number; correct it, or "
-                "leave out the row or the column"
-            )
-        else:
+        cell = "" if not len(bad) else text(column.iloc[bad[0]])
+        if not len(bad):
             frame[title] = numbers
+        elif WITH_COMMA.fullmatch(cell):
+            raise InputError(
+                f"{path}: row {bad[0] + 1}, column '{title}' is '{cell}'; write numbers without commas, as 1.5"
+            )
+        elif len(bad) == len(numbers):
+            unused.append(title)
+        else:
+            is_empty = not cell.strip() or pandas.isna(column.iloc[bad[0]])
+            raise InputError(
+                f"{path}: row {bad[0] + 1}, column '{title}' is "
+                + ("empty; fill it" if is_empty else f"'{cell}', not a number; correct it")
+                + ", or leave out the row or the column"
+            )
+    if unused and path.suffix.lower() != ".parquet" and seem_data(frame.columns):
+        raise InputError(f"{path}: {counted(unused)} no numbers; if the first line is data, {TITLES}")
     if unused:
+        them, one = ("it", "it") if len(unused) == 1 else ("them", "one")
         raise InputError(
-            f"{path}: {counted(unused)} no numbers; leave them out, or call one 'name' (of the items) or 'label' "
+            f"{path}: {counted(unused)} no numbers; leave {them} out, or call {one} 'name' (of the items) or 'label' "
             "(their classes)"
         )
     small = all(frame[title].dtype.itemsize <= (4 if frame[title].dtype.kind == "f" else 2) for title in columns)

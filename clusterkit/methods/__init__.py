@@ -12,7 +12,7 @@ from clusterkit.config import Backbone, ClusterConfig, Optimizer, Precision, Var
 from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common.declared import Method, Reads, matrices
-from clusterkit.settings import File, Flag, Init, Options, options_of, parse_init
+from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of, parse_init
 
 LANDMARKS = 1000
 """Largest number of landmarks of lsc. A small set has half as many landmarks as items."""
@@ -154,6 +154,7 @@ METHODS: dict[str, Method] = {
     "csp": Method(
         title="CSP",
         pairs=Reads.SIGNS,
+        idle_alone=True,
         shapes=("clusters",),
         memory=matrices(squares=12, rows=5),
         work=lambda size: 40 * float(size.sample) ** 3 + float(size.width) * size.items**2,
@@ -186,6 +187,7 @@ METHODS: dict[str, Method] = {
     ),
 }
 """The methods by name, the default first."""
+DECLARED["cluster"] = METHODS
 
 
 def function_of(name: str) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """Backbones, from images (B, C, H, W) or vectors (B, D) to features (B, D'), with D' as `.features`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from clusterkit.config import Backbone
+from clusterkit import console
+from clusterkit.config import Backbone, Context
 from clusterkit.errors import InputError, UsageError
 
 
@@ -225,6 +227,27 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
         return BACKBONES[name](shape)
     except RuntimeError as error:
         raise UsageError(f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
+
+
+def suited(settings: Any, shape: tuple[int, ...], context: Context) -> Any:
+    """Return settings with a `backbone` for items of a shape: `mlp` if the default does not fit and none was typed.
+
+    Raises UsageError if the backbone that was typed does not fit.
+    """
+    name = settings.backbone
+    if name is Backbone.MLP:
+        return settings
+    try:
+        # On this device nothing is computed.
+        with torch.device("meta"):
+            build_backbone(name, shape)
+    except UsageError:
+        if context.is_given(settings, "backbone"):
+            raise
+        items = "vectors" if len(shape) == 1 else f"images of {shape[1]}x{shape[2]}"
+        console.once("--backbone mlp is used, as the default %s cannot take %s", name, items)
+        return replace(settings, backbone=Backbone.MLP)
+    return settings
 
 
 WITH_WEIGHTS = (Backbone.RESNET18, Backbone.RESNET34, Backbone.RESNET50)

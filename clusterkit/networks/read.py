@@ -47,12 +47,15 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
     """Read the networks as `read_cluster_nets` does, and what each knows of the items of its clusters."""
     header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
-        return header, {
+        networks = {
             title: (_cluster_net(fields, title, state), read_typical(state, title))
             for title, fields in header.extra["networks"].items()
         }
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise damaged(path, header.format) from error
+    if not networks:
+        raise damaged(path, header.format)
+    return header, networks
 
 
 def _cluster_net(fields: dict[str, Any], title: str, state: Mapping[str, Tensor]) -> ClusterNet:

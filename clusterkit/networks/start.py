@@ -53,9 +53,8 @@ class Start:
         check_dataset(self.header, self.path, data.name, data.fingerprint, data.reading)
         for subset in data.subsets:
             if subset.name not in self.by_subset:
-                raise InputError(
-                    f"{self.path}: has no network of {subset.name}; run: {again(self.header, data.name, data.reading)}"
-                )
+                command = again(self.header, self.path, data.name, data.reading)
+                raise InputError(f"{self.path}: has no network of {subset.name}; run: {command}")
 
 
 def read_network(

@@ -50,12 +50,12 @@ class PairInput:
         """
         if not self.used or isinstance(config.pairs, OnlyConstraints):
             return None
-        if self.header is None:
+        if self.header is None or self.path is None:
             return from_labels(subset, config, seed, every=every)
         group = self.groups.get(subset.name)
         if group is None or group["id"].tolist() != subset.ids.tolist():
             raise InputError(
-                f"{self.path}: has no pairs of {config.dataset}; run: {again(self.header, config.dataset)}"
+                f"{self.path}: has no pairs of {config.dataset}; run: {again(self.header, self.path, config.dataset)}"
             )
         return from_group(group)
 

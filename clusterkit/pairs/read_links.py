@@ -2,15 +2,14 @@
 
 import csv
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from clusterkit import console
 from clusterkit.datasets.base import Dataset
+from clusterkit.datasets.items import NOT_READ, Items, Place
 from clusterkit.errors import InputError
 from clusterkit.pairs.links import Contradiction, Link, contradiction
 
@@ -18,8 +17,6 @@ log = logging.getLogger("clusterkit")
 
 WORDS = {"must": True, "must-link": True, "cannot": False, "cannot-link": False}
 FORM = "ITEM,ITEM,must|cannot"
-Place = tuple[int, int]
-"""The number of a subset and a position in it."""
 
 
 def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
@@ -29,16 +26,18 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
     neither items nor such a word is a header. Raises InputError that names the line for a malformed line, an unknown
     item, items of different subsets, an item with itself, and a cannot-link that must-links contradict.
     """
-    known = KnownItems(data, path)
+    known = Known(data)
     links: dict[int, dict[tuple[int, int, bool], Link]] = {}
-    for number, cells in enumerate(read_lines(path), 1):
+    for number, texts in read_lines(path):
+        cells = [text.strip() for text in texts]
         if not any(cells) or (number == 1 and is_header(cells, known)):
             continue
         where = f"{path}, line {number}"
         if len(cells) != 3 or cells[2].lower() not in WORDS:
             line = console.printable(",".join(cells))
             raise InputError(f"{where}: '{line}' is not {FORM}; write two items and a word, as in 0,17,must")
-        (one, a), (other, b) = (known.place(text, where) for text in cells[:2])
+        named = [text if known.items.by_name(text) else text.strip() for text in texts[:2]]
+        (one, a), (other, b) = (known.place(text, where) for text in named)
         if one != other:
             raise InputError(
                 f"{where}: {cells[0]} and {cells[1]} are in different subsets, each clustered alone; remove the line"
@@ -58,27 +57,33 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
     return by_subset
 
 
-def read_lines(path: Path) -> list[list[str]]:
-    """Return the stripped cells of each line. Raises InputError for a file that is missing or no CSV."""
+def read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the cells of each row with the number of its first line.
+
+    Raises InputError for a file that is missing or no CSV.
+    """
     try:
         # Names of files may hold bytes that are not UTF-8.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
+            reader, rows, number = csv.reader(file), [], 1
+            for cells in reader:
+                rows.append((number, cells))
+                number = reader.line_num + 1
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; --constraints takes a CSV of {FORM}") from error
     except (OSError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV ({error}); write lines of {FORM}") from error
-    if any("\0" in cell for line in lines for cell in line):
+    if any("\0" in cell for _, cells in rows for cell in cells):
         raise InputError(f"{path}: not a readable CSV (it holds zero bytes); write lines of {FORM}, in UTF-8")
-    return lines
+    return rows
 
 
-def is_header(cells: Sequence[str], known: "KnownItems") -> bool:
+def is_header(cells: Sequence[str], known: "Known") -> bool:
     """Return whether a line holds neither a number, nor a known item, nor a word of a link."""
     return (
         len(cells) == 3
         and cells[2].lower() not in WORDS
-        and not any(text.isdecimal() or known.find(text) is not None for text in cells[:2])
+        and not any(text.isdecimal() or known.items.by_name(text) for text in cells[:2])
     )
 
 
@@ -93,19 +98,22 @@ def explained(path: Path, wrong: Contradiction, titles: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class KnownItems:
-    """The items of a data set, found by their names, paths or ids, for the links in the file at `path`."""
+class Known:
+    """The items of a data set, for its links; `said` are the texts whose double meaning was logged."""
 
     data: Dataset
-    path: Path
     said: set[str] = field(default_factory=set)
+
+    @cached_property
+    def items(self) -> Items:
+        return Items(self.data.subsets)
 
     def place(self, text: str, where: str) -> Place:
         """Return the place of an item. Raises InputError for an unknown or ambiguous one; `where` names the line."""
-        by_name, by_id = self.find(text), self.ids.get(int(text)) if is_number(text) else None
-        if by_name is None and by_id is None:
-            raise InputError(f"{where}: no item {console.printable(text)} in {self.data.name}{self.hint(text)}")
-        if by_name is None:
+        by_name, by_id = self.items.by_name(text), self.items.by_id(text)
+        if not by_name and by_id is None:
+            raise InputError(f"{where}: {self.unknown(text)}")
+        if not by_name:
             assert by_id is not None
             return by_id
         if len(by_name) > 1:
@@ -117,46 +125,17 @@ class KnownItems:
             log.info("%s: %s is the name of one item and the id of another; it is read as the name", where, text)
         return by_name[0]
 
-    def find(self, text: str) -> list[Place] | None:
-        """Return the places of the items with a name, or of the file at a path; None if there is none."""
-        if text in self.names:
-            return self.names[text]
-        return self.files.get(os.path.realpath(text)) if self.names and os.path.lexists(text) else None
-
-    def hint(self, text: str) -> str:
-        near = get_close_matches(text, self.names, 1)
-        if near:
-            return f" (did you mean {console.printable(near[0])}?); correct the name or remove the line"
-        how = "names or ids" if self.names else "ids"
-        return f"; name items by their {how} ({min(self.ids)} to {max(self.ids)}), or remove the line"
-
-    @cached_property
-    def names(self) -> dict[str, list[Place]]:
-        """The places by name, as it is and as messages show it."""
-        places: dict[str, list[Place]] = {}
-        for number, subset in enumerate(self.data.subsets):
-            for position, name in enumerate(subset.names or ()):
-                for text in {name, console.printable(name)}:
-                    places.setdefault(text, []).append((number, position))
-        return places
-
-    @cached_property
-    def files(self) -> dict[str, list[Place]]:
-        """The places by the real path of the item's file."""
-        places: dict[str, list[Place]] = {}
-        for number, subset in enumerate(self.data.subsets):
-            for position, file in enumerate(subset.files or ()):
-                places.setdefault(os.path.realpath(file), []).append((number, position))
-        return places
-
-    @cached_property
-    def ids(self) -> dict[int, Place]:
-        return {
-            item: (number, position)
-            for number, subset in enumerate(self.data.subsets)
-            for position, item in enumerate(subset.ids.tolist())
-        }
-
-
-def is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+    def unknown(self, text: str) -> str:
+        """Return the message on a text that names no item."""
+        name, items = console.printable(text), self.items
+        if items.is_unread_file(text):
+            return f"{name} is a file that is {NOT_READ}; mend the file or remove the line"
+        if items.is_unread_id(text):
+            return f"no item has the id {name}: its file is {NOT_READ}; mend the file or remove the line"
+        if near := items.hint(text):
+            return f"no item {name} in {self.data.name}{near}; correct the name or remove the line"
+        how = "names or ids" if items.names else "ids"
+        return (
+            f"no item {name} in {self.data.name}; name items by their {how} ({min(items.ids)} to {max(items.ids)}), or "
+            "remove the line"
+        )

@@ -16,7 +16,7 @@ from clusterkit.config import ClusterConfig, Context, Variation
 from clusterkit.device import choose_device
 from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, reads_pairs
-from clusterkit.methods.common.check import check_cost, needs_all_pairs
+from clusterkit.methods.common.check import check_cost, needs_all_pairs, with_backbone
 from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
@@ -95,7 +95,8 @@ def clustered(
     check_variation(getattr(method_options, "variation", Variation.MILD), data.kind, "x")
     count = number_of_clusters(config, subset, "x", {})
     check_cost(config, "x", len(subset), start.width(data), count)
-    source = None
+    method_options = with_backbone(method_options, data.shape, context)
+    config, source = replace(config, options=method_options), None
     if reads_pairs(config):
         source = read_pairs(
             pairs, links, len(subset), weight=config.constraint_weight, every=needs_all_pairs(config), method=method

@@ -1,6 +1,7 @@
 """The files beside assignments that belong to them: the network, the pairs, and the estimates of K."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.hdf5 import Array, read_hdf5
+from clusterkit.artifacts.hdf5 import Array, read_hdf5, read_header
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import g_of
-from clusterkit.config import PAIRS_FILE, Backbone
+from clusterkit.config import G_FILE, PAIRS_FILE, Backbone
 from clusterkit.datasets.base import Subset
 from clusterkit.errors import InputError
 from clusterkit.networks.backbones import weights_statistics
@@ -64,16 +65,17 @@ class Beside:
 
 def read_beside(header: Header, path: Path) -> Beside:
     """Read what belongs to the assignments at `path`; a file that is missing, damaged or of other content is noted."""
-    made = Beside(header)
+    made, network_header = Beside(header), header
     role, name = NETWORKS.get(header.stage, ("", ""))
     network_path = path.with_name(name or str(header.config.get("model", CCN_FILE)))
     if role in header.inputs and belongs(network_path, header.inputs[role], "no features of the network", made.notes):
         try:
-            made.networks = read_cluster_nets(network_path)[1]
+            network_header, made.networks = read_cluster_nets(network_path)
             made.network_file = network_path.name
         except InputError as error:
             made.notes.append(f"{network_path.name} cannot be used, so the page has no features of it: {error}")
-    read_pairs_and_g(made, path)
+    read_pairs(made, path)
+    made.weights = weights_behind(made, {**network_header.inputs, **header.inputs}, pairs_at(network_header, path))
     read_estimates(made, path)
     return made
 
@@ -92,31 +94,53 @@ def belongs(path: Path, digest: str, lost: str, notes: list[str]) -> bool:
     return True
 
 
-def read_pairs_and_g(made: Beside, path: Path) -> None:
-    """Read the pairs that the assignments were made from, and what they and the networks tell of ImageNet weights."""
-    means = {network.architecture.mean for network in made.networks.values()}
-    digest = made.header.inputs.get("pairs")
+def pairs_at(header: Header, path: Path) -> Path:
+    """Return the path of the pairs that the file at `path`, or its network, was made from."""
+    return path.with_name(Path(str(header.config.get("pairs") or PAIRS_FILE)).name)
+
+
+def read_pairs(made: Beside, path: Path) -> None:
+    """Read the pairs that the assignments were made from."""
+    digest, pairs_path = made.header.inputs.get("pairs"), pairs_at(made.header, path)
     if digest is None:
         made.notes.append(f"clusterkit {made.header.stage} read no file of pairs, so the page has no histogram of them")
-    else:
-        pairs_path = path.with_name(Path(str(made.header.config.get("pairs") or PAIRS_FILE)).name)
-        if belongs(pairs_path, digest, "no histogram of pairs", made.notes):
-            try:
-                pairs_header, made.pairs = read_hdf5(pairs_path, "pairs")
-                g_path = g_of(pairs_header, pairs_path)
-                if g_path.is_file() and sha256(g_path) == pairs_header.inputs.get("g"):
-                    means.add(read_g(g_path)[1].architecture.mean)
-            except InputError as error:
-                made.notes.append(f"{pairs_path.name} cannot be used, so the page has no histogram of pairs: {error}")
+    elif belongs(pairs_path, digest, "no histogram of pairs", made.notes):
+        try:
+            made.pairs = read_hdf5(pairs_path, "pairs")[1]
+        except InputError as error:
+            made.notes.append(f"{pairs_path.name} cannot be used, so the page has no histogram of pairs: {error}")
+
+
+def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> str:
+    """Return what the files tell of ImageNet weights behind assignments.
+
+    `inputs` are those of the assignments and of their network, if there is one.
+    """
+    means = {network.architecture.mean for network in made.networks.values()}
+    g_mean = mean_of_g(inputs, pairs_path)
     # Every network that descends from ImageNet weights keeps their standardisation.
-    if weights_statistics(Backbone.RESNET18)[0] in means:
-        made.weights = f"A network behind these clusters {LICENCE}"
-    elif means:
-        made.weights = "No pretrained weights: the networks behind these clusters started from random ones."
-    elif made.header.inputs:
-        made.weights = "Unknown: no network behind these clusters lies beside them."
-    else:
-        made.weights = "None: no network was used."
+    if weights_statistics(Backbone.RESNET18)[0] in means | {g_mean} or "weights" in inputs:
+        return f"A network behind these clusters {LICENCE}"
+    roles = inputs.keys() - {"constraints", "k"}
+    if not roles:
+        return "None: no network was used."
+    if not means and roles - {"g", "pairs"}:
+        return "Unknown: the network behind these clusters does not lie beside them."
+    if g_mean is None and roles & {"g", "pairs"}:
+        return "Unknown: the G behind these clusters, or its file of pairs, does not lie beside them."
+    return "No pretrained weights: the networks behind these clusters started from random ones."
+
+
+def mean_of_g(inputs: Mapping[str, str], pairs_path: Path) -> tuple[float, ...] | None:
+    """Return the means by which G standardises images; None if there is no G, or if it does not lie beside."""
+    digest, g_path = inputs.get("g"), pairs_path.with_name(G_FILE)
+    with suppress(InputError):
+        if "pairs" in inputs and sha256(pairs_path) == inputs["pairs"]:
+            header = read_header(pairs_path, "pairs")
+            digest, g_path = header.inputs.get("g"), g_of(header, pairs_path)
+        if digest is not None and sha256(g_path) == digest:
+            return read_g(g_path)[1].architecture.mean
+    return None
 
 
 def read_estimates(made: Beside, path: Path) -> None:

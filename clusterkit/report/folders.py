@@ -11,11 +11,28 @@ from functools import partial
 from pathlib import Path
 
 from clusterkit.config import Placing
-from clusterkit.console import printable
+from clusterkit.console import printable, size
 from clusterkit.errors import InputError, UsageError
 
 UNDO = "undo.sh"
 """The script in the new folder that moves all pictures back. It is written before the first picture is moved."""
+SCRIPT = """\
+#!/bin/sh
+# Moves every picture back to where it was: sh undo.sh
+CDPATH= cd "$(dirname "$0")" || exit 1
+failed=0
+back() {
+    if [ ! -e "$1" ]; then
+        [ -e "$2" ] && return
+        printf '%s: missing, not moved back\\n' "$1" >&2
+    elif [ -e "$2" ] || [ -L "$2" ]; then
+        printf '%s: exists, not moved back\\n' "$2" >&2
+    else
+        mv -n -- "$1" "$2" && return
+    fi
+    failed=1
+}"""
+"""The beginning of the script: `back NEW OLD` moves one picture back, unless a file has its place or it is back."""
 NAMED = 3
 """Files that a message names."""
 
@@ -90,7 +107,7 @@ def check(pictures: Sequence[Picture], folder: Path, by: Placing, home: Path | N
         free = shutil.disk_usage(next(parent for parent in real.parents if parent.exists())).free
         if needed > free:
             raise InputError(
-                f"--folders {folder}: the copies take {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free; "
+                f"--folders {folder}: the copies take {size(needed)}, but only {size(free)} are free; "
                 "use --by link, or name a folder on another disk"
             )
 
@@ -124,6 +141,17 @@ def safe(name: str) -> str:
     return f"_{name[1:]}" if name.startswith(".") else name or "_"
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the folder of each name, of which no two are equal, also on disks that do not distinguish capitals."""
+    folders: dict[str, str] = {}
+    for name in names:
+        folder, number = safe(name), 2
+        while folder.casefold() in folders:
+            folder, number = f"{safe(name)}-{number}", number + 1
+        folders[folder.casefold()] = folder
+    return list(folders.values())
+
+
 def new_folders(folder: Path, targets: Sequence[Path]) -> list[Path]:
     """Return the folders to make, parents first."""
     return sorted({parent for target in targets for parent in target.parents if not parent.exists()})
@@ -131,12 +159,12 @@ def new_folders(folder: Path, targets: Sequence[Path]) -> list[Path]:
 
 def script(pictures: Sequence[Picture], targets: Sequence[Path], folder: Path) -> str:
     """Return a shell script that moves the pictures back; its paths are relative to the folder, where it changes to."""
-    lines = ["#!/bin/sh", "# Moves every picture back to where it was: sh undo.sh", 'cd "$(dirname "$0")" || exit 1']
+    lines = [SCRIPT]
     for picture, target in zip(pictures, targets, strict=True):
         here = shlex.quote(f"./{target.relative_to(folder)}")
         home = shlex.quote(os.path.relpath(picture.file.resolve(), folder.resolve()))
-        lines.append(f"[ ! -e {here} ] || mv -n -- {here} {home}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"back {here} {home}")
+    return "\n".join([*lines, "exit $failed"]) + "\n"
 
 
 def _take_back(back: Callable[[Path], object], path: Path, failed: list[Path]) -> None:

@@ -273,7 +273,9 @@ def read_target_pairs(
     [subset] = target.subsets
     group = groups.get(subset.name)
     if group is None or group["id"].tolist() != subset.ids.tolist():
-        raise InputError(f"{path}: has no pairs of {target.name}; run: {again(header, target.name, target.reading)}")
+        raise InputError(
+            f"{path}: has no pairs of {target.name}; run: {again(header, path, target.name, target.reading)}"
+        )
     g_shape = tuple(header.extra["shape"])
     if g_shape != target.shape or header.dataset.get("inverted") != target.inverted:
         # G read the target in another shape or polarity, and the fingerprint depends on both.

@@ -1,6 +1,7 @@
 """assign: applies trained networks to other images."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
                 path,
             )
         assignments[subset.name] = assigned(data, subset, network, typical, config, device)
-    rows = rows_of(data, assignments, model_header.extra.get("classes"))
+    rows = rows_of(data, assignments, model_header.extra.get("classes"), config.files)
     tell_unlike(rows, data)
     fields = data.to_header()
     trained = warn_of_training({path.name: learned_from(model_header, path)}, fields)
@@ -92,7 +93,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
         "uses_target_labels": all_used(beside_training(model_header), trained),
         "classes": model_header.extra.get("classes"),
     }
-    config = replace(config, dataset=data.name)
+    config = replace(config, dataset=data.name, files=data.listed)  # no file names an absolute path
     header = Header(
         "assignments", "assign", resolved(config), context.seed, describe(device),
         fields, {"model": sha256(path)}, extra,
@@ -110,7 +111,7 @@ def check_beside(header: Header, path: Path) -> None:
     if not clusters.exists() or read_header(clusters, "assignments").inputs.get(header.format) == sha256(path):
         return
     raise InputError(
-        f"{path}: is not the network of the clusters in {clusters}; run: {again(header)}, or move the network to "
+        f"{path}: is not the network of the clusters in {clusters}; run: {again(header, path)}, or move the network to "
         "another folder to use it without them"
     )
 
@@ -125,7 +126,7 @@ def load_target(config: AssignConfig, context: Context, shape: tuple[int, ...], 
         raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
     return load_like(
         config.dataset, shape, context.data, offline=context.offline, reading=context.reading, trained=model.dataset,
-        files=config.files,
+        files=[Path(file) for file in config.files],
     )  # fmt: skip
 
 
@@ -158,17 +159,20 @@ def choose_network(networks: dict[str, Network], config: AssignConfig, subset: s
     return networks[name]
 
 
-def rows_of(data: Dataset, assignments: dict[str, Assignment], classes: list[str] | None) -> list[Row]:
-    """Return one row per item."""
-    rows = []
+def rows_of(
+    data: Dataset, assignments: dict[str, Assignment], classes: list[str] | None, typed: Sequence[str] = ()
+) -> list[Row]:
+    """Return one row per item; `typed` are the paths of files that were named one by one, as the rows have them."""
+    rows, words = [], {Path(word): console.printable(word) for word in typed}
     for subset in data.subsets:
         assignment = assignments[subset.name]
         assert assignment.unlike is not None
         parts = (assignment.cluster, assignment.prob.max(1), assignment.unlike)
         values = zip(*(part.tolist() for part in parts), strict=True)
         for position, (cluster, probability, unlike) in enumerate(values):
+            title = words[subset.files[position]] if words and subset.files else subset.title(position)
             name = classes[cluster] if classes is not None and cluster >= 0 else None
-            rows.append(Row(subset.name, subset.title(position), cluster, name, probability, unlike))
+            rows.append(Row(subset.name, title, cluster, name, probability, unlike))
     return rows
 
 

@@ -30,7 +30,7 @@ from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, reads_pairs, with_options
-from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs
+from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.metrics import doubts
@@ -90,7 +90,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     device = choose_device(context.device)
     inputs = read_inputs(config, context)
     data = inputs.data
-    config = replace(config, dataset=data.name)
+    config = replace(config, dataset=data.name, options=with_backbone(config.options, data.shape, context))
     path = context.path(OUTPUT)
     forms = [data.to_header()] + ([] if inputs.pairs.header is None else [inputs.pairs.header.dataset])
     trained = warn_of_training(inputs.learned, *forms)

@@ -110,9 +110,9 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     scores, confusion = {}, {}
     for subset in data.subsets:
         if subset.labels is None:
-            raise InputError(f"data set {name} has no labels to compare {path} with; name a file of them with --labels")
+            raise InputError(f"{data.title} has no labels to compare {path} with; name a file of them with --labels")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
-            raise InputError(f"{path}: has other items than {name}; run: {again(header)}")
+            raise InputError(f"{path}: has other items than {name}; run: {again(header, path)}")
         warn_degenerate(assignments[subset.name], subset.name)
         is_labelled = subset.labels.numpy() >= 0
         assignment = assignments[subset.name].take(is_labelled)

@@ -13,7 +13,7 @@ from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, run_key, target_of
 from clusterkit.config import Context, PredictPairsConfig
-from clusterkit.console import warn_all
+from clusterkit.console import size, warn_all
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_like
 from clusterkit.datasets.grown import DIGEST, name_digest
@@ -119,6 +119,6 @@ def check_room(data: Dataset, config: PredictPairsConfig, output: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UsageError(
-            f"--form {config.form}: {output} would take {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free; "
+            f"--form {config.form}: {output} would take {size(needed)}, but only {size(free)} are free; "
             "use --form factored"
         )

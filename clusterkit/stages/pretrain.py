@@ -19,6 +19,7 @@ from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
+from clusterkit.networks.backbones import suited
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet
 from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import state_of
@@ -48,6 +49,7 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         ).labelled()
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
+    config = suited(config, data.shape, context)
     labels, classes = data.numbered("pretrain")
     union = data.union()
     mean, std = mean_and_std(union)

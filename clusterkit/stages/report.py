@@ -14,7 +14,7 @@ from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import again
 from clusterkit.config import Context, Kind, ReportConfig
 from clusterkit.console import printable
-from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.base import Dataset, Subset, in_files
 from clusterkit.datasets.catalogue import load_recorded, parse
 from clusterkit.datasets.grown import check_content
 from clusterkit.device import choose_device, derive_seed
@@ -37,6 +37,8 @@ log = logging.getLogger("clusterkit")
 
 OUTPUT = "report.html"
 TABLE = "clusters.csv"
+UNASSIGNED = "unassigned"
+"""The folder of pictures in no cluster, unless a class has this name."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,22 @@ def run(config: ReportConfig, context: Context) -> ReportResult:
     sections = [section(*part, data, beside, truth, limits, most, context) for part in parts]
     named = [one.scores for one in sections if one.scores is not None]
     mean = {name: float(np.mean([one[name] for one in named])) for name in named[0]} if named else None
-    page = Page(printable(path.name), header, printable(data.name), TABLE, beside, sections, mean)
+    page = Page(
+        printable(path.name),
+        header,
+        in_files(len(data.listed)) if data.listed else printable(data.name),
+        TABLE,
+        beside,
+        sections,
+        mean,
+    )
     rows = [row for one in sections for row in one.rows]
     table, output = context.path(TABLE), context.path(OUTPUT)
     with together(table, output) as (table_file, page_file):
         table_file.write_text(to_csv(rows, truth=config.truth), encoding="utf-8", newline="")
         page_file.write_text(render(page), encoding="utf-8")
-        undo = None if config.folders is None else folders.place(pictures, config.folders, config.by, home)
+    # Comes last, because a placing that fails takes itself back, and a later failure would leave the pictures moved.
+    undo = None if config.folders is None else folders.place(pictures, config.folders, config.by, home)
     ids = {
         one.name: [subset.ids[group.members].tolist() for group in one.groups]
         for (subset, _), one in zip(parts, sections, strict=True)
@@ -100,29 +111,28 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
     check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
     for subset in data.subsets:
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
-            raise InputError(f"{path}: has other items than {data.name}; run: {again(header)}")
+            raise InputError(f"{path}: has other items than {data.title}; run: {again(header, path)}")
     if config.truth and all(subset.labels is None for subset in data.subsets):
-        raise UsageError(
-            f"--truth: data set {data.name} has no labels; leave it out, or name a file of them with --labels"
-        )
+        raise UsageError(f"--truth: {data.title} has no labels; leave it out, or name a file of them with --labels")
 
 
 def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:
     """Return the items that are image files, with their folders: the cluster, below the subset if there are several."""
     classes, pictures = header.extra.get("classes"), []
+    k = max(assignment.k for assignment in assignments.values())
+    *names, unassigned = folders.distinct([*(classes or (f"{cluster:03d}" for cluster in range(k))), UNASSIGNED])
     for subset in data.subsets:
         above = (subset.name,) if len(data.subsets) > 1 else ()
         for i, file in enumerate(subset.files or ()):
             cluster = int(assignments[subset.name].cluster[i])
-            name = f"{cluster:03d}" if classes is None else classes[cluster]
-            pictures.append(Picture(int(subset.ids[i]), file, (*above, "unassigned" if cluster < 0 else name)))
+            pictures.append(Picture(int(subset.ids[i]), file, (*above, unassigned if cluster < 0 else names[cluster])))
     return pictures
 
 
 def home_of(data: Dataset) -> Path | None:
-    """Return the folder of a set of the user's own image files."""
+    """Return the folder of a set of the user's own image files; None for files that were named one by one."""
     name = parse(data.name)
-    return Path(name.argument) if name.source == "folder" else None
+    return Path(name.argument) if name.source == "folder" and not data.listed else None
 
 
 def section(

@@ -24,7 +24,7 @@ from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import UsageError
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
-from clusterkit.networks.backbones import load_pretrained, members_of, weights_statistics
+from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import read_start
@@ -58,6 +58,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     check_precision(config.precision, device)
     start, trained, inputs, learned = read_init(config, context)
     data = read_source(config, context, start, trained)
+    config = suited(config, data.shape, context) if start is None else config
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)

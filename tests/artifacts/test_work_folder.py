@@ -149,7 +149,7 @@ def test_places_for_a_file(monkeypatch):
     Path("file").touch()
     with pytest.raises(InputError, match=r"file/g.safetensors: cannot be written \(Not a directory\)"):
         check_place(Path("file/g.safetensors"))
-    with pytest.raises(InputError, match=r"g.safetensors: cannot be written \(it needs 1e\+12 MB, but only"):
+    with pytest.raises(InputError, match=r"g.safetensors: cannot be written \(it needs 1e\+06 TB, but only"):
         check_place(Path("new/g.safetensors"), 10**18)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match=r"g.safetensors: cannot be written \(Permission denied\)"):

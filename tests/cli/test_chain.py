@@ -239,6 +239,31 @@ def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_networ
     assert {network.architecture.backbone for network in networks} == {Backbone.MLP}
 
 
+def test_the_backbone_follows_the_items_unless_it_was_typed(points, cli, monkeypatch):
+    (points / "k.json").unlink()
+    monkeypatch.setattr(ClusterConfig, "k", 12)
+    told = "--backbone mlp is used, as the default conv4 cannot take vectors\n"
+    done = cli("cluster --k auto --epochs 3")
+    assert done.code == 0, done.err
+    assert done.err.count(told) == 1
+    assert "estimating K first" in done.err
+    header, _ = read_assignments(points / "assignments.h5")
+    assert header.config["options"]["backbone"] == "mlp"
+    assert "estimating K first" not in cli("cluster --k auto --epochs 3").err
+    made = (points / "assignments.h5").read_bytes()
+    for k in ("4", "auto"):
+        done = cli(f"cluster --k {k} --backbone conv4 --epochs 4")
+        assert (done.code, done.out) == (2, "")
+        assert done.err == (
+            "clusterkit: error: --backbone conv4 takes images, but this data set holds vectors; use --backbone mlp\n"
+        )
+    assert (points / "assignments.h5").read_bytes() == made
+    for line in ("train-g synthetic:blobs --epochs 1 --hidden 8", "pretrain synthetic:blobs --epochs 1"):
+        done = cli(line)
+        assert (done.code, done.err.count(told)) == (0, 1)
+        assert cli(f"{line} --backbone conv4").code == 2
+
+
 def test_k_auto_on_a_set_smaller_than_the_outputs_says_what_to_do(points, cli):
     (points / "k.json").unlink(missing_ok=True)
     np.savez("few.npz", x=np.random.default_rng(0).random((40, 2)).astype(np.float32))

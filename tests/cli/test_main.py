@@ -82,7 +82,7 @@ def one_line(done, code, *words):
         ("train-g digits --device cuda:x", ("--device cuda:x", "choose auto")),
         ("train-g digits --device tpu", ("--device tpu", "choose auto")),
         ("train-g digits --pretrained --backbone lenet", ("--pretrained", "resnet18")),
-        ("train-g synthetic:blobs", ("--backbone conv4", "--backbone mlp")),
+        ("train-g synthetic:blobs --backbone conv4", ("--backbone conv4", "use --backbone mlp")),
         ("train-g synthetic:blobs --backbone mlp --size 32", ("--size", "vectors")),
         ("train-g digits --size 8 --backbone lenet", ("--backbone", "8x8")),
         ("cluster digits --k 1", ("--k 1", "from 2")),

@@ -25,7 +25,7 @@ train-g digits --backbone resnet18 --pretrained --offline
 train-g digits@3
 pretrain nowhere
 pretrain digits@3
-pretrain synthetic:blobs
+pretrain synthetic:blobs --backbone conv4
 self-train
 self-train digits
 predict-pairs
@@ -37,7 +37,7 @@ cluster digits --k auto
 cluster digits --k 2 --method kmeans --features missing.safetensors
 cluster digits --k 2 --constraints missing.csv --pairs labels
 cluster digits --method hdbscan --k 3
-cluster synthetic:blobs --pairs labels --k 5
+cluster synthetic:blobs --pairs labels --k 5 --backbone conv4
 estimate-k
 evaluate
 evaluate --g missing.safetensors
@@ -114,7 +114,7 @@ def test_a_disk_that_is_too_small_for_a_training_is_found_before_it(line, points
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: small)
     done = cli(line)
     assert (done.code, done.out) == (3, "")
-    assert "MB are free); free disk space" in done.err.splitlines()[-1]
+    assert "70 kB are free); free disk space" in done.err.splitlines()[-1]
     assert "epoch 1/" not in done.err
     assert {path.name: path.read_bytes() for path in points.iterdir()} == before
 
@@ -134,6 +134,12 @@ def test_a_line_for_each_tenth_of_a_training(epochs, lines, cli):
 def test_durations():
     assert [console.duration(seconds) for seconds in (0.2, 119, 120, 7199, 7200, 90_000)] == [
         "0 s", "119 s", "2 min", "120 min", "2 h", "25 h",
+    ]  # fmt: skip
+
+
+def test_sizes():
+    assert [console.size(count) for count in (0, 1.48e6, 999.7e6, 2e9, 4.2e12)] == [
+        "0 kB", "1.48 MB", "1 GB", "2 GB", "4.2 TB",
     ]  # fmt: skip
 
 

@@ -97,10 +97,10 @@ def test_messages_name_data_as_they_can_be_typed(project: Path, cli: Cli, monkey
         done = cli(f"cluster {data} --k 4 {SMALL} --workdir work")
         assert done.code == 3
         assert "pairs.h5: the content of arrays:points.npz has changed" in done.err
-        assert done.err.endswith("run: clusterkit predict-pairs arrays:points.npz\n")
+        assert done.err.endswith("run: clusterkit predict-pairs arrays:points.npz --workdir work\n")
     monkeypatch.chdir("photos")
     done = cli(f"cluster --k 4 {SMALL} --workdir ../work")
-    assert done.err.endswith(f"run: clusterkit predict-pairs {ARRAYS.format(project)}\n")
+    assert done.err.endswith(f"run: clusterkit predict-pairs {ARRAYS.format(project)} --workdir ../work\n")
     done = cli("train-g folder:~no-such-user/photos")
     assert (done.code, "~no-such-user/photos: no such home folder" in done.err) == (2, True)
 

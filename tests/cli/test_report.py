@@ -171,6 +171,10 @@ def test_adapted_and_assigned_clusters_have_the_names_of_classes(cli: Cli, point
     assert cli("assign synthetic:blobs").code == 0
     assert cli("report --assignments assigned.h5").code == 0
     assert "the hidden layer of ccn.safetensors" in PAGE.read_text()
+    assert "started from random ones" in PAGE.read_text()
+    (points / "g.safetensors").unlink()
+    assert cli("report --assignments assigned.h5").code == 0
+    assert "Unknown: the G behind these clusters" in PAGE.read_text()
     assert {row["name"] for row in table()} == {""}
 
 
@@ -235,7 +239,10 @@ def test_a_page_that_cannot_be_written_leaves_the_old_table(cli: Cli, album: Pat
     done = cli("report --seed 7")
     assert done.code == 3
     assert "report.html" in done.err
-    assert TABLE.read_bytes() == before
+    pictures = content(album)
+    assert cli("report --folders found --by move").code == 3
+    assert (TABLE.read_bytes(), content(album)) == (before, pictures)
+    assert not Path("found").exists()
 
 
 def test_flags_that_cannot_be_used(cli: Cli, album: Path) -> None:
@@ -259,13 +266,13 @@ def test_folders_get_every_picture(cli: Cli, album: Path) -> None:
     done = cli("report --folders found --by move --json")
     fields = json.loads(done.out)
     assert (fields["folders"], fields["undo"]) == ("found", "found/undo.sh")
-    assert "sh found/undo.sh" in done.err
     _, assignments = read_assignments(OUT / "assignments.h5")
     for row, cluster in zip(fields["rows"], assignments["all"].cluster, strict=True):
         assert row["path"] in {printable(path.name) for path in (Path("found") / f"{cluster:03d}").iterdir()}
     assert list(album.iterdir()) == []
     assert os.system("sh found/undo.sh") == 0
     assert content(album) == before
+    assert cli("report --folders again --by move --quiet").out == f"{PAGE}\nsh again/undo.sh\n"
 
 
 def test_vectors_have_no_folders(cli: Cli, points: Path) -> None:

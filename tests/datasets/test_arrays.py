@@ -116,7 +116,7 @@ def test_dark_ink_on_light_is_inverted_and_said(tmp_path, caplog):
         ({"x": np.full((2, 4, 4), np.nan)}, "32 NaN or infinite values"),
         (
             {"x": np.full((2, 4, 4), -0.5)},
-            r"x\[0, 0, 0\] is -0.5, outside the range 0 to 1 of float64 pixels; .* --pixel-max",
+            r"x\[0, 0, 0\] is -0.5, outside the range 0 to 1 of float64 pixels; subtract the",
         ),
         (
             {"x": np.full((2, 4, 4), 256)},
@@ -240,6 +240,25 @@ def test_the_scale_never_follows_from_one_value(tmp_path, monkeypatch, block):
 def test_images_that_use_little_of_their_range_are_reported(tmp_path, caplog, x, warned):
     read(tmp_path, x=np.full((2, 8, 8), x, np.uint8))
     assert ("so all images are dark" in caplog.text) == warned
+
+
+def test_a_scale_that_makes_different_pixels_equal_is_refused(tmp_path):
+    x = ink(60, 8, 8).astype(np.uint16) % 60
+    with pytest.raises(
+        InputError, match=r"x holds values from 0 to 59, which are all one grey .* 65535; name the larg"
+    ):
+        read(tmp_path, x=x)
+    assert read(tmp_path, Reading(pixel_max=59), x=x).union().images.unique().numel() > 50
+    with pytest.raises(InputError, match=r"values from 0.999 to 1, which .* in the range 0 to 1; subtract the value"):
+        read(tmp_path, x=np.array([[[1.0, 0.999]], [[1.0, 1.0]]]))
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(pixel_max=3)])
+def test_negative_pixels_are_to_be_shifted(tmp_path, reading):
+    with pytest.raises(
+        InputError, match=r"x\[1, 0, 0\] is -1, outside .*; subtract the value of black from x, so that"
+    ):
+        read(tmp_path, reading, x=np.array([[[0, 1.0]], [[-1, 3.0]]]))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from clusterkit.datasets.decode import LARGEST_JPEG, TURNS, decode, quiet
+from clusterkit.datasets.decode import LARGEST_JPEG, TURNS, _alone_if_large, decode, quiet
 from clusterkit.datasets.images import read_images
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
@@ -224,6 +225,7 @@ GREY = np.rint(RAMP * 255 / 63)
         (RAMP * 68 * 10**6, {}, GREY),
         (RAMP / 63, {"format": 3}, GREY),
         (RAMP * 1e30 - 1e31, {"format": 3}, GREY),
+        (np.where(RAMP == 63, 65535, RAMP * 1040), {"format": 3}, GREY),
         (RAMP / 63 * 6e38 - 3e38, {"format": 3}, GREY),
         (RAMP * 1e-40, {"format": 3}, GREY),
         (RAMP / 63, {"format": 3, "smallest": -1.0, "greatest": 1.0}, np.rint(127.5 + RAMP / 63 * 127.5)),
@@ -347,6 +349,21 @@ def test_a_large_picture_is_held_once(tmp_path):
     result, mib = decoded_alone(path)
     assert float(result) == 255
     assert mib < 1.5 * 4 * 56_000_000 / 2**20
+
+
+@linux
+def test_a_picture_of_floats_is_held_once(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.linear_gradient("L").resize((7_000, 5_000)).convert("F").save(path)
+    result, mib = decoded_alone(path)
+    assert 100 < float(result) < 155
+    # The picture, its grey levels, and these in the mode RGB, which takes four bytes too.
+    assert mib < 1.1 * (4 + 1 + 4) * 35_000_000 / 2**20
+
+
+def test_a_picture_of_floats_waits_for_other_large_ones():
+    assert _alone_if_large(Image.new("F", (5_000, 3_000))) is _alone_if_large(Image.new("L", (8_000, 7_000)))
+    assert isinstance(_alone_if_large(Image.new("L", (5_000, 3_000))), nullcontext)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "P clear", "RGBA", "LA", "CMYK", "1", "L", "I;16"])

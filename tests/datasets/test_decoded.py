@@ -66,7 +66,7 @@ def test_images_are_the_same_with_and_without(paths, invert, monkeypatch, cache,
     }  # fmt: skip
     assert len(list(cache.iterdir())) == 2
     (record,) = caplog.records
-    assert f"keeping decoded images in {raw}, up to 2.35e-06 GB" in record.message
+    assert f"keeping decoded images in {raw}, up to 2.35 kB" in record.message
 
 
 def test_parts_and_their_union_share_what_is_kept(paths, monkeypatch):

@@ -1,5 +1,6 @@
 """Labels that lie in another file than the items."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +95,22 @@ def test_labels_of_files_that_are_not_read_are_left_out(caplog: pytest.LogCaptur
     data = load_dataset("folder:pictures", Path(), reading=reading)
     assert data.union().names is not None
     assert dict(zip(data.union().names, data.labels.tolist(), strict=True)) == {"a.png": 0, "deep/b.png": 1}  # type: ignore[arg-type, union-attr]
-    assert "l.csv: 1 labels of files that are not read are left out" in caplog.text
-    written("no.png,x\n")
-    with pytest.raises(InputError, match=r"l\.csv: line 1: no item has the name 'no\.png'"):
-        load_dataset("folder:pictures", Path(), reading=reading)
+    left = "left out: its file is not read (unreadable or left out)"
+    assert f"l.csv: the label in line 1 (bad.png) is {left}" in caplog.text
+    written("0,x\n1,y\n2,x\n")
+    load_dataset("folder:pictures", Path(), reading=reading)
+    assert f"l.csv: the label in line 2 (1) is {left}" in caplog.text
+    Path("pictures/second.png").hardlink_to("pictures/a.png")
+    written("a.png,x\ndeep/b.png,y\npictures/bad.png,x\nsecond.png,y\n")
+    load_dataset("folder:pictures", Path(), reading=reading)
+    assert (
+        "l.csv: the 2 labels in lines 3 (pictures/bad.png), 4 (second.png) are left out: their files are not read"
+    ) in caplog.text
+    Image.new("RGB", (8, 8)).save("outside.png")
+    for name in ("no.png", "../outside.png", str(Path("outside.png").resolve())):
+        written(f"a.png,x\n{name},x\n")
+        with pytest.raises(InputError, match=rf"l\.csv: line 2: no item has the name '{re.escape(name)}'"):
+            load_dataset("folder:pictures", Path(), reading=reading)
 
 
 def test_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
@@ -106,10 +119,10 @@ def test_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
     path = Path(str(folder) + "/caf\udce9.png")
     Image.new("RGB", (8, 8)).save(path)
     Image.new("RGB", (8, 8)).save(folder / "b.png")
-    labels = written(b"caf\xe9.png,x\nb.png,y\n")
-    data = load_dataset(f"folder:{folder}", Path(), reading=Reading(labels=Path(labels)))
-    assert sorted(data.labels.tolist()) == [0, 1]  # type: ignore[union-attr]
-    with pytest.raises(InputError, match=r"l\.csv: line 1: no item has the name 'caf\\xe8\.png'"):
+    for content in (b"caf\xe9.png,x\nb.png,y\n", b"caf\\xe9.png,x\nb.png,y\n"):
+        data = load_dataset(f"folder:{folder}", Path(), reading=Reading(labels=Path(written(content))))
+        assert sorted(data.labels.tolist()) == [0, 1]  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"line 1: no item has the name 'caf\\xe8\.png'"):
         load_dataset(f"folder:{folder}", Path(), reading=Reading(labels=Path(written(b"caf\xe8.png,x\n"))))
 
 
@@ -118,6 +131,11 @@ def test_names_that_are_not_utf_8_are_found(tmp_path: Path) -> None:
     [
         ("l.csv", "a.png,x\nnope,y\n", r"line 2: no item has the name 'nope'; correct or remove it"),
         ("l.csv", "file name,x\na.png,y\n", r"line 1: no item has the name 'file name' \(titles are name,label\)"),
+        (
+            "l.csv",
+            "3,x\na.pgn,y\n",
+            r"line 2: no item has the name 'a.pgn' \(did you mean a.png\?\); correct or remove it",
+        ),
         ("l.csv", "0,x\n7,y\n", r"line 2: no item has the name '7'"),
         ("l.csv", "a.png,x\n3,x\na.png,y\n", "lines 1 and 3 label the same item, a.png; keep one"),
         ("l.csv", "a.png\n", "line 1: 1 fields; write NAME,LABEL"),

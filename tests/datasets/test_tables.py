@@ -62,6 +62,24 @@ def test_the_index_of_a_frame_names_the_items(name: str) -> None:
     assert (data.union().names, torch.equal(data.union().images, torch.from_numpy(X))) == (None, True)
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet"])
+def test_an_index_that_only_numbers_the_rows_is_left_out_beside_names(name: str) -> None:
+    named = FRAME.assign(file=list("abcde"))
+    write(named.set_axis(pd.Index(range(5), dtype="int64")), name)
+    data = read(name)
+    assert (data.union().names, torch.equal(data.union().images, torch.from_numpy(X))) == (tuple("abcde"), True)
+    write(named.set_axis(pd.Index([0, 1, 2, 4, 3])), name)
+    with pytest.raises(
+        InputError, match=r"the columns '\(no title\)' and 'file' could|the columns 'file' and '\(no title"
+    ):
+        read(name)
+
+
+def test_a_tsv_with_commas_is_said_to_have_them() -> None:
+    with pytest.raises(InputError, match=r"^t\.tsv: its columns are separated by commas; separate them by tabs$"):
+        text("a,b\n1,2\n", "t.tsv")
+
+
 def test_the_type_of_columns_is_kept() -> None:
     narrow = FRAME.astype("float32").assign(b=[True, False] * 2 + [True], s=np.arange(5, dtype=np.int16))
     narrow.to_parquet("t.parquet")
@@ -94,7 +112,10 @@ def test_labels_are_text_or_numbers(words: list[str], classes: tuple[str, ...], 
         ("\n\n", "not a readable .csv table"),
         ("a,b\n", "has no rows; write one line per item"),
         ("name,label\nx,1\n", "has no columns of numbers; write one line per item"),
-        ("a,b\n1,2\n3\n", "row 2, column 'b' is '', not a number"),
+        ("a,b\n1,2\n3\n", "row 2, column 'b' is empty; fill it, or leave out the row or the column"),
+        ("a,b\n1,2\n3, \n", "row 2, column 'b' is empty"),
+        ('a,b\n1,2\n3,"2,5"\n', "row 2, column 'b' is '2,5'; write numbers without commas, as 1.5"),
+        ('a,b\n1,"1,5"\n3,"2,5"\n', "row 1, column 'b' is '1,5'; write numbers without"),
         ("a,b\n1,2\n3,4,5\n", "not a readable .csv table .*Expected 2 fields in line 3, saw 3"),
         ("a,b\n1,2,3\n4,5,6\n", "not a readable .csv table"),
         ("a,b\n1,nan\n3,4\n", "row 1, column 'b' is 'nan', not a number; correct it, or leave out the row"),
@@ -103,16 +124,24 @@ def test_labels_are_text_or_numbers(words: list[str], classes: tuple[str, ...], 
         ("a,b\n1,2\n3,1e400\n", r"x has 1 infinite or too large values, the first at row 2, column 'b'"),
         ("a,b\n1,2\n3,1e300\n", r"x has values beyond 3e\+38; scale it"),
         (f"a,b\n1,2\n3,{2**53 + 1}\n", r"the column 'b' has integers beyond 9e\+15"),
-        ("a,species\n1,cat\n3,dog\n", r"the column 'species' holds no numbers; leave them out, or call one 'name'"),
+        ("a,species\n1,cat\n3,dog\n", r"the column 'species' holds no numbers; leave it out, or call it 'name'"),
         ("a,name,file\n1,x,y\n", "the columns 'name' and 'file' could each hold the names; leave out or rename"),
-        (",name,a\n0,x,1\n", r"the columns '\(no title\)' and 'name' could each hold the names"),
+        (",name,a\n1,x,1\n", r"the columns '\(no title\)' and 'name' could each hold the names"),
         ("a,label,class\n1,x,y\n", "the columns 'label' and 'class' could each hold the labels"),
         ("x,y\n1,2\n", "the column 'y' could be a coordinate or the labels"),
         ("a,a\n1,2\n", "two columns are called 'a'; rename one of them"),
         ("1.5,2\n3,4\n", "the first line holds numbers; put a line with the titles"),
         ("0,0,1\n0,1,1\n", "the first line holds numbers"),
-        ("a,b,c,d,e\n1,p,q,r,s\n", r"4 columns \('b', 'c', 'd', …\) hold no numbers"),
-        ("a;b\n1;2\n", r"the column 'a;b' holds no numbers"),
+        ("a,b,c,d,e\n1,p,q,r,s\n", r"4 columns \('b', 'c', 'd', …\) hold no numbers; leave them out, or"),
+        ("a;b\n1;2\n", "its columns are separated by semicolons; separate them by commas$"),
+        ("name;a\nx;1,5\n", "separated by semicolons; separate them by commas, and write decimals with a point"),
+        ("a\tb\n1\t2\n", "separated by tabs; separate them by commas$"),
+        ("i.png,1.5,2\nj.png,3,4\n", "'i.png' holds no numbers; if the first line is data, put a line with the titles"),
+        (
+            "i.png,0,0\nj.png,0,1\n",
+            "the first line holds '0' twice, so it seems to be data; put a line with the titles",
+        ),
+        ("name,0,0\nj.png,0,1\n", "two columns are called '0'; rename one of them"),
         ("name,a\nx,1\nx,2\n", "items 0 and 1 have the same name, x; rename one"),
         ("name,a\nx,1\n,2\n", "item 1 has no name"),
         (b"name,a\n\xff,1\n", "its text is not UTF-8; save it as UTF-8"),
@@ -131,7 +160,7 @@ def test_tables_that_cannot_be_used(content: str | bytes, says: str) -> None:
         (FRAME.assign(v=[1, 2, np.nan, 4, 5]), "x has 1 NaN or infinite values, the first at row 3, column 'v'"),
         (FRAME.assign(v=[[1], [2], [3], [4], [5]]), r"the column 'v' holds no numbers"),
         (FRAME.assign(v=pd.date_range("2020-01-01", periods=5)), r"the column 'v' holds no numbers"),
-        (FRAME.assign(v=["1", "2", "3", None, "5"]), "row 4, column 'v' is '.*', not a number"),
+        (FRAME.assign(v=["1", "2", "3", None, "5"]), "row 4, column 'v' is empty; fill it"),
         (FRAME.assign(name=["a", "b", None, "d", "e"]), "item 2 has no name"),
         (FRAME.iloc[:0], "has no rows"),
     ],

@@ -10,6 +10,7 @@ import clusterkit
 from clusterkit.__main__ import main
 from clusterkit.config import Backbone
 from clusterkit.datasets.base import Subset
+from clusterkit.methods.common.points import centred
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.predict import mean_and_std, predict
@@ -27,6 +28,11 @@ def test_methods_of_values(method: str) -> None:
     k = None if method == "skms" else 3
     near, far = (clusterkit.cluster(x, k=k, method=method, pairs=pairs).labels for x in (NEAR, FAR))
     assert accuracy(far, Y) == accuracy(near, Y) == 1
+
+
+def test_values_near_zero_are_not_moved() -> None:
+    assert centred(NEAR) is NEAR
+    assert np.abs(centred(FAR).mean(0)).max() < 1e-6
 
 
 def test_the_network_of_pairs() -> None:

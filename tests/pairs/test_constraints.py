@@ -90,6 +90,8 @@ def test_links_belong_to_their_subsets() -> None:
         ("4,4,cannot\n", "line 1: pairs item caf"),
         ("0,a.jpg,cannot\n", "line 1: pairs item a.jpg with itself; name two items"),
         ("twice,0,must\n", "line 1: 2 items of mine are called twice; write ids"),
+        ('"1\n",2,must\n\n1,6,must\n', "line 4: no item 6 in mine"),
+        ('0,1,must\n"two\nlines",0,must\n', "line 2: no item two"),
         ("", "no constraints in it; write lines of ITEM,ITEM,must|cannot"),
         ("id_a,id_b,constraint\n", "no constraints in it"),
         (b"\xff\xfe1\x00,\x002\x00", "not a readable CSV"),
@@ -114,6 +116,33 @@ def test_a_bad_line_is_named(text: str | bytes, message: str) -> None:
         read(text, data(named))
     assert str(error.value).startswith("links.csv")
     assert message in str(error.value)
+
+
+def test_names_with_spaces_at_their_ends_are_read_as_they_are_or_else_without_the_spaces() -> None:
+    named = data(items((" a.jpg", "a.jpg", "b.jpg ", "c.jpg", "d.jpg", "e.jpg")))
+    text = " a.jpg,b.jpg ,must\na.jpg , c.jpg, must\n"
+    assert read(text, named) == {"all": [Link(0, 2, True, 1), Link(1, 3, True, 2)]}
+
+
+def test_a_file_of_the_folder_that_is_not_read_is_said_to_be_one(tmp_path: Path) -> None:
+    for name in ("a.jpg", "ab.jpg", "unread.jpg"):
+        (tmp_path / "pictures" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "pictures" / name).touch()
+    (tmp_path / "b.jpg").touch()
+    part = replace(items(NAMES), ids=torch.tensor([0, 1, 2, 3, 4, 7]))
+    for text in ("ab.jpg", "unread.jpg", "pictures/unread.jpg", str(tmp_path / "pictures" / "unread.jpg")):
+        with pytest.raises(InputError) as error:
+            read(f"a.jpg,{text},must\n", data(part))
+        assert f"line 1: {text} is a file that is not read (unreadable or left out); mend the" in str(error.value)
+    with pytest.raises(
+        InputError, match=r"line 1: no item has the id 6: its file is not read \(unreadable or left out\)"
+    ):
+        read("1,6,must\n", data(part))
+    for text in ("8", "9" * 5000, "../b.jpg", "sub"):
+        with pytest.raises(InputError, match="line 1: no item "):
+            read(f"1,{text},must\n", data(part))
+    with pytest.raises(InputError, match=r"line 1: no item 6 in mine; name items by their ids \(0 to 7\)"):
+        read("1,6,must\n", data(replace(part, names=None, files=None)))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

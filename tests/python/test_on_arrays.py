@@ -81,6 +81,11 @@ def test_links_alone_are_pairs_enough_for_methods_that_read_signs() -> None:
     assert labels[0] != labels[1]
 
 
+def test_vectors_have_a_backbone_without_its_name() -> None:
+    unnamed = {name: value for name, value in CCN.items() if name != "backbone"}
+    np.testing.assert_array_equal(*(clusterkit.cluster(X, **asked).probabilities for asked in (CCN, unnamed)))
+
+
 def test_links_alone_are_pairs_enough_for_a_network() -> None:
     asked = {"k": 2, "method": "ccn", "backbone": "mlp", "epochs": 60, "loss": "kcl", "learning_rate": 0.01}
     x = np.random.default_rng(0).normal(size=(30, 2))
@@ -246,7 +251,7 @@ def test_values_of_another_type(asked: dict[str, Any], message: str) -> None:
         (None, "x is object (); expected numbers"),
         (X + 1j, "x is complex128 (40, 3); expected numbers"),
         (np.zeros((4, 5, 5, 2)), "x of shape (4, 5, 5, 2) has neither 1 nor 3 channels"),
-        (np.zeros((4, 5, 5)) - 1, "x[0, 0, 0] is -1, outside the range 0 to 1 of float64 pixels; divide x by"),
+        (np.zeros((4, 5, 5)) - 1, "x[0, 0, 0] is -1, outside the range 0 to 1 of float64 pixels; subtract the value"),
         (
             np.full((4, 5, 5), 200.0),
             "x[0, 0, 0] is 200, outside the range 0 to 1 of float64 pixels; divide x by its largest",

@@ -54,6 +54,17 @@ def test_a_network_that_is_not_the_recorded_one_is_left_out(tmp_path: Path, stat
     assert made.weights.startswith("Unknown")
 
 
+def test_weights_are_unknown_without_the_g_of_the_pairs(tmp_path: Path) -> None:
+    plain = with_network(tmp_path, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
+    plain.inputs["pairs"] = "0" * 64
+    assert read_beside(plain, tmp_path / "assignments.h5").weights.startswith("Unknown: the G")
+    only = replace(HEADER, inputs={"constraints": "0" * 64})
+    assert read_beside(only, tmp_path / "assignments.h5").weights == "None: no network was used."
+    imagenet = with_network(tmp_path, *weights_statistics(Backbone.RESNET18))
+    imagenet.inputs["pairs"] = "0" * 64
+    assert "ImageNet" in read_beside(imagenet, tmp_path / "assignments.h5").weights
+
+
 def test_constraints_that_hold_are_counted() -> None:
     counts = {"all": {"must": {"held": 3, "of": 4}, "cannot": {"held": 0, "of": 0}}}
     header = replace(HEADER, extra={"constraints": counts})

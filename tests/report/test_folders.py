@@ -5,12 +5,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from clusterkit.config import Placing
+from clusterkit.artifacts.assignments import Assignment
+from clusterkit.artifacts.header import Header
+from clusterkit.config import Kind, Placing
+from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.errors import InputError, UsageError
 from clusterkit.report import folders
 from clusterkit.report.folders import Picture, place
+from clusterkit.stages.report import pictures_of
 
 LATIN = os.fsdecode(b"caf\xe9.png")
 
@@ -110,6 +116,25 @@ def test_a_move_never_loses_a_picture_whose_way_back_is_blocked(
     assert (tmp_path / "photos" / "a" / "1.png").read_bytes() == b"a/1.png"
 
 
+def test_a_picture_whose_place_is_taken_is_named_and_the_others_go_back(tmp_path: Path) -> None:
+    pictures = album(tmp_path / "photos")
+    place(pictures, tmp_path / "found", Placing.MOVE)
+    (tmp_path / "photos" / "a" / "1.png").write_text("new")
+    (tmp_path / "photos" / "b" / "-n.png").mkdir()
+    (tmp_path / "found" / "unassigned" / "new\nline.png").unlink()
+    (tmp_path / "other" / "found").mkdir(parents=True)
+    paths = {**os.environ, "CDPATH": str(tmp_path / "other")}
+    done = subprocess.run(["sh", "found/undo.sh"], cwd=tmp_path, env=paths, capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        "../photos/a/1.png: exists, not moved back\n../photos/b/-n.png: exists, not moved back\n"
+        "./unassigned/new\nline.png: missing, not moved back\n"
+    )
+    assert (tmp_path / "photos" / "a" / "1.png").read_text() == "new"
+    assert (tmp_path / "photos" / "b" / "1.png").read_bytes() == b"b/1.png"
+    assert (tmp_path / "found" / "000" / "1.png").read_bytes() == b"a/1.png"
+
+
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     pictures = album(tmp_path / "photos")
     (tmp_path / "found").mkdir()
@@ -157,7 +182,7 @@ def test_pictures_that_cannot_be_placed_are_named_before_anything_happens(tmp_pa
 def test_a_copy_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = album(tmp_path / "photos")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(InputError, match=r"but only .* GB are free; use --by link"):
+    with pytest.raises(InputError, match=r"take 0.066 kB, but only 0.001 kB are free; use --by link"):
         place(pictures, tmp_path / "found", Placing.COPY)
     place(pictures, tmp_path / "found", Placing.LINK)
 
@@ -167,3 +192,21 @@ def test_a_copy_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest
 )
 def test_a_class_name_is_one_folder(name: str, folder: str) -> None:
     assert folders.safe(name) == folder
+
+
+def test_each_name_has_a_folder_of_its_own() -> None:
+    names = ["a/b", "a_b", "A_B", "a_b-2", "unassigned", "unassigned"]
+    assert folders.distinct(names) == ["a_b", "a_b-2", "A_B-3", "a_b-2-2", "unassigned", "unassigned-2"]
+
+
+def test_pictures_without_a_cluster_are_in_no_folder_of_a_class(tmp_path: Path) -> None:
+    files = tuple(tmp_path / f"{number}.png" for number in range(3))
+    items = Subset("all", torch.zeros(3, 1, 8, 8), torch.arange(3), None, files=files)
+    data = Dataset("folder:x", Kind.PHOTOS, (items,), (), "", 8)
+    groups = {"all": Assignment(np.arange(3), np.array([-1, 0, 1], np.int32), np.zeros((3, 2), np.float32))}
+    for classes, expected in (
+        (None, [("unassigned",), ("000",), ("001",)]),
+        (["unassigned", "Unassigned"], [("unassigned-3",), ("unassigned",), ("Unassigned-2",)]),
+    ):
+        header = Header("assignments", "assign", {}, 0, "cpu", {}, {}, {"classes": classes})
+        assert [picture.folders for picture in pictures_of(data, groups, header)] == expected

@@ -167,6 +167,13 @@ def test_constraints_are_read_before_pairs_are_predicted(points: Path, cli: Cli)
             "--constraints c.csv --constraint-weight 2 --method agglomerative --pairs labels",
             ("--constraint-weight: --method agglomerative weighs no pairs, but keeps all must-links; leave it out",),
         ),
+        *(
+            (
+                f"--constraints c.csv --constraint-weight 2 --method csp{pairs}",
+                ("--constraint-weight: --method csp weighs no constraints that are alone; leave it out",),
+            )
+            for pairs in ("", " --pairs constraints")
+        ),
         ("--pairs constraints", ("--pairs constraints: no constraints are named; add --constraints FILE",)),
         *(
             (
@@ -185,6 +192,7 @@ def test_what_constraints_cannot_do_is_refused(line: str, words: tuple[str, ...]
     k = "" if "--k" in line else " --k 4"
     done = cli(f"cluster arrays:a.npz {line}{k}")
     assert (done.code, done.out) == (2, "")
+    assert "using the constraints alone" not in done.err
     for word in words:
         assert word in done.err
     assert not OUT.exists()

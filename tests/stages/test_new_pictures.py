@@ -49,12 +49,12 @@ def test_files_are_assigned_in_the_order_they_were_named(album: Path, cli: Cli) 
     _, groups = read_assignments(OUT / "assignments.h5")
     red, blue = groups["all"].cluster[-1], groups["all"].cluster[0]
     result = rows("assign new/blue.png new/green.png ./new/red.png", cli)
-    assert [row["name"] for row in result] == ["new/blue.png", "new/green.png", "new/red.png"]
+    assert [row["name"] for row in result] == ["new/blue.png", "new/green.png", "./new/red.png"]
     assert (result[0]["cluster"], result[2]["cluster"]) == (blue, red)
     assert set(result[0]) == {"subset", "name", "cluster", "class", "probability", "unlike"}
     header, groups = read_assignments(OUT / "assigned.h5")
     assert header.dataset["name"] == "folder:."
-    assert header.dataset["files"] == ["new/blue.png", "new/green.png", "new/red.png"]
+    assert header.dataset["files"] == header.config["files"] == ["new/blue.png", "new/green.png", "new/red.png"]
     assert groups["all"].id.tolist() == [0, 1, 2]
     assert groups["all"].unlike is not None
     assert groups["all"].unlike.tolist() == [row["unlike"] for row in result]
@@ -83,7 +83,9 @@ def test_the_pictures_are_found_again_by_the_header(
     draw("elsewhere/one.png", COLOURS[0], 7)
     Path("below").mkdir()
     monkeypatch.chdir("below")
-    assert cli("assign ../new/red.png ../elsewhere/one.png --workdir ../clusterkit-out").code == 0
+    typed = ["../new/red.png", str(tmp_path / "elsewhere" / "one.png")]
+    result = rows(f"assign {' '.join(typed)} --workdir ../clusterkit-out", cli)
+    assert [row["name"] for row in result] == typed
     for place in (".", ".."):
         monkeypatch.chdir(place)
         header, _ = read_assignments(tmp_path / OUT / "assigned.h5")
@@ -93,6 +95,14 @@ def test_the_pictures_are_found_again_by_the_header(
         assert data.subsets[0].files is not None
         assert [path.name for path in data.subsets[0].files] == ["red.png", "one.png"]
     assert str(tmp_path).encode() not in (tmp_path / OUT / "assigned.h5").read_bytes()
+
+
+def test_files_that_were_named_get_folders_but_not_among_them(album: Path, cli: Cli) -> None:
+    assert cli("assign new/red.png new/blue.png").code == 0
+    done = cli("report --assignments assigned.h5 --folders new/found")
+    assert (done.code, "lies among the pictures" in done.err) == (2, True)
+    assert cli("report --assignments assigned.h5 --folders found").code == 0
+    assert sorted(path.name for path in Path("found").glob("*/*")) == ["blue.png", "red.png"]
 
 
 def test_unlike_pictures_are_named_and_unknown_ones_are_in_no_cluster(album: Path, cli: Cli) -> None:
@@ -124,7 +134,25 @@ def test_bad_files_are_left_out_by_a_flag_only(album: Path, cli: Cli) -> None:
     header, groups = read_assignments(OUT / "assigned.h5")
     assert groups["all"].id.tolist() == [0, 3]
     assert load_recorded(header.dataset, Context()).fingerprint == header.dataset["fingerprint"]
-    assert cli("assign new/bad.png --skip-bad").code == 3
+    done = cli("assign ./new/../new/bad.png --skip-bad")
+    assert done.code == 3
+    assert "error: new/../new/bad.png: not a readable image" in done.err
+    assert done.err.endswith("remove or replace it, or name other files\n")
+
+
+def test_messages_call_files_files(album: Path, cli: Cli) -> None:
+    Path("below").mkdir()
+    Image.new("RGB", (20, 20), "red").save("below/large.png")
+    done = cli("assign new/red.png below/large.png")
+    assert "clusterkit: 2 files: the images have 2 sizes" in done.err
+    assert "folder:" not in done.err
+    done = cli("report --assignments assigned.h5 --truth")
+    assert (done.code, "--truth: the set of 2 files has no labels" in done.err) == (2, True)
+    assert cli("report --assignments assigned.h5").code == 0
+    assert "2 files" in (OUT / "report.html").read_text()
+    draw("new/red.png", COLOURS[1], 7)
+    done = cli("report --assignments assigned.h5")
+    assert (done.code, "the content of the named files has changed" in done.err) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +206,13 @@ def test_a_part_of_what_a_network_knows_is_damage(album: Path, cli: Cli) -> None
     write_checkpoint(Path("part.safetensors"), header, state)
     done = cli("assign new/red.png --model part.safetensors")
     assert (done.code, "part.safetensors: damaged" in done.err) == (3, True)
+
+
+def test_a_file_without_networks_is_damage(cli: Cli) -> None:
+    draw("a.png", COLOURS[0], 1)
+    archive = Path(__file__).parents[1] / "data" / "archives" / "v1" / "ccn.safetensors"
+    done = cli(f"assign a.png --model {archive}")
+    assert (done.code, "ccn.safetensors: damaged" in done.err) == (3, True)
 
 
 def test_classes_are_named(album: Path, cli: Cli) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
+from clusterkit.artifacts.lineage import again
 from tests.conftest import Cli
 
 OUT = Path("clusterkit-out")
@@ -163,3 +164,21 @@ def test_data_that_are_not_where_a_moved_file_says(line: str, pairs: None, cli: 
     )
     shutil.move("deep/er/work", OUT)
     assert cli(line).code == 0
+
+
+def test_the_command_that_clusters_again_has_the_settings_of_the_clustering(cli: Cli) -> None:
+    points = np.arange(12.0)[:, None] // 4 * 9
+    np.savez("a.npz", x=points)
+    Path("pc.csv").write_text("0,1,must\n")
+    line = "cluster arrays:a.npz --constraint-weight 2.0 --constraints pc.csv --k 3 --method mpckmeans"
+    line += " --pairs constraints --max-pairs 40 --seed 4 --workdir work"
+    assert cli(line).code == 0
+    np.savez("a.npz", x=points + 1)
+    done = cli("evaluate --workdir work")
+    assert done.code == 3
+    assert f"; run: clusterkit {line}\n" in done.err
+    made = Path("work/assignments.h5")
+    header = read_assignments(made)[0]
+    assert "--constraint" not in again(header, made, "arrays:b.npz"), "constraints are of one set"
+    assert cli(line).code == 0
+    assert "of another run" not in cli(line).err

@@ -1,13 +1,15 @@
 """Checks of a clustering against what its method declares, before it starts."""
 
 import logging
+from typing import Any
 
 from clusterkit.config import ClusterConfig, Context
 from clusterkit.errors import UsageError
-from clusterkit.methods import METHODS, reads_pairs, reads_values
+from clusterkit.methods import METHODS, CcnOptions, reads_pairs, reads_values
 from clusterkit.methods.common.declared import Reads, Size
 from clusterkit.methods.common.memory import memory
-from clusterkit.settings import CountedBy, File, NoisyPairs, OnlyConstraints, options_of
+from clusterkit.networks.backbones import suited
+from clusterkit.settings import CountedBy, File, Init, NoisyPairs, OnlyConstraints, options_of
 
 log = logging.getLogger("clusterkit")
 
@@ -63,11 +65,22 @@ def check_constraints(config: ClusterConfig, name: str) -> None:
         raise UsageError(f"--constraint-weight {config.constraint_weight}: give a number above 0")
     if needs_all_pairs(config):
         raise UsageError(f"--constraint-weight: {name} weighs no pairs, but keeps all must-links; leave it out")
+    if METHODS[config.method].idle_alone and isinstance(config.pairs, OnlyConstraints):
+        raise UsageError(f"--constraint-weight: {name} weighs no constraints that are alone; leave it out")
 
 
 def needs_all_pairs(config: ClusterConfig) -> bool:
     """Return whether the method reads the probability of every pair, so that no pair may be unknown."""
     return reads_pairs(config) and METHODS[config.method].pairs is Reads.PROBABILITIES
+
+
+def with_backbone(options: Any, shape: tuple[int, ...], context: Context) -> Any:
+    """Return a method's options with a backbone for items of a shape, (C, H, W) or (D,), if it trains a whole network.
+
+    Raises UsageError if the backbone that was typed does not fit.
+    """
+    whole = isinstance(options, CcnOptions) and options.init is Init.RANDOM
+    return suited(options, shape, context) if whole else options
 
 
 def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:

@@ -68,12 +68,19 @@ def numbered(digests: list[bytes]) -> NDArray[np.int32]:
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.int32)
 
 
+FAR = 1e4
+"""Least square of the mean of values far from zero, as a multiple of their variance."""
+
+
 def centred(values: Array) -> Array:
-    """Return values (N, D) less their mean.
+    """Return values (N, D) less their mean if they are far from zero, else unchanged.
 
     Distances stay the same, but sums of squares of values far from zero would lose them in rounding.
     """
-    moved: Array = values - values.mean(0)
+    mean = values.mean(0)
+    if mean @ mean <= FAR * values.var(0).sum():
+        return values
+    moved: Array = values - mean
     return moved
 
 
