@@ -1,7 +1,6 @@
 """`assignments.h5`: the cluster of each item."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -57,21 +56,6 @@ def write_with_network(
         network.write_bytes(to_bytes(network_header, tensors, network_path.parent))
         inputs = {**header.inputs, network_header.format: sha256(network)}
         fill_hdf5(assignments, replace(header, inputs=inputs), groups(subsets))
-
-
-def write_without_network(path: Path, header: Header, subsets: Mapping[str, Assignment], network_path: Path) -> bool:
-    """Write assignments of a method without a network; return whether the network of those before was removed.
-
-    It stays if the method read its features. A network that cannot be removed does no harm, because `assign` refuses a
-    network that is not that of the clusters beside it.
-    """
-    is_read = network_path.exists() and header.inputs.get("features") == sha256(network_path)
-    write_assignments(path, header, subsets)
-    with suppress(OSError):
-        if not is_read:
-            network_path.unlink()
-            return True
-    return False
 
 
 def groups(subsets: Mapping[str, Assignment]) -> dict[str, Group]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clusterkit.artifacts.assignments import Assignment, write_with_network, write_without_network
+from clusterkit.artifacts.assignments import Assignment, write_assignments, write_with_network
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import read_json
@@ -324,8 +324,10 @@ def write(
         networks_header = replace(header, format="ccn", extra=extra)
         tensors = {**state_of(networks), **typical_tensors(networks, data, choose_device(context.device))}
         write_with_network(path, header, assignments, network_path, networks_header, tensors)
-    elif is_first() and write_without_network(path, header, assignments, network_path):
-        log.warning("cluster: removed %s, which was the network of the earlier clusters", network_path)
+    elif is_first():
+        write_assignments(path, header, assignments)
+        if network_path.exists() and "features" not in header.inputs:
+            log.warning("cluster: %s belongs to earlier clusters, not to these; assign refuses it", network_path)
     return network_path if networks else None
 
 

@@ -68,20 +68,23 @@ def test_assign_names_damaged_clusters_beside_the_network(points: Path, cli: Cli
     assert (done.code, f"{OUT}/assignments.h5: damaged" in done.err) == (3, True)
 
 
-def test_a_method_without_a_network_removes_that_of_the_clusters_before(points: Path, cli: Cli) -> None:
+def test_a_method_without_a_network_says_that_one_of_earlier_clusters_is_left(points: Path, cli: Cli) -> None:
+    network = (OUT / "ccn.safetensors").read_bytes()
     done = cli("cluster --method kmeans --k 5 --quiet")
     assert done.code == 0
-    assert f"cluster: removed {OUT}/ccn.safetensors, which was the network of the earlier clusters" in done.err
-    assert not (OUT / "ccn.safetensors").exists()
-    assert "removed" not in cli("cluster --method kmeans --k 5").err
+    assert f"cluster: {OUT}/ccn.safetensors belongs to earlier clusters, not to these" in done.err
+    assert (OUT / "ccn.safetensors").read_bytes() == network
     done = cli("assign synthetic:blobs")
-    assert (done.code, "ccn.safetensors: no such file" in done.err) == (3, True)
+    assert (done.code, "is not the network of the clusters" in done.err) == (3, True)
+    (OUT / "ccn.safetensors").unlink()
+    assert "belongs to earlier clusters" not in cli("cluster --method kmeans --k 5").err
 
 
 def test_a_network_whose_features_are_clustered_stays_and_is_not_that_of_the_clusters(points: Path, cli: Cli) -> None:
     network = (OUT / "ccn.safetensors").read_bytes()
     for _ in range(2):
-        assert cli("cluster --method kmeans --k 5 --features ccn").code == 0
+        done = cli("cluster --method kmeans --k 5 --features ccn")
+        assert (done.code, "belongs to earlier clusters" in done.err) == (0, False)
         assert (OUT / "ccn.safetensors").read_bytes() == network
     done = cli("assign synthetic:blobs")
     assert (done.code, "is not the network of the clusters" in done.err) == (3, True)
