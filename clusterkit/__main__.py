@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except SystemExit as end:
-        code = end.code
+        # rich ends the program if the reader of the help has ended.
+        code = 0 if isinstance(end.__context__, BrokenPipeError) else end.code
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exception(error)

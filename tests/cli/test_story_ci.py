@@ -61,6 +61,7 @@ def test_pipes(points):
     for line in (
         "clusterkit evaluate | head -0",
         "clusterkit datasets | head -1",
+        "clusterkit -h | head -0",
         "clusterkit evaluate 2>&1 >/dev/null | head -0",
         "clusterkit evaluate >&-",
     ):
