@@ -327,7 +327,7 @@ def write(
     elif is_first():
         write_assignments(path, header, assignments)
         if network_path.exists() and "features" not in header.inputs:
-            log.warning("cluster: %s belongs to earlier clusters, not to these; assign refuses it", network_path)
+            log.info("cluster: %s belongs to earlier clusters, not to these; assign refuses it", network_path)
     return network_path if networks else None
 
 

@@ -399,6 +399,11 @@ def test_pairs_that_would_not_fit_the_disk(points, cli, monkeypatch):
     full = shutil.disk_usage(".")._replace(free=700_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     before = (points / "pairs.h5").read_bytes()
-    fails(cli("predict-pairs synthetic:blobs --form dense"), 2, "pairs.h5 would take 0.00072 GB", "--form factored")
+    fails(
+        cli("predict-pairs synthetic:blobs --form dense"),
+        2,
+        "pairs.h5 would take 720 kB, but only 700 kB are free",
+        "--form factored",
+    )
     assert (points / "pairs.h5").read_bytes() == before
     assert cli("predict-pairs synthetic:blobs --form factored").code == 0

@@ -19,12 +19,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CLUSTERKIT_OFFLINE": "1"}
 for name in ("HOME", "XDG_CACHE_HOME", "LANG", "LC_ALL", "LC_CTYPE", "TERM"):
     ENVIRONMENT.pop(name, None)
 PROGRAM = [sys.executable, "-m", "clusterkit"]
-ODD = {
-    "no home and no locale": {},
-    "a home that cannot be written, LANG=C, and warnings that are errors": {
-        "HOME": "/proc/nobody", "LANG": "C", "LC_ALL": "C", "TERM": "dumb", "PYTHONWARNINGS": "error",
-    },
-}  # fmt: skip
+ODD = {"HOME": "/proc/nobody", "LANG": "C", "LC_ALL": "C", "TERM": "dumb", "PYTHONWARNINGS": "error"}
+"""A home that cannot be written, a locale that is not UTF-8, and warnings that are errors."""
 
 
 def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,15 +35,15 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=ENVIRONMENT)
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_the_pipeline_runs(odd):
-    for line in PIPELINE:
-        done = run(f"{line} --json", **ODD[odd])
+def test_the_pipeline_runs():
+    """The first command also runs without any home or locale."""
+    for environment, line in [({}, PIPELINE[0]), *((ODD, line) for line in PIPELINE)]:
+        done = run(f"{line} --json", **environment)
         assert done.returncode == 0, done.stderr
         json.loads(done.stdout)
         assert all(row.startswith("clusterkit: ") for row in done.stderr.splitlines()), done.stderr
         assert "\x1b" not in done.stderr
-    done = run("inspect clusterkit-out/ccn.safetensors --plot losses.png", **ODD[odd])
+    done = run("inspect clusterkit-out/ccn.safetensors --plot losses.png", **ODD)
     assert (done.returncode, done.stdout) == (0, "losses.png\n")
     assert sorted(path.name for path in Path("clusterkit-out").iterdir()) == [
         "assignments.h5", "ccn.safetensors", "evaluation.json", "g.safetensors", "k.json", "pairs.h5",
@@ -103,7 +99,6 @@ def test_two_jobs_at_once_in_one_work_folder():
             assert text.endswith("wait for it, or name another folder with --workdir")
         state = next(Path("clusterkit-out").glob(".*.state/*.safetensors"))
         assert run(f"inspect {state} --history").returncode == 0, "reading is always possible"
-        assert run("datasets").returncode == 0
         other = run("train-g synthetic:moons --backbone mlp --epochs 1 --workdir other")
         assert other.returncode == 0
         assert first.poll() is None

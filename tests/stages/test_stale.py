@@ -70,7 +70,7 @@ def test_assign_names_damaged_clusters_beside_the_network(points: Path, cli: Cli
 
 def test_a_method_without_a_network_says_that_one_of_earlier_clusters_is_left(points: Path, cli: Cli) -> None:
     network = (OUT / "ccn.safetensors").read_bytes()
-    done = cli("cluster --method kmeans --k 5 --quiet")
+    done = cli("cluster --method kmeans --k 5")
     assert done.code == 0
     assert f"cluster: {OUT}/ccn.safetensors belongs to earlier clusters, not to these" in done.err
     assert (OUT / "ccn.safetensors").read_bytes() == network
