@@ -135,7 +135,8 @@ def settle(found: Found, bad: dict[Path, str], reading: Reading) -> None:
             (lines[0], "it") if len(lines) == 1 else (f"{title}: {len(lines)} unreadable: {in_one_line(lines)}", "them")
         )
         others = "other files" if found.is_listed else "another folder"
-        remedy = f"leave {them} out with --skip-bad" if count else f"name {others}"
+        # Some commands read a set that an earlier one named, and have no such flag.
+        remedy = f"leave {them} out with --skip-bad in the command that names the set" if count else f"name {others}"
         raise InputError(f"{which}; remove or replace {them}, or {remedy}")
     if len(lines) > MANY and (file := listed(lines)):
         lines = [f"{title}: {len(bad)} unreadable images are left out, see {file}"]

@@ -143,6 +143,6 @@ def test_a_bomb_is_refused_by_name_and_nothing_is_lost(cli: Cli, tmp_path: Path)
     assert done.code == 3
     assert done.err.splitlines() == [
         "clusterkit: error: set/a/3.png: 200,000,000 pixels, and at most 178,956,970 are read; "
-        "remove or replace it, or leave it out with --skip-bad"
+        "remove or replace it, or leave it out with --skip-bad in the command that names the set"
     ]
     assert (tmp_path / "clusterkit-out" / "g.safetensors").read_bytes() == before

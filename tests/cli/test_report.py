@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from clusterkit.artifacts.assignments import read_assignments, write_assignments
 from clusterkit.console import printable
 from tests.conftest import LETTERS, Cli
+from tests.tags import Tags
 
 OUT = Path("clusterkit-out")
 PAGE, TABLE = OUT / "report.html", OUT / "clusters.csv"
@@ -34,18 +34,6 @@ def content(folder: Path) -> dict[str, bytes]:
 def missing() -> str:
     """The part of the page that says what it lacks."""
     return PAGE.read_text().partition('id="missing"')[2]
-
-
-class Tags(HTMLParser):
-    """Every tag of a page with its attributes, and the level of every heading."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
 
 
 @pytest.fixture

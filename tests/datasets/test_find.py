@@ -209,7 +209,7 @@ def test_all_unreadable_images_are_named_at_once_or_skipped(
     assert message.startswith("album: 4 unreadable: album/1.png: an empty file, album/3.png: not a readable image (")
     assert "album/4.png: not a readable image (" in message
     assert "album/6.png: cannot be read (No such file or directory); remove or replace them, or leave " in message
-    assert message.endswith("leave them out with --skip-bad")
+    assert message.endswith("leave them out with --skip-bad in the command that names the set")
     caplog.clear()
     good = read(album, SKIP).union()
     assert isinstance(good.images, Stream) == is_streamed

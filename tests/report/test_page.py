@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from clusterkit.report.section import (
     room,
     section_of,
 )
+from tests.tags import Tags
 
 EVIL = "<img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}"
 MOST_BYTES = 20 * 10**6
@@ -92,16 +92,8 @@ def small() -> str:
     return render(page_of(part(60, 4, "a", side=16), part(60, 2, EVIL, side=16, names=False)))
 
 
-class Tree(HTMLParser):
+class Tree(Tags):
     """The tags of a page, its headings, and the ids that its links lead to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]

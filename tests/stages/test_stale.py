@@ -157,15 +157,15 @@ def test_clusters_without_pairs_say_how_many_files_are_new_and_gone(photos: None
 @pytest.mark.parametrize("line", ["evaluate", "report", f"cluster --k 4 {SMALL}"])
 def test_data_that_are_not_where_a_moved_file_says(line: str, pairs: None, cli: Cli) -> None:
     Path("deep/er").mkdir(parents=True)
-    shutil.move(OUT, "deep/er/work")
+    shutil.move(OUT, "deep/er/results")
     name = "pairs.h5" if line.startswith("cluster") else "assignments.h5"
-    done = cli(f"{line} --workdir deep/er/work")
+    done = cli(f"{line} --workdir deep/er/results")
     assert (done.code, done.out) == (3, "")
     assert (
-        f"deep/er/photos: no such file or folder; deep/er/work/{name} was made from folder:../photos, a path that "
+        f"deep/er/photos: no such file or folder; deep/er/results/{name} was made from folder:../photos, a path that "
         "starts at its own folder; move the data or that file back" in done.err
     )
-    shutil.move("deep/er/work", OUT)
+    shutil.move("deep/er/results", OUT)
     assert cli(line).code == 0
 
 
