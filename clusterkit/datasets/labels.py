@@ -14,7 +14,7 @@ from clusterkit import console
 from clusterkit.artifacts.own_data import found
 from clusterkit.config import LABELS
 from clusterkit.datasets.base import Raw, Subset
-from clusterkit.datasets.items import NOT_READ, Items
+from clusterkit.datasets.lookup import NOT_READ, Lookup
 from clusterkit.datasets.tables import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -123,21 +123,21 @@ def by_item(path: Path, raw: Raw) -> list[str]:
     """
     rows = list(fields_of(path))
     ids = torch.arange(len(raw.images)) if raw.ids is None else raw.ids
-    items = Items([Subset("all", raw.images, ids, None, raw.names, raw.files)])
+    lookup = Lookup([Subset("all", raw.images, ids, None, raw.names, raw.files)])
     is_title = rows and rows[0][1].lower() in NAME_COLUMNS and rows[0][2].lower() in LABEL_COLUMNS
-    if is_title and not items.by_name(rows[0][1]):
+    if is_title and not lookup.by_name(rows[0][1]):
         del rows[0]
-    are_names = any(items.by_name(item) for _, item, _ in rows)
+    are_names = any(lookup.by_name(item) for _, item, _ in rows)
     words, first, unread = [""] * len(raw.images), dict[int, int](), list[str]()
     for number, item, label in rows:
-        name, by_id = console.printable(item), items.by_id(item)
-        places = items.by_name(item) if are_names else [] if by_id is None else [by_id]
-        if not places and (items.is_unread_file(item) or (not are_names and items.is_unread_id(item))):
+        name, by_id = console.printable(item), lookup.by_id(item)
+        places = lookup.by_name(item) if are_names else [] if by_id is None else [by_id]
+        if not places and (lookup.is_unread_file(item) or (not are_names and lookup.is_unread_id(item))):
             unread.append(f"{number} ({name})")
             continue
         if not places:
             kind = "name" if are_names or raw.names is not None else "id"
-            title = " (titles are name,label)" if number == 1 else items.hint(item)
+            title = " (titles are name,label)" if number == 1 else lookup.hint(item)
             raise InputError(f"{path}: line {number}: no item has the {kind} '{name}'{title}; correct or remove it")
         if len(places) > 1:
             raise InputError(f"{path}: line {number}: {len(places)} items are called {name}; label items by id")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clusterkit import console
 from clusterkit.datasets.base import Dataset
-from clusterkit.datasets.items import NOT_READ, Items, Place
+from clusterkit.datasets.lookup import NOT_READ, Lookup, Place
 from clusterkit.errors import InputError
 from clusterkit.pairs.links import Contradiction, Link, contradiction
 
@@ -36,7 +36,7 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
         if len(cells) != 3 or cells[2].lower() not in WORDS:
             line = console.printable(",".join(cells))
             raise InputError(f"{where}: '{line}' is not {FORM}; write two items and a word, as in 0,17,must")
-        named = [text if known.items.by_name(text) else text.strip() for text in texts[:2]]
+        named = [text if known.lookup.by_name(text) else text.strip() for text in texts[:2]]
         (one, a), (other, b) = (known.place(text, where) for text in named)
         if one != other:
             raise InputError(
@@ -83,7 +83,7 @@ def is_header(cells: Sequence[str], known: "Known") -> bool:
     return (
         len(cells) == 3
         and cells[2].lower() not in WORDS
-        and not any(text.isdecimal() or known.items.by_name(text) for text in cells[:2])
+        and not any(text.isdecimal() or known.lookup.by_name(text) for text in cells[:2])
     )
 
 
@@ -105,12 +105,12 @@ class Known:
     said: set[str] = field(default_factory=set)
 
     @cached_property
-    def items(self) -> Items:
-        return Items(self.data.subsets)
+    def lookup(self) -> Lookup:
+        return Lookup(self.data.subsets)
 
     def place(self, text: str, where: str) -> Place:
         """Return the place of an item. Raises InputError for an unknown or ambiguous one; `where` names the line."""
-        by_name, by_id = self.items.by_name(text), self.items.by_id(text)
+        by_name, by_id = self.lookup.by_name(text), self.lookup.by_id(text)
         if not by_name and by_id is None:
             raise InputError(f"{where}: {self.unknown(text)}")
         if not by_name:
@@ -127,15 +127,15 @@ class Known:
 
     def unknown(self, text: str) -> str:
         """Return the message on a text that names no item."""
-        name, items = console.printable(text), self.items
-        if items.is_unread_file(text):
+        name, lookup = console.printable(text), self.lookup
+        if lookup.is_unread_file(text):
             return f"{name} is a file that is {NOT_READ}; mend the file or remove the line"
-        if items.is_unread_id(text):
+        if lookup.is_unread_id(text):
             return f"no item has the id {name}: its file is {NOT_READ}; mend the file or remove the line"
-        if near := items.hint(text):
+        if near := lookup.hint(text):
             return f"no item {name} in {self.data.name}{near}; correct the name or remove the line"
-        how = "names or ids" if items.names else "ids"
+        how = "names or ids" if lookup.names else "ids"
         return (
-            f"no item {name} in {self.data.name}; name items by their {how} ({min(items.ids)} to {max(items.ids)}), or "
-            "remove the line"
+            f"no item {name} in {self.data.name}; name items by their {how} "
+            f"({min(lookup.ids)} to {max(lookup.ids)}), or remove the line"
         )

@@ -16,7 +16,7 @@ NOT_READ = "not read (unreadable or left out)"
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class Lookup:
     """The items of some subsets, found by their names, the paths of their files, or their ids."""
 
     subsets: Sequence[Subset]
