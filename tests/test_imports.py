@@ -19,12 +19,13 @@ FLOORS = (
     {"training"},
     {"metrics"},
     {"pairs"},
-    {"networks"},
+    {"networks", "features"},
     {"losses", "augment"},
     {"datasets"},
     {"distributed"},
     {"artifacts", "device"},
     {"config"},
+    {"reading"},
     {"settings"},
     {"sampling", "console", "errors"},
 )
@@ -86,11 +87,12 @@ def test_the_package_and_the_lowest_layer_need_nothing() -> None:
     for module, allowed in {
         "clusterkit.console": TERMINAL,
         "clusterkit.settings": set(),
+        "clusterkit.reading": set(),
         "clusterkit.config": set(),
     }.items():
         outside = {other for other in imports_of(module) if other.split(".")[0] not in sys.stdlib_module_names}
         own = {other for other in outside if other.startswith("clusterkit")}
-        assert own <= {"clusterkit.errors", "clusterkit.settings"}
+        assert own <= {"clusterkit.errors", "clusterkit.reading", "clusterkit.settings"}
         assert {other.split(".")[0] for other in outside - own} <= allowed
 
 

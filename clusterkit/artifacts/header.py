@@ -14,7 +14,7 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.own_data import found, stored
 from clusterkit.errors import InputError, MissingFileError
-from clusterkit.settings import File, NoisyPairs, OnlyConstraints, TruePairs
+from clusterkit.settings import File, Fixed, NoisyPairs, OnlyConstraints, TruePairs
 
 KEY = "clusterkit"
 VERSION = 2
@@ -80,7 +80,7 @@ def _plain(value: Any, is_file: bool) -> Any:
             return Path(value).name
         case Path() | File():
             return Path(str(value)).name
-        case str() | TruePairs() | NoisyPairs() | OnlyConstraints():
+        case str() | Fixed() | TruePairs() | NoisyPairs() | OnlyConstraints():
             return str(value)
         case tuple():
             return list(value)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from clusterkit.config import LABELS, OWN_DATA
 from clusterkit.errors import UsageError
+from clusterkit.reading import LABELS, OWN_DATA
 
 NAME = re.compile(rf"({'|'.join((*OWN_DATA, LABELS))}):(.+?)(@[\d,\-]+)?", re.DOTALL)
 CLASSES = re.compile(r"@[\d,\-]+\Z")

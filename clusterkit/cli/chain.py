@@ -5,18 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import (
-    G_FILE,
-    OWN_DATA,
-    PAIRS_FILE,
-    ClusterConfig,
-    Context,
-    EstimateKConfig,
-    PredictPairsConfig,
-    Reading,
-)
+from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.reading import OWN_DATA, Reading
 from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
 
 if TYPE_CHECKING:

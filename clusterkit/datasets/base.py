@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from clusterkit import console
-from clusterkit.config import USUAL, Kind, Reading
+from clusterkit.config import Kind
 from clusterkit.datasets.stream import Stream
 from clusterkit.device import send
 from clusterkit.errors import InputError
+from clusterkit.reading import USUAL, Reading
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ class Subset:
 class Dataset:
     """A named data set and its subsets; a set without subsets has one, called "all".
 
-    `listed` are its files, if they were named one by one, by their paths from the folder.
+    `listed` are its files, if they were named one by one, by their paths from the folder. `features` are the header
+    entries of the fixed backbones that made its vectors from images; none for a set of images or of other vectors.
     """
 
     name: str
@@ -187,6 +189,7 @@ class Dataset:
     inverted: bool | None = None
     bright_ink: bool = False
     listed: tuple[str, ...] = ()
+    features: tuple[dict[str, Any], ...] = ()
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
@@ -213,6 +216,8 @@ class Dataset:
             fields |= {"inverted": self.inverted, "bright_ink": self.bright_ink}
         if self.listed:
             fields["files"] = list(self.listed)
+        if self.features:
+            fields["features"] = list(self.features)
         return {**fields, "reading": self.reading.to_header()} if self.reading != USUAL else fields
 
     def to_learned(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.own_data import found, stored
-from clusterkit.config import OWN_DATA, USUAL, Context, Reading
+from clusterkit.config import Context
 from clusterkit.datasets import (
     arrays,
     cifar,
@@ -35,6 +35,7 @@ from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chos
 from clusterkit.datasets.labels import relabelled
 from clusterkit.datasets.meant import check_kind, own_data
 from clusterkit.errors import InputError, UsageError
+from clusterkit.reading import OWN_DATA, USUAL, Reading
 
 SOURCES: dict[str, Source] = {
     **glyphs.SOURCES,

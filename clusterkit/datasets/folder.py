@@ -10,13 +10,14 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.files import write_text
-from clusterkit.config import Kind, Reading
+from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.find import Found, Why, find, named, reason_of
 from clusterkit.datasets.images import fits, negative, read_images, streamed, try_to_read
 from clusterkit.datasets.look import Look, look, polarity, spread
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
+from clusterkit.reading import Reading
 
 
 def load(request: Request) -> Raw:
