@@ -14,6 +14,8 @@ OWN_DATA = ("folder", "arrays", "features")
 
 LABELS = "labels"
 """The prefix, before colon and path, of a file of labels in headers."""
+WEIGHTS = "weights"
+"""The prefix, before colon and path, of a file of the user's weights in headers."""
 
 
 @dataclass(frozen=True, kw_only=True)
