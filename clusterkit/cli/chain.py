@@ -111,7 +111,7 @@ def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -
     name = target_of(header, dataset)
     if header.dataset.get("features"):
         # The images suffice for these checks, before their features are computed.
-        data = load_dataset(name, context)
+        data = load_dataset(name, context, whole=True)
     else:
         data = load_like(name, g.architecture.shape, context, header.dataset)
     if config.constraints is not None:

@@ -17,11 +17,19 @@ from clusterkit.features.models import recorded_models
 from clusterkit.reading import Reading
 
 
-def load_dataset(text: str, context: Context, *, size: int | None = None, channels: int | None = None) -> Dataset:
+def load_dataset(
+    text: str, context: Context, *, size: int | None = None, channels: int | None = None, whole: bool = False
+) -> Dataset:
     """Read a data set by name, as `datasets.catalogue` does. Several processes read it one after the other."""
     with first_alone():
         return catalogue.load_dataset(
-            text, context.data, offline=context.offline, reading=context.reading, size=size, channels=channels
+            text,
+            context.data,
+            offline=context.offline,
+            reading=context.reading,
+            size=size,
+            channels=channels,
+            whole=whole,
         )
 
 
@@ -53,7 +61,9 @@ def load_like(
                 text, shape, context.data, offline=context.offline, reading=reading, trained=trained, files=files
             )
     with first_alone():
-        data = catalogue.load_dataset(text, context.data, offline=context.offline, reading=reading, files=files)
+        data = catalogue.load_dataset(
+            text, context.data, offline=context.offline, reading=reading, files=files, whole=True
+        )
     data = with_features(data, trained, context)
     if data.shape != tuple(shape):
         raise InputError(

@@ -157,7 +157,7 @@ def read_init(
     """
     if config.init is None:
         return None, None, {}, []
-    for name in ("backbone", "members", "size", "pretrained"):
+    for name in ("backbone", "weights", "head", "members", "size", "pretrained"):
         if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
     path = context.find(str(config.init))
@@ -174,18 +174,17 @@ def read_source(
     that A rules out.
     """
     if start is not None:
-        data, config = (
-            load_like(config.dataset, start.architecture.shape, context, trained),
-            replace(config, head=Head.PAIR),
-        )
+        data = load_like(config.dataset, start.architecture.shape, context, trained)
+        config = replace(config, head=Head.PAIR)
     else:
         # A fixed backbone reads the pictures as they are, and ImageNet weights need colour images.
         size, channels = None if is_fixed(config) else config.size, 3 if config.pretrained else None
-        data = load_dataset(config.dataset, context, size=size, channels=channels)
+        data = load_dataset(config.dataset, context, size=size, channels=channels, whole=is_fixed(config))
         typed = config.backbone is not None
         config = with_backbone_and_head(config, data, context)
         if is_fixed(config):
-            data = with_backbones(data if size is None else load_dataset(config.dataset, context), config, context)
+            data = data if size is None else load_dataset(config.dataset, context, whole=True)
+            data = with_backbones(data, config, context)
         elif config.head is Head.PAIR:
             config = suited(config, data.shape, typed=typed)
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
