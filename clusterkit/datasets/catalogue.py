@@ -133,8 +133,11 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
     reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None, files: Sequence[Path] = (),
+    whole: bool = False,
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
+
+    With `whole`, images in `arrays:FILE` keep the length of their shorter side.
 
     `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
     decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
@@ -151,9 +154,19 @@ def load_dataset(
     if reading.labels is not None and not (name.argument and name.source in OWN_DATA):
         raise UsageError(f"--labels: data set {name.full} has its own labels; leave it out")
     request = Request(
-        root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear, tuple(files)
+        root,
+        0 if whole and name.source == "arrays" else size or source.size,
+        channels,
+        name.argument,
+        name.subset,
+        reading,
+        inverted,
+        unclear,
+        tuple(files),
     )
     raw = source.load(request)
+    if isinstance(raw.images, Tensor) and raw.images.dim() == 4:
+        request = replace(request, size=raw.images.shape[-1])
     if reading.labels is not None:
         raw = relabelled(raw, reading.labels, name.full)
     return select(raw, name, request)
