@@ -251,7 +251,8 @@ def check_finite(features: Tensor, model: Model, titles: Sequence[str]) -> None:
 def unit(rows: Tensor) -> Tensor:
     """Return rows (N, D) scaled to length one; a row of zeros stays as it is."""
     lengths = rows.double().norm(dim=1, keepdim=True)
-    return (rows / lengths.where(lengths > 0, 1)).float()
+    scaled: Tensor = rows / lengths.where(lengths > 0, 1)
+    return scaled.float()
 
 
 def oddities(data: Dataset, rows: Tensor, titles: Sequence[str]) -> Iterator[str]:
