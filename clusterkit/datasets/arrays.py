@@ -62,7 +62,7 @@ def to_raw(content: Content, request: Request, path: Path, remedy: str = REMEDY)
         return Raw(torch.from_numpy(as_floats(x, path)), labels, classes, names=names, kind=Kind.VECTORS)
     arrange(x, path)
     images = torch.from_numpy(np.ascontiguousarray(arrange(to_bytes(x, request.reading.pixel_max, path, remedy), path)))
-    size = request.size or min(images.shape[2:])
+    size = min(images.shape[2:]) if request.whole else request.size
     if images.shape[1] == 3:
         images = resized(images, size, request.channels)
         return Raw(images, labels, classes, names=names, kind=Kind.PHOTOS)

@@ -50,11 +50,12 @@ class Raw:
 class Request:
     """A request to a source: the root of the data sets and the form of the images.
 
-    `argument` is the text after the colon in `folder:PATH`. `size` 0 keeps the shorter side of arrays. `subset` names
-    the only subset to read; None reads all. `files` are the paths of the only files to read; without any, all are read.
+    `argument` is the text after the colon in `folder:PATH`. `subset` names the only subset to read; None reads all.
+    `files` are the paths of the only files to read; without any, all are read.
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
     invert grey images. `unclear` is set for images that a network reads which was trained on bright ink on dark: it
-    says whether to invert them if their own pixels do not clearly decide it.
+    says whether to invert them if their own pixels do not clearly decide it. With `whole`, the pictures are read
+    again at their own sizes later, and images in arrays keep the length of their shorter side.
     """
 
     root: Path
@@ -66,6 +67,7 @@ class Request:
     inverted: bool | None = None
     unclear: bool | None = None
     files: tuple[Path, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)

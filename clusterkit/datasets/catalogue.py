@@ -137,11 +137,10 @@ def load_dataset(
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
-    With `whole`, images in `arrays:FILE` keep the length of their shorter side.
-
     `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
     decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
-    `files` are the paths of the only files of a folder to read; without any, all are read.
+    `files` are the paths of the only files of a folder to read; without any, all are read. `whole` says that
+    pictures are read again at their own sizes, for their features; images in `arrays:FILE` keep their own size now.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -154,18 +153,10 @@ def load_dataset(
     if reading.labels is not None and not (name.argument and name.source in OWN_DATA):
         raise UsageError(f"--labels: data set {name.full} has its own labels; leave it out")
     request = Request(
-        root,
-        0 if whole and name.source == "arrays" else size or source.size,
-        channels,
-        name.argument,
-        name.subset,
-        reading,
-        inverted,
-        unclear,
-        tuple(files),
+        root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear, tuple(files), whole
     )
     raw = source.load(request)
-    if isinstance(raw.images, Tensor) and raw.images.dim() == 4:
+    if whole and isinstance(raw.images, Tensor) and raw.images.dim() == 4:
         request = replace(request, size=raw.images.shape[-1])
     if reading.labels is not None:
         raw = relabelled(raw, reading.labels, name.full)
@@ -188,6 +179,7 @@ def load_recorded(
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
         channels=fields["channels"], reading=reading, inverted=fields.get("inverted"), files=files,
+        whole="features" in fields,
     )  # fmt: skip
 
 
