@@ -182,7 +182,8 @@ def read_source(
         typed = config.backbone is not None
         config = with_backbone(config, data, context)
         if is_fixed(config):
-            data = data if size is None else load_dataset(config.dataset, context, whole=True)
+            if size is not None or not (typed or data.subsets[0].files):
+                data = load_dataset(config.dataset, context, whole=True)
             data = with_backbones(data, config, context)
         elif not has_metric(config):
             config = suited(config, data.shape, typed=typed)
