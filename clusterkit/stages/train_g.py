@@ -28,7 +28,7 @@ from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.features.models import find_models
-from clusterkit.methods.common.correction import learn, plain
+from clusterkit.methods.common.correction import learn, plain, summary
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
@@ -208,7 +208,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     labels = data.labels
     if labels is not None:
         data.labels_for("train-g")
-    seed = derive_seed(context.seed, "train-g")
+    seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
     network = SimilarityNet(
         Architecture(
@@ -220,27 +220,24 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
             width=correction.matrix.shape[1],
         )
     )
-    network.load_state_dict(
-        {
-            "backbone.centre": torch.from_numpy(correction.centre).float(),
-            "backbone.matrix": torch.from_numpy(correction.matrix).float(),
-            "head.scale": torch.tensor(correction.scale),
-            "head.bias": torch.tensor(correction.bias),
-        }
-    )
+    values = {
+        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": correction.within,
+        "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
+    }  # fmt: skip
+    network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     source_set = data.to_header() if labels is None else data.to_learned()
     extra = {
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
-        "correction": correction.summary(),
+        "correction": summary(correction),
         "learned_from": [] if labels is None else [source_set],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], correction.summary())
+    return TrainGResult(output, {}, [], summary(correction))
 
 
 def new_network(
