@@ -150,7 +150,7 @@ class SimilarityNet(BackboneNet):
     def take_statistics(self, blocks: Callable[[], Iterator[Tensor]]) -> None:
         """Set the backbone's statistics to those of the items that `blocks` yields; a metric is fitted to them."""
         if isinstance(self.head, CosineHead):
-            self.backbone = self.head.fitted(torch.cat([self.standardise(block) for block in blocks()]))
+            self.backbone = self.head.fit(torch.cat([self.standardise(block) for block in blocks()]))
             self.architecture = replace(self.architecture, width=self.backbone.features)
         else:
             super().take_statistics(blocks)

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clusterkit.networks.backbones import BackboneLayers
-from clusterkit.networks.correction import Form, fitted
+from clusterkit.networks.calibration import calibrated_without_labels
+from clusterkit.networks.evening import Form, Values, fitted, scaled
 
 MOST = 20_000
 """The most items whose statistics a metric takes."""
@@ -24,6 +25,14 @@ class Metric(BackboneLayers):
         super().__init__(width)
         self.register_buffer("centre", torch.zeros(count))
         self.register_buffer("matrix", torch.eye(count, width))
+
+    @classmethod
+    def of(cls, centre: Values, matrix: Values) -> "Metric":
+        """Return the metric of a centre (D,) and a matrix (D, W)."""
+        metric = cls(*matrix.shape)
+        metric.centre.copy_(torch.from_numpy(centre))
+        metric.matrix.copy_(torch.from_numpy(matrix))
+        return metric
 
     def forward(self, x: Tensor) -> Tensor:
         return F.normalize((x - self.centre) @ self.matrix)
@@ -48,16 +57,20 @@ class CosineHead(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("bias", torch.zeros(()))
 
-    def fitted(self, x: Tensor) -> Metric:
-        """Return the metric with the statistics of features (N, D), of at most MOST random ones."""
+    def fit(self, x: Tensor) -> Metric:
+        """Return the metric with the statistics of features (N, D), of at most MOST random ones.
+
+        If A had no labels, the calibration becomes that of these features too.
+        """
         if len(x) > MOST:
             x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST]]
-        form = Form(*self.form.tolist())
-        centre, matrix = fitted(x.double().cpu().numpy(), self.within.cpu().numpy(), form, seed=0)
-        metric = Metric(*matrix.shape)
-        metric.centre.copy_(torch.from_numpy(centre))
-        metric.matrix.copy_(torch.from_numpy(matrix))
-        return metric.to(self.scale.device)
+        values, within = x.double().cpu().numpy(), self.within.double().cpu().numpy()
+        centre, matrix = fitted(values, within, Form(*self.form.tolist()), seed=0)
+        if not within.any():
+            scale, bias = calibrated_without_labels(scaled((values - centre) @ matrix))
+            self.scale.fill_(scale)
+            self.bias.fill_(bias)
+        return Metric.of(centre, matrix).to(self.scale.device)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the logits (B, B) of all ordered pairs of z (B, W)."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +29,7 @@ from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.features.models import find_models
-from clusterkit.methods.common.correction import learn, plain, summary
+from clusterkit.methods.common.correction import learn, plain
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
@@ -210,18 +211,12 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
-    network = SimilarityNet(
-        Architecture(
-            None,
-            data.shape,
-            (0.0,) * data.shape[0],
-            (1.0,) * data.shape[0],
-            0,
-            width=correction.matrix.shape[1],
-        )
-    )
+    count, width = correction.matrix.shape
+    network = SimilarityNet(Architecture(None, data.shape, (0.0,) * count, (1.0,) * count, 0, width=width))
+    # Without labels there is no covariance within classes, which G holds as zeros.
+    within = correction.within if correction.within.size else np.zeros((count, count))
     values = {
-        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": correction.within,
+        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
         "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
     }  # fmt: skip
     network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
@@ -230,14 +225,14 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
-        "correction": summary(correction),
+        "correction": correction.summary(),
         "learned_from": [] if labels is None else [source_set],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], summary(correction))
+    return TrainGResult(output, {}, [], correction.summary())
 
 
 def new_network(
