@@ -17,7 +17,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features import timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
-from clusterkit.features.weights import at_hand, download, first_line, missing, read_state
+from clusterkit.features.weights import PUT, at_hand, download, first_line, missing, read_state
 from clusterkit.reading import WEIGHTS
 from clusterkit.settings import Fixed
 
@@ -84,7 +84,7 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
     card = _library(name).card(_own_name(name), size)
     files = [given] if given else at_hand(card, context.data)
     if not files and context.offline:
-        raise missing(name, card, context.data, "--offline is set")
+        raise missing(name, card, context.data, "--offline is set", f"run once without --offline, {PUT}")
     file = files[0] if files else download(name, card, context.data)
     network = _network(name, card, file, card.mean, card.std)
     width = _width(name, network, file, card.size, typed=size is not None)
@@ -105,27 +105,36 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
 
 def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
     name, digest = entry["name"], entry["sha256"]
-    card = _library(name).card(_own_name(name), entry["size"])
     typed = entry.get("weights")
     given = Path(typed.removeprefix(f"{WEIGHTS}:")) if typed else None
-    files = at_hand(card, context.data)
-    if given is not None and given.is_file():
-        files = [given, *files]
-    if not files:
-        if context.offline or given is not None:
-            reason = "--offline is set" if given is None else f"{given} does not exist"
-            raise missing(name, card, context.data, reason)
-        files = [download(name, card, context.data)]
-    digests = {file: sha256(file) for file in files}
-    file = next((file for file in files if digests[file] == digest), None)
+    files = [given] if given is not None and given.is_file() else []
+    if not (files and sha256(files[0]) == digest):
+        files += _by_name(name, entry["size"], given, context)
+    file = next((file for file in files if sha256(file) == digest), None)
     if file is None:
         raise InputError(
-            f"{files[0]}: not the weights that were used (sha256 {digests[files[0]][:8]}..., not {digest[:8]}...); "
-            f"put the file that was used at {context.data / 'weights' / card.files[0]}"
+            f"{files[0]}: not the weights of {name} that were used (sha256 {sha256(files[0])[:12]}, not "
+            f"{digest[:12]}); put the file that was used in its place, or into {context.data / 'weights'}"
         )
     fields = {key: value for key, value in entry.items() if key != "weights"}
     fields |= {"mean": tuple(entry["mean"]), "std": tuple(entry["std"])}
     return Model(file=file, given=file == given, **fields)
+
+
+def _by_name(name: str, size: int, given: Path | None, context: Context) -> list[Path]:
+    """Return the files of a recorded model that are found by its name; published weights are downloaded.
+
+    The user's own file, `given`, cannot be downloaded.
+    """
+    card = _library(name).card(_own_name(name), size)
+    files = at_hand(card, context.data)
+    if files or (given is not None and given.is_file()):
+        return files
+    if given is not None:
+        raise missing(name, card, context.data, f"{given} is gone", "put the file that was used at one of these places")
+    if context.offline:
+        raise missing(name, card, context.data, "--offline is set", "run once without --offline, or put the file there")
+    return [download(name, card, context.data)]
 
 
 def _library(name: str) -> ModuleType:
