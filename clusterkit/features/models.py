@@ -53,7 +53,7 @@ class Model(Preprocessing):
         Raises InputError if the file does not hold the weights of this model.
         """
         card = _library(self.name).card(_own_name(self.name), self.size)
-        return _network(self.name, card, self.file, self.mean, self.std)
+        return _ready(_loaded(self.name, card, self.file), self)
 
 
 def find_models(fixed: Fixed, weights: Sequence[Path], context: Context, size: int | None = None) -> tuple[Model, ...]:
@@ -86,8 +86,16 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
     if not files and context.offline:
         raise missing(name, card, context.data, "--offline is set", f"run once without --offline, {PUT}")
     file = files[0] if files else download(name, card, context.data)
-    network = _network(name, card, file, card.mean, card.std)
-    width = _width(name, network, file, card.size, typed=size is not None)
+    try:
+        network = _loaded(name, card, file)
+        width = _width(name, _ready(network, card), card.size)
+    except _UnfitError as error:
+        flag = f"--backbone {name}" if size is None else f"--size {size}"
+        advice = "choose another model" if size is None else "leave out --size"
+        text = f"{flag}: {name} does not take pictures of {card.size}x{card.size} ({error}); {advice}"
+        raise UsageError(text) from error
+    if width is None:
+        raise InputError(f"{file}: its weights give features that are no finite numbers; download it again")
     if NON_COMMERCIAL.search(card.licence):
         text = "%s: its weights may not be used commercially (licence: %s)"
         console.log.warning(text, name, card.licence, extra={"once": True})
@@ -137,6 +145,62 @@ def _by_name(name: str, size: int, given: Path | None, context: Context) -> list
     return [download(name, card, context.data)]
 
 
+class _UnfitError(Exception):
+    """A model that cannot be built for a size, or that does not take pictures of this size."""
+
+
+def _loaded(name: str, card: Card, file: Path) -> nn.Module:
+    """Build a model and load its weights strictly, without a draw from the random numbers of the program."""
+    network: nn.Module
+    library = _library(name)
+    state = read_state(file)
+    with quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            network, lacking, foreign = library.loaded(card, state)
+        except UsageError:
+            raise
+        except Exception as error:
+            # The libraries check a state in many ways. If the model itself is the cause, it fails without a state too.
+            _check_plain(library, card)
+            raise InputError(f"{file}: no weights of {name} ({first_line(error)}); name another file") from error
+    if lacking or foreign:
+        kinds = [f"{kind} {', '.join(keys[:3])}" for kind, keys in (("without", lacking), ("with", foreign)) if keys]
+        raise InputError(f"{file}: no weights of {name} ({' and '.join(kinds)}); name another file")
+    return network
+
+
+def _check_plain(library: ModuleType, card: Card) -> None:
+    try:
+        network = library.plain(card)
+    except Exception as error:
+        raise _UnfitError(first_line(error)) from error
+    _features(_ready(network, card), card.size)
+
+
+def _ready(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
+    return Standardised(network, preprocessing.mean, preprocessing.std).eval().requires_grad_(False)
+
+
+def _features(network: nn.Module, size: int) -> Any:
+    """Return what a network makes of a grey picture."""
+    try:
+        with torch.inference_mode():
+            return network(torch.full((1, 3, size, size), 128, dtype=torch.uint8))
+    except Exception as error:
+        raise _UnfitError(first_line(error)) from error
+
+
+def _width(name: str, network: nn.Module, size: int) -> int | None:
+    """Return the number of features of a model, None if they are not finite.
+
+    Raises UsageError if the model gives no vector for each picture.
+    """
+    features = _features(network, size)
+    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
+        raise UsageError(f"--backbone {name}: gives no pooled features, a vector for each picture; choose another")
+    return features.shape[1] if features.isfinite().all() else None
+
+
 def _library(name: str) -> ModuleType:
     return {"timm": timm_models, "torchvision": torchvision_models}[name.partition(":")[0]]
 
@@ -144,51 +208,3 @@ def _library(name: str) -> ModuleType:
 def _own_name(name: str) -> str:
     """Return the name of a model without its library."""
     return name.partition(":")[2]
-
-
-def _network(name: str, card: Card, file: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
-    """Build a model and load its weights strictly, without a draw from the random numbers of the program."""
-    library = _library(name)
-    state = read_state(file)
-    with quiet(), torch.random.fork_rng(devices=[]):
-        try:
-            network, lacking, foreign = library.loaded(card, state)
-        except Exception as error:
-            # The libraries check a state in many ways. If the model itself is the cause, this says so.
-            _plain(name, card)
-            raise InputError(f"{file}: no weights of {name} ({first_line(error)}); name another file") from error
-    if lacking or foreign:
-        found = [f"{kind} {', '.join(keys[:3])}" for kind, keys in (("without", lacking), ("with", foreign)) if keys]
-        raise InputError(f"{file}: no weights of {name} ({' and '.join(found)}); name another file")
-    return Standardised(network, mean, std).eval().requires_grad_(False)
-
-
-def _plain(name: str, card: Card) -> None:
-    """Raise UsageError if a model cannot be built for the size of its card."""
-    try:
-        _library(name).plain(card)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(_unfit(name, card.size, first_line(error))) from error
-
-
-def _width(name: str, network: nn.Module, file: Path, size: int, *, typed: bool) -> int:
-    """Return the number of features of a model. Raises UsageError if it gives no vector for each picture."""
-    try:
-        with torch.inference_mode():
-            features = network(torch.full((1, 3, size, size), 128, dtype=torch.uint8))
-    except Exception as error:
-        text = _unfit(name, size, first_line(error))
-        raise UsageError(
-            text if typed else f"--backbone {name}: takes no pictures; choose a model of images"
-        ) from error
-    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
-        raise UsageError(f"--backbone {name}: gives no pooled features, a vector for each picture; choose another")
-    if not features.isfinite().all():
-        raise InputError(f"{file}: its weights give features that are no finite numbers; download it again")
-    return features.shape[1]
-
-
-def _unfit(name: str, size: int, reason: str) -> str:
-    return f"--size {size}: {name} does not take pictures of {size}x{size} ({reason}); leave out --size"
