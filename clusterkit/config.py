@@ -52,7 +52,16 @@ def parse_backbone(text: str) -> Backbone | Fixed:
     return parse_fixed(text)
 
 
-READERS[Backbone | Fixed] = parse_backbone
+READERS[Backbone | Fixed | None] = parse_backbone
+PHOTOS = Fixed(("timm:vit_small_patch14_dinov2.lvd142m",))
+"""The default backbone of photos: small, with a free licence (Apache-2.0)."""
+
+
+class Head(StrEnum):
+    """What G has above its features: a metric that corrects fixed features, or the pair head (L2C, section 4.1)."""
+
+    METRIC = "metric"
+    PAIR = "pair"
 
 
 class BatchNorm(StrEnum):
@@ -162,8 +171,12 @@ PAIRS_FILE = File("pairs.h5")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainGConfig(Settings):
+    """The settings of `train-g`; without `backbone` or `head`, the stage takes those for the kind of the data set."""
+
     dataset: str
-    backbone: Backbone = Backbone.CONV4
+    backbone: Backbone | Fixed | None = None
+    weights: tuple[Path, ...] = ()
+    head: Head | None = None
     hidden: int = 512
     members: int = 1
     size: int | None = None

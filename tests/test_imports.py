@@ -103,9 +103,8 @@ def test_every_module_can_be_imported(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_optional_libraries_are_imported_where_they_are_used(module: str) -> None:
-    heavy = {"sklearn", "matplotlib", "pandas", "timm", "huggingface_hub"} - (
-        {"sklearn"} if module == ESTIMATOR else set()
-    )
+    heavy = {"sklearn", "matplotlib", "pandas", "timm", "huggingface_hub"}
+    heavy -= {"sklearn"} if module == ESTIMATOR else set()
     assert not {other.split(".")[0] for other in imports_of(module, at_import=True)} & heavy
     if module != "clusterkit":
         assert ESTIMATOR not in imports_of(module)

@@ -83,7 +83,7 @@ def _plain(value: Any, is_file: bool) -> Any:
         case str() | Fixed() | TruePairs() | NoisyPairs() | OnlyConstraints():
             return str(value)
         case tuple():
-            return list(value)
+            return [_plain(entry, False) for entry in value]
         case _:
             return resolved(value) if is_dataclass(value) else value
 

@@ -54,7 +54,8 @@ class Request:
     `files` are the paths of the only files to read; without any, all are read.
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
     invert grey images. `unclear` is set for images that a network reads which was trained on bright ink on dark: it
-    says whether to invert them if their own pixels do not clearly decide it.
+    says whether to invert them if their own pixels do not clearly decide it. With `whole`, the pictures are read
+    again at their own sizes later.
     """
 
     root: Path
@@ -66,6 +67,7 @@ class Request:
     inverted: bool | None = None
     unclear: bool | None = None
     files: tuple[Path, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def load(request: Request) -> Raw:
     images, errors = read_readable(paths, request.size, channels)
     bad |= errors
     settle(found, bad, reading)
-    report(found.title, seen, channels, request.size)
+    report(found.title, seen, None if request.whole else channels, request.size)
     ids = torch.tensor([number for number, path in enumerate(files) if path not in bad])
     paths = [files[number] for number in ids.tolist()]
     inverted, bright_ink = None, False
@@ -63,9 +63,12 @@ def load(request: Request) -> Raw:
     )
 
 
-def report(title: str, seen: Look, channels: int, size: int) -> None:
-    """Log how images of different sizes and colours, and of values without a range, become alike."""
-    if seen.mixed or seen.sizes > 1:
+def report(title: str, seen: Look, channels: int | None, size: int) -> None:
+    """Log how images of different sizes and colours, and of values without a range, become alike.
+
+    `channels` None says that pictures are read at their own sizes and in their colours.
+    """
+    if channels is not None and (seen.mixed or seen.sizes > 1):
         sizes = f"{seen.sizes} sizes" if seen.sizes > 1 else "one size"
         colours = ", some are grey and some in colour" if seen.mixed else ""
         console.once(
