@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from clusterkit import console
 from clusterkit.artifacts.files import sha256
 from clusterkit.config import Context
+from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features import timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
@@ -82,21 +83,21 @@ def recorded_models(entries: Sequence[Mapping[str, Any]], context: Context) -> t
 
 def _find(name: str, given: Path | None, context: Context, size: int | None) -> Model:
     card = _library(name).card(_own_name(name), size)
-    files = [given] if given else at_hand(card, context.data)
-    if not files and context.offline:
-        raise missing(name, card, context.data, "--offline is set", f"run once without --offline, {PUT}")
-    file = files[0] if files else download(name, card, context.data)
+    file = given
+    if file is None:
+        with first_alone():
+            file = next(iter(_by_name(name, card, context)))
     try:
         network = _loaded(name, card, file)
         width = _width(name, _ready(network, card), card.size)
     except _UnfitError as error:
-        flag = f"--backbone {name}" if size is None else f"--size {size}"
+        flag = f"--backbone {name}:" if size is None else f"--size {size}: {name}"
         advice = "choose another model" if size is None else "leave out --size"
-        text = f"{flag}: {name} does not take pictures of {card.size}x{card.size} ({error}); {advice}"
+        text = f"{flag} does not take pictures of {card.size}x{card.size} ({error}); {advice}"
         raise UsageError(text) from error
     if width is None:
         raise InputError(f"{file}: its weights give features that are no finite numbers; download it again")
-    if NON_COMMERCIAL.search(card.licence):
+    if is_first() and NON_COMMERCIAL.search(card.licence):
         text = "%s: its weights may not be used commercially (licence: %s)"
         console.log.warning(text, name, card.licence, extra={"once": True})
     preprocessing = {key: getattr(card, key) for key in PREPROCESSING}
@@ -111,14 +112,29 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
     )
 
 
+def _by_name(name: str, card: Card, context: Context) -> list[Path]:
+    """Return the files of a model's weights, the first one found first; if there is none, download one."""
+    files = at_hand(card, context.data)
+    if not files and context.offline:
+        raise missing(name, card, context.data, "--offline is set", f"run once without --offline, {PUT}")
+    return files or [download(name, card, context.data)]
+
+
 def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
     name, digest = entry["name"], entry["sha256"]
-    typed = entry.get("weights")
-    given = Path(typed.removeprefix(f"{WEIGHTS}:")) if typed else None
+    text = entry.get("weights")
+    given = Path(text.removeprefix(f"{WEIGHTS}:")) if text else None
     files = [given] if given is not None and given.is_file() else []
-    if not (files and sha256(files[0]) == digest):
-        files += _by_name(name, entry["size"], given, context)
-    file = next((file for file in files if sha256(file) == digest), None)
+    file = _with_digest(files, digest)
+    if file is None:
+        card = _library(name).card(_own_name(name), entry["size"])
+        with first_alone():
+            # What the user gave cannot be downloaded.
+            named = at_hand(card, context.data) if given is not None else _by_name(name, card, context)
+        if not (files or named):
+            advice = "put the file that was used at one of these places"
+            raise missing(name, card, context.data, f"{given} is gone", advice)
+        file, files = _with_digest(named, digest), [*files, *named]
     if file is None:
         raise InputError(
             f"{files[0]}: not the weights of {name} that were used (sha256 {sha256(files[0])[:12]}, not "
@@ -129,20 +145,8 @@ def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
     return Model(file=file, given=file == given, **fields)
 
 
-def _by_name(name: str, size: int, given: Path | None, context: Context) -> list[Path]:
-    """Return the files of a recorded model that are found by its name; published weights are downloaded.
-
-    The user's own file, `given`, cannot be downloaded.
-    """
-    card = _library(name).card(_own_name(name), size)
-    files = at_hand(card, context.data)
-    if files or (given is not None and given.is_file()):
-        return files
-    if given is not None:
-        raise missing(name, card, context.data, f"{given} is gone", "put the file that was used at one of these places")
-    if context.offline:
-        raise missing(name, card, context.data, "--offline is set", "run once without --offline, or put the file there")
-    return [download(name, card, context.data)]
+def _with_digest(files: Sequence[Path], digest: str) -> Path | None:
+    return next((file for file in files if sha256(file) == digest), None)
 
 
 class _UnfitError(Exception):

@@ -100,7 +100,9 @@ def test_failed_downloads(monkeypatch) -> None:
 def test_weights_of_another_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"w.safetensors: no weights of timm:test_resnet.r160_in1k \(without .*with "):
         find(weights_of("test_convnext", tmp_path / "w.safetensors"))
-    with pytest.raises(InputError, match=r"no weights of torchvision:shufflenet_v2_x0_5 \(without stage2.0.branch1.0.weight"):
+    with pytest.raises(
+        InputError, match=r"no weights of torchvision:shufflenet_v2_x0_5 \(without stage2.0.branch1.0.weight"
+    ):
         find(weights_of("resnet10t", tmp_path / "r.safetensors"), name="torchvision:shufflenet_v2_x0_5")
 
 
