@@ -13,7 +13,7 @@ from clusterkit.errors import InputError
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureSet:
     """The features of one subset: `id` (N,) int64 and `x` (N, D) float32.
 
     `name_digest` (N,) uint64 are digests of the items' names, None for items without names.
@@ -24,7 +24,7 @@ class Features:
     name_digest: NDArray[np.uint64] | None = None
 
 
-def write_features(path: Path, header: Header, subsets: Mapping[str, Features]) -> None:
+def write_features(path: Path, header: Header, subsets: Mapping[str, FeatureSet]) -> None:
     """Write the features of all subsets. Raises InputError if the file cannot be written."""
     groups = {
         title: {name: values for name, values in vars(subset).items() if values is not None}
@@ -33,12 +33,12 @@ def write_features(path: Path, header: Header, subsets: Mapping[str, Features]) 
     write_hdf5(path, header, groups)
 
 
-def read_features(path: Path) -> tuple[Header, dict[str, Features]]:
+def read_features(path: Path) -> tuple[Header, dict[str, FeatureSet]]:
     """Read features. Raises InputError for a file that is missing, foreign or damaged, or has values that are NaN."""
     header, groups = read_hdf5(path, "features")
     try:
         subsets = {
-            title: Features(group["id"], group["x"], group.get("name_digest"))  # type: ignore[arg-type]
+            title: FeatureSet(group["id"], group["x"], group.get("name_digest"))  # type: ignore[arg-type]
             for title, group in groups.items()
         }
         widths = {subset.x.shape[1:] for subset in subsets.values() if len(subset.x) == len(subset.id)}

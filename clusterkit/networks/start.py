@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clusterkit import settings
-from clusterkit.artifacts.features import Features, read_features
+from clusterkit.artifacts.features import FeatureSet, read_features
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import Learned, again, check_dataset, g_of, learned_from
@@ -19,7 +18,7 @@ from clusterkit.errors import InputError
 from clusterkit.features.load import load_dataset
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
 from clusterkit.networks.read import read_cluster_nets, read_g, read_start
-from clusterkit.settings import File, Init
+from clusterkit.settings import Features, File, Init
 
 CCN_FILE = "ccn.safetensors"
 
@@ -40,7 +39,7 @@ class Start:
     header: Header | None = None
     path: Path | None = None
     learned: Learned = field(default_factory=dict)
-    features: dict[str, Features] | None = None
+    features: dict[str, FeatureSet] | None = None
 
     @property
     def any(self) -> BackboneNet | None:
@@ -76,15 +75,15 @@ class Start:
 
 
 def read_network(
-    features: settings.Features | File | None, init: Init | File, context: Context, pairs: tuple[Header, Path] | None
+    features: Features | File | None, init: Init | File, context: Context, pairs: tuple[Header, Path] | None
 ) -> Start:
     """Read the network that `--features` or `--init` names. `pairs` is the header and path of the pairs, if any."""
-    if features is settings.Features.CCN:
+    if features is Features.CCN:
         path = context.path(CCN_FILE)
         header, networks = read_cluster_nets(path)
         learned = {path.name: learned_from(header, path)}
         return Start({"features": sha256(path)}, by_subset=networks, header=header, path=path, learned=learned)
-    if features is settings.Features.G or (init is Init.G and pairs is not None):
+    if features is Features.G or (init is Init.G and pairs is not None):
         path = path_of_g(context, pairs)
         # Read before hashing: the error of `read_g` says how to make a missing file.
         header, g = read_g(path)
@@ -102,7 +101,9 @@ def read_network(
     return Start()
 
 
-def check_features(features: dict[str, Features], header: Header, path: Path, data: Dataset, context: Context) -> None:
+def check_features(
+    features: dict[str, FeatureSet], header: Header, path: Path, data: Dataset, context: Context
+) -> None:
     """Raise InputError if a file of features was made from another data set, or by another backbone than the data."""
     if header.dataset.get("fingerprint") != data.fingerprint:
         # The same pictures have another fingerprint if they are read in the size of a trained network.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from clusterkit.artifacts.features import Features, write_features
+from clusterkit.artifacts.features import FeatureSet, write_features
 from clusterkit.artifacts.files import check_place
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.config import Context, EmbedConfig
@@ -58,7 +58,7 @@ def run(config: EmbedConfig, context: Context) -> EmbedResult:
         data.to_header(),
     )  # fmt: skip
     subsets = {
-        subset.name: Features(subset.ids.numpy(), torch.cat(list(subset.blocks())).numpy(), name_digest(data, subset))
+        subset.name: FeatureSet(subset.ids.numpy(), torch.cat(list(subset.blocks())).numpy(), name_digest(data, subset))
         for subset in data.subsets
     }
     if is_first():
