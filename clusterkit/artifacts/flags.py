@@ -62,6 +62,8 @@ def words_of(settings: Mapping[str, Any], names: Iterable[str]) -> list[str]:
                 continue
             case bool(value):
                 words.append(typed(name if value else f"no-{name}"))
+            case list(values):
+                words += [word for value in values for word in (typed(name), str(value))]
             case value if name in UNTYPED:
                 words.append(str(value))
             case value:

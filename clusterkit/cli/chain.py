@@ -5,18 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import (
-    G_FILE,
-    OWN_DATA,
-    PAIRS_FILE,
-    ClusterConfig,
-    Context,
-    EstimateKConfig,
-    PredictPairsConfig,
-    Reading,
-)
+from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.reading import OWN_DATA, Reading
 from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
 
 if TYPE_CHECKING:
@@ -110,18 +102,18 @@ def changes_since(pairs: Path, header: "Header", context: Context) -> str:
 def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -> None:
     """Raise InputError or UsageError for constraints, or for a K, that do not fit the set of pairs to be predicted."""
     from clusterkit.artifacts.lineage import target_of
-    from clusterkit.datasets.catalogue import load_like
-    from clusterkit.distributed import first_alone
+    from clusterkit.features.load import load_dataset, load_like
     from clusterkit.networks.read import read_g
     from clusterkit.pairs.read_links import read_links
     from clusterkit.stages.cluster import number_of_clusters
 
     header, g = read_g(context.path(G_FILE))
-    with first_alone():
-        data = load_like(
-            target_of(header, dataset), g.architecture.shape, context.data,
-            offline=context.offline, reading=context.reading, trained=header.dataset,
-        )  # fmt: skip
+    name = target_of(header, dataset)
+    if header.dataset.get("features"):
+        # The images suffice for these checks, before their features are computed.
+        data = load_dataset(name, context, whole=True)
+    else:
+        data = load_like(name, g.architecture.shape, context, header.dataset)
     if config.constraints is not None:
         read_links(config.constraints, data)
     if isinstance(config.k, int):
