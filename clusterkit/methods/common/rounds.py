@@ -15,7 +15,7 @@ LARGEST = 4000
 """Largest number of items in a graph. Of a larger set, as many random items are used."""
 RESOLUTIONS = np.geomspace(0.25, 8, 11)
 """The resolutions of modularity among which the one that fits its own groups is sought."""
-SHARE = 0.3
+SHARE = 0.35
 """The share of the resolution that fits a random graph of groups. Neighbours of neighbours are neighbours in a graph of
 points, which a random graph does not have, so that its resolution would split every group."""
 SMALLEST = 3
@@ -76,7 +76,7 @@ def neighbours(points: Array, number: int) -> tuple[Groups, Array]:
 
     M is `number`, or N - 1 if that is smaller.
     """
-    number = min(number, len(points) - 1)
+    number = min(number, max(2, len(points) // 6), len(points) - 1)
     distances = (2 - 2 * points @ points.T).clip(0)
     np.fill_diagonal(distances, np.inf)
     nearest = np.argpartition(distances, number - 1, axis=1)[:, :number]
@@ -93,10 +93,10 @@ def sparse(nearest: Groups, weights: Array) -> "csr_matrix":
     return csr_matrix((weights.ravel(), (rows, nearest.ravel())), shape=(len(nearest),) * 2)
 
 
-def scaled_graph(points: Array, number: int) -> "csr_matrix":
+def scaled_graph(points: Array, number: int, scale: int = SCALE) -> "csr_matrix":
     """Return the graph (N, N) of `number` neighbours of points (N, D), weighted by Gaussians of local width."""
     nearest, distances = neighbours(points, number)
-    width = np.sqrt(distances[:, min(SCALE, distances.shape[1]) - 1]).clip(1e-9)
+    width = np.sqrt(distances[:, min(scale, distances.shape[1]) - 1]).clip(1e-9)
     graph = sparse(nearest, np.exp(-distances / (width[:, None] * width[nearest])))
     return graph.maximum(graph.T).tocsr()
 
