@@ -248,7 +248,9 @@ class AssignConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateKConfig(Settings):
-    assignments: str = "assignments.h5"
+    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering."""
+
+    assignments: str | None = None
     pairs: str = "pairs.h5"
     automatic: bool = False
 

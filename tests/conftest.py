@@ -1,4 +1,5 @@
 import fcntl
+import functools
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -14,6 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).pare
 
 import pytest
 import torch
+import typer.main
 from hypothesis import settings
 
 from clusterkit.__main__ import main
@@ -21,6 +23,8 @@ from tests import sets
 
 torch.set_num_threads(1)
 sets.keep()
+# A process builds the command line once, which takes as long as a short command.
+typer.main.get_command = functools.cache(typer.main.get_command)
 settings.register_profile("clusterkit", deadline=None, database=None, derandomize=True, max_examples=30)
 settings.load_profile("clusterkit")
 
