@@ -8,6 +8,8 @@ from pathlib import Path
 
 # The arrays are small; on a busy machine a second thread waits more than it works.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Matplotlib's list of fonts stays where it is, in whatever folder a test keeps its caches.
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 # Processes that tests start in other folders run the package that is tested.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
@@ -57,6 +59,7 @@ def _quick() -> None:
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
 
 
 @pytest.fixture(scope="session")
