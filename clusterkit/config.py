@@ -4,14 +4,14 @@ Each stage has one frozen dataclass, and the header of the stage's artifact reco
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from clusterkit.errors import UsageError
-from clusterkit.settings import Features, File, Flag, K, Pairs, Settings, typed
+from clusterkit.reading import USUAL, Reading
+from clusterkit.settings import READERS, Features, File, Fixed, K, Pairs, Settings, parse_fixed
 
 
 class Kind(StrEnum):
@@ -38,6 +38,30 @@ class Backbone(StrEnum):
     RESNET34 = "resnet34"
     RESNET50 = "resnet50"
     MLP = "mlp"
+
+
+def parse_backbone(text: str) -> Backbone | Fixed:
+    """Return the value of `--backbone`: a backbone to train, or fixed ones.
+
+    Raises UsageError for text that is neither.
+    """
+    if text in list(Backbone):
+        return Backbone(text)
+    if ":" not in text:
+        raise UsageError(f"--backbone {text}: choose one of {', '.join(Backbone)}, or timm:NAME or torchvision:NAME")
+    return parse_fixed(text)
+
+
+READERS[Backbone | Fixed | None] = parse_backbone
+PHOTOS = Fixed(("timm:vit_small_patch14_dinov2.lvd142m",))
+"""The default backbone of photos: small, with a free licence (Apache-2.0)."""
+
+
+class Head(StrEnum):
+    """What G has above its features: a metric that corrects fixed features, or the pair head (L2C, section 4.1)."""
+
+    METRIC = "metric"
+    PAIR = "pair"
 
 
 class BatchNorm(StrEnum):
@@ -87,94 +111,10 @@ class Placing(StrEnum):
     MOVE = "move"
 
 
-OWN_DATA = ("folder", "arrays", "features")
-"""The prefixes, before colon and path, of the names of the user's own data."""
-
-
 def cache_folder() -> Path:
     """Return the folder of decoded images and, by default, of downloaded data sets."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "clusterkit"
-
-
-LABELS = "labels"
-"""The prefix, before colon and path, of a file of labels in headers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading(Settings):
-    """How the user's own data are read. Headers record it, so that later commands read the data alike.
-
-    A file has several names by hard links and symbolic links.
-    """
-
-    flat: Annotated[
-        bool, Flag(name="flat", help="Read all images of the folder, those of its subfolders too, without labels.")
-    ] = False
-    sniff: Annotated[bool, Flag(name="sniff", help="Read files without a suffix too if they contain an image.")] = False
-    skip_bad: Annotated[bool, Flag(name="skip-bad", help="Leave out unreadable images, and name them.")] = False
-    keep_duplicates: Annotated[
-        bool, Flag(name="keep-duplicates", help="Read a file with several names once for each name.")
-    ] = False
-    pixel_max: Annotated[
-        float | None,
-        Flag(
-            help="Largest value of a pixel in arrays:FILE.",
-            default="1 for floats and bool, 65535 for uint16, 255 for other integers",
-        ),
-    ] = None
-    labels: Annotated[
-        Path | None,
-        Flag(help="File of the labels: NAME,LABEL or ID,LABEL in a .csv or .tsv, or one label per item in order."),
-    ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.pixel_max is not None and not self.pixel_max > 0:
-            raise UsageError(f"--pixel-max {self.pixel_max:g}: give a number above 0")
-
-    def to_header(self) -> dict[str, Any]:
-        """Return the settings that differ from the defaults."""
-        fields = {name: value for name, value in vars(self).items() if value}
-        return fields if self.labels is None else {**fields, "labels": f"{LABELS}:{self.labels.as_posix()}"}
-
-    @classmethod
-    def recorded(cls, dataset: Mapping[str, Any]) -> "Reading":
-        """Return the settings in a data set's entry of a header."""
-        fields = dataset.get("reading", {})
-        return cls(**{name: read_back(value) for name, value in fields.items()})
-
-    def flags(self) -> list[str]:
-        """Return the flags that give these settings."""
-        words = []
-        for name in self.to_header():
-            value = getattr(self, name)
-            text = f"{value:.15g}" if isinstance(value, float) else str(value)
-            words += [typed(name)] if value is True else [typed(name), text]
-        return words
-
-    def of(self, source: str) -> "Reading":
-        """Return the settings that data of a prefix, such as folder, are read by, without those of other data."""
-        return Reading(**{name: getattr(self, name) for name in self.to_header() if source in readers(name)})
-
-    @property
-    def unlabelled(self) -> "Reading":
-        """Return how the items are read, without their labels."""
-        return replace(self, labels=None)
-
-
-def read_back(value: Any) -> Any:
-    """Return the value of a setting of `Reading` from that in a header."""
-    return value.removeprefix(f"{LABELS}:") if isinstance(value, str) else value
-
-
-def readers(setting: str) -> tuple[str, ...]:
-    """Return the prefixes of the data that a setting of `Reading` applies to."""
-    return {"pixel_max": ("arrays",), "labels": OWN_DATA}.get(setting, ("folder",))
-
-
-USUAL = Reading()
-"""How data are read without flags."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +171,12 @@ PAIRS_FILE = File("pairs.h5")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainGConfig(Settings):
+    """The settings of `train-g`; without `backbone` or `head`, the stage takes those for the kind of the data set."""
+
     dataset: str
-    backbone: Backbone = Backbone.CONV4
+    backbone: Backbone | Fixed | None = None
+    weights: tuple[Path, ...] = ()
+    head: Head | None = None
     hidden: int = 512
     members: int = 1
     size: int | None = None
@@ -244,6 +188,16 @@ class TrainGConfig(Settings):
     pretrained: bool = False
     init: Path | None = None
     precision: Precision = Precision.FP32
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig(Settings):
+    """The settings of `embed`; `weights` are files, one for each backbone, and `size` the side of their input."""
+
+    dataset: str
+    backbone: Fixed = PHOTOS
+    weights: tuple[Path, ...] = ()
+    size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,7 +248,9 @@ class AssignConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateKConfig(Settings):
-    assignments: str = "assignments.h5"
+    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering."""
+
+    assignments: str | None = None
     pairs: str = "pairs.h5"
     automatic: bool = False
 

@@ -115,6 +115,32 @@ def parse_features(text: str) -> Features | File:
     return Features(text) if text in list(Features) else File(text)
 
 
+LIBRARIES = ("timm", "torchvision")
+"""The libraries of fixed backbones."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Backbones that are not trained, such as `timm:NAME`; the features of several are concatenated."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "+".join(self.names)
+
+
+def parse_fixed(text: str) -> Fixed:
+    """Return the value of `timm:NAME+torchvision:NAME`. Raises UsageError for a name of no library, or named twice."""
+    names = tuple(text.split("+"))
+    for name in names:
+        library, _, model = name.partition(":")
+        if library not in LIBRARIES or not model:
+            raise UsageError(f"--backbone {text}: write timm:NAME or torchvision:NAME, and join several by +")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--backbone {text}: names a backbone twice; leave one out")
+    return Fixed(names)
+
+
 class Init(StrEnum):
     """The start of a clustering network, unless a file names it: random weights, or the frozen backbone of G."""
 
@@ -149,6 +175,7 @@ READERS: dict[Any, Callable[[str], Any]] = {
     K: parse_k,
     Pairs: parse_pairs,
     Features | File | None: parse_features,
+    Fixed: parse_fixed,
     Path: Path,
     Path | None: Path,
 }

@@ -19,12 +19,13 @@ FLOORS = (
     {"training"},
     {"metrics"},
     {"pairs"},
-    {"networks"},
+    {"networks", "features"},
     {"losses", "augment"},
     {"datasets"},
     {"distributed"},
     {"artifacts", "device"},
     {"config"},
+    {"reading"},
     {"settings"},
     {"sampling", "console", "errors"},
 )
@@ -86,11 +87,12 @@ def test_the_package_and_the_lowest_layer_need_nothing() -> None:
     for module, allowed in {
         "clusterkit.console": TERMINAL,
         "clusterkit.settings": set(),
+        "clusterkit.reading": set(),
         "clusterkit.config": set(),
     }.items():
         outside = {other for other in imports_of(module) if other.split(".")[0] not in sys.stdlib_module_names}
         own = {other for other in outside if other.startswith("clusterkit")}
-        assert own <= {"clusterkit.errors", "clusterkit.settings"}
+        assert own <= {"clusterkit.errors", "clusterkit.reading", "clusterkit.settings"}
         assert {other.split(".")[0] for other in outside - own} <= allowed
 
 
@@ -101,13 +103,14 @@ def test_every_module_can_be_imported(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_optional_libraries_are_imported_where_they_are_used(module: str) -> None:
-    heavy = {"sklearn", "matplotlib", "pandas"} - ({"sklearn"} if module == ESTIMATOR else set())
+    heavy = {"sklearn", "matplotlib", "pandas", "timm", "huggingface_hub"}
+    heavy -= {"sklearn"} if module == ESTIMATOR else set()
     assert not {other.split(".")[0] for other in imports_of(module, at_import=True)} & heavy
     if module != "clusterkit":
         assert ESTIMATOR not in imports_of(module)
 
 
-HEAVY = {"torch", "torchvision", "h5py", "sklearn", "matplotlib", "scipy", "numpy", "pandas"}
+HEAVY = {"torch", "timm", "torchvision", "h5py", "sklearn", "matplotlib", "scipy", "numpy", "pandas"}
 
 
 def loaded_by(code: str) -> set[str]:

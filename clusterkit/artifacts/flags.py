@@ -10,6 +10,7 @@ from clusterkit.config import (
     AssignConfig,
     ClusterConfig,
     Context,
+    EmbedConfig,
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
@@ -21,6 +22,7 @@ CONFIGS: dict[str, type[Any]] = {
     "pretrain": PretrainConfig,
     "train-g": TrainGConfig,
     "self-train": SelfTrainConfig,
+    "embed": EmbedConfig,
     "predict-pairs": PredictPairsConfig,
     "cluster": ClusterConfig,
     "assign": AssignConfig,
@@ -62,6 +64,8 @@ def words_of(settings: Mapping[str, Any], names: Iterable[str]) -> list[str]:
                 continue
             case bool(value):
                 words.append(typed(name if value else f"no-{name}"))
+            case list(values):
+                words += [word for value in values for word in (typed(name), str(value))]
             case value if name in UNTYPED:
                 words.append(str(value))
             case value:

@@ -14,7 +14,7 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.own_data import found, stored
 from clusterkit.errors import InputError, MissingFileError
-from clusterkit.settings import File, NoisyPairs, OnlyConstraints, TruePairs
+from clusterkit.settings import File, Fixed, NoisyPairs, OnlyConstraints, TruePairs
 
 KEY = "clusterkit"
 VERSION = 2
@@ -80,10 +80,10 @@ def _plain(value: Any, is_file: bool) -> Any:
             return Path(value).name
         case Path() | File():
             return Path(str(value)).name
-        case str() | TruePairs() | NoisyPairs() | OnlyConstraints():
+        case str() | Fixed() | TruePairs() | NoisyPairs() | OnlyConstraints():
             return str(value)
         case tuple():
-            return list(value)
+            return [_plain(entry, False) for entry in value]
         case _:
             return resolved(value) if is_dataclass(value) else value
 
@@ -153,6 +153,7 @@ WRITERS = {
     "g.safetensors": ("g", "clusterkit train-g DATASET"),
     "self-trained.safetensors": ("g", "clusterkit self-train DATASET"),
     "pretrained.safetensors": ("pretrained", "clusterkit pretrain DATASET"),
+    "features.h5": ("features", "clusterkit embed DATASET"),
     "pairs.h5": ("pairs", "clusterkit predict-pairs DATASET"),
     "assignments.h5": ("assignments", "clusterkit cluster DATASET"),
     "ccn.safetensors": ("ccn", "clusterkit cluster DATASET"),

@@ -14,8 +14,9 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.flags import settings_of, unusual, words_of
 from clusterkit.artifacts.header import WRITERS, Header, canonical
 from clusterkit.artifacts.own_data import found, settled
-from clusterkit.config import G_FILE, Context, Reading
+from clusterkit.config import G_FILE, Context
 from clusterkit.errors import InputError, UsageError
+from clusterkit.reading import Reading
 
 IN_TRAINING = "labels, in the training of "
 """The part of `uses_target_labels` before the names of the networks that learned labels of the target."""

@@ -1,4 +1,4 @@
-"""Names of the user's own data and labels in headers.
+"""Names of the user's own data, labels and weights in headers.
 
 In a file they are named by the path from its folder, and in memory as they can be typed.
 So no file contains an absolute path, and the data are found from any current folder, even after the file and the data
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from clusterkit.config import LABELS, OWN_DATA
 from clusterkit.errors import UsageError
+from clusterkit.reading import LABELS, OWN_DATA, WEIGHTS
 
-NAME = re.compile(rf"({'|'.join((*OWN_DATA, LABELS))}):(.+?)(@[\d,\-]+)?", re.DOTALL)
+NAME = re.compile(rf"({'|'.join((*OWN_DATA, LABELS, WEIGHTS))}):(.+?)(@[\d,\-]+)?", re.DOTALL)
 CLASSES = re.compile(r"@[\d,\-]+\Z")
 """What selects classes, if the path with this end does not exist."""
 Value = TypeVar("Value")

@@ -5,18 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import (
-    G_FILE,
-    OWN_DATA,
-    PAIRS_FILE,
-    ClusterConfig,
-    Context,
-    EstimateKConfig,
-    PredictPairsConfig,
-    Reading,
-)
+from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.reading import OWN_DATA, Reading
 from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
 
 if TYPE_CHECKING:
@@ -110,18 +102,18 @@ def changes_since(pairs: Path, header: "Header", context: Context) -> str:
 def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -> None:
     """Raise InputError or UsageError for constraints, or for a K, that do not fit the set of pairs to be predicted."""
     from clusterkit.artifacts.lineage import target_of
-    from clusterkit.datasets.catalogue import load_like
-    from clusterkit.distributed import first_alone
+    from clusterkit.features.load import load_dataset, load_like
     from clusterkit.networks.read import read_g
     from clusterkit.pairs.read_links import read_links
     from clusterkit.stages.cluster import number_of_clusters
 
     header, g = read_g(context.path(G_FILE))
-    with first_alone():
-        data = load_like(
-            target_of(header, dataset), g.architecture.shape, context.data,
-            offline=context.offline, reading=context.reading, trained=header.dataset,
-        )  # fmt: skip
+    name = target_of(header, dataset)
+    if header.dataset.get("features"):
+        # The images suffice for these checks, before their features are computed.
+        data = load_dataset(name, context, whole=True)
+    else:
+        data = load_like(name, g.architecture.shape, context, header.dataset)
     if config.constraints is not None:
         read_links(config.constraints, data)
     if isinstance(config.k, int):
@@ -134,8 +126,8 @@ def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -
 def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     """Estimate K for `--k auto` if `k.json` is missing, or if an earlier automatic `k.json` does not fit.
 
-    The set is first clustered with the default K in its own folder. A `k.json` that the user made is never replaced.
-    Returns the warnings of this clustering and of estimate-k.
+    The set is first clustered with the default K in its own folder, unless its pairs suffice (`ensure_k_of_metric`). A
+    `k.json` that the user made is never replaced. Returns the warnings of this clustering and of estimate-k.
     """
     if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
         return []
@@ -144,8 +136,11 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     from clusterkit.artifacts.json_file import read_json
     from clusterkit.datasets.current import up_to_date
     from clusterkit.distributed import is_first, wait_for_all
+    from clusterkit.pairs.read import read_pairs
     from clusterkit.stages import cluster, estimate_k
 
+    if read_pairs(config, context, used=True).is_by_metric:
+        return ensure_k_of_metric(context.find(config.pairs.name), context)
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
     over_clustering = replace(by_network(config, pairs, context), k=ClusterConfig.k, pairs=File(str(pairs)))
@@ -159,7 +154,9 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     is_current = up_to_date(assignments, over_clustering, inner, **cluster.files_read(over_clustering, inner))
     if path.exists():
         header, _ = read_json(path, "k")
-        if not header.config.get("automatic") or (is_current and header.inputs["assignments"] == sha256(assignments)):
+        if not header.config.get("automatic") or (
+            is_current and header.inputs.get("assignments") == sha256(assignments)
+        ):
             return []
     console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over_clustering.k)
     # No process writes before all have checked, and none reads before all has been written.
@@ -178,6 +175,28 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     if is_first():
         estimating = EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True)
         warnings += estimate_k.run(estimating, context).warnings
+    wait_for_all()
+    return warnings
+
+
+def ensure_k_of_metric(pairs: Path, context: Context) -> list[str]:
+    """Estimate K from pairs by a metric alone, likewise if `k.json` is missing or an automatic one does not fit."""
+    from clusterkit.artifacts.files import sha256
+    from clusterkit.artifacts.json_file import read_json
+    from clusterkit.distributed import is_first, wait_for_all
+    from clusterkit.stages import estimate_k
+
+    path = context.path(estimate_k.OUTPUT)
+    if path.exists():
+        header, _ = read_json(path, "k")
+        if not header.config.get("automatic") or header.inputs.get("pairs") == sha256(pairs):
+            return []
+    console.log.info("estimating K first (--k auto), from the pairs alone")
+    # No process writes before all have checked, and none reads before all has been written.
+    wait_for_all()
+    warnings: list[str] = []
+    if is_first():
+        warnings = estimate_k.run(EstimateKConfig(pairs=str(pairs), automatic=True), context).warnings
     wait_for_all()
     return warnings
 

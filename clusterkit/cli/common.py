@@ -14,7 +14,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.reading import reading_of
-from clusterkit.config import Context, Precision
+from clusterkit.config import PHOTOS, Backbone, Context, Precision
 from clusterkit.errors import UsageError
 from clusterkit.settings import MOST_SEED
 
@@ -56,6 +56,27 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", help="Print only warnings and errors on stderr.", rich_help_panel=COMMON)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.", rich_help_panel=COMMON)]
+Backbones = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help=f"A network to train ({', '.join(Backbone)}), or a fixed one that is not trained: timm:NAME or "
+        "torchvision:NAME; the features of several, joined by +, are concatenated.",
+        show_default=f"{PHOTOS} for photos",
+        rich_help_panel=NETWORK,
+    ),
+]
+Weights = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of a fixed backbone (.safetensors or .pth); repeat it for several backbones, in their order.",
+        show_default="those of its library, downloaded if they are not here",
+        rich_help_panel=NETWORK,
+    ),
+]
 Precise = Annotated[
     Precision,
     typer.Option(

@@ -7,8 +7,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from clusterkit.config import Reading
 from clusterkit.errors import UsageError
+from clusterkit.reading import Reading
 from clusterkit.settings import Flag, Options, declared
 
 Declared = Mapping[str, type[Options]]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit.cli.options import options_in, parameter
-from clusterkit.config import LABELS, Reading, readers
 from clusterkit.errors import UsageError
+from clusterkit.reading import LABELS, Reading, readers
 from clusterkit.settings import typed
 
 PANEL = "Reading your own data"

@@ -10,7 +10,8 @@ import typer
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import LABELS, Placing, ReportConfig
+from clusterkit.config import Placing, ReportConfig
+from clusterkit.reading import LABELS
 
 EXAMPLE = "Example: clusterkit report"
 

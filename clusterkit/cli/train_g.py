@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Backbones, Common, Precise, Resume, Weights, with_common
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import Backbone, TrainGConfig, Variation
+from clusterkit.config import Head, TrainGConfig, Variation, parse_backbone
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
@@ -22,9 +22,17 @@ def register(app: typer.Typer) -> None:
 def train_g(
     common: Common,
     dataset: Annotated[str, typer.Argument(help="The labelled set A: NAME[/SUBSET][@CLASSES].")],
-    backbone: Annotated[
-        Backbone, typer.Option(rich_help_panel=NETWORK, help="Network under the pair head.")
-    ] = TrainGConfig.backbone,
+    backbone: Backbones = None,
+    weights: Weights = None,
+    head: Annotated[
+        Head | None,
+        typer.Option(
+            rich_help_panel=NETWORK,
+            help="A metric that corrects fixed features or vectors as far as that helps classes that were kept out, "
+            "or a pair head that learns freely.",
+            show_default="metric on a fixed backbone, else pair",
+        ),
+    ] = None,
     hidden: Annotated[
         int, typer.Option(rich_help_panel=NETWORK, min=1, help="Hidden units of the pair head.")
     ] = TrainGConfig.hidden,
@@ -34,7 +42,10 @@ def train_g(
     size: Annotated[
         int | None,
         typer.Option(
-            rich_help_panel=NETWORK, min=8, help="Side of the images in pixels.", show_default="the size of the set"
+            rich_help_panel=NETWORK,
+            min=8,
+            help="Side of the images in pixels.",
+            show_default="the size of the set, or of the fixed backbone",
         ),
     ] = None,
     pretrained: Annotated[
@@ -72,7 +83,9 @@ def train_g(
 
     config = TrainGConfig(
         dataset=dataset,
-        backbone=backbone,
+        backbone=None if backbone is None else parse_backbone(backbone),
+        weights=tuple(weights or ()),
+        head=head,
         hidden=hidden,
         members=members,
         size=size,
@@ -88,8 +101,7 @@ def train_g(
     done = stage.run(config, common.context)
     for name, value in done.held_out.items():
         console.log.info("%s on held-out classes: %.3f", name.replace("_", " "), value)
-    console.result(
-        [str(done.artifact)],
-        {"artifact": str(done.artifact), "held_out": done.held_out, "warnings": done.warnings},
-        common.as_json,
-    )
+    fields = {"artifact": str(done.artifact), "held_out": done.held_out, "warnings": done.warnings}
+    if done.correction is not None:
+        fields["correction"] = done.correction
+    console.result([str(done.artifact)], fields, common.as_json)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from clusterkit import console
-from clusterkit.config import USUAL, Kind, Reading
+from clusterkit.config import Kind
 from clusterkit.datasets.stream import Stream
 from clusterkit.device import send
 from clusterkit.errors import InputError
+from clusterkit.reading import USUAL, Reading
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Request:
     `files` are the paths of the only files to read; without any, all are read.
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
     invert grey images. `unclear` is set for images that a network reads which was trained on bright ink on dark: it
-    says whether to invert them if their own pixels do not clearly decide it.
+    says whether to invert them if their own pixels do not clearly decide it. With `whole`, the pictures are read
+    again at their own sizes later, and images in arrays keep the length of their shorter side.
     """
 
     root: Path
@@ -65,6 +67,7 @@ class Request:
     inverted: bool | None = None
     unclear: bool | None = None
     files: tuple[Path, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,8 @@ class Subset:
 class Dataset:
     """A named data set and its subsets; a set without subsets has one, called "all".
 
-    `listed` are its files, if they were named one by one, by their paths from the folder.
+    `listed` are its files, if they were named one by one, by their paths from the folder. `features` are the header
+    entries of the fixed backbones that made its vectors from images; none for a set of images or of other vectors.
     """
 
     name: str
@@ -187,6 +191,7 @@ class Dataset:
     inverted: bool | None = None
     bright_ink: bool = False
     listed: tuple[str, ...] = ()
+    features: tuple[dict[str, Any], ...] = ()
 
     def __len__(self) -> int:
         return sum(len(subset) for subset in self.subsets)
@@ -213,6 +218,8 @@ class Dataset:
             fields |= {"inverted": self.inverted, "bright_ink": self.bright_ink}
         if self.listed:
             fields["files"] = list(self.listed)
+        if self.features:
+            fields["features"] = list(self.features)
         return {**fields, "reading": self.reading.to_header()} if self.reading != USUAL else fields
 
     def to_learned(self) -> dict[str, Any]:

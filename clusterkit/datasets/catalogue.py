@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.own_data import found, stored
-from clusterkit.config import OWN_DATA, USUAL, Context, Reading
+from clusterkit.config import Context
 from clusterkit.datasets import (
     arrays,
     cifar,
@@ -35,6 +35,7 @@ from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chos
 from clusterkit.datasets.labels import relabelled
 from clusterkit.datasets.meant import check_kind, own_data
 from clusterkit.errors import InputError, UsageError
+from clusterkit.reading import OWN_DATA, USUAL, Reading
 
 SOURCES: dict[str, Source] = {
     **glyphs.SOURCES,
@@ -132,12 +133,14 @@ def chosen_classes(text: str, count: int, name: str) -> list[int]:
 def load_dataset(
     text: str, root: Path, *, offline: bool = False, size: int | None = None, channels: int | None = None,
     reading: Reading = USUAL, inverted: bool | None = None, unclear: bool | None = None, files: Sequence[Path] = (),
+    whole: bool = False,
 ) -> Dataset:  # fmt: skip
     """Read a data set by name, with images (C, size, size); None keeps the channels or default size of the source.
 
     `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
     decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
-    `files` are the paths of the only files of a folder to read; without any, all are read.
+    `files` are the paths of the only files of a folder to read; without any, all are read. `whole` says that
+    pictures are read again at their own sizes, for their features; images in `arrays:FILE` keep their own size now.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -150,9 +153,11 @@ def load_dataset(
     if reading.labels is not None and not (name.argument and name.source in OWN_DATA):
         raise UsageError(f"--labels: data set {name.full} has its own labels; leave it out")
     request = Request(
-        root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear, tuple(files)
+        root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear, tuple(files), whole
     )
     raw = source.load(request)
+    if whole and isinstance(raw.images, Tensor) and raw.images.dim() == 4:
+        request = replace(request, size=raw.images.shape[-1])
     if reading.labels is not None:
         raw = relabelled(raw, reading.labels, name.full)
     return select(raw, name, request)
@@ -174,6 +179,7 @@ def load_recorded(
     return load_dataset(
         fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
         channels=fields["channels"], reading=reading, inverted=fields.get("inverted"), files=files,
+        whole="features" in fields,
     )  # fmt: skip
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from PIL import Image
 
 from clusterkit.artifacts.header import WRITERS
-from clusterkit.config import Context, Reading
+from clusterkit.config import Context
 from clusterkit.datasets.base import in_files
 from clusterkit.datasets.decode import NOT_PICTURES, opened, quiet
 from clusterkit.errors import InputError
+from clusterkit.reading import Reading
 
 HEIF = {".heic", ".heics", ".heif", ".heifs", ".hif"}
 SYSTEM = {

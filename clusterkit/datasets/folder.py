@@ -10,13 +10,14 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.files import write_text
-from clusterkit.config import Kind, Reading
+from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.find import Found, Why, find, named, reason_of
 from clusterkit.datasets.images import fits, negative, read_images, streamed, try_to_read
 from clusterkit.datasets.look import Look, look, polarity, spread
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
+from clusterkit.reading import Reading
 
 
 def load(request: Request) -> Raw:
@@ -39,7 +40,7 @@ def load(request: Request) -> Raw:
     images, errors = read_readable(paths, request.size, channels)
     bad |= errors
     settle(found, bad, reading)
-    report(found.title, seen, channels, request.size)
+    report(found.title, seen, None if request.whole else channels, request.size)
     ids = torch.tensor([number for number, path in enumerate(files) if path not in bad])
     paths = [files[number] for number in ids.tolist()]
     inverted, bright_ink = None, False
@@ -62,9 +63,12 @@ def load(request: Request) -> Raw:
     )
 
 
-def report(title: str, seen: Look, channels: int, size: int) -> None:
-    """Log how images of different sizes and colours, and of values without a range, become alike."""
-    if seen.mixed or seen.sizes > 1:
+def report(title: str, seen: Look, channels: int | None, size: int) -> None:
+    """Log how images of different sizes and colours, and of values without a range, become alike.
+
+    `channels` None says that pictures are read at their own sizes and in their colours.
+    """
+    if channels is not None and (seen.mixed or seen.sizes > 1):
         sizes = f"{seen.sizes} sizes" if seen.sizes > 1 else "one size"
         colours = ", some are grey and some in colour" if seen.mixed else ""
         console.once(

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.own_data import found
-from clusterkit.config import LABELS
 from clusterkit.datasets.base import Raw, Subset
 from clusterkit.datasets.lookup import NOT_READ, Lookup
 from clusterkit.datasets.tables import (
@@ -25,6 +24,7 @@ from clusterkit.datasets.tables import (
     text,
 )
 from clusterkit.errors import InputError
+from clusterkit.reading import LABELS
 
 Labels = tuple[Tensor | None, tuple[str, ...]]
 """Labels (N,), positions in the classes and -1 for an unlabelled item, or None if all are unlabelled; the classes."""

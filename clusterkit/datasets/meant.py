@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from clusterkit.config import OWN_DATA
 from clusterkit.errors import InputError
+from clusterkit.reading import OWN_DATA
 
 SUFFIXES = {".npz": "arrays", ".npy": "features", ".csv": "features", ".tsv": "features", ".parquet": "features"}
 """The likely prefix of a file by its suffix."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.source import PairSource
 
@@ -42,7 +43,7 @@ def _ratio(part: Tensor, total: Tensor) -> float:
     return float(part) / float(total) if total else 0.0
 
 
-def health(pairs: FactoredPairs, generator: torch.Generator) -> dict[str, float]:
+def health(pairs: FactoredPairs | CosinePairs, generator: torch.Generator) -> dict[str, float]:
     """Return signs of health that need no labels, from the pairs among at most 2,000 random items.
 
     `similar_rate` is the share of pairs of different items predicted similar. `asymmetry` is the share of these pairs

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit import console
-from clusterkit.config import Backbone, Context
+from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
 
 
@@ -229,20 +229,20 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
         raise UsageError(f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
 
 
-def suited(settings: Any, shape: tuple[int, ...], context: Context) -> Any:
-    """Return settings with a `backbone` for items of a shape: `mlp` if the default does not fit and none was typed.
+def suited(settings: Any, shape: tuple[int, ...], *, typed: bool) -> Any:
+    """Return settings with a `backbone` for items of a shape: `mlp` if the default does not fit and none was `typed`.
 
     Raises UsageError if the backbone that was typed does not fit.
     """
     name = settings.backbone
-    if name is Backbone.MLP:
+    if not isinstance(name, Backbone) or name is Backbone.MLP:
         return settings
     try:
         # On this device nothing is computed.
         with torch.device("meta"):
             build_backbone(name, shape)
     except UsageError:
-        if context.is_given(settings, "backbone"):
+        if typed:
             raise
         items = "vectors" if len(shape) == 1 else f"images of {shape[1]}x{shape[2]}"
         console.once("--backbone mlp is used, as the default %s cannot take %s", name, items)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clusterkit.config import Backbone
 from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbone, members_of
+from clusterkit.networks.metric import CosineHead, Metric
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.networks.target_statistics import set_target_statistics
 
@@ -26,10 +27,11 @@ class Architecture:
     as many pair heads, each of `hidden` units. `mean` and `std`, one number for each channel (C,) or feature (D,),
     standardise items. They are those of the data the network was trained on, images scaled to 0..1, or those that
     belong to the weights it started from. `limit` is the largest number of standard deviations between a value and its
-    mean, beyond which it is cut off; None sets no limit.
+    mean, beyond which it is cut off; None sets no limit. Without a `backbone` the items are fixed features, which a
+    metric turns into `width` values.
     """
 
-    backbone: Backbone
+    backbone: Backbone | None
     shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -37,19 +39,23 @@ class Architecture:
     outputs: int = 1
     members: int = 1
     limit: float | None = None
+    width: int | None = None
 
     def to_header(self) -> dict[str, Any]:
-        return {
-            **asdict(self), "shape": list(self.shape), "backbone": str(self.backbone), "mean": list(self.mean),
-            "std": list(self.std),
-        }  # fmt: skip
+        fields = {**asdict(self), "shape": list(self.shape), "mean": list(self.mean), "std": list(self.std)}
+        if self.backbone is not None:
+            del fields["width"]
+        return fields
 
     @staticmethod
     def from_header(fields: dict[str, Any]) -> "Architecture":
         """Rebuild from a header. Raises KeyError, TypeError or ValueError if the fields are no architecture."""
-        backbone, shape = Backbone(fields["backbone"]), tuple(fields["shape"])
+        shape, name = tuple(fields["shape"]), fields["backbone"]
         if not shape:
             raise ValueError("the shape is empty")
+        backbone = None if name is None else Backbone(name)
+        if (backbone is None) is (fields.get("width") is None):
+            raise ValueError(f"a width of {fields.get('width')} does not fit the backbone {name}")
         mean, std = (_per_channel(fields[name], shape[0]) for name in ("mean", "std"))
         limit = None if fields.get("limit") is None else float(fields["limit"])
         if limit is not None and not limit > 0:
@@ -100,9 +106,16 @@ class BackboneNet(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.standardise = Standardise(architecture)
-        members = [build_backbone(architecture.backbone, architecture.shape) for _ in range(architecture.members)]
-        self.backbone: BackboneLayers = members[0] if len(members) == 1 else Ensemble(members)
+        self.backbone = self._build(architecture)
         self.bf16 = False
+
+    @staticmethod
+    def _build(architecture: Architecture) -> BackboneLayers:
+        if architecture.backbone is None:
+            assert architecture.width is not None
+            return Metric(architecture.shape[0], architecture.width)
+        members = [build_backbone(architecture.backbone, architecture.shape) for _ in range(architecture.members)]
+        return members[0] if len(members) == 1 else Ensemble(members)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features (B, D) of items (B, C, H, W) or (B, D)."""
@@ -120,12 +133,27 @@ class BackboneNet(nn.Module):
 
 
 class SimilarityNet(BackboneNet):
-    """G: a backbone and the pair head, from items (B, C, H, W) or (B, D) to the logits (B, B) of all ordered pairs."""
+    """G: from items (B, C, H, W) or (B, D) to the logits (B, B) of all ordered pairs.
+
+    It is a backbone and the pair head, or for fixed features a metric and their calibrated similarity.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        self.head = PairHead(self.backbone.features, architecture.hidden, architecture.members)
+        self.head: PairHead | CosineHead = (
+            CosineHead(*architecture.shape)
+            if architecture.backbone is None
+            else PairHead(self.backbone.features, architecture.hidden, architecture.members)
+        )
         self.to(memory_format=torch.channels_last)
+
+    def take_statistics(self, blocks: Callable[[], Iterator[Tensor]]) -> None:
+        """Set the backbone's statistics to those of the items that `blocks` yields; a metric is fitted to them."""
+        if isinstance(self.head, CosineHead):
+            self.backbone = self.head.fit(torch.cat([self.standardise(block) for block in blocks()]))
+            self.architecture = replace(self.architecture, width=self.backbone.features)
+        else:
+            super().take_statistics(blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.features(x))
@@ -133,6 +161,7 @@ class SimilarityNet(BackboneNet):
 
     def by_member(self, x: Tensor) -> Tensor:
         """Return the logits (M, B, B) of each member of the ensemble; members are trained separately."""
+        assert isinstance(self.head, PairHead)
         return self.head.by_member(self.features(x))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clusterkit.artifacts.hdf5 import Array, Blocks, Group
 from clusterkit.config import Form
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.source import PairSource
@@ -28,12 +29,16 @@ def dense_bytes(count: int) -> int:
 
 
 def to_group(
-    pairs: FactoredPairs, ids: Tensor, form: Form, log: TileLog | None = None, device: torch.device = CPU
+    pairs: FactoredPairs | CosinePairs, ids: Tensor, form: Form, log: TileLog | None = None, device: torch.device = CPU
 ) -> Group:
     """Return the arrays of one subset: `id`, and either `logit` or the factors, depending on the form.
 
-    Logits are computed on the device while they are written, and kept in `log` tile by tile.
+    Pairs by cosines are always factors, because estimates of K and clusterings read their `z`. Logits are computed on
+    the device while they are written, and kept in `log` tile by tile.
     """
+    if isinstance(pairs, CosinePairs):
+        scale, bias = (value.reshape(1).numpy() for value in (pairs.scale, pairs.bias))
+        return {"id": ids.numpy(), "z": pairs.z.numpy(), "scale": scale, "bias": bias}
     if is_dense(len(pairs), form):
         halves = _computed(pairs, log, device)
         return {"id": ids.numpy(), "logit": Blocks((len(pairs),) * 2, "<f2", (SIZE, SIZE), _mirrored(halves))}
@@ -63,5 +68,8 @@ def from_group(group: Mapping[str, Array]) -> PairSource:
     """Return the pairs in a subset's arrays. Raises KeyError if an array is missing."""
     if "logit" in group:
         return DensePairs(torch.from_numpy(group["logit"]))
+    if "z" in group:
+        z, scale, bias = (torch.from_numpy(group[name]) for name in ("z", "scale", "bias"))
+        return CosinePairs(z, scale[0], bias[0])
     u, v, weight, bias = (torch.from_numpy(group[name]) for name in ("u", "v", "weight", "bias"))
     return FactoredPairs(u, v, weight, bias[0])

@@ -10,7 +10,9 @@ from clusterkit.augment import to_float
 from clusterkit.config import BatchNorm
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
+from clusterkit.networks.metric import CosineHead
 from clusterkit.networks.target_statistics import Sums, blocks_of, mean_and_variance, sums
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.factored import FactoredPairs
 
 MAPPED_FROM = 200_000
@@ -21,18 +23,22 @@ BLOCK = 10_000
 
 def g_pairs(
     network: SimilarityNet, subset: Subset, bn: BatchNorm, device: torch.device, folder: Path | None = None
-) -> FactoredPairs:
+) -> FactoredPairs | CosinePairs:
     """Return G's factors for N items, on the CPU, which do not depend on the block size or the order of the items.
 
     With `bn` target, the backbone normalises by the statistics of these items (`blocks_of`), and the pair head by those
-    of all their N^2 pairs. With `bn` source, both use the running statistics of G's training. If `folder` is set, the
-    factors of more than MAPPED_FROM items lie in files of this folder, not in memory.
+    of all their N^2 pairs; a metric is centred on these items. With `bn` source, all use the statistics of G's
+    training. If `folder` is set, the factors of more than MAPPED_FROM items lie in files of this folder, not in memory.
     """
     network = copy.deepcopy(network).to(device).eval()
     head = network.head
 
     if bn is BatchNorm.TARGET:
         network.take_statistics(blocks_of(subset, device))
+    if isinstance(head, CosineHead):
+        with torch.no_grad():
+            z = torch.cat([network.features(to_float(items)).cpu() for items in subset.blocks(device)])
+        return CosinePairs(z, head.scale.cpu(), head.bias.cpu())
     u, v = (_empty(len(subset), len(head.scale), folder and folder / f"{subset.name}.{name}") for name in "uv")
     parts: tuple[list[Sums], list[Sums]] = ([], [])
     with torch.no_grad():

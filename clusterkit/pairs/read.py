@@ -37,6 +37,11 @@ class PairInput:
         return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
 
     @property
+    def is_by_metric(self) -> bool:
+        """Return whether the pairs are cosines of fixed features under a metric."""
+        return any("z" in group for group in self.groups.values())
+
+    @property
     def learned(self) -> Learned:
         """What the G that predicted the pairs learned from; empty if the pairs are not used."""
         if self.header is None or self.path is None or not self.used:

@@ -24,7 +24,7 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.augment import check_variation
-from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Reading
+from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.datasets.grown import DIGEST, check_content, name_digest
@@ -43,6 +43,7 @@ from clusterkit.networks.typical import typical_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
+from clusterkit.reading import Reading
 from clusterkit.settings import Init, options_of
 from clusterkit.training import Plan, StateFolder
 

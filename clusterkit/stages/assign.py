@@ -16,11 +16,11 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import again, all_used, beside_training, learned_from
 from clusterkit.config import AssignConfig, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_like
 from clusterkit.datasets.grown import name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, describe
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import load_like
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import represent
 from clusterkit.networks.read import read_with_typical
@@ -124,10 +124,7 @@ def load_target(config: AssignConfig, context: Context, shape: tuple[int, ...], 
     flags = replace(context.reading, skip_bad=False).flags()
     if config.files and flags:
         raise UsageError(f"{flags[0]}: works only with a folder; leave it out or name folder:PATH as the data set")
-    return load_like(
-        config.dataset, shape, context.data, offline=context.offline, reading=context.reading, trained=model.dataset,
-        files=[Path(file) for file in config.files],
-    )  # fmt: skip
+    return load_like(config.dataset, shape, context, model.dataset, files=[Path(file) for file in config.files])
 
 
 def assigned(

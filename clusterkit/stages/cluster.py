@@ -23,13 +23,13 @@ from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_dataset, load_like, load_recorded
 from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
-from clusterkit.distributed import first_alone, is_first
+from clusterkit.distributed import is_first
 from clusterkit.errors import InputError, UsageError
-from clusterkit.methods import METHODS, reads_pairs, with_options
+from clusterkit.features.load import load_dataset, load_like, load_recorded
+from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
@@ -88,7 +88,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     config = with_options(config)
     check(config, context)
     device = choose_device(context.device)
-    inputs = read_inputs(config, context)
+    config, inputs = read_inputs(config, context)
     data = inputs.data
     config = replace(config, dataset=data.name, options=with_backbone(config.options, data.shape, context))
     path = context.path(OUTPUT)
@@ -167,14 +167,18 @@ def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
     return files
 
 
-def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
-    """Read all files and data that the settings name; check that they match each other and fit in memory."""
+def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig, Inputs]:
+    """Read all files and data that the settings name; check that they match each other and fit in memory.
+
+    Return the settings too, in which a network on pairs of fixed features starts from their G unless `--init` is given.
+    """
     pairs = read_pairs(config, context, used=reads_pairs(config))
+    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
+        config = replace(config, options=replace(config.options, init=Init.G))
     source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
     start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
-    with first_alone():
-        data = load_for(config, context, pairs, start)
-        start.check_data(data)
+    data = load_for(config, context, pairs, start)
+    start.check_data(data, context)
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
@@ -192,7 +196,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> Inputs:
     hashes |= {**pairs.inputs, **start.inputs, **k_hash}
     learned = joined(k_learned, pairs.learned, start.learned)
     warnings = warn_all(doubts.of_one(title for title, k in ks.items() if k > estimates.get(title, k)))
-    return Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
+    return config, Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
@@ -205,26 +209,18 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
                 f"--pairs {config.pairs}: name the data set too, as in: cluster mnist_train --pairs {config.pairs}"
             )
         if shape is None:
-            return load_dataset(config.dataset, context.data, offline=context.offline, reading=context.reading)
-        trained = None if start.header is None else start.header.dataset
-        return load_like(
-            config.dataset, shape, context.data, offline=context.offline, reading=context.reading, trained=trained
-        )
+            return load_dataset(config.dataset, context)
+        return load_like(config.dataset, shape, context, None if start.header is None else start.header.dataset)
     g_shape = tuple(header.extra["shape"])
     if config.dataset is None:
         data = load_recorded(header.dataset, context, pairs.path, labels=context.reading.labels)
     else:
-        data = load_like(
-            config.dataset, g_shape, context.data, offline=context.offline, reading=context.reading,
-            trained=header.dataset,
-        )  # fmt: skip
+        data = load_like(config.dataset, g_shape, context, header.dataset)
     assert pairs.path is not None
     check_content(header, pairs.path, data, (group.get(DIGEST) for group in pairs.groups.values()))
     if shape in (None, g_shape):
         return data
-    return load_like(
-        data.name, shape, context.data, offline=context.offline, reading=data.reading, trained=header.dataset
-    )
+    return load_like(data.name, shape, context, header.dataset, reading=data.reading)
 
 
 def read_estimates(
@@ -287,7 +283,7 @@ def clustered(
         pairs = constrain(pairs, links, config.constraint_weight)
     start, device = inputs.start, choose_device(context.device)
     items = Items(
-        subset=subset, kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
+        subset=start.items(subset), kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
         start=start.of(subset),
     )  # fmt: skip
     question = Question(k=inputs.ks[subset.name], pairs=pairs, options=config.options)

@@ -15,11 +15,12 @@ from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import again, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.datasets.base import Dataset
-from clusterkit.datasets.catalogue import load_like, load_recorded
+from clusterkit.datasets.catalogue import load_recorded
 from clusterkit.datasets.grown import check_content
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import load_like
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics import clustering
 from clusterkit.metrics.n_way import n_way
@@ -185,14 +186,7 @@ def read_labelled(config: EvaluateConfig, context: Context) -> tuple[Path, Simil
     path = context.find(config.g)
     header, network = read_g(path)
     name = target_of(header, config.dataset)
-    data = load_like(
-        name,
-        network.architecture.shape,
-        context.data,
-        offline=context.offline,
-        reading=context.reading,
-        trained=header.dataset,
-    )
+    data = load_like(name, network.architecture.shape, context, header.dataset)
     if data.labels is None:
         raise InputError(f"data set {name} has no labels to evaluate against; name a labelled set, or --labels")
     warn_of_training({"G": learned_from(header, path)}, data.to_header())

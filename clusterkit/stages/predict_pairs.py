@@ -15,12 +15,12 @@ from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, ru
 from clusterkit.config import Context, PredictPairsConfig
 from clusterkit.console import size, warn_all
 from clusterkit.datasets.base import Dataset
-from clusterkit.datasets.catalogue import load_like
 from clusterkit.datasets.grown import DIGEST, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
-from clusterkit.distributed import first_alone, is_first
+from clusterkit.distributed import is_first
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import load_like
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.read import read_g
@@ -57,10 +57,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         check_made_from(g_header, g_path, "g", g_of(g_header, g_path))
     name = target_of(g_header, config.dataset)
     shape = network.architecture.shape
-    with first_alone():
-        data = load_like(
-            name, shape, context.data, offline=context.offline, reading=context.reading, trained=g_header.dataset
-        )
+    data = load_like(name, shape, context, g_header.dataset)
     for subset in data.subsets:
         if len(subset) < 2:
             raise InputError(

@@ -49,7 +49,7 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         ).labelled()
     if config.size is not None and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
-    config = suited(config, data.shape, context)
+    config = suited(config, data.shape, typed=context.is_given(config, "backbone"))
     labels, classes = data.numbered("pretrain")
     union = data.union()
     mean, std = mean_and_std(union)

@@ -25,6 +25,7 @@ from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
+from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
@@ -95,6 +96,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     header, network = read_g(path)
     name = target_of(header, config.dataset)
     shape = network.architecture.shape
+    if network.architecture.backbone is None:
+        raise UsageError(f"--g {config.g}: fixed features are not trained; cluster without self-train")
     with first_alone():
         target = load_like(
             name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
@@ -180,6 +183,7 @@ def grouped(
 ) -> Part:
     """Return a subset with the groups that the present G's pairs form among at most LARGEST random items."""
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
+    assert isinstance(pairs, FactoredPairs)
     sample = torch.randperm(len(subset), generator=generator)[:LARGEST]
     seed = int(torch.randint(2**31, (), generator=generator))
     tree = linkage_tree(consensus(every_logit(pairs.of(sample)).double().numpy(), seed, RANGE))

@@ -1,4 +1,7 @@
-"""train-g: trains the similarity network G on a labelled set A (L2C, section 4.1)."""
+"""train-g: trains the similarity network G on a labelled set A (L2C, section 4.1).
+
+On fixed features, G is the features' own similarity, calibrated and corrected as far as kept-out classes of A say.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,13 +19,17 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
-from clusterkit.config import BatchNorm, Context, Kind, TrainGConfig, Variation
+from clusterkit.config import Backbone, BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
-from clusterkit.distributed import first_alone, is_first, share
+from clusterkit.distributed import is_first, share
 from clusterkit.errors import UsageError
+from clusterkit.features.choice import has_metric, is_fixed, with_backbone
+from clusterkit.features.embed import embedded
+from clusterkit.features.load import load_dataset, load_like
+from clusterkit.features.models import find_models
+from clusterkit.methods.common.correction import learn, plain
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
@@ -30,6 +38,7 @@ from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import read_start
 from clusterkit.pairs.g import g_pairs
 from clusterkit.sampling import ClassBalanced
+from clusterkit.settings import Fixed
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
 log = logging.getLogger("clusterkit")
@@ -41,15 +50,19 @@ HELD_OUT = 0.05
 
 @dataclass(frozen=True)
 class TrainGResult:
-    """`held_out` holds the scores on classes that G was not trained on, which are none in a set of fewer than ten."""
+    """`held_out` holds the scores on classes that G was not trained on, which are none in a set of fewer than ten.
+
+    `correction` says what a correction of fixed features is worth on classes that were kept out.
+    """
 
     artifact: Path
     held_out: dict[str, float]
     warnings: list[str]
+    correction: dict[str, Any] | None = None
 
 
 def run(config: TrainGConfig, context: Context) -> TrainGResult:
-    """Train G on all pairs of class-balanced batches and write `g.safetensors`.
+    """Train G on all pairs of class-balanced batches, or correct fixed features, and write `g.safetensors`.
 
     Raises UsageError for flags that contradict each other, and InputError for a set without labels or with only one
     class.
@@ -57,8 +70,9 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     device = choose_device(context.device)
     check_precision(config.precision, device)
     start, trained, inputs, learned = read_init(config, context)
-    data = read_source(config, context, start, trained)
-    config = suited(config, data.shape, context) if start is None else config
+    data, config = read_source(config, context, start, trained)
+    if has_metric(config):
+        return correct(config, context, data)
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
@@ -144,7 +158,7 @@ def read_init(
     """
     if config.init is None:
         return None, None, {}, []
-    for name in ("backbone", "members", "size", "pretrained"):
+    for name in ("backbone", "weights", "head", "members", "size", "pretrained"):
         if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
     path = context.find(str(config.init))
@@ -154,36 +168,71 @@ def read_init(
 
 def read_source(
     config: TrainGConfig, context: Context, start: BackboneNet | None, trained: dict[str, Any] | None
-) -> Dataset:
-    """Return A's labelled items, in the shape that `start` reads and the polarity of the set it was trained on.
+) -> tuple[Dataset, TrainGConfig]:
+    """Return A's labelled items, as images or features, and the settings with the backbone and head for them.
 
-    Raises UsageError for a flag that A rules out.
+    Images have the shape that `start` reads and the polarity of the set it was trained on. Raises UsageError for a flag
+    that A rules out.
     """
-    # ImageNet weights need colour images.
-    channels = 3 if config.pretrained else None
-    with first_alone():
-        if start is None:
-            data = load_dataset(
-                config.dataset,
-                context.data,
-                offline=context.offline,
-                reading=context.reading,
-                size=config.size,
-                channels=channels,
-            )
-        else:
-            data = load_like(
-                config.dataset,
-                start.architecture.shape,
-                context.data,
-                offline=context.offline,
-                reading=context.reading,
-                trained=trained,
-            )
-    if config.size is not None and len(data.shape) != 3:
+    if start is not None:
+        data = load_like(config.dataset, start.architecture.shape, context, trained)
+    else:
+        # A fixed backbone reads the pictures as they are, and ImageNet weights need colour images.
+        size, channels = None if is_fixed(config) else config.size, 3 if config.pretrained else None
+        data = load_dataset(config.dataset, context, size=size, channels=channels, whole=is_fixed(config))
+        typed = config.backbone is not None
+        config = with_backbone(config, data, context)
+        if is_fixed(config):
+            if size is not None or not (typed or data.subsets[0].files):
+                data = load_dataset(config.dataset, context, whole=True)
+            data = with_backbones(data, config, context)
+        elif not has_metric(config):
+            config = suited(config, data.shape, typed=typed)
+    if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation, data.kind, data.name)
-    return data.labelled()
+    return data.labelled(), config
+
+
+def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dataset:
+    """Return a set of images with the features of the fixed backbones."""
+    assert isinstance(config.backbone, Fixed)
+    return embedded(data, find_models(config.backbone, config.weights, context, config.size), context)
+
+
+def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResult:
+    """Write the G of fixed features: their own similarity, corrected as far as kept-out classes of A say.
+
+    With fewer than three classes, or without labels, nothing is corrected, and the calibration needs no label.
+    """
+    items = torch.cat(list(data.union().blocks())).numpy()
+    labels = data.labels
+    if labels is not None:
+        data.labels_for("train-g")
+    seed = derive_seed(context.seed, "train-g") % 2**32
+    correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
+    count, width = correction.matrix.shape
+    network = SimilarityNet(Architecture(None, data.shape, (0.0,) * count, (1.0,) * count, 0, width=width))
+    # Without labels there is no covariance within classes, which G holds as zeros.
+    within = correction.within if correction.within.size else np.zeros((count, count))
+    values = {
+        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
+        "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
+    }  # fmt: skip
+    network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
+    source_set = data.to_header() if labels is None else data.to_learned()
+    extra = {
+        "network": network.architecture.to_header(),
+        "target": data.target,
+        "held_out": {},
+        "correction": correction.summary(),
+        "learned_from": [] if labels is None else [source_set],
+    }
+    output = context.path(OUTPUT)
+    header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
+    if is_first():
+        write_checkpoint(output, header, network.state_dict())
+    return TrainGResult(output, {}, [], correction.summary())
 
 
 def new_network(
@@ -198,14 +247,16 @@ def new_network(
         network = SimilarityNet(replace(start.architecture, hidden=config.hidden, outputs=1))
         network.backbone.load_state_dict(start.backbone.state_dict())
         return network
-    mean, std = weights_statistics(config.backbone) if config.pretrained else mean_and_std(items)
+    # Fixed features have passed their backbone already.
+    backbone = config.backbone if isinstance(config.backbone, Backbone) else Backbone.MLP
+    mean, std = weights_statistics(backbone) if config.pretrained else mean_and_std(items)
     architecture = Architecture(
-        config.backbone, shape, mean, std, config.hidden, members=config.members, limit=limit_of(shape)
+        backbone, shape, mean, std, config.hidden, members=config.members, limit=limit_of(shape)
     )
     network = SimilarityNet(architecture)
     if config.pretrained:
         for member in members_of(network.backbone):
-            load_pretrained(member, config.backbone, offline=context.offline)
+            load_pretrained(member, backbone, offline=context.offline)
     return network
 
 

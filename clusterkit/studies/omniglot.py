@@ -40,7 +40,7 @@ EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = runs.OMNIGLOT_G
 SELF_TRAIN, CLUSTER = SelfTrainConfig(dataset="omniglot_eval"), ClusterConfig(dataset="omniglot_eval")
-BACKBONE = G.backbone
+BACKBONE = runs.OMNIGLOT_BACKBONE
 """The backbone of clustering networks with `--init random`."""
 DIGITS = "mnist_test"
 SET = "omniglot"

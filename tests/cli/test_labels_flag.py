@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import clusterkit
-from clusterkit.config import Backbone, Context, Reading, TrainGConfig
+from clusterkit.config import Backbone, Context, TrainGConfig
 from clusterkit.errors import UsageError
+from clusterkit.reading import Reading
 from clusterkit.studies.common import runs
 from tests.conftest import Cli
 

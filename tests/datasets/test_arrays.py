@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from clusterkit.config import USUAL, Context, Kind, Reading
+from clusterkit.config import Context, Kind
 from clusterkit.datasets.arrays import to_raw
 from clusterkit.datasets.base import Request, narrowed
 from clusterkit.datasets.catalogue import load_dataset, load_recorded
 from clusterkit.datasets.tables import Content
 from clusterkit.errors import InputError, UsageError
+from clusterkit.reading import USUAL, Reading
 
 RANDOM = np.random.default_rng(0)
 

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from clusterkit import console
-from clusterkit.config import USUAL, Reading
 from clusterkit.datasets import find, folder, images
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError, UsageError
+from clusterkit.reading import USUAL, Reading
 
 FLAT, SNIFF, SKIP, KEEP = (
     Reading(flat=True),

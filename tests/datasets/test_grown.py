@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from clusterkit.artifacts.header import Header
-from clusterkit.config import Reading
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.datasets.grown import changes, check_content, name_digest
 from clusterkit.errors import InputError
+from clusterkit.reading import Reading
 
 
 def draw(name: str, shade: int = 9) -> None:

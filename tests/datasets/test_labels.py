@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clusterkit.config import Reading
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import InputError, UsageError
+from clusterkit.reading import Reading
 
 NAMES = ["a.png", "3", "é/c", "1"]
 

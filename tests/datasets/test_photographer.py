@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterkit.config import Reading
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import InputError
+from clusterkit.reading import Reading
 from tests import photographer
 
 

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from clusterkit.methods.common import correction as module
-from clusterkit.methods.common.calibration import calibrated, calibrated_without_labels
 from clusterkit.methods.common.correction import Correction, adapted, learn, plain, transform
-from clusterkit.methods.common.evening import (
+from clusterkit.networks.calibration import calibrated, calibrated_without_labels
+from clusterkit.networks.evening import (
     NEIGHBOURS,
     OWN,
     PLAIN,

@@ -80,7 +80,7 @@ def with_backbone(options: Any, shape: tuple[int, ...], context: Context) -> Any
     Raises UsageError if the backbone that was typed does not fit.
     """
     whole = isinstance(options, CcnOptions) and options.init is Init.RANDOM
-    return suited(options, shape, context) if whole else options
+    return suited(options, shape, typed=context.is_given(options, "backbone")) if whole else options
 
 
 def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:

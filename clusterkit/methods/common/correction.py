@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.calibration import calibrated, calibrated_without_labels
-from clusterkit.methods.common.evening import (
+from clusterkit.methods.common.points import k_means
+from clusterkit.metrics.clustering import accuracy, nmi
+from clusterkit.networks.calibration import calibrated, calibrated_without_labels
+from clusterkit.networks.evening import (
     OWN,
     PLAIN,
     USUAL,
@@ -26,8 +28,6 @@ from clusterkit.methods.common.evening import (
     scaled,
     within_classes,
 )
-from clusterkit.methods.common.points import k_means
-from clusterkit.metrics.clustering import accuracy, nmi
 
 FORMS = (PLAIN, OWN, Form(0.5, 0.25), USUAL, Form(0.5, 0.75), Form(0.5, 1))
 """Forms among which kept-out classes choose."""

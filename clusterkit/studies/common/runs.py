@@ -30,9 +30,10 @@ from clusterkit.metrics.rows import Row, rows_of
 if TYPE_CHECKING:
     from clusterkit.datasets.base import Dataset, Subset
 
+OMNIGLOT_BACKBONE = Backbone.CONV4_FINE
 OMNIGLOT_G = TrainGConfig(
     dataset="omniglot_bg",
-    backbone=Backbone.CONV4_FINE,
+    backbone=OMNIGLOT_BACKBONE,
     size=64,
     epochs=100,
     learning_rate=3e-3,

@@ -1,0 +1,214 @@
+"""Fixed backbones: models of timm and torchvision that turn pictures into features and are not trained."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusterkit import console
+from clusterkit.artifacts.files import sha256
+from clusterkit.config import Context
+from clusterkit.distributed import first_alone, is_first
+from clusterkit.errors import InputError, UsageError
+from clusterkit.features import timm_models, torchvision_models
+from clusterkit.features.card import Card, quiet
+from clusterkit.features.prepare import Preprocessing, Standardised
+from clusterkit.features.weights import PUT, at_hand, download, first_line, missing, read_state
+from clusterkit.reading import WEIGHTS
+from clusterkit.settings import Fixed
+
+PREPROCESSING = tuple(Preprocessing.__dataclass_fields__)
+NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research|SWAG/|seer-license|apple-amlr", re.IGNORECASE)
+"""Licences of weights that may not be used commercially."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Preprocessing):
+    """A fixed backbone whose weights are at hand.
+
+    `name` is `timm:NAME` or `torchvision:NAME`, `width` the number of features D, and `given` says that the user named
+    the file of weights.
+    """
+
+    name: str
+    file: Path
+    sha256: str
+    licence: str
+    width: int
+    given: bool = False
+
+    def to_header(self) -> dict[str, Any]:
+        """Return what headers record: all but the file, unless the user named it."""
+        fields = {key: value for key, value in asdict(self).items() if key not in ("file", "given")}
+        fields |= {"mean": list(self.mean), "std": list(self.std)}
+        return {**fields, "weights": f"{WEIGHTS}:{self.file.as_posix()}"} if self.given else fields
+
+    def build(self) -> nn.Module:
+        """Return the network, from pictures uint8 (B, 3, size, size) to pooled features (B, width), for evaluation.
+
+        Raises InputError if the file does not hold the weights of this model.
+        """
+        card = _library(self.name).card(_own_name(self.name), self.size)
+        return _ready(_loaded(self.name, card, self.file), self)
+
+
+def find_models(fixed: Fixed, weights: Sequence[Path], context: Context, size: int | None = None) -> tuple[Model, ...]:
+    """Return fixed backbones with their weights, which are checked.
+
+    `weights` are the user's files, one for each name; without any, the weights are looked for in the folder `weights`
+    of the data root and in the cache of their library, and then downloaded. `size` replaces the models' own size of
+    pictures. Raises UsageError for an unknown model, one without pooled features, a size that it does not take, or
+    another number of files than of names; and InputError for weights that are missing, damaged or of another model.
+    """
+    if weights and len(weights) != len(fixed.names):
+        raise UsageError(
+            f"--weights: files given: {len(weights)}, backbones: {len(fixed.names)}; give one file for each, in order"
+        )
+    files: Sequence[Path | None] = weights or [None] * len(fixed.names)
+    return tuple(_find(name, file, context, size) for name, file in zip(fixed.names, files, strict=True))
+
+
+def recorded_models(entries: Sequence[Mapping[str, Any]], context: Context) -> tuple[Model, ...]:
+    """Return the models in the list `features` of a header's data set, with the same weights.
+
+    Raises InputError if the weights are missing, or if the only file has other content.
+    """
+    return tuple(_recorded(entry, context) for entry in entries)
+
+
+def _find(name: str, given: Path | None, context: Context, size: int | None) -> Model:
+    card = _library(name).card(_own_name(name), size)
+    file = given
+    if file is None:
+        with first_alone():
+            file = next(iter(_by_name(name, card, context)))
+    try:
+        network = _loaded(name, card, file)
+        width = _width(name, _ready(network, card), card.size)
+    except _UnfitError as error:
+        flag = f"--backbone {name}:" if size is None else f"--size {size}: {name}"
+        advice = "choose another model" if size is None else "leave out --size"
+        text = f"{flag} does not take pictures of {card.size}x{card.size} ({error}); {advice}"
+        raise UsageError(text) from error
+    if width is None:
+        raise InputError(f"{file}: its weights give features that are no finite numbers; download it again")
+    if is_first() and NON_COMMERCIAL.search(card.licence):
+        text = "%s: its weights may not be used commercially (licence: %s)"
+        console.log.warning(text, name, card.licence, extra={"once": True})
+    preprocessing = {key: getattr(card, key) for key in PREPROCESSING}
+    return Model(
+        name=name,
+        file=file,
+        sha256=sha256(file),
+        licence=card.licence,
+        width=width,
+        given=given is not None,
+        **preprocessing,
+    )
+
+
+def _by_name(name: str, card: Card, context: Context) -> list[Path]:
+    """Return the files of a model's weights, the first one found first; if there is none, download one."""
+    files = at_hand(card, context.data)
+    if not files and context.offline:
+        raise missing(name, card, context.data, "--offline is set", f"run once without --offline, {PUT}")
+    return files or [download(name, card, context.data)]
+
+
+def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
+    name, digest = entry["name"], entry["sha256"]
+    text = entry.get("weights")
+    given = Path(text.removeprefix(f"{WEIGHTS}:")) if text else None
+    files = [given] if given is not None and given.is_file() else []
+    file = _with_digest(files, digest)
+    if file is None:
+        card = _library(name).card(_own_name(name), entry["size"])
+        with first_alone():
+            # What the user gave cannot be downloaded.
+            named = at_hand(card, context.data) if given is not None else _by_name(name, card, context)
+        if not (files or named):
+            advice = "put the file that was used at one of these places"
+            raise missing(name, card, context.data, f"{given} is gone", advice)
+        file, files = _with_digest(named, digest), [*files, *named]
+    if file is None:
+        raise InputError(
+            f"{files[0]}: not the weights of {name} that were used (sha256 {sha256(files[0])[:12]}, not "
+            f"{digest[:12]}); put the file that was used in its place, or into {context.data / 'weights'}"
+        )
+    fields = {key: value for key, value in entry.items() if key != "weights"}
+    fields |= {"mean": tuple(entry["mean"]), "std": tuple(entry["std"])}
+    return Model(file=file, given=file == given, **fields)
+
+
+def _with_digest(files: Sequence[Path], digest: str) -> Path | None:
+    return next((file for file in files if sha256(file) == digest), None)
+
+
+class _UnfitError(Exception):
+    """A model that cannot be built for a size, or that does not take pictures of this size."""
+
+
+def _loaded(name: str, card: Card, file: Path) -> nn.Module:
+    """Build a model and load its weights strictly, without a draw from the random numbers of the program."""
+    network: nn.Module
+    library = _library(name)
+    state = read_state(file)
+    with quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            network, lacking, foreign = library.loaded(card, state)
+        except UsageError:
+            raise
+        except Exception as error:
+            # The libraries check a state in many ways. If the model itself is the cause, it fails without a state too.
+            _check_plain(library, card)
+            raise InputError(f"{file}: no weights of {name} ({first_line(error)}); name another file") from error
+    if lacking or foreign:
+        kinds = [f"{kind} {', '.join(keys[:3])}" for kind, keys in (("without", lacking), ("with", foreign)) if keys]
+        raise InputError(f"{file}: no weights of {name} ({' and '.join(kinds)}); name another file")
+    return network
+
+
+def _check_plain(library: ModuleType, card: Card) -> None:
+    try:
+        network = library.plain(card)
+    except Exception as error:
+        raise _UnfitError(first_line(error)) from error
+    _features(_ready(network, card), card.size)
+
+
+def _ready(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
+    return Standardised(network, preprocessing.mean, preprocessing.std).eval().requires_grad_(False)
+
+
+def _features(network: nn.Module, size: int) -> Any:
+    """Return what a network makes of a grey picture."""
+    try:
+        with torch.inference_mode():
+            return network(torch.full((1, 3, size, size), 128, dtype=torch.uint8))
+    except Exception as error:
+        raise _UnfitError(first_line(error)) from error
+
+
+def _width(name: str, network: nn.Module, size: int) -> int | None:
+    """Return the number of features of a model, None if they are not finite.
+
+    Raises UsageError if the model gives no vector for each picture.
+    """
+    features = _features(network, size)
+    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
+        raise UsageError(f"--backbone {name}: gives no pooled features, a vector for each picture; choose another")
+    return features.shape[1] if features.isfinite().all() else None
+
+
+def _library(name: str) -> ModuleType:
+    return {"timm": timm_models, "torchvision": torchvision_models}[name.partition(":")[0]]
+
+
+def _own_name(name: str) -> str:
+    """Return the name of a model without its library."""
+    return name.partition(":")[2]
