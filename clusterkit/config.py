@@ -218,8 +218,14 @@ class ClusterConfig(Settings):
     pairs: Pairs = PAIRS_FILE
     constraints: Path | None = None
     constraint_weight: float | None = None
+    examples: Path | None = None
     features: Features | File | None = None
     options: object = None
+
+    @property
+    def has_links(self) -> bool:
+        """Return whether the user links items, by constraints or by examples."""
+        return self.constraints is not None or self.examples is not None
 
 
 @dataclass(frozen=True, kw_only=True)

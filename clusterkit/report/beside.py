@@ -121,7 +121,7 @@ def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) ->
     # Every network that descends from ImageNet weights keeps their standardisation.
     if weights_statistics(Backbone.RESNET18)[0] in means | {g_mean} or "weights" in inputs:
         return f"A network behind these clusters {LICENCE}"
-    roles = inputs.keys() - {"constraints", "k"}
+    roles = inputs.keys() - {"constraints", "examples", "k"}
     if not roles:
         return "None: no network was used."
     if not means and roles - {"g", "pairs"}:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clusterkit.artifacts.assignments import Assignment, read_assignments
+from clusterkit.artifacts.assignments import Assignment, names_of, read_assignments
 from clusterkit.artifacts.files import together
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import again
@@ -118,10 +118,11 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
 
 def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:
     """Return the items that are image files, with their folders: the cluster, below the subset if there are several."""
-    classes, pictures = header.extra.get("classes"), []
-    k = max(assignment.k for assignment in assignments.values())
-    *names, unassigned = folders.distinct([*(classes or (f"{cluster:03d}" for cluster in range(k))), UNASSIGNED])
+    pictures = []
     for subset in data.subsets:
+        titles = names_of(header, subset.name) or [None] * assignments[subset.name].k
+        named = [f"{cluster:03d}" if name is None else name for cluster, name in enumerate(titles)]
+        *names, unassigned = folders.distinct([*named, UNASSIGNED])
         above = (subset.name,) if len(data.subsets) > 1 else ()
         for i, file in enumerate(subset.files or ()):
             cluster = int(assignments[subset.name].cluster[i])
@@ -144,7 +145,7 @@ def section(
     log.info("report %s: comparing %d items, and drawing a map", subset.name, len(subset))
     features = features_of(subset, beside, context.seed, choose_device(context.device))
     sure = certainty(assignment, features.values)
-    rows = rows_of(subset, assignment, sure, features.values, header.extra.get("classes"), truth)
+    rows = rows_of(subset, assignment, sure, features.values, names_of(header, subset.name), truth)
     groups = duplicates(small_values(subset), data.shape[0] if is_images else None)
     seed = derive_seed(context.seed, "report", subset.name)
     result = section_of(subset, assignment, rows, sure, groups, limits, seed)
