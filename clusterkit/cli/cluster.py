@@ -110,9 +110,8 @@ def cluster(
     check_names(dataset)
     if config is not named:
         workdir = common.context.workdir
-        console.log.info(
-            "using the constraints and examples alone, as %s has neither %s nor %s", workdir, PAIRS_FILE, G_FILE
-        )
+        links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)
+        console.log.info("using the %s alone, as %s has neither %s nor %s", links, workdir, PAIRS_FILE, G_FILE)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
     warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config)
     warnings += ensure_k(with_options(config), common.context)

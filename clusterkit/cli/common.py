@@ -82,8 +82,8 @@ Examples = Annotated[
     typer.Option(
         "--examples",
         metavar="FILE",
-        help="CSV or TSV file of the labels of some items of T: ITEM,LABEL, with items by name or id. Items of one label "
-        "belong together, others do not, and clusters take the names of their labels.",
+        help="CSV or TSV file of labels of some items of T: ITEM,LABEL, with items by name or id. Items of one label "
+        "belong together, those of two do not, and clusters are named by their labels.",
         rich_help_panel="Input",
     ),
 ]

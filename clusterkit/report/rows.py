@@ -27,7 +27,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 class Row:
     """One item. None stands for what the item does not have.
 
-    `name` is the class of an output that is one, or the label of a cluster's examples. `rank` counts the members of a cluster from 1, the most typical.
+    `name` is the class of an output that is one, or the label of the cluster's examples. `rank` counts the members of a
+    cluster from 1, the most typical.
     """
 
     subset: str

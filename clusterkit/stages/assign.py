@@ -148,7 +148,10 @@ def assigned(
 
 
 def choose_network(networks: dict[str, Network], config: AssignConfig, subset: str, path: Path) -> str:
-    """Return the name of the network for a subset. Raises UsageError if several networks exist and none has the wanted name."""
+    """Return the name of the network for a subset.
+
+    Raises UsageError if several networks exist and none has the wanted name.
+    """
     name = config.subset or (subset if subset in networks else None)
     if name is None and len(networks) == 1:
         return next(iter(networks))
@@ -164,7 +167,11 @@ def rows_of(
     data: Dataset, assignments: dict[str, Assignment], names: Mapping[str, Sequence[str | None] | None],
     typed: Sequence[str] = (),
 ) -> list[Row]:  # fmt: skip
-    """Return one row per item; `names` are those of the clusters by subset, and `typed` are the paths of files that were named one by one, as the rows have them."""
+    """Return one row per item.
+
+    `names` are those of the clusters by subset, and `typed` the paths of files that were named one by one, as the rows
+    have them.
+    """
     rows, words = [], {Path(word): console.printable(word) for word in typed}
     for subset in data.subsets:
         assignment = assignments[subset.name]
