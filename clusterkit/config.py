@@ -187,6 +187,7 @@ class TrainGConfig(Settings):
     variation: Variation = Variation.MILD
     pretrained: bool = False
     init: Path | None = None
+    unlabelled: bool = False
     precision: Precision = Precision.FP32
 
 

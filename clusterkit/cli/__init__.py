@@ -9,6 +9,7 @@ from clusterkit.cli import (
     cluster,
     datasets,
     demo,
+    discover,
     estimate_k,
     evaluate,
     inspect,
@@ -48,6 +49,7 @@ def root(
 
 
 COMMANDS = (
+    discover,
     pretrain,
     train_g,
     self_train,
