@@ -27,6 +27,7 @@ from clusterkit.config import (
     parse_backbone,
 )
 from clusterkit.errors import InputError, UsageError
+from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, OWN_DATA, USUAL
 from clusterkit.settings import CountedBy, Fixed, K, parse_k, typed
 
@@ -255,6 +256,7 @@ def check_like(like: str, name: str, context: Context) -> list[str]:
 
 def run_all(config: Discovery, photos: Context, learning: Context, models: list[Any], steps: Steps) -> Path:
     """Run every stage that is out of date; return the page."""
+    from clusterkit.pairs.read import read_pairs
     from clusterkit.stages import cluster, estimate_k, predict_pairs, report, train_g
 
     def keeps(settings: object, models: list[Any], **inputs: Path) -> Callable[[Path, Context], bool]:
@@ -290,10 +292,16 @@ def run_all(config: Discovery, photos: Context, learning: Context, models: list[
     group = ClusterConfig(k=config.k, examples=config.examples)
     inputs = {"pairs": pairs_file, "k": k_file, "examples": config.examples}
     used = {name: path for name, path in inputs.items() if path is not None and (name != "k" or "auto" in words)}
+
+    def keeps_groups(path: Path, context: Context) -> bool:
+        if not path.exists():
+            return False
+        settings = cluster.suited_to(with_options(group), read_pairs(group, context, used=True), context)
+        return is_current(path, settings, context, models, used)
+
     steps.run(
-        "Sort the pictures into groups.", "cluster", words, cluster.run, group, here, cluster.OUTPUT,
-        keeps(group, models, **used),
-    )  # fmt: skip
+        "Sort the pictures into groups.", "cluster", words, cluster.run, group, here, cluster.OUTPUT, keeps_groups
+    )
     folder = config.report.folders
     words = [] if folder is None else ["--folders", str(folder), "--by", str(config.report.by)]
     done = steps.run("Show the groups on a page.", "report", words, report.run, config.report, here, report.OUTPUT)

@@ -176,8 +176,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     Return the settings too, in which a network on pairs of fixed features starts from their G unless `--init` is given.
     """
     pairs = read_pairs(config, context, used=reads_pairs(config))
-    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
-        config = replace(config, options=replace(config.options, init=Init.G))
+    config = suited_to(config, pairs, context)
     source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
     start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
     data = load_for(config, context, pairs, start)
@@ -200,6 +199,13 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     learned = joined(k_learned, pairs.learned, start.learned)
     warnings = warn_all(doubts.of_one(title for title in ks if estimates.get(title) == 1))
     return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings)
+
+
+def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
+    """Return the settings of a clustering of these pairs, whose network starts from G if G is a metric."""
+    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
+        return replace(config, options=replace(config.options, init=Init.G))
+    return config
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
