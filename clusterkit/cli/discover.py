@@ -1,10 +1,9 @@
 """clusterkit discover"""
 
-import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +13,12 @@ from clusterkit import console
 from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import NETWORK, Backbones, Common, Examples, Weights, with_common
 from clusterkit.cli.reading import reading_flags
+from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.config import (
     PHOTOS,
     ClusterConfig,
     Context,
+    EmbedConfig,
     EstimateKConfig,
     Kind,
     Placing,
@@ -29,7 +30,7 @@ from clusterkit.config import (
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, OWN_DATA, USUAL
-from clusterkit.settings import CountedBy, Fixed, K, parse_k, typed
+from clusterkit.settings import CountedBy, Fixed, K, parse_k
 
 EXAMPLE = "Example: clusterkit discover folder:photos"
 SHOWN = 12
@@ -41,52 +42,6 @@ UNREAD = ("flat", LABELS)
 def register(app: typer.Typer) -> None:
     more = [flag for flag in reading_flags() if flag.name not in UNREAD]
     app.command("discover", epilog=EXAMPLE)(with_common(discover, more=more))
-
-
-@dataclass
-class Steps:
-    """The stages of this command in the work folder of `context`: each is announced, and run if it is out of date."""
-
-    context: Context
-    count: int
-    number: int = 0
-    artifacts: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    rows: list[Any] = field(default_factory=list)
-
-    def run(
-        self, why: str, command: str, words: Sequence[str], stage: Callable[[Any, Context], Any], config: Any,
-        context: Context, output: str, keeps: Callable[[Path, Context], bool] = lambda path, context: False,
-    ) -> Any:  # fmt: skip
-        """Announce a stage by its command line, and run it unless `keeps` says that its file is up to date.
-
-        Return its result, None for a file that is kept.
-        """
-        self.number += 1
-        path = self.context.path(output)
-        flags = {word.removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
-        context = replace(context, given=frozenset(flags))
-        line = shlex.join(["clusterkit", command, *words, *context.reading.flags(), *common_flags(context)])
-        console.log.info("")
-        console.log.info("%d of %d. %s", self.number, self.count, why)
-        console.log.info("$ %s", line)
-        self.artifacts[command] = str(path)
-        if keeps(path, context):
-            console.log.info("%s is up to date", path)
-            return None
-        done = stage(config, context)
-        self.warnings += getattr(done, "warnings", [])
-        return done
-
-
-def common_flags(context: Context) -> list[str]:
-    """Return the common flags that differ from their defaults."""
-    usual = Context()
-    words = []
-    for name in ("workdir", "data", "device", "seed"):
-        value = getattr(context, name)
-        words += [] if value == getattr(usual, name) else [typed(name), str(value)]
-    return [*words, "--offline"] if context.offline else words
 
 
 def discover(
@@ -156,9 +111,9 @@ def discover(
     photos = replace(common.context, reading=replace(reading, flat=True).of(parse(dataset).source))
     learning = photos if like is None else replace(common.context, reading=reading.of(parse(like).source))
     models, warnings = check(config, photos, learning)
-    steps = Steps(common.context, 5 if number is CountedBy.ESTIMATE else 4, warnings=warnings)
+    steps = Steps(common.context, 6 if number is CountedBy.ESTIMATE else 5, warnings=warnings)
     page = run_all(config, photos, learning, models, steps)
-    groups, lines = summary(steps)
+    groups, lines = summary(steps, config.like)
     seconds = time.monotonic() - start
     for line in ["", *lines, f"{page} shows them; open it in a browser ({console.duration(seconds)} in all)"]:
         console.log.info("%s", line)
@@ -186,7 +141,7 @@ class Discovery:
     report: ReportConfig
 
     @property
-    def network(self) -> list[str]:
+    def flags(self) -> list[str]:
         """Return the flags of the backbone."""
         words = ["--backbone", str(self.backbone)]
         words += [word for path in self.weights for word in ("--weights", str(path))]
@@ -256,75 +211,68 @@ def check_like(like: str, name: str, context: Context) -> list[str]:
 
 def run_all(config: Discovery, photos: Context, learning: Context, models: list[Any], steps: Steps) -> Path:
     """Run every stage that is out of date; return the page."""
-    from clusterkit.pairs.read import read_pairs
-    from clusterkit.stages import cluster, estimate_k, predict_pairs, report, train_g
+    from clusterkit.stages import embed, estimate_k, predict_pairs, report, train_g
 
-    def keeps(settings: object, models: list[Any], **inputs: Path) -> Callable[[Path, Context], bool]:
+    def keeps(settings: object, **inputs: Path) -> Keeps:
         return lambda path, context: is_current(path, settings, context, models, inputs)
 
-    g_file, pairs_file, k_file = (
-        steps.context.path(name) for name in (train_g.OUTPUT, predict_pairs.OUTPUT, estimate_k.OUTPUT)
-    )
-    source = config.like or config.name
-    # The labels of the pictures to sort are for nobody to read.
+    network: dict[str, Any] = {"backbone": config.backbone, "weights": config.weights, "size": config.size}
+    picture = EmbedConfig(dataset=config.name, **network)
+    words = [config.name, *config.flags]
+    steps.run("Compute the features.", "embed", words, embed.run, picture, photos, embed.OUTPUT, keeps(picture))
+
+    source, title = config.like or config.name, "Measure how alike pictures are."
+    # Only a folder that is read flat has no labels.
     unlabelled = config.like is None and not learning.reading.flat
-    learn = TrainGConfig(
-        dataset=source, backbone=config.backbone, weights=config.weights, size=config.size, unlabelled=unlabelled
+    learn = TrainGConfig(dataset=source, unlabelled=unlabelled, **network)
+    words = [source, *config.flags, *(["--unlabelled"] if unlabelled else [])]
+    if config.like is not None:
+        title = f"Learn from {source} which differences count."
+    steps.run(title, "train-g", words, train_g.run, learn, learning, train_g.OUTPUT, keeps(learn))
+
+    predict, title = PredictPairsConfig(dataset=config.name), "Predict which pairs of pictures belong together."
+    keeps_pairs = keeps(predict, g=steps.context.path(train_g.OUTPUT))
+    steps.run(
+        title, "predict-pairs", [config.name], predict_pairs.run, predict, photos, predict_pairs.OUTPUT, keeps_pairs
     )
-    steps.run(
-        f"Learn from {source} which differences matter." if config.like else "Measure how alike pictures are.",
-        "train-g", [source, *config.network, *(["--unlabelled"] if unlabelled else [])], train_g.run, learn, learning,
-        train_g.OUTPUT, keeps(learn, models),
-    )  # fmt: skip
-    predict = PredictPairsConfig(dataset=config.name)
-    steps.run(
-        "Predict which pairs of pictures show the same kind.", "predict-pairs", [config.name], predict_pairs.run,
-        predict, photos, predict_pairs.OUTPUT, keeps(predict, models, g=g_file),
-    )  # fmt: skip
-    here = replace(photos, reading=USUAL)
+
+    here, pairs = replace(photos, reading=USUAL), steps.context.path(predict_pairs.OUTPUT)
     if config.k is CountedBy.ESTIMATE:
-        estimate = EstimateKConfig()
+        estimate, title = EstimateKConfig(), "Estimate the number of groups."
         steps.run(
-            "Estimate the number of groups.", "estimate-k", [], estimate_k.run, estimate, here, estimate_k.OUTPUT,
-            keeps(estimate, models, pairs=pairs_file),
-        )  # fmt: skip
-    words = ["--k", str(config.k), *(["--examples", str(config.examples)] if config.examples is not None else [])]
-    group = ClusterConfig(k=config.k, examples=config.examples)
-    inputs = {"pairs": pairs_file, "k": k_file, "examples": config.examples}
-    used = {name: path for name, path in inputs.items() if path is not None and (name != "k" or "auto" in words)}
-
-    def keeps_groups(path: Path, context: Context) -> bool:
-        if not path.exists():
-            return False
-        settings = cluster.suited_to(with_options(group), read_pairs(group, context, used=True), context)
-        return is_current(path, settings, context, models, used)
-
-    steps.run(
-        "Sort the pictures into groups.", "cluster", words, cluster.run, group, here, cluster.OUTPUT, keeps_groups
-    )
-    folder = config.report.folders
+            title, "estimate-k", [], estimate_k.run, estimate, here, estimate_k.OUTPUT, keeps(estimate, pairs=pairs)
+        )
+    group(config, here, models, steps)
+    folder, title = config.report.folders, "Show the groups on a page."
     words = [] if folder is None else ["--folders", str(folder), "--by", str(config.report.by)]
-    done = steps.run("Show the groups on a page.", "report", words, report.run, config.report, here, report.OUTPUT)
+    done = steps.run(title, "report", words, report.run, config.report, here, report.OUTPUT)
     page: Path = done.artifact
-    steps.rows = done.rows
     return page
 
 
-def is_current(path: Path, settings: object, context: Context, models: list[Any], inputs: dict[str, Path]) -> bool:
-    """Return whether a file is what its stage would write now, with these backbones."""
-    from clusterkit.artifacts.summary import summarise
-    from clusterkit.datasets.current import up_to_date
+def group(config: Discovery, context: Context, models: list[Any], steps: Steps) -> None:
+    """Cluster by the pairs of the work folder."""
+    from clusterkit.pairs.read import read_pairs
+    from clusterkit.stages import cluster
 
-    if not path.exists():
-        return False
-    header = summarise(path)["header"]
-    return header["dataset"].get("features") == models and up_to_date(path, settings, context, **inputs)
+    settings = ClusterConfig(k=config.k, examples=config.examples)
+
+    def keeps(path: Path, context: Context) -> bool:
+        if not path.exists():
+            return False
+        suited = cluster.suited_to(with_options(settings), read_pairs(settings, context, used=True), context)
+        files = {name: context.find(str(file)) for name, file in cluster.files_read(suited, context).items()}
+        return is_current(path, suited, context, models, files)
+
+    words = ["--k", str(config.k), *([] if config.examples is None else ["--examples", str(config.examples)])]
+    title = "Sort the pictures into groups."
+    steps.run(title, "cluster", words, cluster.run, settings, context, cluster.OUTPUT, keeps)
 
 
-def summary(steps: Steps) -> tuple[dict[str, Any], list[str]]:
-    """Return the numbers of groups by subset, asked for and found, and lines on their sizes, doubts and correction."""
+def summary(steps: Steps, like: str | None) -> tuple[dict[str, Any], list[str]]:
+    """Return the numbers of groups by subset, asked for and found, and lines on their sizes and on what was learned."""
     from clusterkit.artifacts.assignments import names_of, read_assignments
-    from clusterkit.artifacts.summary import summarise
+    from clusterkit.artifacts.checkpoint import read_checkpoint
 
     header, subsets = read_assignments(Path(steps.artifacts["cluster"]))
     clusters, lines = {}, []
@@ -337,12 +285,26 @@ def summary(steps: Steps) -> tuple[dict[str, Any], list[str]]:
         more = f", and {len(counts) - SHOWN} smaller ones" if len(counts) > SHOWN else ""
         part = f", {outside} in none" if outside else ""
         where = "" if len(subsets) == 1 else f"{title}: "
-        lines.append(f"{where}{len(counts)} groups of {len(assignment.id)} pictures ({', '.join(sizes)}{more}{part})")
-    worth = correction_line(summarise(Path(steps.artifacts["train-g"]))["header"]["extra"].get("correction") or {})
-    lines += [worth] if worth else []
+        lines.append(f"{where}{len(assignment.id)} pictures in {len(counts)} groups ({', '.join(sizes)}{more}{part})")
+    if like is not None:
+        g = read_checkpoint(Path(steps.artifacts["train-g"]), "g")[0]
+        lines.append(worth_of(g.extra["correction"], like))
+    if steps.warnings:
+        lines.append(f"{len(steps.warnings)} {'warning' if len(steps.warnings) == 1 else 'warnings'}, see above")
     return {"k": {title: assignment.k for title, assignment in subsets.items()}, "clusters": clusters}, lines
 
 
-def correction_line(correction: Mapping[str, Any]) -> str:
-    """Return what the correction of the features is worth on classes that were kept out; "" if nothing was learned."""
-    return ", ".join(f"{name} {value}" for name, value in correction.items())
+def worth_of(correction: Mapping[str, Any], like: str) -> str:
+    """Return what the correction of the features is worth on classes that were kept out of its training."""
+    forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
+    if not forms:
+        return (
+            f"{like} has fewer than three classes, so nothing could be learned from it, and the features decide alone"
+        )
+    plain, chosen = forms[0, 0], forms[correction["strength"], correction["share"]]
+    if chosen is plain:
+        return f"nothing that could be learned from {like} helps on its kept-out classes, so the features decide alone"
+    return (
+        f"what was learned from {like} changes the accuracy on its kept-out classes from {plain['acc']:.3f} to "
+        f"{chosen['acc']:.3f}"
+    )
