@@ -132,8 +132,11 @@ def by_model(pictures: Pictures, model: Model, context: Context) -> tuple[Tensor
     device = choose_device(context.device)
     store = Store(model, describe(device))
     # The first process decides what is missing, as the others may have another disk.
-    with store.held() if is_first() else nullcontext():
-        known = store.read(pictures.keys) if is_first() else {}
+    known = store.read(pictures.keys) if is_first() else {}
+    # A command whose features are all kept does not wait for another one that embeds.
+    waits = is_first() and len(known) < len(pictures.keys)
+    with store.held() if waits else nullcontext():
+        known = store.read(pictures.keys) if waits else known
         missing = torch.tensor([is_first() and key not in known for key in pictures.keys], dtype=torch.bool)
         missing = sum_all(missing.int()).bool()
         kept = np.array([known[key] for key in pictures.keys if key in known], np.float32)
