@@ -19,6 +19,7 @@ from clusterkit.datasets.catalogue import load_recorded, parse
 from clusterkit.datasets.grown import check_content
 from clusterkit.device import choose_device, derive_seed
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import with_features
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import scores
 from clusterkit.metrics.pairs import SAMPLE
@@ -143,7 +144,8 @@ def section(
     """Return what the page shows of one subset, with a map of at most `most` items."""
     header, is_images = beside.header, data.kind is not Kind.VECTORS
     log.info("report %s: comparing %d items, and drawing a map", subset.name, len(subset))
-    features = features_of(subset, beside, context.seed, choose_device(context.device))
+    vectors = vectors_of(subset, data, beside, context)
+    features = features_of(subset, beside, context.seed, choose_device(context.device), vectors)
     sure = certainty(assignment, features.values)
     rows = rows_of(subset, assignment, sure, features.values, names_of(header, subset.name), truth)
     groups = duplicates(small_values(subset), data.shape[0] if is_images else None)
@@ -167,6 +169,21 @@ def section(
             table = confusion_of(rows)
             result.confusion, result.more_classes = table[:CLASSES], max(0, len(table) - CLASSES)
     return result
+
+
+def vectors_of(subset: Subset, data: Dataset, beside: Beside, context: Context) -> Subset | None:
+    """Return the features of a subset by the fixed backbones behind its assignments, if the page needs them.
+
+    It does not if the pairs are there. A backbone that is no longer here is noted, and None returned.
+    """
+    if not beside.header.dataset.get("features") or beside.pairs_of(subset) is not None:
+        return None
+    try:
+        with_vectors = with_features(data, beside.header.dataset, context)
+    except InputError as error:
+        beside.notes.append(f"the features cannot be computed again, so pictures are compared by pixels: {error}")
+        return None
+    return next(part for part in with_vectors.subsets if part.name == subset.name)
 
 
 def constraints_of(header: Header, subset: str) -> list[tuple[str, int, int]]:
