@@ -73,6 +73,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     data, config = read_source(config, context, start, trained)
     if has_metric(config):
         return correct(config, context, data)
+    if config.unlabelled:
+        raise UsageError("--unlabelled: a pair head learns from labels; use a fixed --backbone, or leave it out")
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
@@ -191,7 +193,7 @@ def read_source(
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation, data.kind, data.name)
-    return data.labelled(), config
+    return (data if config.unlabelled else data.labelled()), config
 
 
 def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dataset:
@@ -206,7 +208,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     With fewer than three classes, or without labels, nothing is corrected, and the calibration needs no label.
     """
     items = torch.cat(list(data.union().blocks())).numpy()
-    labels = data.labels
+    labels = None if config.unlabelled else data.labels
     if labels is not None:
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
