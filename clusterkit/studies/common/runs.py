@@ -173,18 +173,18 @@ def parts_at_hand(
     """
     from clusterkit.datasets.catalogue import fetch_missing, parse
 
+    def files(data: str) -> list[Path]:
+        set_name = parse(data)
+        return [Path(set_name.argument)] if set_name.argument else list(set_name.entry.files(context.data))
+
     if names is not None:
         for data in dict.fromkeys(data for name in names for data in parts[name]):
             set_name = parse(data)
-            missing = [path for path in set_name.entry.files(context.data) if not path.exists()]
+            missing = [path for path in files(data) if not path.exists()]
             if missing and (context.offline or set_name.entry.fetch is None):
                 fetch_missing(set_name, context.data, missing, context.offline)
         return names
-    present = tuple(
-        name
-        for name, sets in parts.items()
-        if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
-    )
+    present = tuple(name for name, sets in parts.items() if all(path.exists() for data in sets for path in files(data)))
     if not present:
         raise UsageError(f"--data {context.data}: holds none of {', '.join(parts)}; name one with --{flag} to get it")
     for name in parts:
