@@ -83,6 +83,23 @@ def _lock(file: int, folder: Path) -> None:
         raise _taken(file, folder)
 
 
+@contextmanager
+def in_turn(path: Path, waiting: str) -> Iterator[None]:
+    """Hold a lock file until the block ends; if another process holds it, log `waiting` and wait for its end.
+
+    Without locks of the file system nobody waits. Raises OSError if the file cannot be written.
+    """
+    with path.open("ab") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in TAKEN:
+                console.log.info("%s", waiting)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _describe(file: int, folder: Path, command: str) -> None:
     """Write into the lock file which job holds the folder. Raises InputError if the disk is full."""
     job = {"command": command, "process": os.getpid(), "host": platform.node(), "since": time.strftime("%F %R")}

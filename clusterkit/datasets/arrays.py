@@ -62,14 +62,15 @@ def to_raw(content: Content, request: Request, path: Path, remedy: str = REMEDY)
         return Raw(torch.from_numpy(as_floats(x, path)), labels, classes, names=names, kind=Kind.VECTORS)
     arrange(x, path)
     images = torch.from_numpy(np.ascontiguousarray(arrange(to_bytes(x, request.reading.pixel_max, path, remedy), path)))
+    size = min(images.shape[2:]) if request.whole else request.size
     if images.shape[1] == 3:
-        images = resized(images, request.size, request.channels)
+        images = resized(images, size, request.channels)
         return Raw(images, labels, classes, names=names, kind=Kind.PHOTOS)
     decided = polarity(images, len(images), request, path)
     if decided.inverted:
         images = images.bitwise_not_()
     return Raw(
-        resized(images, request.size, request.channels), labels, classes, names=names, kind=Kind.CHARACTERS,
+        resized(images, size, request.channels), labels, classes, names=names, kind=Kind.CHARACTERS,
         inverted=decided.inverted, bright_ink=decided.bright_ink,
     )  # fmt: skip
 

@@ -55,7 +55,7 @@ class Request:
     `channels` None keeps the channels of the source. `inverted` None lets the source decide by the pixels whether to
     invert grey images. `unclear` is set for images that a network reads which was trained on bright ink on dark: it
     says whether to invert them if their own pixels do not clearly decide it. With `whole`, the pictures are read
-    again at their own sizes later.
+    again at their own sizes later, and images in arrays keep the length of their shorter side.
     """
 
     root: Path

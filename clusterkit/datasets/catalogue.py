@@ -140,7 +140,7 @@ def load_dataset(
     `reading` says how the user's own data are read. `inverted` says whether grey images of the user are inverted; None
     decides by the pixels. `unclear` says whether to invert them for a network if the pixels do not clearly decide it.
     `files` are the paths of the only files of a folder to read; without any, all are read. `whole` says that
-    pictures are read again at their own sizes, for their features.
+    pictures are read again at their own sizes, for their features; images in `arrays:FILE` keep their own size now.
 
     Raises UsageError for an unknown name and InputError for a set that is absent or damaged.
     """
@@ -156,6 +156,8 @@ def load_dataset(
         root, size or source.size, channels, name.argument, name.subset, reading, inverted, unclear, tuple(files), whole
     )
     raw = source.load(request)
+    if whole and isinstance(raw.images, Tensor) and raw.images.dim() == 4:
+        request = replace(request, size=raw.images.shape[-1])
     if reading.labels is not None:
         raw = relabelled(raw, reading.labels, name.full)
     return select(raw, name, request)

@@ -154,6 +154,24 @@ def decode(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
         return np.asarray(fitted(shown, size, orientation_of(image))).reshape(size, size, channels)
 
 
+def picture(path: Path, side: int) -> Image.Image:
+    """Read one image file whole in RGB, for a use that scales its shorter side to about `side` pixels.
+
+    It is turned as its EXIF orientation says, and transparent parts are white. A JPEG image whose shorter side has
+    many times as many pixels, and any large image, is reduced by a whole factor. Raises InputError as `decode` does.
+    """
+    with opened(path) as image, _alone_if_large(image):
+        is_large = image.width * image.height > LARGE
+        if isinstance(image, JpegImageFile):
+            image.draft(None, (SPARE * side, SPARE * side))
+        scale_clear_colour(image)
+        image.load()
+        shown = reduced(image, "RGB", SPARE * side) if is_large else converted(image, "RGB")
+        orientation = orientation_of(image)
+        # The original of an image that needs no conversion belongs to the open file.
+        return shown.transpose(TURNS[orientation]) if orientation in TURNS else shown.copy()
+
+
 def thumbnail(path: Path, longest: int) -> Image.Image:
     """Read one image file as a small grey or colour image, whose longer side has at most `longest` pixels.
 

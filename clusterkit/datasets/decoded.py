@@ -74,8 +74,7 @@ class Decoded:
 
         Raises OSError for a file that cannot be examined.
         """
-        decoders = f"{PIL.__version__} {features.version('libjpeg_turbo')} {version('pillow-heif')}"
-        digest = hashlib.sha256(f"{FORM} {decoders} {self.size} {self.channels}\n".encode())
+        digest = hashlib.sha256(f"{FORM} {decoders()} {self.size} {self.channels}\n".encode())
         for path in self.paths:
             status = path.stat()
             digest.update(os.fsencode(sources[path.parent] / path.name))
@@ -135,6 +134,11 @@ class Decoded:
 
     def _start(self, row: int) -> int:
         return 4 * len(self.paths) + row * self.bytes_each
+
+
+def decoders() -> str:
+    """Return the versions of the libraries that the pixels of a decoded image depend on."""
+    return f"{PIL.__version__} {features.version('libjpeg_turbo')} {version('pillow-heif')}"
 
 
 def _checksum(image: NDArray[np.uint8]) -> bytes:

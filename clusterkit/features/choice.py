@@ -19,10 +19,15 @@ def is_fixed(config: TrainGConfig) -> bool:
     return isinstance(config.backbone, Fixed)
 
 
-def with_backbone_and_head(config: TrainGConfig, data: Dataset, context: Context) -> TrainGConfig:
-    """Return the settings with the backbone and the head for a set: for photos fixed features and a metric.
+def has_metric(config: TrainGConfig) -> bool:
+    """Return whether G is a metric: on a fixed backbone, unless another head is named, and where it is named."""
+    return config.head is Head.METRIC or (config.head is None and is_fixed(config))
 
-    The backbone stays None for the metric of a set of vectors. Raises UsageError for flags that contradict each other.
+
+def with_backbone(config: TrainGConfig, data: Dataset, context: Context) -> TrainGConfig:
+    """Return the settings with the backbone for a set, which is a fixed one for photos.
+
+    It stays None for the metric of a set of vectors. Raises UsageError for flags that contradict each other.
     """
     vectors = data.kind is Kind.VECTORS
     if config.weights and not is_fixed(config):
@@ -38,9 +43,7 @@ def with_backbone_and_head(config: TrainGConfig, data: Dataset, context: Context
         raise UsageError(
             "--head metric: corrects features; use --backbone timm:NAME or a set of vectors, or leave it out"
         )
-    if config.head is None:
-        config = replace(config, head=Head.METRIC if is_fixed(config) else Head.PAIR)
-    if config.head is Head.METRIC:
+    if has_metric(config):
         for name in TRAINING:
             if context.is_given(config, name):
                 raise UsageError(

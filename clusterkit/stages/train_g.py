@@ -18,13 +18,13 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
-from clusterkit.config import Backbone, BatchNorm, Context, Head, Kind, TrainGConfig, Variation
+from clusterkit.config import Backbone, BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import is_first, share
 from clusterkit.errors import UsageError
-from clusterkit.features.choice import is_fixed, with_backbone_and_head
+from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.features.models import find_models
@@ -70,7 +70,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     check_precision(config.precision, device)
     start, trained, inputs, learned = read_init(config, context)
     data, config = read_source(config, context, start, trained)
-    if config.head is Head.METRIC:
+    if has_metric(config):
         return correct(config, context, data)
     union = data.union()
     labels = data.labels_for("train-g")
@@ -175,17 +175,17 @@ def read_source(
     """
     if start is not None:
         data = load_like(config.dataset, start.architecture.shape, context, trained)
-        config = replace(config, head=Head.PAIR)
     else:
         # A fixed backbone reads the pictures as they are, and ImageNet weights need colour images.
         size, channels = None if is_fixed(config) else config.size, 3 if config.pretrained else None
         data = load_dataset(config.dataset, context, size=size, channels=channels, whole=is_fixed(config))
         typed = config.backbone is not None
-        config = with_backbone_and_head(config, data, context)
+        config = with_backbone(config, data, context)
         if is_fixed(config):
-            data = data if size is None else load_dataset(config.dataset, context, whole=True)
+            if size is not None or not (typed or data.subsets[0].files):
+                data = load_dataset(config.dataset, context, whole=True)
             data = with_backbones(data, config, context)
-        elif config.head is Head.PAIR:
+        elif not has_metric(config):
             config = suited(config, data.shape, typed=typed)
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")

@@ -97,7 +97,7 @@ def test_adapt_reads_only_the_target_flat(cli: Cli) -> None:
     assert header["dataset"]["reading"] == {"flat": True, "skip_bad": True}
     done = cli("adapt folder:labelled digits --flat --method dann --backbone mlp --steps 1")
     assert (done.code, "--flat: works only with a folder as the target" in done.err) == (2, True)
-    done = cli("train-g folder:labelled --flat")
+    done = cli("train-g folder:labelled --flat --backbone conv4")
     assert (done.code, "train-g learns from labels, so leave out --flat" in done.err) == (3, True)
 
 
