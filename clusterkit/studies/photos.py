@@ -129,12 +129,12 @@ def run(options: PhotosOptions, context: Context) -> Outcome:
         name: [data.replace("DATA", str(context.data)) for data in (task.source, task.target) if data is not None]
         for name, task in TASKS.items()
     }
-    rows, facts = [], {}
+    rows, facts, read = [], {}, samples.reader(context)
     for name in runs.parts_at_hand("set", options.sets, sets, context):
         inner = runs.subfolder(context, name)
         *source, target = sets[name]
         parts = [
-            samples.linked(data, options.images, MOST, inner.path(part), inner)
+            samples.linked(data, options.images, MOST, inner.path(part), inner, read)
             for data, part in zip([*source, target], ["a", "t"] if source else ["t"], strict=True)
         ]
         work = Work(name, parts[0] if source else None, parts[-1], options, inner)
@@ -220,9 +220,10 @@ def pairs_of(work: Work, source: Sample, head: Head) -> tuple[Path, Path]:
 
 
 def plain_pairs(work: Work) -> Path:
-    """Predict the pairs of T by the features' own similarity; return their file."""
-    inner = runs.subfolder(work.context, "g-none")
-    return runs.run_stage(PredictPairsConfig(dataset=work.target.name, **work.features), inner)
+    """Predict the pairs of T by the features' own similarity, which learns no label; return their file."""
+    inner = runs.subfolder(work.context, "g-uncorrected")
+    runs.run_stage(TrainGConfig(dataset=work.target.name, head=Head.METRIC, **work.features), inner)
+    return runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
 
 
 def clusterings(work: Work, method: str, pairs: Path, k: K, options: CcnOptions | None = None) -> list[Row]:
@@ -239,16 +240,19 @@ def clusterings(work: Work, method: str, pairs: Path, k: K, options: CcnOptions 
 
 
 def estimates(work: Work, pairs: Path) -> list[Row]:
-    """Estimate K of T with each seed, without its labels; return the estimates and the recommended one."""
+    """Estimate K of T with each seed, without its labels; return the recommended estimates."""
+    from clusterkit.artifacts.json_file import read_json
+
     rows = []
     for seed in work.seeds:
         inner = runs.subfolder(work.context, f"{DEFAULT}-k{CountedBy.ESTIMATE}-seed{seed}", seed)
         broad_k = min(BROAD, len(work.target.classes))
         config = ClusterConfig(dataset=work.target.name, pairs=File(str(pairs)), k=broad_k)
         broad = runs.subfolder(work.context, f"{DEFAULT}-broad-seed{seed}", seed)
-        [found] = runs.estimate_k(config, broad, inner).values()
-        fields = {"set": work.name, "subset": "mean", "method": "estimate-k", "k": "auto", "seed": seed}
-        rows += rows_of({name: float(value) for name, value in found.items()}, **fields)
+        runs.estimate_k(config, broad, inner)
+        [k] = read_json(inner.path("k.json"), "k")[1]["recommended"].values()
+        fields = {"subset": "mean", "method": "estimate-k", "k": "auto", "seed": seed}
+        rows += rows_of({"k": float(k)}, set=work.name, **fields)
     return rows
 
 

@@ -99,7 +99,7 @@ def shown(values: Mapping[str, float | None]) -> list[str]:
 
 def numbers(rows: Rows, facts: Facts) -> list[Part]:
     """Return the table of the estimates of K; nothing if none was made."""
-    estimates = where(rows, method="estimate-k", metric="recommended")
+    estimates = where(rows, method="estimate-k")
     if not estimates:
         return []
     lines, errors = [], []

@@ -90,9 +90,10 @@ def words_of(config: object) -> Iterator[str]:
         elif field.name in ("dataset", "source", "target"):
             yield str(value)
         elif field.default is MISSING or value != field.default:
-            yield from (
-                [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-            )
+            for one in value if isinstance(value, tuple) else (value,):
+                yield from (
+                    [f"--{flag}" if one else f"--no-{flag}"] if isinstance(one, bool) else [f"--{flag}", str(one)]
+                )
 
 
 def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
@@ -251,4 +252,5 @@ def subfolder(context: Context, name: str, seed: int | None = None) -> Context:
 
 
 def announce(command: str, context: Context) -> None:
-    console.log.info("$ clusterkit %s --workdir %s --seed %d", command, context.workdir, context.seed)
+    command = shlex.join(["clusterkit", *shlex.split(command), *context.reading.flags()])
+    console.log.info("$ %s --workdir %s --seed %d", command, context.workdir, context.seed)

@@ -3,7 +3,9 @@
 import csv
 import io
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,10 @@ from clusterkit.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clusterkit.datasets.base import Subset
+    from clusterkit.datasets.base import Dataset, Subset
+
+Read = Callable[[str], "Dataset"]
+"""A function that returns the data set of a name."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Sample:
         return replace(context, reading=replace(context.reading, labels=self.labels))
 
 
-def linked(name: str, images: int, most: int, place: Path, context: Context) -> Sample:
+def linked(name: str, images: int, most: int, place: Path, context: Context, read: Read) -> Sample:
     """Link random images of a set, in random order, into a folder `place` without subfolders; return the sample.
 
     Each class gives up to `images` images, and all classes together up to `most`. The labels are written to a file
@@ -51,13 +56,16 @@ def linked(name: str, images: int, most: int, place: Path, context: Context) -> 
     import torch
 
     from clusterkit.artifacts.files import write_text
-    from clusterkit.datasets.catalogue import load_dataset
+    from clusterkit.datasets.catalogue import chosen_classes, parse
 
-    data = load_dataset(name, context.data, offline=context.offline)
+    parsed = parse(name)
+    data = read(replace(parsed, classes=None).full)
     subset = data.labelled().union()
     if subset.labels is None:
         raise InputError(f"{name}: has no labels to score clusters by; put every class into its own subfolder")
     present = subset.labels.unique().tolist()
+    if parsed.classes is not None:
+        present = [label for label in chosen_classes(parsed.classes, len(data.classes), name) if label in present]
     count = min(images, most // len(present))
     # The images of a class do not depend on the other classes, so that samples of a set share their features.
     chosen = torch.cat(
@@ -73,6 +81,13 @@ def linked(name: str, images: int, most: int, place: Path, context: Context) -> 
     csv.writer(table, lineterminator="\n").writerows([("name", "label"), *zip(files, classes, strict=True)])
     write_text(labels, table.getvalue())
     return Sample(place, classes, labels)
+
+
+def reader(context: Context) -> Read:
+    """Return a function that reads a set, which stays in memory for the next sample of it."""
+    from clusterkit.datasets.catalogue import load_dataset
+
+    return lru_cache(maxsize=1)(lambda name: load_dataset(name, context.data, offline=context.offline))
 
 
 def shuffled(positions: "Tensor", name: str, context: Context) -> "Tensor":
