@@ -1,4 +1,4 @@
-"""Cluster unseen categories of photos by the features of a fixed backbone, and compare with scikit-learn on them.
+"""Cluster unseen categories of photos by the features of a fixed backbone, and compare with scikit-learn.
 
 Takes random photos of half of the classes, A, and of the other half, T. Corrects the features by the labels of A,
 predicts the pairs of T, clusters them and estimates K. CCN learns from a plain pair head on the same features instead;
@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from clusterkit.config import (
     PHOTOS,
@@ -34,6 +34,9 @@ from clusterkit.studies.common.photo_tables import DEFAULT, PLAIN, TITLES, table
 from clusterkit.studies.common.samples import Sample
 from clusterkit.studies.common.tables import Part, where
 from clusterkit.studies.common.yardsticks import YARDSTICKS, Points
+
+if TYPE_CHECKING:
+    from clusterkit.features.models import Model
 
 EXAMPLE = "Example: clusterkit reproduce photos --set eurosat --seeds 1"
 
@@ -129,8 +132,10 @@ def run(options: PhotosOptions, context: Context) -> Outcome:
         name: [data.replace("DATA", str(context.data)) for data in (task.source, task.target) if data is not None]
         for name, task in TASKS.items()
     }
+    names = runs.parts_at_hand("set", options.sets, sets, context)
+    models_of(options, context)
     rows, facts, read = [], {}, samples.reader(context)
-    for name in runs.parts_at_hand("set", options.sets, sets, context):
+    for name in names:
         inner = runs.subfolder(context, name)
         *source, target = sets[name]
         parts = [
@@ -145,6 +150,13 @@ def run(options: PhotosOptions, context: Context) -> Outcome:
             "correction": correction, "seconds": work.seconds,
         }  # fmt: skip
     return Outcome(rows, {"sets": facts})
+
+
+def models_of(options: PhotosOptions, context: Context) -> "tuple[Model, ...]":
+    """Return the backbones. Raises InputError if one is absent, or its weights."""
+    from clusterkit.features.models import find_models
+
+    return find_models(options.backbone, options.weights, context, options.size)
 
 
 def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
@@ -202,10 +214,9 @@ def vectors(work: Work, sample: Sample) -> Any:
 
     from clusterkit.features.embed import embedded
     from clusterkit.features.load import load_dataset
-    from clusterkit.features.models import find_models
 
-    models = find_models(work.options.backbone, work.options.weights, work.context, work.options.size)
-    data = embedded(load_dataset(sample.name, work.context, whole=True), models, work.context)
+    data = load_dataset(sample.name, work.context, whole=True)
+    data = embedded(data, models_of(work.options, work.context), work.context)
     return torch.cat(list(data.union().blocks())).double().numpy()
 
 
@@ -252,7 +263,7 @@ def estimates(work: Work, pairs: Path) -> list[Row]:
         runs.estimate_k(config, broad, inner)
         [k] = read_json(inner.path("k.json"), "k")[1]["recommended"].values()
         fields = {"subset": "mean", "method": "estimate-k", "k": "auto", "seed": seed}
-        rows += rows_of({"k": float(k)}, set=work.name, **fields)
+        rows += rows_of({"estimate": float(k)}, set=work.name, **fields)
     return rows
 
 

@@ -182,6 +182,11 @@ def parts_at_hand(
         for data in dict.fromkeys(data for name in names for data in parts[name]):
             set_name = parse(data)
             missing = [path for path in files(data) if not path.exists()]
+            if missing and set_name.argument:
+                raise InputError(
+                    f"{missing[0]}: no such folder; put the images there, one subfolder per class, or name another "
+                    "folder with --data"
+                )
             if missing and (context.offline or set_name.entry.fetch is None):
                 fetch_missing(set_name, context.data, missing, context.offline)
         return names
