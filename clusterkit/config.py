@@ -191,6 +191,16 @@ class TrainGConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbedConfig(Settings):
+    """The settings of `embed`; `weights` are files, one for each backbone, and `size` the side of their input."""
+
+    dataset: str
+    backbone: Fixed = PHOTOS
+    weights: tuple[Path, ...] = ()
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SelfTrainConfig(Settings):
     dataset: str | None = None
     g: str = G_FILE
@@ -238,7 +248,9 @@ class AssignConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateKConfig(Settings):
-    assignments: str = "assignments.h5"
+    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering."""
+
+    assignments: str | None = None
     pairs: str = "pairs.h5"
     automatic: bool = False
 

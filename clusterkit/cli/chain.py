@@ -126,8 +126,8 @@ def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -
 def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     """Estimate K for `--k auto` if `k.json` is missing, or if an earlier automatic `k.json` does not fit.
 
-    The set is first clustered with the default K in its own folder. A `k.json` that the user made is never replaced.
-    Returns the warnings of this clustering and of estimate-k.
+    The set is first clustered with the default K in its own folder, unless its pairs suffice (`ensure_k_of_metric`). A
+    `k.json` that the user made is never replaced. Returns the warnings of this clustering and of estimate-k.
     """
     if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
         return []
@@ -136,8 +136,11 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     from clusterkit.artifacts.json_file import read_json
     from clusterkit.datasets.current import up_to_date
     from clusterkit.distributed import is_first, wait_for_all
+    from clusterkit.pairs.read import read_pairs
     from clusterkit.stages import cluster, estimate_k
 
+    if read_pairs(config, context, used=True).is_by_metric:
+        return ensure_k_of_metric(context.find(config.pairs.name), context)
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
     over_clustering = replace(by_network(config, pairs, context), k=ClusterConfig.k, pairs=File(str(pairs)))
@@ -151,7 +154,9 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     is_current = up_to_date(assignments, over_clustering, inner, **cluster.files_read(over_clustering, inner))
     if path.exists():
         header, _ = read_json(path, "k")
-        if not header.config.get("automatic") or (is_current and header.inputs["assignments"] == sha256(assignments)):
+        if not header.config.get("automatic") or (
+            is_current and header.inputs.get("assignments") == sha256(assignments)
+        ):
             return []
     console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over_clustering.k)
     # No process writes before all have checked, and none reads before all has been written.
@@ -170,6 +175,28 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     if is_first():
         estimating = EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True)
         warnings += estimate_k.run(estimating, context).warnings
+    wait_for_all()
+    return warnings
+
+
+def ensure_k_of_metric(pairs: Path, context: Context) -> list[str]:
+    """Estimate K from pairs by a metric alone, likewise if `k.json` is missing or an automatic one does not fit."""
+    from clusterkit.artifacts.files import sha256
+    from clusterkit.artifacts.json_file import read_json
+    from clusterkit.distributed import is_first, wait_for_all
+    from clusterkit.stages import estimate_k
+
+    path = context.path(estimate_k.OUTPUT)
+    if path.exists():
+        header, _ = read_json(path, "k")
+        if not header.config.get("automatic") or header.inputs.get("pairs") == sha256(pairs):
+            return []
+    console.log.info("estimating K first (--k auto), from the pairs alone")
+    # No process writes before all have checked, and none reads before all has been written.
+    wait_for_all()
+    warnings: list[str] = []
+    if is_first():
+        warnings = estimate_k.run(EstimateKConfig(pairs=str(pairs), automatic=True), context).warnings
     wait_for_all()
     return warnings
 

@@ -120,6 +120,11 @@ METHODS: dict[str, Method] = {
         memory=lambda size: matrices(rows=5)(size) + 16 * size.items * LANDMARKS,
         work=lambda size: 7.0 * size.items * LANDMARKS * size.width + 200.0 * size.items * size.k**2,
     ),
+    "consensus": Method(
+        title="consensus",
+        memory=matrices(squares=5, rows=5),
+        work=lambda size: 200.0 * size.items**2 * size.width,
+    ),
     "itml": Method(
         title="ITML",
         pairs=Reads.SIGNS,

@@ -154,7 +154,8 @@ def read_estimates(made: Beside, path: Path) -> None:
     except InputError as error:
         made.notes.append(f"{ESTIMATES} cannot be used, so the page has no estimates of K: {error}")
         return
-    if k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
+    by_pairs = "assignments" not in k_header.inputs and k_header.inputs["pairs"] == made.header.inputs.get("pairs")
+    if by_pairs or k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
         made.estimates = content["estimates"]
     else:
         made.notes.append(f"{ESTIMATES} was made from other assignments, so the page has no estimates of K")

@@ -178,7 +178,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
     start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
     data = load_for(config, context, pairs, start)
-    start.check_data(data)
+    start.check_data(data, context)
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
@@ -283,7 +283,7 @@ def clustered(
         pairs = constrain(pairs, links, config.constraint_weight)
     start, device = inputs.start, choose_device(context.device)
     items = Items(
-        subset=subset, kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
+        subset=start.items(subset), kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
         start=start.of(subset),
     )  # fmt: skip
     question = Question(k=inputs.ks[subset.name], pairs=pairs, options=config.options)

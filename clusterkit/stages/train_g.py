@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -208,26 +209,17 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     labels = data.labels
     if labels is not None:
         data.labels_for("train-g")
-    seed = derive_seed(context.seed, "train-g")
+    seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
-    network = SimilarityNet(
-        Architecture(
-            None,
-            data.shape,
-            (0.0,) * data.shape[0],
-            (1.0,) * data.shape[0],
-            0,
-            width=correction.matrix.shape[1],
-        )
-    )
-    network.load_state_dict(
-        {
-            "backbone.centre": torch.from_numpy(correction.centre).float(),
-            "backbone.matrix": torch.from_numpy(correction.matrix).float(),
-            "head.scale": torch.tensor(correction.scale),
-            "head.bias": torch.tensor(correction.bias),
-        }
-    )
+    count, width = correction.matrix.shape
+    network = SimilarityNet(Architecture(None, data.shape, (0.0,) * count, (1.0,) * count, 0, width=width))
+    # Without labels there is no covariance within classes, which G holds as zeros.
+    within = correction.within if correction.within.size else np.zeros((count, count))
+    values = {
+        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
+        "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
+    }  # fmt: skip
+    network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     source_set = data.to_header() if labels is None else data.to_learned()
     extra = {
         "network": network.architecture.to_header(),

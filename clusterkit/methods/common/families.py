@@ -1,0 +1,168 @@
+"""Consensus of families of clusterings of points into K groups: how often they put two items together."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterkit.methods.common.points import digests_of, numbered
+from clusterkit.methods.common.problem import Array
+from clusterkit.metrics.k_estimates import linkage_tree
+
+LARGEST = 4000
+"""Largest number of items that `ccn` compares. Beyond it, linkage of N x N takes minutes."""
+DIMENSIONS = (32, 64, 128)
+"""Numbers of principal components. Which is best depends on the set, and no rule without labels tells."""
+NEIGHBOURS = (5, 10, 20)
+"""Nearest neighbours to which an item moves."""
+STEPS = (3, 10)
+"""Steps by which items move to the means of their neighbours."""
+SCALE = 6
+"""The Gaussian at an item is as wide as the distance to this neighbour."""
+SHRUNK = 0.1
+"""Share of the identity in the covariance within groups."""
+ROUNDS = 20
+"""Largest number of rounds in which groups and the covariance within them follow each other."""
+STARTS = 3
+"""Starts of k-means in a clustering."""
+TINY = 1e-12
+
+
+def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
+    """Return for each pair the share (N, N) of clusterings in which its two items are in one group.
+
+    `z` (N, D) are points whose directions from their mean count, and `k` is the number of groups. Each clustering is
+    of points that moved to their neighbours, which keeps the distances of whole groups, as k-means does, and closes
+    the gaps within a group, as a graph of neighbours does. Half of the clusterings start from k-means, the others from
+    Ward's linkage, which finds groups of unequal sizes. Equal rows are one item. Time is O(N^2 D), memory 40 N^2 bytes.
+    """
+    same = numbered(digests_of(z))
+    rows = z[np.unique(same, return_index=True)[1]]
+    count = len(rows)
+    if count <= max(k, 2) or k < 2:
+        groups = np.zeros(count, int) if k < 2 else np.arange(count)
+        return (groups[:, None] == groups).astype(np.float32)[np.ix_(same, same)]
+    shares = np.zeros((count, count), np.float32)
+    number = 0
+    for groups in clusterings(rows, k, seed):
+        member = np.eye(k, dtype=np.float32)[groups]
+        shares += member @ member.T
+        number += 1
+    shares /= number
+    return shares if count == len(z) else shares[np.ix_(same, same)]
+
+
+def cut(shares: NDArray[np.floating], k: int) -> NDArray[np.int32]:
+    """Return the groups (N,) that average linkage of `shares` (N, N) leaves when at most K are left.
+
+    Items that are in one group in all clusterings stay together.
+    """
+    from scipy.cluster.hierarchy import fcluster
+
+    if len(shares) < 2:
+        return np.zeros(len(shares), np.int32)
+    tree = linkage_tree(shares)
+    # SciPy undoes merges at equal heights together, so each merge gets its own height.
+    tree[:, 2] = np.where(tree[:, 2] > TINY, np.arange(1, len(tree) + 1), 0)
+    groups: NDArray[np.int32] = fcluster(tree, k, "maxclust").astype(np.int32) - 1
+    return groups
+
+
+def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield groups (N,) of different points z (N, D), at most K of them."""
+    components = principal(z, min(max(DIMENSIONS), len(z) - 1))
+    for dimensions in sorted({min(dimensions, components.shape[1]) for dimensions in DIMENSIONS}):
+        points = directions(components[:, :dimensions])
+        for neighbours in sorted({min(neighbours, len(z) - 1) for neighbours in NEIGHBOURS}):
+            graph = neighbour_graph(points, neighbours)
+            moved = points
+            for step in range(1, max(STEPS) + 1):
+                moved = directions(moved + graph @ moved)
+                if step in STEPS:
+                    base = principal(moved, min(dimensions, 64))
+                    yield whitened(base, by_k_means(base, k, seed), k)
+                    yield whitened(base, by_ward(base, k), k)
+
+
+def principal(points: Array, dimensions: int) -> Array:
+    """Return the first principal components (N, M) of points (N, D), at most `dimensions`."""
+    from scipy.linalg import eigh
+
+    points = points - points.mean(0)
+    size = min(points.shape)
+    chosen = [size - min(dimensions, size), size - 1]
+    if points.shape[1] <= len(points):
+        components: Array = points @ eigh(points.T @ points, subset_by_index=chosen)[1][:, ::-1]
+        return components
+    values, vectors = eigh(points @ points.T, subset_by_index=chosen)
+    components = (vectors * np.sqrt(values.clip(0)))[:, ::-1]
+    return components
+
+
+def directions(points: Array) -> Array:
+    """Return the rows scaled to length one; a row of zeros stays."""
+    scaled: Array = points / np.linalg.norm(points, axis=1, keepdims=True).clip(TINY)
+    return scaled
+
+
+def neighbour_graph(points: Array, neighbours: int) -> Any:
+    """Return the sparse weights (N, N) of each item's neighbours, with sum one, Gaussian in their distance.
+
+    The Gaussian is narrower where items are denser (Zelnik-Manor and Perona 2004), and links count both ways.
+    """
+    from scipy.sparse import csr_array, diags_array
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, nearest = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(points).kneighbors()
+    width = distances[:, min(SCALE, neighbours - 1)].clip(TINY)
+    weights = np.exp(-(distances**2) / (width[:, None] * width[nearest]))
+    starts = np.arange(len(points) + 1) * neighbours
+    graph = csr_array((weights.ravel(), nearest.ravel(), starts), shape=(len(points), len(points)))
+    graph = graph + graph.T
+    return diags_array(1 / graph.sum(1).clip(TINY)) @ graph
+
+
+def by_k_means(points: Array, k: int, seed: int) -> NDArray[np.int64]:
+    """Return the groups (N,) of k-means, the best of a few starts."""
+    return fitted(points, k, n_init=STARTS, random_state=seed)
+
+
+def by_ward(points: Array, k: int) -> NDArray[np.int64]:
+    """Return the groups (N,) of Ward's linkage."""
+    from scipy.cluster.hierarchy import fcluster, ward
+
+    groups: NDArray[np.int64] = fcluster(ward(points), k, "maxclust").astype(np.int64) - 1
+    return groups
+
+
+def whitened(points: Array, groups: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return groups (N,) that k-means keeps when the covariance within groups is that of a ball.
+
+    From given groups (N,), the covariance and the groups follow each other until nothing changes.
+    """
+    for _ in range(ROUNDS):
+        used = np.unique(groups)
+        centres = np.stack([points[groups == group].mean(0) for group in used])
+        rest = points - centres[np.searchsorted(used, groups)]
+        within = rest.T @ rest / len(points)
+        ball = np.trace(within) / len(within)
+        within = (1 - SHRUNK) * within + (SHRUNK * ball + TINY) * np.eye(len(within))
+        values, vectors = np.linalg.eigh(within)
+        matrix = vectors / np.sqrt(values)
+        before, groups = groups, fitted(points @ matrix, len(used), init=centres @ matrix, n_init=1)
+        if (groups == np.searchsorted(used, before)).all():
+            break
+    return groups
+
+
+def fitted(points: Array, k: int, **start: Any) -> NDArray[np.int64]:
+    """Return the groups (N,) of scikit-learn's k-means."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        groups: NDArray[np.int64] = KMeans(k, **start).fit_predict(points).astype(np.int64)
+    return groups

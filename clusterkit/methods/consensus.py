@@ -1,0 +1,18 @@
+"""Consensus of families of clusterings of the items' values; it reads no pairs."""
+
+from numpy.typing import NDArray
+import numpy as np
+
+from clusterkit.methods.common.families import cut, families
+from clusterkit.methods.common.points import centred, equal_together
+from clusterkit.methods.common.problem import Clustering, Problem, hard
+
+
+def consensus(problem: Problem) -> Clustering:
+    """Cluster by average linkage of how often clusterings of several kinds put two items together."""
+    points = centred(problem.values)
+
+    def cluster() -> NDArray[np.int32]:
+        return cut(families(points, problem.k, problem.seed), problem.k)
+
+    return hard(equal_together(problem, cluster), problem.k)

@@ -1,0 +1,92 @@
+"""Consensus of families of clusterings: groups of any size, of equal items, and of hardly any."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterkit.methods.common.families import cut, families, neighbour_graph, principal, whitened
+from clusterkit.metrics.clustering import accuracy
+
+Array = np.ndarray
+
+
+def blobs(sizes: list[int], spread: float = 0.2, seed: int = 0) -> tuple[Array, Array]:
+    """Points (N, 12) about far-off centres, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(len(sizes)).repeat(sizes)
+    points = np.eye(12)[: len(sizes)][labels] + spread * rng.normal(size=(len(labels), 12)) / np.sqrt(12)
+    return points, labels
+
+
+def groups(points: Array, k: int) -> Array:
+    return cut(families(points, k, 0), k)
+
+
+def test_groups_of_very_different_size_are_found() -> None:
+    points, labels = blobs([200, 60, 20, 6, 2])
+    assert accuracy(groups(points, 5), labels) == 1.0
+
+
+def test_a_group_of_two_dense_parts_stays_whole() -> None:
+    points, labels = blobs([40, 40, 40])
+    rng = np.random.default_rng(1)
+    parts = points[labels == 0].mean(0) + 0.15 * rng.normal(size=(2, 12)) / np.sqrt(12)
+    points[labels == 0] = parts.repeat(20, 0) + 0.001 * rng.normal(size=(40, 12))
+    assert accuracy(groups(points, 3), labels) == 1.0
+
+
+@given(st.integers(0, 9), st.integers(1, 9), st.integers(1, 3))
+@settings(max_examples=20)
+def test_any_few_items_have_shares(count: int, k: int, width: int) -> None:
+    points = np.random.default_rng(count).integers(0, 3, (count, width)).astype(np.float64)
+    shares = families(points, k, 0)
+    assert shares.shape == (count, count)
+    assert ((shares >= 0) & (shares <= 1)).all()
+    np.testing.assert_array_equal(shares, shares.T)
+    np.testing.assert_array_equal(np.diag(shares), 1)
+    clusters = cut(shares, k)
+    assert clusters.shape == (count,)
+    assert len(set(clusters.tolist())) <= k
+    same = (points[:, None] == points).all(2)
+    assert (shares[same] == 1).all()
+
+
+def test_equal_points_share_their_group_and_differing_ones_are_parted() -> None:
+    points = np.eye(3)[np.arange(30) % 3]
+    assert accuracy(groups(points, 3), np.arange(30) % 3) == 1.0
+    assert not groups(np.ones((30, 3)), 3).any()
+
+
+def test_as_many_groups_as_items_leave_each_alone() -> None:
+    points = np.random.default_rng(0).normal(size=(12, 4))
+    assert len(set(groups(points, 12).tolist())) == 12
+    assert 2 <= len(set(groups(points, 11).tolist())) <= 11
+
+
+def test_the_same_seed_gives_the_same_shares() -> None:
+    points, _ = blobs([30, 20, 10], spread=1.0)
+    np.testing.assert_array_equal(families(points, 3, 5), families(points, 3, 5))
+
+
+def test_neighbours_weigh_one_in_all() -> None:
+    points, _ = blobs([20, 10])
+    graph = neighbour_graph(points, 4)
+    np.testing.assert_allclose(graph.sum(1), 1)
+    assert (graph.diagonal() == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 30), (30, 5)])
+def test_principal_components_keep_distances(shape: tuple[int, int]) -> None:
+    points = np.random.default_rng(0).normal(size=shape)
+    components = principal(points, 5)
+    for x in (points - points.mean(0), components):
+        np.testing.assert_allclose(x @ x.T, (points - points.mean(0)) @ (points - points.mean(0)).T, atol=1e-9)
+
+
+def test_long_parallel_groups_are_parted_along_their_length() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(2).repeat(100)
+    points = np.c_[rng.normal(0, 2.5, 200), 3 * labels + rng.normal(0, 0.3, 200)]
+    mixed = np.where(rng.random(200) < 0.2, 1 - labels, labels)
+    assert accuracy(whitened(points, mixed, 2), labels) == 1.0
