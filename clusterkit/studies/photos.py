@@ -18,6 +18,8 @@ from clusterkit.config import (
     Backbone,
     ClusterConfig,
     Context,
+    EmbedConfig,
+    EstimateKConfig,
     Head,
     PredictPairsConfig,
     TrainGConfig,
@@ -26,11 +28,11 @@ from clusterkit.config import (
 from clusterkit.errors import UsageError
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
-from clusterkit.settings import CountedBy, File, Fixed, Flag, Init, K, Options
+from clusterkit.settings import CountedBy, Features, File, Fixed, Flag, Init, K, Options
 from clusterkit.studies.common import measured, runs, samples
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings
-from clusterkit.studies.common.photo_tables import DEFAULT, PLAIN, TITLES, tables
+from clusterkit.studies.common.photo_tables import DEFAULT, OWN, PLAIN, TITLES, tables
 from clusterkit.studies.common.samples import Sample
 from clusterkit.studies.common.tables import Part, where
 from clusterkit.studies.common.yardsticks import YARDSTICKS, Points
@@ -42,8 +44,8 @@ EXAMPLE = "Example: clusterkit reproduce photos --set eurosat --seeds 1"
 
 MOST = 4000
 """The most images of a set: more pairs are not clustered together."""
-BROAD = 100
-"""The most clusters that an estimate of K starts from."""
+METHOD = "consensus"
+"""The default method of `cluster` on pairs by a metric."""
 EPOCHS = 40
 """Passes of the training of a plain pair head."""
 
@@ -161,43 +163,57 @@ def models_of(options: PhotosOptions, context: Context) -> "tuple[Model, ...]":
 
 def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
     """Return the rows of all methods on one task, and what `train-g` says of its correction."""
-    methods = [name for name in work.options.method or TITLES if name in work_at_hand(work)]
-    rows = yardsticks(work, [name for name in methods if name in YARDSTICKS])
+    methods = [name for name in TITLES if name in (work.options.method or TITLES)]
+    if work.source is None:
+        # Nothing trains a pair head, and the default corrects nothing.
+        methods = [name for name in methods if name not in (*CCN, OWN)]
+    target = embedded(work, "t", work.target)
+    rows = yardsticks(work, target, [name for name in methods if name in YARDSTICKS])
     correction = None
     networks = [name for name in methods if name in CCN]
     if networks and work.source is not None:
         _, pairs = pairs_of(work, work.source, Head.PAIR)
         for name in networks:
-            rows += clusterings(work, name, pairs, work.target.k, CCN[name])
+            rows += clusterings(work, name, ClusterConfig(pairs=File(str(pairs)), options=CCN[name]))
     if PLAIN in methods:
-        rows += clusterings(work, PLAIN, plain_pairs(work), work.target.k)
+        rows += clusterings(work, PLAIN, ClusterConfig(method=METHOD, features=File(str(target))))
+    if OWN in methods:
+        rows += clusterings(work, OWN, of_metric(own_pairs(work)), g=own_pairs(work).with_name("g.safetensors"))
     if DEFAULT in methods:
         if work.source is None:
-            pairs = plain_pairs(work)
+            pairs = own_pairs(work)
         else:
             g, pairs = pairs_of(work, work.source, Head.METRIC)
             correction = runs.extra_of(g)["correction"]
-        rows += clusterings(work, DEFAULT, pairs, work.target.k)
+        rows += clusterings(work, DEFAULT, of_metric(pairs), g=pairs.with_name("g.safetensors"))
         rows += estimates(work, pairs)
-        rows += clusterings(work, DEFAULT, pairs, CountedBy.ESTIMATE)
+        rows += clusterings(work, DEFAULT, of_metric(pairs), CountedBy.ESTIMATE, pairs.with_name("g.safetensors"))
     return rows, correction
 
 
-def work_at_hand(work: Work) -> list[str]:
-    """Return the methods that a task has: without A there is no pair head, and nothing corrects the features."""
-    return [name for name in TITLES if work.source is not None or name not in (*CCN, PLAIN)]
+def of_metric(pairs: Path) -> ClusterConfig:
+    """Return the settings of the default clustering of pairs by a metric."""
+    return ClusterConfig(method=METHOD, features=Features.G)
 
 
-def yardsticks(work: Work, methods: Sequence[str]) -> list[Row]:
+def embedded(work: Work, name: str, sample: Sample) -> Path:
+    """Return the file of the features of a sample."""
+    return runs.run_stage(EmbedConfig(dataset=sample.name, **work.features), runs.subfolder(work.context, f"of-{name}"))
+
+
+def yardsticks(work: Work, target: Path, methods: Sequence[str]) -> list[Row]:
     """Return the scores and seconds of clusterings with scikit-learn, for K known."""
     import numpy as np
 
+    from clusterkit.artifacts.features import read_features
     from clusterkit.metrics.clustering import scores
 
-    target = vectors(work, work.target)
-    source = None if work.source is None else vectors(work, work.source)
+    def vectors(file: Path) -> Any:
+        return read_features(file)[1]["all"].x.astype(np.float64)
+
+    source = None if work.source is None else vectors(embedded(work, "a", work.source))
     labels = None if work.source is None else np.array(work.source.classes)
-    points, truth, rows = Points(target, source, labels), np.array(work.target.classes), []
+    points, truth, rows = Points(vectors(target), source, labels), np.array(work.target.classes), []
     for method in methods:
         for seed in work.seeds:
             start = time.perf_counter()
@@ -206,18 +222,6 @@ def yardsticks(work: Work, methods: Sequence[str]) -> list[Row]:
             fields = {"subset": "mean", "method": method, "k": "known", "seed": seed, "seconds": seconds}
             rows += rows_of(scores(clusters, truth, work.target.k), set=work.name, **fields)
     return rows
-
-
-def vectors(work: Work, sample: Sample) -> Any:
-    """Return the features of a sample, float64 (N, D), which stay in the store for the stages."""
-    import torch
-
-    from clusterkit.features.embed import embedded
-    from clusterkit.features.load import load_dataset
-
-    data = load_dataset(sample.name, work.context, whole=True)
-    data = embedded(data, models_of(work.options, work.context), work.context)
-    return torch.cat(list(data.union().blocks())).double().numpy()
 
 
 def pairs_of(work: Work, source: Sample, head: Head) -> tuple[Path, Path]:
@@ -230,39 +234,41 @@ def pairs_of(work: Work, source: Sample, head: Head) -> tuple[Path, Path]:
     return g, runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
 
 
-def plain_pairs(work: Work) -> Path:
+def own_pairs(work: Work) -> Path:
     """Predict the pairs of T by the features' own similarity, which learns no label; return their file."""
-    inner = runs.subfolder(work.context, "g-uncorrected")
+    inner = runs.subfolder(work.context, "g-own")
     runs.run_stage(TrainGConfig(dataset=work.target.name, head=Head.METRIC, **work.features), inner)
     return runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
 
 
-def clusterings(work: Work, method: str, pairs: Path, k: K, options: CcnOptions | None = None) -> list[Row]:
-    """Cluster T with each seed; return the scores and seconds."""
+def clusterings(
+    work: Work, method: str, config: ClusterConfig, k: CountedBy = CountedBy.LABELS, g: Path | None = None
+) -> list[Row]:
+    """Cluster T with each seed and K known or estimated; return the scores and seconds."""
     rows = []
-    known = "auto" if k is CountedBy.ESTIMATE else "known"
+    number: K = work.target.k if k is CountedBy.LABELS else k
+    config = replace(config, dataset=work.target.name, k=number)
     for seed in work.seeds:
-        inner = runs.subfolder(work.context, f"{method}-k{k}-seed{seed}", seed)
-        config = ClusterConfig(dataset=work.target.name, pairs=File(str(pairs)), k=k, options=options)
+        inner = runs.subfolder(work.context, f"{method}-k{number}-seed{seed}", seed)
+        if g is not None:
+            runs.copy_g(g, inner)
         cost = measured.cluster(config, inner, apart=False)
-        scores = runs.scores(work.target.labelled(inner), set=work.name, method=method, k=known)
+        scores = runs.scores(work.target.labelled(inner), set=work.name, method=method, k=str(k))
         rows += [replace(row, seconds=cost.seconds) for row in where(scores, subset="mean")]
     return rows
 
 
 def estimates(work: Work, pairs: Path) -> list[Row]:
-    """Estimate K of T with each seed, without its labels; return the recommended estimates."""
-    from clusterkit.artifacts.json_file import read_json
+    """Estimate K of T with each seed, without its labels, for the clusterings with the estimate; return the figures."""
+    from clusterkit.stages import estimate_k
 
     rows = []
     for seed in work.seeds:
         inner = runs.subfolder(work.context, f"{DEFAULT}-k{CountedBy.ESTIMATE}-seed{seed}", seed)
-        broad_k = min(BROAD, len(work.target.classes))
-        config = ClusterConfig(dataset=work.target.name, pairs=File(str(pairs)), k=broad_k)
-        broad = runs.subfolder(work.context, f"{DEFAULT}-broad-seed{seed}", seed)
-        runs.estimate_k(config, broad, inner)
-        [k] = read_json(inner.path("k.json"), "k")[1]["recommended"].values()
-        fields = {"subset": "mean", "method": "estimate-k", "k": "auto", "seed": seed}
+        runs.announce(f"estimate-k --pairs {pairs}", inner)
+        done = estimate_k.run(EstimateKConfig(pairs=str(pairs)), inner)
+        [k] = done.recommended.values()
+        fields = {"subset": "mean", "method": "estimate-k", "k": str(CountedBy.ESTIMATE), "seed": seed}
         rows += rows_of({"estimate": float(k)}, set=work.name, **fields)
     return rows
 

@@ -8,8 +8,10 @@ from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, s
 
 DEFAULT = "default"
 """The method that this toolkit takes by itself: corrected features, and the default of `cluster` on their pairs."""
-PLAIN = "uncorrected"
-"""The default on the features' own similarity, which learns nothing from A."""
+PLAIN = "plain"
+"""The default's clustering of the features as they are."""
+OWN = "unlabelled"
+"""The default without an A: its clustering by the features' own similarity."""
 TITLES = {
     "kmeans": "k-means",
     "kmeans-metric": "k-means, gentle metric",
@@ -17,7 +19,8 @@ TITLES = {
     "agglomerative": "agglomerative",
     "ccn-kcl": "CCN, KCL",
     "ccn-ccl": "CCN, CCL",
-    PLAIN: "uncorrected",
+    PLAIN: "consensus, plain",
+    OWN: "default without A",
     DEFAULT: "default",
 }
 """The title of each method, by its name."""
@@ -119,28 +122,41 @@ def numbers(rows: Rows, facts: Facts) -> list[Part]:
 def corrections(rows: Rows, facts: Facts) -> list[Part]:
     """Return the table of what the correction is worth on classes that were kept out of A, and on T.
 
-    It is empty unless both the corrected and the uncorrected features were clustered.
+    It is empty unless both the corrected and the plain features were clustered.
     """
     lines = []
     for name, fields in facts.items():
         plain, corrected = (average(row.value for row in where(rows, set=name, method=m)) for m in (PLAIN, DEFAULT))
-        if fields["correction"] and plain is not None and corrected is not None:
-            before, after = worth(fields["correction"])
-            lines.append([name, *map(text, (before, after, plain, corrected)), sign(after - before, corrected - plain)])
+        worth = worths(fields["correction"])
+        if worth and plain is not None and corrected is not None:
+            before, after = worth
+            cells = before, after, after - before, plain, corrected, corrected - plain
+            is_right = (after > before) == (corrected > plain)
+            forms = ".3f", ".3f", "+.3f"
+            lines.append([name, *map(text, cells, 2 * forms), "right" if is_right else "wrong"])
     if not lines:
         return []
-    head = ["row", "kept out, uncorrected", "kept out, corrected", "T, uncorrected", "T, corrected", "sign"]
-    return [Heading("What the correction is worth: ACC on kept-out classes of A, and on T"), Table(head, lines)]
+    head = ["row", *(f"{where_}, {what}" for where_ in ("kept out", "T") for what in ("plain", "corrected", "gain"))]
+    return [
+        Heading("What the correction is worth on kept-out classes of A, and on T: ACC"),
+        Table([*head, "sign"], lines),
+    ]
 
 
-def worth(correction: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the scores on kept-out classes of the uncorrected and of the corrected features, as `train-g` says."""
-    return correction["plain"], correction["corrected"]
+def worths(correction: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    """Return the ACC on kept-out classes of the plain features and of the chosen form, as `train-g` says.
 
-
-def sign(said: float, true: float) -> str:
-    """Return whether kept-out classes say rightly that a correction helps, or that it does not."""
-    return "right" if (said > 0) == (true > 0) else "wrong"
+    It is None if there was no A, or too few classes to keep any out.
+    """
+    if not correction or not correction["worth"]:
+        return None
+    plain, *_ = correction["worth"]
+    chosen = next(
+        worth
+        for worth in correction["worth"]
+        if all(worth[key] == correction[key] for key in plain if key in correction)
+    )
+    return plain["acc"], chosen["acc"]
 
 
 def seconds(rows: Rows, facts: Facts, methods: Sequence[str]) -> Table:

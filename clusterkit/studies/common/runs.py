@@ -15,6 +15,7 @@ from clusterkit.config import (
     Backbone,
     ClusterConfig,
     Context,
+    EmbedConfig,
     EstimateKConfig,
     EvaluateConfig,
     PredictPairsConfig,
@@ -44,6 +45,7 @@ OMNIGLOT_G = TrainGConfig(
 
 STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     PretrainConfig: ("pretrain", ()),
+    EmbedConfig: ("embed", ()),
     TrainGConfig: ("train-g", ("init",)),
     SelfTrainConfig: ("self-train", ("g",)),
     PredictPairsConfig: ("predict-pairs", ("g",)),
