@@ -78,7 +78,7 @@ def cluster(
             rich_help_panel="Input",
             metavar="[pixels|g|ccn|FILE]",
             help="Features for methods other than ccn: the pixels, or the features of G, of the ccn.safetensors of an "
-            "earlier run, or of the network in a file of pretrain or train-g.",
+            "earlier run, of the network in a file of pretrain or train-g, or in the features.h5 of embed.",
             show_default="pixels; spectral reads the pairs instead",
         ),
     ] = None,

@@ -97,8 +97,7 @@ def principal(points: Array, dimensions: int) -> Array:
         components: Array = points @ eigh(points.T @ points, subset_by_index=chosen)[1][:, ::-1]
         return components
     values, vectors = eigh(points @ points.T, subset_by_index=chosen)
-    components = (vectors * np.sqrt(values.clip(0)))[:, ::-1]
-    return components
+    return (vectors * np.sqrt(values.clip(0)))[:, ::-1]
 
 
 def directions(points: Array) -> Array:
