@@ -142,7 +142,8 @@ def by_model(pictures: Pictures, model: Model, context: Context) -> tuple[Tensor
     # A command whose features are all kept does not wait for another one that embeds.
     waits = is_first() and len(known) < len(pictures.keys)
     with store.held() if waits else nullcontext():
-        known = store.read(pictures.keys) if waits else known
+        if waits:
+            known |= store.read([key for key in pictures.keys if key not in known])
         missing = torch.tensor([is_first() and key not in known for key in pictures.keys], dtype=torch.bool)
         missing = sum_all(missing.int()).bool()
         kept = np.array([known[key] for key in pictures.keys if key in known], np.float32)
