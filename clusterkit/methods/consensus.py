@@ -1,7 +1,7 @@
 """Consensus of families of clusterings of the items' values; it reads no pairs."""
 
-from numpy.typing import NDArray
 import numpy as np
+from numpy.typing import NDArray
 
 from clusterkit.methods.common.families import cut, families
 from clusterkit.methods.common.points import centred, equal_together
