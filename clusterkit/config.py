@@ -187,7 +187,18 @@ class TrainGConfig(Settings):
     variation: Variation = Variation.MILD
     pretrained: bool = False
     init: Path | None = None
+    unlabelled: bool = False
     precision: Precision = Precision.FP32
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig(Settings):
+    """The settings of `embed`; `weights` are files, one for each backbone, and `size` the side of their input."""
+
+    dataset: str
+    backbone: Fixed = PHOTOS
+    weights: tuple[Path, ...] = ()
+    size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +229,14 @@ class ClusterConfig(Settings):
     pairs: Pairs = PAIRS_FILE
     constraints: Path | None = None
     constraint_weight: float | None = None
+    examples: Path | None = None
     features: Features | File | None = None
     options: object = None
+
+    @property
+    def has_links(self) -> bool:
+        """Return whether the user links items, by constraints or by examples."""
+        return self.constraints is not None or self.examples is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +255,9 @@ class AssignConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateKConfig(Settings):
-    assignments: str = "assignments.h5"
+    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering."""
+
+    assignments: str | None = None
     pairs: str = "pairs.h5"
     automatic: bool = False
 

@@ -1,4 +1,5 @@
 import fcntl
+import functools
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -7,14 +8,18 @@ from pathlib import Path
 
 # The arrays are small; on a busy machine a second thread waits more than it works.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Matplotlib's list of fonts stays where it is, in whatever folder a test keeps its caches.
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 # Processes that tests start in other folders run the package that is tested.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 import pytest
 import torch
+import typer.main
 from hypothesis import settings
 
 from clusterkit.__main__ import main
+from clusterkit.report import map
 from tests import sets
 
 torch.set_num_threads(1)
@@ -43,9 +48,18 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         print(f"\nThe tests left in {STARTED_IN}: {', '.join(sorted(left))}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> None:
+    """Do once, or less, what takes most of the time of short commands and of reports."""
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    # Only test_map.py looks at where the items of a map lie.
+    map.STEPS = 250
+
+
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,7 @@ WRITERS = {
     "g.safetensors": ("g", "clusterkit train-g DATASET"),
     "self-trained.safetensors": ("g", "clusterkit self-train DATASET"),
     "pretrained.safetensors": ("pretrained", "clusterkit pretrain DATASET"),
+    "features.h5": ("features", "clusterkit embed DATASET"),
     "pairs.h5": ("pairs", "clusterkit predict-pairs DATASET"),
     "assignments.h5": ("assignments", "clusterkit cluster DATASET"),
     "ccn.safetensors": ("ccn", "clusterkit cluster DATASET"),

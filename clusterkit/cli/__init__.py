@@ -9,6 +9,8 @@ from clusterkit.cli import (
     cluster,
     datasets,
     demo,
+    discover,
+    embed,
     estimate_k,
     evaluate,
     inspect,
@@ -48,9 +50,11 @@ def root(
 
 
 COMMANDS = (
+    discover,
     pretrain,
     train_g,
     self_train,
+    embed,
     predict_pairs,
     cluster,
     estimate_k,

@@ -18,14 +18,19 @@ def register(app: typer.Typer) -> None:
 def estimate_k(
     common: Common,
     assignments: Annotated[
-        str, typer.Option(help="A clustering with more outputs than categories, for example of cluster --k 100.")
-    ] = EstimateKConfig.assignments,
+        str | None,
+        typer.Option(
+            help="A clustering with more outputs than categories, for example of cluster --k 100.",
+            show_default="assignments.h5; none for pairs of features of a fixed backbone",
+        ),
+    ] = None,
     pairs: Annotated[str, typer.Option(help="The pairs that the clustering was made from.")] = EstimateKConfig.pairs,
 ) -> None:
     """Estimate the number of categories without labels; write k.json.
 
     There are four estimators: dominant clusters, eigengap, average linkage, and linkage of the pairs' consensus. The
-    last one is recommended and printed on stdout; stderr and k.json have all of them and their spread.
+    last one is recommended and printed on stdout; stderr and k.json have all of them and their spread. Pairs of
+    features of a fixed backbone need no clustering: K is the mean of communities in four graphs of neighbours.
     """
     from clusterkit.stages import estimate_k as stage
 
@@ -34,7 +39,7 @@ def estimate_k(
     lines = [str(k) if single else f"{title}\t{k}" for title, k in done.recommended.items()]
     fields = {
         "artifact": str(done.artifact),
-        "estimator": stage.RECOMMENDED,
+        "estimator": done.estimator,
         "recommended": done.recommended,
         "estimates": done.estimates,
         "warnings": done.warnings,

@@ -55,6 +55,14 @@ def train_g(
         Path | None,
         typer.Option(rich_help_panel=NETWORK, help="Start from the backbone in this file of pretrain or train-g."),
     ] = None,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled",
+            rich_help_panel=NETWORK,
+            help="Read no labels: the metric is the fixed features' own similarity.",
+        ),
+    ] = False,
     epochs: Annotated[
         int, typer.Option(rich_help_panel=TRAINING, min=1, help="Passes over the set.")
     ] = TrainGConfig.epochs,
@@ -96,6 +104,7 @@ def train_g(
         variation=variation,
         pretrained=pretrained,
         init=init,
+        unlabelled=unlabelled,
         precision=precision,
     )
     done = stage.run(config, common.context)

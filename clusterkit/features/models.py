@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from clusterkit import console
 from clusterkit.artifacts.files import sha256
 from clusterkit.config import Context
+from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features import timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
-from clusterkit.features.weights import at_hand, download, first_line, missing, read_state
+from clusterkit.features.weights import PUT, at_hand, download, first_line, missing, read_state
 from clusterkit.reading import WEIGHTS
 from clusterkit.settings import Fixed
 
@@ -53,7 +54,7 @@ class Model(Preprocessing):
         Raises InputError if the file does not hold the weights of this model.
         """
         card = _library(self.name).card(_own_name(self.name), self.size)
-        return _network(self.name, card, self.file, self.mean, self.std)
+        return _ready(_loaded(self.name, card, self.file), self)
 
 
 def find_models(fixed: Fixed, weights: Sequence[Path], context: Context, size: int | None = None) -> tuple[Model, ...]:
@@ -82,13 +83,21 @@ def recorded_models(entries: Sequence[Mapping[str, Any]], context: Context) -> t
 
 def _find(name: str, given: Path | None, context: Context, size: int | None) -> Model:
     card = _library(name).card(_own_name(name), size)
-    files = [given] if given else at_hand(card, context.data)
-    if not files and context.offline:
-        raise missing(name, card, context.data, "--offline is set")
-    file = files[0] if files else download(name, card, context.data)
-    network = _network(name, card, file, card.mean, card.std)
-    width = _width(name, network, file, card.size, typed=size is not None)
-    if NON_COMMERCIAL.search(card.licence):
+    file = given
+    if file is None:
+        with first_alone():
+            file = next(iter(_by_name(name, card, context)))
+    try:
+        network = _loaded(name, card, file)
+        width = _width(name, _ready(network, card), card.size)
+    except _UnfitError as error:
+        flag = f"--backbone {name}:" if size is None else f"--size {size}: {name}"
+        advice = "choose another model" if size is None else "leave out --size"
+        text = f"{flag} does not take pictures of {card.size}x{card.size} ({error}); {advice}"
+        raise UsageError(text) from error
+    if width is None:
+        raise InputError(f"{file}: its weights give features that are no finite numbers; download it again")
+    if is_first() and NON_COMMERCIAL.search(card.licence):
         text = "%s: its weights may not be used commercially (licence: %s)"
         console.log.warning(text, name, card.licence, extra={"once": True})
     preprocessing = {key: getattr(card, key) for key in PREPROCESSING}
@@ -103,29 +112,97 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
     )
 
 
+def _by_name(name: str, card: Card, context: Context) -> list[Path]:
+    """Return the files of a model's weights, the first one found first; if there is none, download one."""
+    files = at_hand(card, context.data)
+    if not files and context.offline:
+        raise missing(name, card, context.data, "--offline is set", f"run once without --offline, {PUT}")
+    return files or [download(name, card, context.data)]
+
+
 def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
     name, digest = entry["name"], entry["sha256"]
-    card = _library(name).card(_own_name(name), entry["size"])
-    typed = entry.get("weights")
-    given = Path(typed.removeprefix(f"{WEIGHTS}:")) if typed else None
-    files = at_hand(card, context.data)
-    if given is not None and given.is_file():
-        files = [given, *files]
-    if not files:
-        if context.offline or given is not None:
-            reason = "--offline is set" if given is None else f"{given} does not exist"
-            raise missing(name, card, context.data, reason)
-        files = [download(name, card, context.data)]
-    digests = {file: sha256(file) for file in files}
-    file = next((file for file in files if digests[file] == digest), None)
+    text = entry.get("weights")
+    given = Path(text.removeprefix(f"{WEIGHTS}:")) if text else None
+    files = [given] if given is not None and given.is_file() else []
+    file = _with_digest(files, digest)
+    if file is None:
+        card = _library(name).card(_own_name(name), entry["size"])
+        with first_alone():
+            # What the user gave cannot be downloaded.
+            named = at_hand(card, context.data) if given is not None else _by_name(name, card, context)
+        if not (files or named):
+            advice = "put the file that was used at one of these places"
+            raise missing(name, card, context.data, f"{given} is gone", advice)
+        file, files = _with_digest(named, digest), [*files, *named]
     if file is None:
         raise InputError(
-            f"{files[0]}: not the weights that were used (sha256 {digests[files[0]][:8]}..., not {digest[:8]}...); "
-            f"put the file that was used at {context.data / 'weights' / card.files[0]}"
+            f"{files[0]}: not the weights of {name} that were used (sha256 {sha256(files[0])[:12]}, not "
+            f"{digest[:12]}); put the file that was used in its place, or into {context.data / 'weights'}"
         )
     fields = {key: value for key, value in entry.items() if key != "weights"}
     fields |= {"mean": tuple(entry["mean"]), "std": tuple(entry["std"])}
     return Model(file=file, given=file == given, **fields)
+
+
+def _with_digest(files: Sequence[Path], digest: str) -> Path | None:
+    return next((file for file in files if sha256(file) == digest), None)
+
+
+class _UnfitError(Exception):
+    """A model that cannot be built for a size, or that does not take pictures of this size."""
+
+
+def _loaded(name: str, card: Card, file: Path) -> nn.Module:
+    """Build a model and load its weights strictly, without a draw from the random numbers of the program."""
+    network: nn.Module
+    library = _library(name)
+    state = read_state(file)
+    with quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            network, lacking, foreign = library.loaded(card, state)
+        except UsageError:
+            raise
+        except Exception as error:
+            # The libraries check a state in many ways. If the model itself is the cause, it fails without a state too.
+            _check_plain(library, card)
+            raise InputError(f"{file}: no weights of {name} ({first_line(error)}); name another file") from error
+    if lacking or foreign:
+        kinds = [f"{kind} {', '.join(keys[:3])}" for kind, keys in (("without", lacking), ("with", foreign)) if keys]
+        raise InputError(f"{file}: no weights of {name} ({' and '.join(kinds)}); name another file")
+    return network
+
+
+def _check_plain(library: ModuleType, card: Card) -> None:
+    try:
+        network = library.plain(card)
+    except Exception as error:
+        raise _UnfitError(first_line(error)) from error
+    _features(_ready(network, card), card.size)
+
+
+def _ready(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
+    return Standardised(network, preprocessing.mean, preprocessing.std).eval().requires_grad_(False)
+
+
+def _features(network: nn.Module, size: int) -> Any:
+    """Return what a network makes of a grey picture."""
+    try:
+        with torch.inference_mode():
+            return network(torch.full((1, 3, size, size), 128, dtype=torch.uint8))
+    except Exception as error:
+        raise _UnfitError(first_line(error)) from error
+
+
+def _width(name: str, network: nn.Module, size: int) -> int | None:
+    """Return the number of features of a model, None if they are not finite.
+
+    Raises UsageError if the model gives no vector for each picture.
+    """
+    features = _features(network, size)
+    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
+        raise UsageError(f"--backbone {name}: gives no pooled features, a vector for each picture; choose another")
+    return features.shape[1] if features.isfinite().all() else None
 
 
 def _library(name: str) -> ModuleType:
@@ -135,51 +212,3 @@ def _library(name: str) -> ModuleType:
 def _own_name(name: str) -> str:
     """Return the name of a model without its library."""
     return name.partition(":")[2]
-
-
-def _network(name: str, card: Card, file: Path, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
-    """Build a model and load its weights strictly, without a draw from the random numbers of the program."""
-    library = _library(name)
-    state = read_state(file)
-    with quiet(), torch.random.fork_rng(devices=[]):
-        try:
-            network, lacking, foreign = library.loaded(card, state)
-        except Exception as error:
-            # The libraries check a state in many ways. If the model itself is the cause, this says so.
-            _plain(name, card)
-            raise InputError(f"{file}: no weights of {name} ({first_line(error)}); name another file") from error
-    if lacking or foreign:
-        found = [f"{kind} {', '.join(keys[:3])}" for kind, keys in (("without", lacking), ("with", foreign)) if keys]
-        raise InputError(f"{file}: no weights of {name} ({' and '.join(found)}); name another file")
-    return Standardised(network, mean, std).eval().requires_grad_(False)
-
-
-def _plain(name: str, card: Card) -> None:
-    """Raise UsageError if a model cannot be built for the size of its card."""
-    try:
-        _library(name).plain(card)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(_unfit(name, card.size, first_line(error))) from error
-
-
-def _width(name: str, network: nn.Module, file: Path, size: int, *, typed: bool) -> int:
-    """Return the number of features of a model. Raises UsageError if it gives no vector for each picture."""
-    try:
-        with torch.inference_mode():
-            features = network(torch.full((1, 3, size, size), 128, dtype=torch.uint8))
-    except Exception as error:
-        text = _unfit(name, size, first_line(error))
-        raise UsageError(
-            text if typed else f"--backbone {name}: takes no pictures; choose a model of images"
-        ) from error
-    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] == 0:
-        raise UsageError(f"--backbone {name}: gives no pooled features, a vector for each picture; choose another")
-    if not features.isfinite().all():
-        raise InputError(f"{file}: its weights give features that are no finite numbers; download it again")
-    return features.shape[1]
-
-
-def _unfit(name: str, size: int, reason: str) -> str:
-    return f"--size {size}: {name} does not take pictures of {size}x{size} ({reason}); leave out --size"

@@ -34,7 +34,7 @@ def card(name: str, size: int | None) -> Card:
     names = {name, tagged} | ({architecture} if timm.get_pretrained_cfg(architecture).tag == entry.tag else set())
     return Card(
         name=name,
-        licence=entry.license or NOT_STATED,
+        licence=NOT_STATED if entry.license in (None, "", "unknown") else entry.license,
         size=size or own,
         crop=settings["crop_pct"],
         mode=settings["crop_mode"],

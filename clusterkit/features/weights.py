@@ -16,6 +16,8 @@ from clusterkit.features.card import Card, quiet
 
 ON_THE_HUB = ("model.safetensors", "pytorch_model.bin")
 """The names of files of weights in a repository of the hub; the usual one comes first."""
+PUT = "put the file there, or name it by --weights"
+"""What helps against missing weights."""
 INSIDE = ("state_dict", "model")
 """Keys under which files of a training keep the weights."""
 
@@ -23,30 +25,27 @@ INSIDE = ("state_dict", "model")
 def at_hand(card: Card, data: Path) -> list[Path]:
     """Return the files of a model's weights on this machine: in the data root, and in the cache of its library."""
     places = [data / "weights" / file for file in card.files]
-    if card.url:
-        places.append(_torch_cache(card))
     if card.repository:
         from huggingface_hub import try_to_load_from_cache
 
         cached = [try_to_load_from_cache(card.repository, file) for file in ON_THE_HUB]
         places += [Path(file) for file in cached if isinstance(file, str)]
+    elif card.url:
+        places.append(_torch_cache(card))
     return [place for place in places if place.is_file()]
 
 
-def missing(name: str, card: Card, data: Path, reason: str) -> InputError:
+def missing(name: str, card: Card, data: Path, reason: str, advice: str) -> InputError:
     """Return the error for weights that are not on this machine and cannot be downloaded."""
-    file = data / "weights" / card.files[0]
-    places = [str(file)]
+    place = data / "weights" / card.files[0]
+    cache = ""
     if card.repository:
         from huggingface_hub import constants
 
-        places.append(f"in {constants.HF_HUB_CACHE} (as {ON_THE_HUB[0]} of {card.repository})")
+        cache = f", nor {ON_THE_HUB[0]} of {card.repository} in {constants.HF_HUB_CACHE}"
     elif card.url:
-        places.append(str(_torch_cache(card)))
-    return InputError(
-        f"{name}: its weights are missing ({reason}): neither {' nor '.join(places)} exists; run once with a network, "
-        f"put the file at {file}, or name it by --weights FILE"
-    )
+        cache = f", nor {_torch_cache(card)}"
+    return InputError(f"{name}: no weights on this machine ({reason}): there is no {place}{cache}; {advice}")
 
 
 def download(name: str, card: Card, data: Path) -> Path:
@@ -55,13 +54,14 @@ def download(name: str, card: Card, data: Path) -> Path:
     Raises InputError if they cannot be downloaded.
     """
     if not (card.repository or card.url):
-        raise missing(name, card, data, "none are published")
+        raise missing(name, card, data, "none are published for it", PUT)
     try:
         with quiet():
             return _from_hub(name, card) if card.repository else _from_url(name, card)
     except Exception as error:
         # The libraries do not document which errors a failed download raises.
-        raise missing(name, card, data, f"the download failed: {first_line(error)}") from error
+        reason = f"the download failed: {first_line(error)}"
+        raise missing(name, card, data, reason, f"connect to a network, {PUT}") from error
 
 
 def _from_hub(name: str, card: Card) -> Path:

@@ -135,3 +135,19 @@ def of_k(title: str, estimates: Mapping[str, int], recommended: int, outputs: in
         else "cluster again with a larger --k"
     )
     return [f"{title}: {' and '.join(problems)}, so do not rely on the recommended {recommended}; {advice}"]
+
+
+def of_communities(title: str, estimates: Mapping[str, int]) -> list[str]:
+    """Return a warning if the numbers of communities in the graphs of neighbours disagree, or if they are one."""
+    best = estimates["communities"]
+    values = [value for name, value in estimates.items() if name not in ("ndc", "spread")]
+    if max(values) > APART * min(values):
+        problem = f"the graphs of neighbours show from {min(values)} to {max(values)} groups"
+    elif best == 1:
+        problem = "these pairs show one category only"
+    else:
+        return []
+    return [
+        f"{title}: {problem}, so do not rely on the recommended {best}; look at the clusters and choose K yourself "
+        "(cluster --k N)"
+    ]

@@ -126,12 +126,7 @@ class BackboneNet(nn.Module):
             return self.backbone(x).float()  # type: ignore[no-any-return]
 
     def take_statistics(self, blocks: Callable[[], Iterator[Tensor]]) -> None:
-        """Set the backbone's statistics to those of the items that `blocks` yields: of its batch normalisations, or of
-        a metric.
-        """
-        if isinstance(self.backbone, Metric):
-            self.backbone.take_statistics(lambda: map(self.standardise, blocks()))
-            return
+        """Set the statistics of the backbone's batch normalisations to those of the items that `blocks` yields."""
         for member in members_of(self.backbone):
             # Members are independent: none reads the features of another.
             set_target_statistics(member, nn.Sequential(self.standardise, member), blocks)
@@ -146,11 +141,19 @@ class SimilarityNet(BackboneNet):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
         self.head: PairHead | CosineHead = (
-            CosineHead()
+            CosineHead(*architecture.shape)
             if architecture.backbone is None
             else PairHead(self.backbone.features, architecture.hidden, architecture.members)
         )
         self.to(memory_format=torch.channels_last)
+
+    def take_statistics(self, blocks: Callable[[], Iterator[Tensor]]) -> None:
+        """Set the backbone's statistics to those of the items that `blocks` yields; a metric is fitted to them."""
+        if isinstance(self.head, CosineHead):
+            self.backbone = self.head.fit(torch.cat([self.standardise(block) for block in blocks()]))
+            self.architecture = replace(self.architecture, width=self.backbone.features)
+        else:
+            super().take_statistics(blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self.features(x))

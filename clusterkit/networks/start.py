@@ -1,15 +1,21 @@
 """The network that a clustering starts from, or whose features represent the items."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from clusterkit.artifacts.features import FeatureSet, read_features
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import Learned, again, check_dataset, g_of, learned_from
 from clusterkit.config import G_FILE, Context
 from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.grown import check_content
 from clusterkit.errors import InputError
+from clusterkit.features.load import load_dataset
 from clusterkit.networks.build import BackboneNet, ClusterNet, SimilarityNet
 from clusterkit.networks.read import read_cluster_nets, read_g, read_start
 from clusterkit.settings import Features, File, Init
@@ -23,7 +29,7 @@ class Start:
 
     `network` is that of a file, `g` the G that predicted the pairs, and `by_subset` the networks of an earlier
     `cluster` on the data set of the run. `header` and `path` are those of the network's file. `learned` says whose
-    labels the network learned from.
+    labels the network learned from. `features` are those of a file of `embed`, by subset, in place of a network.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
@@ -33,6 +39,7 @@ class Start:
     header: Header | None = None
     path: Path | None = None
     learned: Learned = field(default_factory=dict)
+    features: dict[str, FeatureSet] | None = None
 
     @property
     def any(self) -> BackboneNet | None:
@@ -44,10 +51,20 @@ class Start:
 
     def width(self, data: Dataset) -> int:
         """Return the number of values that represent an item."""
+        if self.features is not None:
+            return int(next(iter(self.features.values())).x.shape[1])
         return math.prod(data.shape) if self.any is None else self.any.backbone.features
 
-    def check_data(self, data: Dataset) -> None:
-        """Raise InputError if the networks of an earlier `cluster` are of other data."""
+    def items(self, subset: Subset) -> Subset:
+        """Return a subset with the features of the file of `embed` in place of its items, or as it is without one."""
+        if self.features is None:
+            return subset
+        return replace(subset, images=torch.from_numpy(self.features[subset.name].x))
+
+    def check_data(self, data: Dataset, context: Context) -> None:
+        """Raise InputError if features, or the networks of an earlier `cluster`, are of other data."""
+        if self.features is not None and self.header is not None and self.path is not None:
+            check_features(self.features, self.header, self.path, data, context)
         if self.by_subset is None or self.header is None or self.path is None:
             return
         check_dataset(self.header, self.path, data.name, data.fingerprint, data.reading)
@@ -74,11 +91,35 @@ def read_network(
     for name, value in (("features", features), ("init", init)):
         if isinstance(value, File):
             path = context.find(value.name)
+            if name == "features" and path.suffix == ".h5":
+                header, subsets = read_features(path)
+                return Start({name: sha256(path)}, header=header, path=path, features=subsets)
             header, network = read_start(path)
             return Start(
                 {name: sha256(path)}, network=network, header=header, learned={path.name: learned_from(header, path)}
             )
     return Start()
+
+
+def check_features(
+    features: dict[str, FeatureSet], header: Header, path: Path, data: Dataset, context: Context
+) -> None:
+    """Raise InputError if a file of features was made from another data set, or by another backbone than the data."""
+    if header.dataset.get("fingerprint") != data.fingerprint:
+        # The same pictures have another fingerprint if they are read in the size of a trained network.
+        context = replace(context, reading=data.reading)
+        pictures = load_dataset(data.name, context, whole=True)
+        check_content(header, path, pictures, (subset.name_digest for subset in features.values()))
+    if data.features and list(data.features) != header.dataset["features"]:
+        names = "+".join(entry["name"] for entry in data.features)
+        raise InputError(
+            f"{path}: holds features by other backbones than the pairs; run: clusterkit embed {data.name} "
+            f"--backbone {names}, with the weights and size of the pairs"
+        )
+    for subset in data.subsets:
+        if subset.name not in features or not np.array_equal(features[subset.name].id, subset.ids.numpy()):
+            command = again(header, path, data.name, data.reading)
+            raise InputError(f"{path}: holds features of other items than {data.name}; run: {command}")
 
 
 def path_of_g(context: Context, pairs: tuple[Header, Path] | None) -> Path:

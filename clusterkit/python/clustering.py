@@ -93,7 +93,7 @@ def clustered(
     config = replace(config, constraint_weight=weight)
     check(config, context)
     check_variation(getattr(method_options, "variation", Variation.MILD), data.kind, "x")
-    count = number_of_clusters(config, subset, "x", {})
+    count = number_of_clusters(config, subset, "x", {}, fewest=0)
     check_cost(config, "x", len(subset), start.width(data), count)
     method_options = with_backbone(method_options, data.shape, context)
     config, source = replace(config, options=method_options), None

@@ -112,16 +112,20 @@ def read_pairs(made: Beside, path: Path) -> None:
 
 
 def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> str:
-    """Return what the files tell of ImageNet weights behind assignments.
+    """Return what the files tell of pretrained weights behind assignments.
 
     `inputs` are those of the assignments and of their network, if there is one.
     """
+    models = made.header.dataset.get("features")
+    if models:
+        named = " and ".join(f"{one['name']} (licence: {one['licence'] or 'not stated'})" for one in models)
+        return f"The features of the pictures are those of {named}."
     means = {network.architecture.mean for network in made.networks.values()}
     g_mean = mean_of_g(inputs, pairs_path)
     # Every network that descends from ImageNet weights keeps their standardisation.
     if weights_statistics(Backbone.RESNET18)[0] in means | {g_mean} or "weights" in inputs:
         return f"A network behind these clusters {LICENCE}"
-    roles = inputs.keys() - {"constraints", "k"}
+    roles = inputs.keys() - {"constraints", "examples", "k"}
     if not roles:
         return "None: no network was used."
     if not means and roles - {"g", "pairs"}:
@@ -154,7 +158,8 @@ def read_estimates(made: Beside, path: Path) -> None:
     except InputError as error:
         made.notes.append(f"{ESTIMATES} cannot be used, so the page has no estimates of K: {error}")
         return
-    if k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
+    by_pairs = "assignments" not in k_header.inputs and k_header.inputs["pairs"] == made.header.inputs.get("pairs")
+    if by_pairs or k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
         made.estimates = content["estimates"]
     else:
         made.notes.append(f"{ESTIMATES} was made from other assignments, so the page has no estimates of K")

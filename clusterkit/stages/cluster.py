@@ -38,10 +38,8 @@ from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.networks.typical import typical_tensors
 from clusterkit.pairs.constraints import constrain
-from clusterkit.pairs.held import count_held
-from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.read import PairInput, read_pairs
-from clusterkit.pairs.read_links import read_links
+from clusterkit.pairs.user_links import UserLinks, read_user_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
 from clusterkit.training import StateFolder
 
@@ -53,7 +51,10 @@ ESTIMATES = "k.json"
 
 @dataclass(frozen=True)
 class ClusterResult:
-    """`clusters` holds, by subset, how many clusters are not empty, and `constraints` how many constraints hold."""
+    """`clusters` holds, by subset, how many clusters are not empty, and `constraints` how many constraints hold.
+
+    `names` are those of the K clusters that examples name, None for the others.
+    """
 
     artifact: Path
     dataset: str
@@ -61,11 +62,12 @@ class ClusterResult:
     warnings: list[str]
     network: Path | None = None
     constraints: dict[str, dict[str, dict[str, int]]] | None = None
+    names: dict[str, list[str | None]] | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels.
+    """The inputs of a run: pairs, start network, data set, the user's links, K by subset, hashes and learned labels.
 
     `warnings` are of estimates of K that no clustering can have.
     """
@@ -73,7 +75,7 @@ class Inputs:
     pairs: PairInput
     start: Start
     data: Dataset
-    constraints: dict[str, list[Link]]
+    known: UserLinks
     ks: dict[str, int]
     hashes: dict[str, str]
     learned: Learned
@@ -115,17 +117,18 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels(config):
         extra["learned_from"] = [fields]
-    held, broken = count_held(data, inputs.constraints, {title: result.cluster for title, result in results.items()})
-    if held:
-        extra["constraints"] = held
-    header = replace(header, extra=extra)
+    clusters = {title: result.cluster for title, result in results.items()}
+    known, broken = inputs.known.results(
+        data, clusters, {title: result.prob.shape[1] for title, result in results.items()}
+    )
+    header = replace(header, extra={**extra, **known})
     sets = distinct(*inputs.learned.values(), [fields] if by_labels else [])
     network = write(results, data, header, sets, context)
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
     warnings = inputs.warnings + broken + warn_all(doubts_of(config, results, earlier))
-    return ClusterResult(path, data.name, counts, warnings, network, held or None)
+    return ClusterResult(path, data.name, counts, warnings, network, known.get("constraints"), known.get("names"))
 
 
 def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
@@ -158,8 +161,8 @@ def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
     """Return the files that a clustering reads, by the names that its header has for them."""
     named = {"features": config.features, "init": getattr(config.options, "init", None)}
     files = {name: context.find(file.name) for name, file in named.items() if isinstance(file, File)}
-    if config.constraints is not None:
-        files["constraints"] = config.constraints
+    known = {"constraints": config.constraints, "examples": config.examples}
+    files |= {name: path for name, path in known.items() if path is not None}
     if reads_pairs(config) and isinstance(config.pairs, File):
         files["pairs"] = Path(config.pairs.name)
     if config.k is CountedBy.ESTIMATE:
@@ -173,30 +176,36 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     Return the settings too, in which a network on pairs of fixed features starts from their G unless `--init` is given.
     """
     pairs = read_pairs(config, context, used=reads_pairs(config))
-    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
-        config = replace(config, options=replace(config.options, init=Init.G))
+    config = suited_to(config, pairs, context)
     source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
     start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
     data = load_for(config, context, pairs, start)
-    start.check_data(data)
+    start.check_data(data, context)
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
-    constraints, hashes = {}, {}
-    if config.constraints is not None:
-        constraints = read_links(config.constraints, data)
-        hashes["constraints"] = sha256(config.constraints)
+    known = read_user_links(config.constraints, config.examples, data)
     estimates, k_hash, k_learned = read_estimates(config, context, pairs)
-    ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
+    ks = {
+        subset.name: number_of_clusters(config, subset, data.name, estimates, known.fewest(subset.name))
+        for subset in data.subsets
+    }
     for subset in data.subsets:
         title = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
         check_cost(config, title, len(subset), start.width(data), ks[subset.name])
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
-    hashes |= {**pairs.inputs, **start.inputs, **k_hash}
+    hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash}
     learned = joined(k_learned, pairs.learned, start.learned)
-    warnings = warn_all(doubts.of_one(title for title, k in ks.items() if k > estimates.get(title, k)))
-    return config, Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
+    warnings = warn_all(doubts.of_one(title for title in ks if estimates.get(title) == 1))
+    return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings)
+
+
+def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
+    """Return the settings of a clustering of these pairs, whose network starts from G if G is a metric."""
+    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
+        return replace(config, options=replace(config.options, init=Init.G))
+    return config
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
@@ -242,12 +251,20 @@ def read_estimates(
     return content["recommended"], {"k": sha256(path)}, {"G": learned_from(header, path)}
 
 
-def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Return K for one subset, 0 if the method finds K. Raises UsageError or InputError for an impossible K."""
+def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int], fewest: int) -> int:
+    """Return K for one subset, 0 if the method finds K, and not less than `fewest` if K is estimated.
+
+    Raises UsageError or InputError for an impossible K.
+    """
     method = METHODS[config.method]
     if method.finds_k:
         return 0
     k = requested_k(config, subset, name, estimates)
+    if config.k is CountedBy.ESTIMATE and fewest > k:
+        log.info("cluster %s: K is %d, the number of labels of the examples; k.json estimates %d", name, fewest, k)
+        k = fewest
+    if fewest > k:
+        raise UsageError(f"--k {config.k}: the examples have {fewest} labels; give a number from {fewest}")
     if k >= len(subset) and not method.trains:
         raise UsageError(
             f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
@@ -279,11 +296,10 @@ def clustered(
     """Cluster one subset; `state` is the file for the state of a training, and `key` the hash of all it depends on."""
     pairs = inputs.pairs.source(subset, config, context.seed, every=needs_all_pairs(config))
     if inputs.pairs.used:
-        links = closure(inputs.constraints.get(subset.name, []), len(subset))
-        pairs = constrain(pairs, links, config.constraint_weight)
+        pairs = constrain(pairs, inputs.known.closure(subset), config.constraint_weight)
     start, device = inputs.start, choose_device(context.device)
     items = Items(
-        subset=subset, kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
+        subset=start.items(subset), kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
         start=start.of(subset),
     )  # fmt: skip
     question = Question(k=inputs.ks[subset.name], pairs=pairs, options=config.options)
@@ -340,4 +356,4 @@ def uses_labels(config: ClusterConfig, start: Start, trained: str) -> str:
         this_run = "pairs"
     elif config.k is CountedBy.LABELS:
         this_run = "number of classes"
-    return all_used(this_run, earlier, trained)
+    return all_used(this_run, "no" if config.examples is None else "examples", earlier, trained)

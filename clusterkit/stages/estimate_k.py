@@ -19,9 +19,11 @@ from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.methods.common.outputs import finds_k, outputs
+from clusterkit.methods.common.rounds import count
 from clusterkit.metrics import doubts
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.source import PairSource, logit_matrix
 from clusterkit.settings import CountedBy
@@ -29,52 +31,73 @@ from clusterkit.settings import CountedBy
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "k.json"
+ASSIGNMENTS = "assignments.h5"
 RECOMMENDED = "consensus"
+RECOMMENDED_OF_METRIC = "communities"
 
 
 @dataclass(frozen=True)
 class EstimateKResult:
-    """By subset: each estimator's K, and which is recommended."""
+    """By subset: each estimator's K, and the K of the recommended `estimator`."""
 
     artifact: Path
     estimates: dict[str, dict[str, int]]
     warnings: list[str]
+    estimator: str = RECOMMENDED
 
     @property
     def recommended(self) -> dict[str, int]:
-        return {title: values[RECOMMENDED] for title, values in self.estimates.items()}
+        return {title: values[self.estimator] for title, values in self.estimates.items()}
 
 
 def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
-    """Estimate K of each subset by dominant clusters, the eigengap and two linkages; write `k.json`.
+    """Estimate K of each subset from its pairs and an over-clustering; write `k.json`.
 
-    Raises InputError for assignments that were made from other pairs, with a known or estimated K, or with labels.
+    Pairs by a metric need no clustering; if the settings name one, it adds the estimate `ndc`. Raises InputError for
+    assignments that were made from other pairs, with a known or estimated K, or with labels.
     """
-    path, pairs_path = context.find(config.assignments), context.find(config.pairs)
+    pairs_path = context.find(config.pairs)
+    pairs_header, groups = read_hdf5(pairs_path, "pairs")
+    if pairs_path.parent == context.workdir:
+        check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
+    by_metric = any("z" in group for group in groups.values())
+    path = context.find(config.assignments or ASSIGNMENTS)
+    header, assignments = pairs_header, dict[str, Assignment]()
+    if config.assignments is not None or not by_metric:
+        header, assignments = read_over_clustered(path, config, pairs_path)
+    estimator = RECOMMENDED_OF_METRIC if by_metric else RECOMMENDED
+    estimates, warnings = {}, list[str]()
+    for title in assignments or groups:
+        pairs, assignment = from_group(groups[title]), assignments.get(title)
+        among = 0 if assignment is None else outputs(header, assignment)
+        if isinstance(pairs, CosinePairs):
+            values = estimate_by_metric(assignment, among, pairs, title, context.seed)
+            warnings += doubts.of_communities(title, values)
+        else:
+            assert assignment is not None
+            values = estimate(assignment, among, pairs, title, context.seed)
+            used = len(set(assignment.cluster.tolist()) - {-1})
+            full = assignment.k if used == assignment.k and not finds_k(header) else None
+            warnings += doubts.of_k(title, values, values[estimator], full)
+        estimates[title] = values
+        log.info("estimate-k %s: %s", title, " ".join(f"{name} {value}" for name, value in values.items()))
+    result = EstimateKResult(context.path(OUTPUT), estimates, warn_all(warnings), estimator)
+    inputs = {"pairs": sha256(pairs_path), **({"assignments": sha256(path)} if assignments else {})}
+    extra = {"learned_from": learned_from(pairs_header, pairs_path)}
+    new_header = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
+    content = {"estimates": estimates, "recommended": result.recommended, "estimator": estimator}
+    write_json(result.artifact, new_header, content)
+    return result
+
+
+def read_over_clustered(path: Path, config: EstimateKConfig, pairs_path: Path) -> tuple[Header, dict[str, Assignment]]:
+    """Return the header and the subsets of a clustering with more outputs than categories, made from these pairs."""
     header, assignments = read_assignments(path)
     check_over_clustered(header, path)
-    pairs_header, groups = read_hdf5(pairs_path, "pairs")
     if header.inputs.get("pairs") != sha256(pairs_path):
         pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
         raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")
-    if pairs_path.parent == context.workdir:
-        check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
-    estimates, warnings = {}, list[str]()
-    for title, assignment in assignments.items():
-        among = outputs(header, assignment)
-        estimates[title] = estimate(assignment, among, from_group(groups[title]), title, context.seed)
-        text = " ".join(f"{name} {value}" for name, value in estimates[title].items())
-        log.info("estimate-k %s: %s", title, text)
-        used = len(set(assignment.cluster.tolist()) - {-1})
-        full = assignment.k if used == assignment.k and not finds_k(header) else None
-        warnings += doubts.of_k(title, estimates[title], estimates[title][RECOMMENDED], full)
-    result = EstimateKResult(context.path(OUTPUT), estimates, warn_all(warnings))
-    inputs = {"assignments": sha256(path), "pairs": sha256(pairs_path)}
-    extra = {"learned_from": learned_from(pairs_header, pairs_path)}
-    new_header = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
-    content = {"estimates": estimates, "recommended": result.recommended, "estimator": RECOMMENDED}
-    write_json(result.artifact, new_header, content)
-    return result
+    return header, assignments
 
 
 def check_over_clustered(header: Header, path: Path) -> None:
@@ -120,4 +143,14 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
         "linkage": linkage_count((logits - LESS).sigmoid().numpy(), smallest),
         "consensus": linkage_count(consensus(logits.numpy(), subset_seed), smallest),
     }
+    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}
+
+
+def estimate_by_metric(
+    assignment: Assignment | None, among: int, pairs: CosinePairs, title: str, seed: int
+) -> dict[str, int]:
+    """Return K by each graph of neighbours, their mean `communities`, `ndc` if there is a clustering, and `spread`."""
+    estimates = count(pairs.z.double().numpy(), derive_seed(seed, "estimate-k", title))
+    if assignment is not None:
+        estimates["ndc"] = ndc(assignment.cluster, among)
     return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}

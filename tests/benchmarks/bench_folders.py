@@ -20,11 +20,11 @@ COUNT = 2000
 B = 100
 
 
-def write_photos(folder: Path, side: int) -> tuple[Path, ...]:
+def write_photos(folder: Path, side: int, count: int = COUNT) -> tuple[Path, ...]:
     """Write pictures of coarse blotches and a little noise, which compress about as photos do."""
     random = np.random.default_rng(0)
     folder.mkdir()
-    paths = tuple(folder / f"{number:04d}.jpg" for number in range(COUNT))
+    paths = tuple(folder / f"{number:04d}.jpg" for number in range(count))
     for path in paths:
         coarse = Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).resize((side, side))
         noise = random.integers(-12, 13, (side, side, 3))

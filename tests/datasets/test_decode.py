@@ -16,6 +16,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 
 from clusterkit.datasets.decode import LARGEST_JPEG, TURNS, _alone_if_large, decode, quiet
+from clusterkit.datasets.decode import picture as whole
 from clusterkit.datasets.images import read_images
 from clusterkit.datasets.stream import Stream
 from clusterkit.errors import InputError
@@ -481,3 +482,30 @@ def test_a_drawing_is_not_handed_to_another_program(tmp_path):
     Image.fromarray(scene()).save(path, format="EPS")
     with pytest.raises(InputError, match=r"a\.png: not a readable image \(EPS files hold no pictures\)"):
         decode(path, 8, 1)
+
+
+def test_a_picture_is_whole_in_colour_and_upright(tmp_path):
+    path, exif = tmp_path / "a.png", Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    upright = Image.fromarray(scene()).convert("RGB")
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    read = whole(path, 8)
+    assert (read.mode, read.size) == ("RGB", upright.size)
+    assert np.array_equal(np.asarray(read), np.asarray(upright))
+    Image.new("LA", (20, 10), (0, 0)).save(path)
+    assert whole(path, 8).getcolors() == [(200, (255, 255, 255))]
+    Image.new("I;16", (20, 10), 65535).save(path)
+    assert whole(path, 8).getcolors() == [(200, (255, 255, 255))]
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"a\.png: not a readable image"):
+        whole(path, 8)
+
+
+def test_a_picture_of_many_pixels_is_reduced(tmp_path, monkeypatch):
+    Image.new("RGB", (3000, 2000), "red").save(tmp_path / "a.jpg")
+    assert whole(tmp_path / "a.jpg", 100).size == (750, 500)
+    assert whole(tmp_path / "a.jpg", 800).size == (3000, 2000)
+    Image.new("RGB", (300, 200), "red").save(tmp_path / "a.png")
+    assert whole(tmp_path / "a.png", 10).size == (300, 200)
+    monkeypatch.setattr("clusterkit.datasets.decode.LARGE", 1000)
+    assert whole(tmp_path / "a.png", 10).size == (60, 40)

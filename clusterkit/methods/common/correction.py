@@ -1,36 +1,249 @@
-"""Corrections of fixed features."""
+"""A similarity that corrects features by labels of other classes, in the form that serves kept-out classes best.
 
-from dataclasses import dataclass
-from typing import Any
+z are the rows of (x - centre) @ matrix scaled to length one, and two items belong to one class with the probability
+sigmoid(scale z_i . z_j + bias).
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common.points import k_means
+from clusterkit.metrics.clustering import accuracy, nmi
+from clusterkit.networks.calibration import calibrated, calibrated_without_labels
+from clusterkit.networks.evening import (
+    OWN,
+    PLAIN,
+    USUAL,
+    Form,
+    Labels,
+    Values,
+    components,
+    fitted,
+    nearest,
+    scaled,
+    within_classes,
+)
 
-@dataclass(frozen=True)
+FORMS = (PLAIN, OWN, Form(0.5, 0.25), USUAL, Form(0.5, 0.75), Form(0.5, 1))
+"""Forms among which kept-out classes choose."""
+SPLITS = 6
+"""Times that half of the classes are kept out."""
+FEWEST = 3
+"""Fewest classes of two items from which a correction is learned."""
+SPLIT_CLASSES = 50
+"""Most classes that are kept out at a time."""
+SPLIT_ITEMS = 800
+"""Most items of kept-out classes that are clustered."""
+SPLIT_COMPONENTS = 384
+"""Principal components of the features on which the forms are compared."""
+SPLIT_NEIGHBOURS = 10
+"""Neighbours of an item that are compared with it, and those in the graph that is cut."""
+LEAST_GAIN = 0.005
+"""Gain that a form must surely have for the usual one to be left."""
+PAIRS = 20000
+"""Most similar and most dissimilar pairs of a split that the calibration reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What a form does on kept-out classes: means over splits, and standard errors of the gains over the plain form.
+
+    ACC and NMI are means of k-means and normalised cuts at the known K; `purity` is the share of an item's nearest
+    neighbours that are of its class.
+    """
+
+    form: Form
+    acc: float
+    nmi: float
+    purity: float
+    acc_error: float
+    nmi_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Correction:
-    """A metric: `centre` (D,), `matrix` (D, W), and the calibration of its cosines."""
+    """A similarity: `centre` (D,), `matrix` (D, D'), and the calibration of the cosines.
 
-    centre: NDArray[np.float64]
-    matrix: NDArray[np.float64]
+    `within` (D, D) is the covariance within classes of A, and (0, 0) where no labels were read. `worth` has the forms
+    that were compared, the plain one first.
+    """
+
+    centre: Values
+    matrix: Values
     scale: float
     bias: float
+    form: Form
+    within: Values
+    worth: tuple[Worth, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        return {}
+        """Return the form and what each form was worth, for a header."""
+        return {
+            "strength": self.form.strength,
+            "share": self.form.share,
+            "worth": [
+                {
+                    "strength": worth.form.strength,
+                    "share": worth.form.share,
+                    "acc": worth.acc,
+                    "nmi": worth.nmi,
+                    "purity": worth.purity,
+                    "acc_error": worth.acc_error,
+                    "nmi_error": worth.nmi_error,
+                }
+                for worth in self.worth
+            ],
+        }
 
 
-def plain(x: NDArray[np.floating], seed: int) -> Correction:
-    return Correction(x.mean(0), np.eye(x.shape[1]), 10.0, -5.0)
+class Split(NamedTuple):
+    """Scores of a form on kept-out classes, and the cosines (P,) of some of their pairs, similar or not (P,)."""
+
+    acc: float
+    nmi: float
+    purity: float
+    cosines: Values
+    similar: NDArray[np.bool_]
 
 
-def learn(x: NDArray[np.floating], labels: NDArray[np.int64], seed: int) -> Correction:
-    """Return the correction that labelled features (N, D) teach."""
-    classes, number = np.unique(labels, return_inverse=True)
-    if len(classes) < 3:
+def learn(x: Values, labels: Labels, seed: int) -> Correction:
+    """Return the correction learned from features (N, D) with labels (N,), its form chosen on kept-out classes.
+
+    With fewer than three classes of two items, labels are not read: the result is that of `plain`.
+    """
+    x = np.asarray(x, np.float64)
+    # Sorted, so that the order of items does not matter to the random draws.
+    order = np.lexsort((x.sum(1), labels))
+    x, labels = x[order], np.unique(labels[order], return_inverse=True)[1]
+    usable = np.flatnonzero(np.bincount(labels) >= 2)
+    if len(usable) < FEWEST:
         return plain(x, seed)
-    means = np.stack([x[number == c].mean(0) for c in range(len(classes))])
-    within = np.cov((x - means[number]).T)
-    within = (within + np.eye(len(within)) * np.trace(within) / len(within)) / 2
-    values, vectors = np.linalg.eigh(within)
-    return Correction(x.mean(0), vectors / np.sqrt(values), 10.0, -5.0)
+    splits = _splits(x, labels, usable, seed)
+    form = _chosen(splits)
+    counts = np.bincount(labels)
+    scale, bias = calibrated(
+        np.concatenate([split[form].cosines for split in splits]),
+        np.concatenate([split[form].similar for split in splits]),
+        rate=float((counts * (counts - 1)).sum() / (len(x) * (len(x) - 1))),
+    )
+    within = within_classes(x, labels)
+    centre, matrix = fitted(x, within, form, seed)
+    worth = tuple(_worth(form, splits) for form in FORMS)
+    return Correction(centre=centre, matrix=matrix, scale=scale, bias=bias, form=form, within=within, worth=worth)
+
+
+def plain(x: Values, seed: int) -> Correction:
+    """Return the similarity of features (N, D) themselves, which reads no labels."""
+    nothing = np.zeros((0, 0))
+    centre, matrix = fitted(x, nothing, OWN, seed)
+    scale, bias = calibrated_without_labels(scaled((x - centre) @ matrix))
+    return Correction(centre=centre, matrix=matrix, scale=scale, bias=bias, form=OWN, within=nothing)
+
+
+def adapted(correction: Correction, x: Values, seed: int) -> Correction:
+    """Return the correction with the centre, neighbourhoods and components of features (N, D).
+
+    Without labels of A, its calibration is that of these features too.
+    """
+    if not correction.within.size:
+        return plain(x, seed)
+    centre, matrix = fitted(x, correction.within, correction.form, seed)
+    return replace(correction, centre=centre, matrix=matrix)
+
+
+def transform(x: Values, correction: Correction) -> Values:
+    """Return the rows z of length one (N, D') of features (N, D)."""
+    return scaled((x - correction.centre) @ correction.matrix)
+
+
+def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[Form, Split]]:
+    """Return for each split what each form does on the classes that it keeps out.
+
+    `usable` are the classes of two items and more. Half of them are kept out, two at least.
+    """
+    moved = x - x.mean(0)
+    width = int((moved.std(0) > 0).sum()) or 1
+    moved = moved @ components(moved, SPLIT_COMPONENTS)
+    generator = np.random.default_rng(seed)
+    splits = []
+    for number in range(SPLITS):
+        # Of an odd number of classes, the larger half is kept out every second time.
+        count = min(max(2, (len(usable) + number % 2) // 2), SPLIT_CLASSES)
+        kept = np.isin(labels, generator.permutation(usable)[:count])
+        items = np.sort(generator.permutation(np.flatnonzero(kept))[:SPLIT_ITEMS])
+        within = within_classes(moved[~kept], labels[~kept])
+        splits.append({form: _split(moved[items], labels[items], within, form, seed, width) for form in FORMS})
+    return splits
+
+
+def _split(x: Values, labels: Labels, within: Values, form: Form, seed: int, width: int) -> Split:
+    """Return what a form does on features (N, D) of kept-out classes, given the covariance (D, D) within the others."""
+    centre, matrix = fitted(x, within, form, seed, width)
+    z = scaled((x - centre) @ matrix).astype(np.float64)
+    k = len(np.unique(labels))
+    near = nearest(z, SPLIT_NEIGHBOURS)
+    clusterings = (k_means(z, k, seed), _cuts(near, k, seed))
+    return Split(
+        float(np.mean([accuracy(clusters, labels) for clusters in clusterings])),
+        float(np.mean([nmi(clusters, labels) for clusters in clusterings])),
+        float((labels[near] == labels[:, None]).mean()),
+        *_pairs(z, labels, seed),
+    )
+
+
+def _cuts(near: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int32]:
+    """Return the clusters (N,) of normalised cuts of the graph of nearest neighbours (N, neighbours)."""
+    from sklearn.cluster import SpectralClustering
+
+    graph = np.zeros((len(near), len(near)))
+    np.put_along_axis(graph, near, 0.5, axis=1)
+    method = SpectralClustering(min(k, len(near) - 1), affinity="precomputed", random_state=seed)
+    with warnings.catch_warnings():
+        # A graph of several parts is fine: its parts are clusters.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        clusters: NDArray[np.int32] = method.fit_predict(graph + graph.T)
+    return clusters
+
+
+def _pairs(z: Values, labels: Labels, seed: int) -> tuple[Values, NDArray[np.bool_]]:
+    """Return the cosines (P,) of some similar and some dissimilar pairs of z (N, D), and which are similar (P,)."""
+    one, two = np.triu_indices(len(z), 1)
+    same = labels[one] == labels[two]
+    generator = np.random.default_rng(seed)
+    chosen = np.concatenate([generator.permutation(np.flatnonzero(kind))[:PAIRS] for kind in (same, ~same)])
+    return (z[one[chosen]] * z[two[chosen]]).sum(1), same[chosen]
+
+
+def _chosen(splits: Sequence[dict[Form, Split]]) -> Form:
+    """Return the form whose gain over the usual one most exceeds its standard error over splits, if it does by enough.
+
+    Else return the usual one.
+    """
+
+    def sure_gain(form: Form) -> float:
+        gain, error = _gain([np.mean(split[form][:3]) - np.mean(split[USUAL][:3]) for split in splits])
+        return gain - error
+
+    best = max(FORMS, key=sure_gain)
+    return best if sure_gain(best) > LEAST_GAIN else USUAL
+
+
+def _gain(differences: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of differences over splits, and its standard error."""
+    return float(np.mean(differences)), float(np.std(differences, ddof=1) / np.sqrt(len(differences)))
+
+
+def _worth(form: Form, splits: Sequence[dict[Form, Split]]) -> Worth:
+    return Worth(
+        form=form,
+        acc=float(np.mean([split[form].acc for split in splits])),
+        nmi=float(np.mean([split[form].nmi for split in splits])),
+        purity=float(np.mean([split[form].purity for split in splits])),
+        acc_error=_gain([split[form].acc - split[PLAIN].acc for split in splits])[1],
+        nmi_error=_gain([split[form].nmi - split[PLAIN].nmi for split in splits])[1],
+    )

@@ -1,0 +1,56 @@
+"""clusterkit embed"""
+
+from typing import Annotated
+
+import typer
+
+from clusterkit import console
+from clusterkit.cli.chain import check_names
+from clusterkit.cli.common import NETWORK, Common, Weights, with_common
+from clusterkit.cli.reading import reading_flags
+from clusterkit.config import PHOTOS, EmbedConfig
+from clusterkit.settings import parse_fixed
+
+EXAMPLE = "Example: clusterkit embed folder:photos"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("embed", epilog=EXAMPLE)(with_common(embed, shared=lambda values: True, more=reading_flags()))
+
+
+def embed(
+    common: Common,
+    dataset: Annotated[str, typer.Argument(help="The set of pictures: NAME[/SUBSET][@CLASSES].")],
+    backbone: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Network that is not trained: timm:NAME or torchvision:NAME. The features of several, joined by +, "
+            "are scaled to length one and concatenated.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = str(PHOTOS),
+    weights: Weights = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=8,
+            help="Side in pixels of the pictures that the backbone reads.",
+            show_default="that of the backbone",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+) -> None:
+    """Turn pictures into features by a fixed backbone; write features.h5 for cluster --features.
+
+    The features of each picture are also kept in the cache folder, so no picture is embedded twice. After an
+    interruption, repeat the command: it goes on where it ended, without --resume.
+    """
+    from clusterkit.stages import embed as stage
+
+    fixed = parse_fixed(backbone)
+    check_names(dataset)
+    config = EmbedConfig(dataset=dataset, backbone=fixed, weights=tuple(weights or ()), size=size)
+    done = stage.run(config, common.context)
+    fields = {**vars(done), "artifact": str(done.artifact)}
+    console.result([str(done.artifact)], fields, common.as_json)

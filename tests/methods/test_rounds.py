@@ -1,0 +1,73 @@
+"""The number of groups by communities of graphs of neighbours."""
+
+import numpy as np
+import pytest
+
+from clusterkit.methods.common.rounds import SMALLEST, communities, count, fitting_groups, neighbours, scaled_graph
+
+
+def blobs(sizes: list[int], noise: float = 0.1, seed: int = 0) -> np.ndarray:
+    """Rows of length one around as many random directions of 40 dimensions as there are sizes."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(len(sizes), 40))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    rows = np.repeat(centres, sizes, axis=0)
+    rows = rows + noise * rng.normal(size=rows.shape)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("sizes", [[60, 60], [30] * 5, [12] * 20, [10, 10, 10]])
+def test_groups_of_equal_size_are_counted(sizes):
+    assert set(count(blobs(sizes), 0).values()) == {len(sizes)}
+
+
+def test_groups_of_very_different_size_are_counted():
+    sizes = [800, 250, 80, 25, 8]
+    assert count(blobs(sizes), 0)["communities"] == len(sizes)
+
+
+def test_one_group_is_counted_as_one():
+    assert set(count(blobs([200]), 0).values()) == {1}
+    rows = np.random.default_rng(0).normal(size=(200, 20))
+    assert count(rows / np.linalg.norm(rows, axis=1, keepdims=True), 0)["communities"] == 1
+
+
+def test_the_order_of_items_and_copies_of_them_do_not_matter():
+    rows = blobs([40, 20, 20, 10], noise=0.2)
+    order = np.random.default_rng(1).permutation(len(rows))
+    estimates = count(rows, 0)
+    assert count(rows[order], 0) == estimates
+    assert count(np.concatenate([rows, rows[:15], rows[:15]]), 0) == estimates
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.ones((50, 4)) / 2, np.zeros((5, 3)), np.eye(1), np.eye(2), np.eye(3), np.eye(4), np.repeat(np.eye(2), 9, 0)],
+)
+def test_sets_in_which_there_is_nothing_to_count(rows):
+    estimates = count(rows.astype(np.float32), 0)
+    assert 1 <= estimates["communities"] <= max(1, len(rows) // SMALLEST)
+
+
+def test_few_items():
+    assert count(blobs([8, 7]), 0)["communities"] == 2
+    assert count(blobs([3]), 0)["communities"] == 1
+
+
+def test_neighbours_are_the_nearest_in_order():
+    rows = blobs([5, 5])
+    nearest, distances = neighbours(rows, 3)
+    full = ((rows[:, None] - rows) ** 2).sum(-1)
+    np.fill_diagonal(full, np.inf)
+    assert np.array_equal(nearest, np.argsort(full, axis=1)[:, :3])
+    assert np.allclose(distances, np.sort(full, axis=1)[:, :3])
+
+
+def test_resolution_splits_groups_and_the_share_decides_how_far():
+    nearest, distances = neighbours(blobs([40] * 4, noise=0.2), 5)
+    graph = scaled_graph(nearest, distances, np.full(160, 5))
+    assert np.array_equal(np.unique(communities(graph, 0.5, 0), return_counts=True)[1], [40] * 4)
+    assert communities(graph, 50.0, 0).max() > 10
+    counts = [fitting_groups(graph, 0, share)[0] for share in (0.01, 0.3, 4)]
+    assert counts == sorted(counts)
+    assert counts[1] == 4 < counts[2]
