@@ -29,7 +29,7 @@ from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.features.models import find_models
-from clusterkit.methods.common.correction import learn, plain
+from clusterkit.methods.common.correction import Correction, learn, plain
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
@@ -213,15 +213,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
-    count, width = correction.matrix.shape
-    network = SimilarityNet(Architecture(None, data.shape, (0.0,) * count, (1.0,) * count, 0, width=width))
-    # Without labels there is no covariance within classes, which G holds as zeros.
-    within = correction.within if correction.within.size else np.zeros((count, count))
-    values = {
-        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
-        "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
-    }  # fmt: skip
-    network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
+    network = metric_of(correction)
     source_set = data.to_header() if labels is None else data.to_learned()
     extra = {
         "network": network.architecture.to_header(),
@@ -235,6 +227,20 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     if is_first():
         write_checkpoint(output, header, network.state_dict())
     return TrainGResult(output, {}, [], correction.summary())
+
+
+def metric_of(correction: Correction) -> SimilarityNet:
+    """Return the G of a correction of features."""
+    count, width = correction.matrix.shape
+    network = SimilarityNet(Architecture(None, (count,), (0.0,) * count, (1.0,) * count, 0, width=width))
+    # Without labels there is no covariance within classes, which G holds as zeros.
+    within = correction.within if correction.within.size else np.zeros((count, count))
+    values = {
+        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
+        "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
+    }  # fmt: skip
+    network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
+    return network
 
 
 def new_network(

@@ -29,7 +29,7 @@ from clusterkit.networks.evening import (
     within_classes,
 )
 
-FORMS = (PLAIN, OWN, Form(0.5, 0.25), USUAL, Form(0.5, 1), Form(0.75, 0.5))
+FORMS = (PLAIN, OWN, Form(0.5, 0.25), USUAL, Form(0.5, 0.75), Form(0.5, 1))
 """Forms among which kept-out classes choose."""
 SPLITS = 6
 """Times that half of the classes are kept out."""
@@ -43,6 +43,8 @@ SPLIT_COMPONENTS = 384
 """Principal components of the features on which the forms are compared."""
 SPLIT_NEIGHBOURS = 10
 """Neighbours of an item that are compared with it, and those in the graph that is cut."""
+LEAST_GAIN = 0.005
+"""Gain that a form must surely have for the usual one to be left."""
 PAIRS = 20000
 """Most similar and most dissimilar pairs of a split that the calibration reads."""
 
@@ -218,14 +220,17 @@ def _pairs(z: Values, labels: Labels, seed: int) -> tuple[Values, NDArray[np.boo
 
 
 def _chosen(splits: Sequence[dict[Form, Split]]) -> Form:
-    """Return the form whose gain over the usual one most exceeds its standard error over splits, else the usual one."""
+    """Return the form whose gain over the usual one most exceeds its standard error over splits, if it does by enough.
+
+    Else return the usual one.
+    """
 
     def sure_gain(form: Form) -> float:
         gain, error = _gain([np.mean(split[form][:3]) - np.mean(split[USUAL][:3]) for split in splits])
         return gain - error
 
     best = max(FORMS, key=sure_gain)
-    return best if sure_gain(best) > 0 else USUAL
+    return best if sure_gain(best) > LEAST_GAIN else USUAL
 
 
 def _gain(differences: Sequence[float]) -> tuple[float, float]:
