@@ -187,6 +187,7 @@ class TrainGConfig(Settings):
     variation: Variation = Variation.MILD
     pretrained: bool = False
     init: Path | None = None
+    unlabelled: bool = False
     precision: Precision = Precision.FP32
 
 
@@ -228,8 +229,14 @@ class ClusterConfig(Settings):
     pairs: Pairs = PAIRS_FILE
     constraints: Path | None = None
     constraint_weight: float | None = None
+    examples: Path | None = None
     features: Features | File | None = None
     options: object = None
+
+    @property
+    def has_links(self) -> bool:
+        """Return whether the user links items, by constraints or by examples."""
+        return self.constraints is not None or self.examples is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,11 @@ import typer.main
 from hypothesis import settings
 
 from clusterkit.__main__ import main
+from clusterkit.report import map
 from tests import sets
 
 torch.set_num_threads(1)
 sets.keep()
-# A process builds the command line once, which takes as long as a short command.
-typer.main.get_command = functools.cache(typer.main.get_command)
 settings.register_profile("clusterkit", deadline=None, database=None, derandomize=True, max_examples=30)
 settings.load_profile("clusterkit")
 
@@ -47,6 +46,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     yield
     if left and "workerinput" not in vars(session.config):
         print(f"\nThe tests left in {STARTED_IN}: {', '.join(sorted(left))}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> None:
+    """Do once, or less, what takes most of the time of short commands and of reports."""
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    # Only test_map.py looks at where the items of a map lie.
+    map.STEPS = 250
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,10 @@
 """A photographer's folder: some 60 small pictures of three kinds, as cameras, phones and programs leave them.
 
 To look at it: python tests/photographer.py FOLDER
+For 262 of about the size that large networks read: python tests/photographer.py FOLDER 13 5
 """
 
+import io
 import os
 import random
 import shutil
@@ -14,8 +16,12 @@ from PIL import Image, ImageDraw
 
 KINDS = ("disc", "stripes", "frame")
 """What is in a picture; each kind has colours of its own, which vary a little."""
+OTHERS = ("cross", "triangle", "dots", "rings")
+"""What is in the labelled pictures."""
 COLOURS = {"disc": ((210, 60, 50), (240, 225, 190)), "stripes": ((40, 70, 190), (170, 215, 250)),
-           "frame": ((30, 110, 50), (225, 250, 140))}  # fmt: skip
+           "frame": ((30, 110, 50), (225, 250, 140)), "cross": ((120, 30, 130), (250, 220, 250)),
+           "triangle": ((20, 120, 130), (240, 240, 235)), "dots": ((60, 60, 60), (250, 190, 110)),
+           "rings": ((150, 90, 20), (200, 240, 220))}  # fmt: skip
 ALBUMS = ("", "Лето 2019", os.fsdecode(b"caf\xe9"), "trip@0-1", "scans/old")
 """The folders of the pictures, with names in Cyrillic, in Latin-1 bytes and like a selection of classes."""
 COPIES = "zurück"
@@ -47,20 +53,21 @@ EACH = 3
 """Pictures of each form: one of each kind."""
 
 
-def build(place: Path) -> dict[str, str]:
+def build(place: Path, each: int = EACH, scale: int = 1) -> dict[str, str]:
     """Make the folder, which must not exist yet; return the kind of each picture by its path from the folder.
 
-    They are the pictures that `--flat --skip-bad` reads.
+    They are the pictures that `--flat --skip-bad` reads. There are `each` of each form, whose sides are `scale` times
+    those of small ones.
     """
     import pillow_heif
 
     pillow_heif.register_heif_opener()
     chance = random.Random(0)
     kinds = {}
-    for number in range(EACH * len(FORMS)):
-        form, kind = FORMS[number // EACH], KINDS[number % EACH]
+    for number in range(each * len(FORMS)):
+        form, kind = FORMS[number // each], KINDS[number % len(KINDS)]
         name = Path(ALBUMS[chance.randrange(len(ALBUMS))], f"IMG_{number:04d}{form.suffix}")
-        save(drawn(kind, chance), form, place / name)
+        save(drawn(kind, chance, scale), form, place / name)
         kinds[name.as_posix()] = kind
     kinds |= copies(place, kinds)
     add_trouble(place)
@@ -68,20 +75,40 @@ def build(place: Path) -> dict[str, str]:
     return kinds
 
 
-def drawn(kind: str, chance: random.Random) -> Image.Image:
+def build_labelled(place: Path, each: int = 6, scale: int = 1) -> None:
+    """Make a folder with a subfolder for each other kind, which holds `each` pictures of it."""
+    chance = random.Random(1)
+    for kind in OTHERS:
+        for number in range(each):
+            save(drawn(kind, chance, scale), Form(".png", "PNG"), place / kind / f"{number}.png")
+
+
+def drawn(kind: str, chance: random.Random, scale: int = 1) -> Image.Image:
     """Draw a picture of a kind, in a size of its own."""
     ink, paper = (tuple(max(0, min(255, value + chance.randint(-20, 20))) for value in pair) for pair in COLOURS[kind])
-    width, height = chance.randint(40, 90), chance.randint(40, 90)
+    width, height = scale * chance.randint(40, 90), scale * chance.randint(40, 90)
     image = Image.new("RGB", (width, height), paper)
     pen, middle, radius = ImageDraw.Draw(image), (width // 2, height // 2), min(width, height) // 3
     box = [middle[0] - radius, middle[1] - radius, middle[0] + radius, middle[1] + radius]
     if kind == "disc":
         pen.ellipse(box, ink)
     elif kind == "stripes":
-        for start in range(chance.randint(0, 5), height, 12):
-            pen.rectangle([0, start, width, start + 5], ink)
+        for start in range(scale * chance.randint(0, 5), height, 12 * scale):
+            pen.rectangle([0, start, width, start + 5 * scale], ink)
+    elif kind == "frame":
+        pen.rectangle(box, None, ink, 6 * scale)
+    elif kind == "cross":
+        pen.line([0, 0, width, height], ink, 8 * scale)
+        pen.line([0, height, width, 0], ink, 8 * scale)
+    elif kind == "triangle":
+        pen.polygon([(box[0], box[3]), (box[2], box[3]), (middle[0], box[1])], ink)
+    elif kind == "dots":
+        for _ in range(12):
+            x, y = chance.randint(0, width), chance.randint(0, height)
+            pen.ellipse([x, y, x + 6 * scale, y + 6 * scale], ink)
     else:
-        pen.rectangle(box, None, ink, 6)
+        for inner in range(0, radius, 8 * scale):
+            pen.ellipse([box[0] + inner, box[1] + inner, box[2] - inner, box[3] - inner], None, ink, 3 * scale)
     return image
 
 
@@ -103,7 +130,10 @@ def save(image: Image.Image, form: Form, path: Path) -> None:
         exif = Image.Exif()
         exif[0x0112] = form.orientation
         more["exif"] = exif
-    image.save(path, form.format, **more)
+    # JPEG 2000 takes no path whose bytes are not UTF-8.
+    content = io.BytesIO()
+    image.save(content, form.format, **more)
+    path.write_bytes(content.getvalue())
 
 
 def copies(place: Path, kinds: dict[str, str]) -> dict[str, str]:
@@ -148,4 +178,4 @@ def add_clutter(place: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(len(build(Path(sys.argv[1]))), "pictures")
+    print(len(build(Path(sys.argv[1]), *map(int, sys.argv[2:]))), "pictures")

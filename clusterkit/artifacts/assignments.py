@@ -42,6 +42,15 @@ class Assignment:
         return Assignment(**{name: values[rows] for name, values in self.arrays.items()})  # type: ignore[arg-type]
 
 
+def names_of(header: Header, subset: str) -> list[str | None] | None:
+    """Return the names of the K clusters of a subset, None for a cluster without; None if no cluster has a name.
+
+    They are the classes of a classifier, or the labels of examples.
+    """
+    names: list[str | None] | None = header.extra.get("classes") or (header.extra.get("names") or {}).get(subset)
+    return names
+
+
 def write_assignments(path: Path, header: Header, subsets: Mapping[str, Assignment]) -> None:
     """Write the assignments of all subsets."""
     write_hdf5(path, header, groups(subsets))

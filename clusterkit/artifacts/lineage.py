@@ -142,8 +142,8 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
             words = [dataset or header.dataset.get("name", "DATASET")]
     names = unusual(header)
     if dataset not in (None, header.dataset.get("name")):
-        # Constraints are of the items of one set.
-        names = [name for name in names if not name.startswith("constraint")]
+        # Constraints and examples are of the items of one set.
+        names = [name for name in names if not name.startswith(("constraint", "examples"))]
     words += [*words_of(settings_of(header), names), *reading.flags()]
     if made.name in WRITERS and made.parent != Context.workdir:
         words += ["--workdir", str(made.parent)]

@@ -9,6 +9,7 @@ from clusterkit.cli import (
     cluster,
     datasets,
     demo,
+    discover,
     embed,
     estimate_k,
     evaluate,
@@ -49,6 +50,7 @@ def root(
 
 
 COMMANDS = (
+    discover,
     pretrain,
     train_g,
     self_train,

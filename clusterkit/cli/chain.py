@@ -35,7 +35,7 @@ def check_names(*names: str | None) -> None:
 def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
     """Return a clustering by the constraints alone if it names a set, but the work folder has neither pairs nor a G."""
     exists = any(context.path(name).exists() for name in (PAIRS_FILE.name, G_FILE))
-    if config.constraints is None or config.dataset is None or "pairs" in context.given or exists:
+    if not config.has_links or config.dataset is None or "pairs" in context.given or exists:
         return config
     if not reads_pairs(config):
         return config
@@ -78,7 +78,7 @@ def ensure_pairs(
         reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
         if fits and (changed := changes_since(path, header, context)):
             reason = f"{name}: {changed} since {path} was made"
-    if reader is not None and (reader.constraints is not None or isinstance(reader.k, int)):
+    if reader is not None and (reader.has_links or isinstance(reader.k, int)):
         check_reader(reader, dataset, context)
     if context.path(G_FILE).exists():
         console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
@@ -100,12 +100,12 @@ def changes_since(pairs: Path, header: "Header", context: Context) -> str:
 
 
 def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -> None:
-    """Raise InputError or UsageError for constraints, or for a K, that do not fit the set of pairs to be predicted."""
+    """Raise InputError or UsageError for links of the user, or for a K, that do not fit the set of the future pairs."""
     from clusterkit.artifacts.lineage import target_of
     from clusterkit.features.load import load_dataset, load_like
+    from clusterkit.methods.common.number import number_of_clusters
     from clusterkit.networks.read import read_g
-    from clusterkit.pairs.read_links import read_links
-    from clusterkit.stages.cluster import number_of_clusters
+    from clusterkit.pairs.user_links import read_user_links
 
     header, g = read_g(context.path(G_FILE))
     name = target_of(header, dataset)
@@ -114,13 +114,12 @@ def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -
         data = load_dataset(name, context, whole=True)
     else:
         data = load_like(name, g.architecture.shape, context, header.dataset)
-    if config.constraints is not None:
-        read_links(config.constraints, data)
+    known = read_user_links(config.constraints, config.examples, data)
     if isinstance(config.k, int):
         for subset in data.subsets:
             # A single item has no pairs, which predict-pairs reports.
             if len(subset) > 1:
-                number_of_clusters(config, subset, data.name, {})
+                number_of_clusters(config, subset, data.name, {}, known.fewest(subset.name))
 
 
 def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
@@ -143,6 +142,9 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
         return ensure_k_of_metric(context.find(config.pairs.name), context)
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
+    weight = None if config.constraints is None else config.constraint_weight
+    # Examples would make the estimate one with labels.
+    config = replace(config, examples=None, constraint_weight=weight)
     over_clustering = replace(by_network(config, pairs, context), k=ClusterConfig.k, pairs=File(str(pairs)))
     options = over_clustering.options
     if isinstance(options, CcnOptions) and isinstance(options.init, File):

@@ -7,7 +7,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import alone_without_g, check_names, ensure_k, ensure_pairs
-from clusterkit.cli.common import Common, Resume, with_common
+from clusterkit.cli.common import Common, Examples, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig
@@ -63,6 +63,7 @@ def cluster(
             "name or id.",
         ),
     ] = None,
+    examples: Examples = None,
     constraint_weight: Annotated[
         float | None,
         typer.Option(
@@ -98,6 +99,7 @@ def cluster(
         method=method,
         pairs=parse_pairs(pairs),
         constraints=constraints,
+        examples=examples,
         constraint_weight=constraint_weight,
         features=None if features is None else parse_features(features),
         options=read_options(OPTIONS, method, options, common.context.given),
@@ -108,7 +110,8 @@ def cluster(
     check_names(dataset)
     if config is not named:
         workdir = common.context.workdir
-        console.log.info("using the constraints alone, as %s has neither %s nor %s", workdir, PAIRS_FILE, G_FILE)
+        links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)
+        console.log.info("using the %s alone, as %s has neither %s nor %s", links, workdir, PAIRS_FILE, G_FILE)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
     warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config)
     warnings += ensure_k(with_options(config), common.context)
@@ -122,4 +125,6 @@ def cluster(
     }
     if done.constraints is not None:
         fields["constraints"] = done.constraints
+    if done.names is not None:
+        fields["names"] = done.names
     console.result([str(done.artifact)], fields, common.as_json)

@@ -77,6 +77,16 @@ Weights = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+Examples = Annotated[
+    Path | None,
+    typer.Option(
+        "--examples",
+        metavar="FILE",
+        help="CSV or TSV file of labels of some items of T: ITEM,LABEL, with items by name or id. Items of one label "
+        "belong together, those of two do not, and clusters are named by their labels.",
+        rich_help_panel="Input",
+    ),
+]
 Precise = Annotated[
     Precision,
     typer.Option(

@@ -12,7 +12,7 @@ from clusterkit.reading import LABELS, Reading, readers
 from clusterkit.settings import typed
 
 PANEL = "Reading your own data"
-DATA_SETS = ("dataset", "source", "target")
+DATA_SETS = ("dataset", "source", "target", "like")
 """The parameters of commands that name a data set."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from clusterkit import console
 from clusterkit.artifacts.own_data import found
 from clusterkit.datasets.base import Raw, Subset
-from clusterkit.datasets.lookup import NOT_READ, Lookup
+from clusterkit.datasets.lookup import NOT_READ, Lookup, Place
 from clusterkit.datasets.tables import (
     LABEL_COLUMNS,
     NAME_COLUMNS,
@@ -119,16 +119,27 @@ def lines(path: Path) -> list[str]:
 def by_item(path: Path, raw: Raw) -> list[str]:
     """Return the text of each item's label (N,) from a table of names and labels, or of ids and labels.
 
-    An item without a line has an empty text. Raises InputError that names the line of an unknown or repeated item.
+    An item without a line has an empty text. Raises InputError as `by_place` does.
     """
-    rows = list(fields_of(path))
     ids = torch.arange(len(raw.images)) if raw.ids is None else raw.ids
     lookup = Lookup([Subset("all", raw.images, ids, None, raw.names, raw.files)])
+    words = [""] * len(raw.images)
+    for (_, position), (_, label) in by_place(path, lookup).items():
+        words[position] = label
+    return words
+
+
+def by_place(path: Path, lookup: Lookup) -> dict[Place, tuple[int, str]]:
+    """Return the number of the line and the text of the label of each item in a table of items and labels.
+
+    Raises InputError that names the line of an unknown or repeated item.
+    """
+    rows = list(fields_of(path))
     is_title = rows and rows[0][1].lower() in NAME_COLUMNS and rows[0][2].lower() in LABEL_COLUMNS
     if is_title and not lookup.by_name(rows[0][1]):
         del rows[0]
     are_names = any(lookup.by_name(item) for _, item, _ in rows)
-    words, first, unread = [""] * len(raw.images), dict[int, int](), list[str]()
+    found, unread = dict[Place, tuple[int, str]](), list[str]()
     for number, item, label in rows:
         name, by_id = console.printable(item), lookup.by_id(item)
         places = lookup.by_name(item) if are_names else [] if by_id is None else [by_id]
@@ -136,16 +147,15 @@ def by_item(path: Path, raw: Raw) -> list[str]:
             unread.append(f"{number} ({name})")
             continue
         if not places:
-            kind = "name" if are_names or raw.names is not None else "id"
+            kind = "name" if are_names or lookup.names else "id"
             title = " (titles are name,label)" if number == 1 else lookup.hint(item)
             raise InputError(f"{path}: line {number}: no item has the {kind} '{name}'{title}; correct or remove it")
         if len(places) > 1:
             raise InputError(f"{path}: line {number}: {len(places)} items are called {name}; label items by id")
-        _, position = places[0]
-        if position in first:
-            raise InputError(f"{path}: lines {first[position]} and {number} label the same item, {name}; keep one")
-        first[position] = number
-        words[position] = label
+        if places[0] in found:
+            first = found[places[0]][0]
+            raise InputError(f"{path}: lines {first} and {number} label the same item, {name}; keep one")
+        found[places[0]] = (number, label)
     if len(unread) == 1:
         console.once("%s: the label in line %s is left out: its file is %s", path, unread[0], NOT_READ)
     elif unread:
@@ -153,7 +163,7 @@ def by_item(path: Path, raw: Raw) -> list[str]:
         console.once(
             "%s: the %d labels in lines %s are left out: their files are %s", path, len(unread), shown, NOT_READ
         )
-    return words
+    return found
 
 
 def fields_of(path: Path) -> Iterator[tuple[int, str, str]]:

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -53,6 +53,12 @@ class Embedded:
     new: int
     warnings: tuple[str, ...]
 
+    @property
+    def count(self) -> str:
+        """Return how many features were made now, as a message."""
+        count = len(self.data)
+        return f"embed: {count} items of {self.data.name}, {count - self.new} kept, {self.new} new"
+
 
 def embedded(data: Dataset, models: Sequence[Model], context: Context) -> Dataset:
     """Return a set of images with the features (N, D) float32 by fixed backbones in place of the images.
@@ -63,6 +69,8 @@ def embedded(data: Dataset, models: Sequence[Model], context: Context) -> Datase
     Raises InputError for a set of vectors, for an unreadable picture, and for features that are no finite numbers.
     """
     result = embed(data, models, context)
+    if result.new:
+        console.once(result.count)
     for warning in result.warnings:
         console.log.warning("%s", warning, extra={"once": True})
     return result.data
@@ -75,26 +83,25 @@ def embed(data: Dataset, models: Sequence[Model], context: Context) -> Embedded:
     sources = [source for subset in sources_of(data) for source in subset]
     with quiet(), ThreadPoolExecutor(READERS) as pool:
         keys = list(pool.map(key_of, sources))
-    first = {key: position for position, key in reversed(list(enumerate(keys)))}
-    unique = list(dict.fromkeys(keys))
+    first: dict[bytes, int] = {}
+    for position, key in enumerate(keys):
+        first.setdefault(key, position)
     titles = [subset.title(position) for subset in data.subsets for position in range(len(subset))]
-    pictures = Pictures(unique, [sources[first[key]] for key in unique], [titles[first[key]] for key in unique])
-    parts, new = [], torch.zeros(len(unique), dtype=torch.bool)
+    pictures = Pictures(keys, sources, titles).take(list(first.values()))
+    parts, new = [], torch.zeros(len(first), dtype=torch.bool)
     for model in models:
         rows, missing = by_model(pictures, model, context)
         parts.append(unit(rows) if len(models) > 1 else rows)
         new |= missing
-    numbers = {key: number for number, key in enumerate(unique)}
+    numbers = {key: number for number, key in enumerate(first)}
     rows = torch.cat(parts, 1)[[numbers[key] for key in keys]]
-    count = int(new.sum())
-    console.once(f"embed: {len(keys)} items of {data.name}, {len(keys) - count} kept, {count} new")
     subsets = tuple(
         replace(subset, images=part)
         for subset, part in zip(data.subsets, rows.split([len(subset) for subset in data.subsets]), strict=True)
     )
     features = tuple(model.to_header() for model in models)
     vectors = replace(data, kind=Kind.VECTORS, subsets=subsets, features=features)
-    return Embedded(vectors, count, tuple(oddities(vectors, rows, titles)))
+    return Embedded(vectors, int(new.sum()), tuple(oddities(vectors, rows, titles)))
 
 
 @dataclass(frozen=True)
@@ -132,8 +139,12 @@ def by_model(pictures: Pictures, model: Model, context: Context) -> tuple[Tensor
     device = choose_device(context.device)
     store = Store(model, describe(device))
     # The first process decides what is missing, as the others may have another disk.
-    with store.held() if is_first() else nullcontext():
-        known = store.read(pictures.keys) if is_first() else {}
+    known = store.read(pictures.keys) if is_first() else {}
+    # A command whose features are all kept does not wait for another one that embeds.
+    waits = is_first() and len(known) < len(pictures.keys)
+    with store.held() if waits else nullcontext():
+        if waits:
+            known |= store.read([key for key in pictures.keys if key not in known])
         missing = torch.tensor([is_first() and key not in known for key in pictures.keys], dtype=torch.bool)
         missing = sum_all(missing.int()).bool()
         kept = np.array([known[key] for key in pictures.keys if key in known], np.float32)
@@ -164,9 +175,10 @@ def computed(pictures: Pictures, model: Model, device: torch.device, store: Stor
         store.write(pictures.keys[kept:done], rows[kept:done].numpy())
         kept, kept_at = done, time.monotonic()
 
-    with console.progress("embed", count) as advance:
+    stream = batches(pictures, model, BATCH.get(device.type, USUAL_BATCH))
+    with console.progress("embed", count) as advance, closing(stream):
         try:
-            for batch in batches(pictures, model, BATCH.get(device.type, USUAL_BATCH)):
+            for batch in stream:
                 features = forward(network, batch, device)[: count - done]
                 check_finite(features, model, pictures.titles[done:])
                 rows[done : done + len(features)] = features
@@ -191,7 +203,7 @@ def forward(network: Callable[[Tensor], Tensor], batch: Tensor, device: torch.de
         return features.float().cpu()
 
 
-def batches(pictures: Pictures, model: Model, count: int) -> Iterator[Tensor]:
+def batches(pictures: Pictures, model: Model, count: int) -> Generator[Tensor, None, None]:
     """Yield prepared pictures uint8 (B, 3, S, S), which are decoded while the network computes.
 
     All batches have one size, the last one with black pictures at its end, so that the features of a picture do not

@@ -140,7 +140,7 @@ def of_k(title: str, estimates: Mapping[str, int], recommended: int, outputs: in
 def of_communities(title: str, estimates: Mapping[str, int]) -> list[str]:
     """Return a warning if the numbers of communities in the graphs of neighbours disagree, or if they are one."""
     best = estimates["communities"]
-    values = [value for name, value in estimates.items() if name.startswith(("scaled", "shared"))] or [best]
+    values = [value for name, value in estimates.items() if name not in ("ndc", "spread")]
     if max(values) > APART * min(values):
         problem = f"the graphs of neighbours show from {min(values)} to {max(values)} groups"
     elif best == 1:

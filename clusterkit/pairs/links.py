@@ -13,12 +13,16 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Link:
-    """The items `a` and `b`, by id or position, that belong together (`must`) or apart; `place` is where it stands."""
+    """The items `a` and `b`, by id or position, that belong together (`must`) or apart.
+
+    `place` is where it stands. A link that follows from two examples stands at `second` too.
+    """
 
     a: int
     b: int
     must: bool
     place: int
+    second: int | None = None
 
 
 @dataclass(frozen=True)

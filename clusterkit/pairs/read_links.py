@@ -2,7 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -50,11 +50,19 @@ def read_links(path: Path, data: Dataset) -> dict[str, list[Link]]:
     if not links:
         raise InputError(f"{path}: no constraints in it; write lines of {FORM}")
     by_subset = {data.subsets[number].name: list(found.values()) for number, found in sorted(links.items())}
-    for subset in data.subsets:
-        wrong = contradiction(by_subset.get(subset.name, []))
-        if wrong is not None:
-            raise InputError(explained(path, wrong, [subset.title(item) for item in wrong.items]))
+    check_links(by_subset, data, path)
     return by_subset
+
+
+def check_links(links: Mapping[str, Sequence[Link]], data: Dataset, path: Path, examples: Path | None = None) -> None:
+    """Raise InputError for a cannot-link that must-links contradict.
+
+    `links` are by subset. They are those of the file at `path`, and those that follow from the file of `examples`.
+    """
+    for subset in data.subsets:
+        wrong = contradiction(links.get(subset.name, []))
+        if wrong is not None:
+            raise InputError(explained(path, wrong, [subset.title(item) for item in wrong.items], examples))
 
 
 def read_lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -87,14 +95,27 @@ def is_header(cells: Sequence[str], known: "Known") -> bool:
     )
 
 
-def explained(path: Path, wrong: Contradiction, titles: Sequence[str]) -> str:
+def explained(path: Path, wrong: Contradiction, titles: Sequence[str], examples: Path | None = None) -> str:
     """Return the message on a contradiction, whose items have these titles."""
-    numbers = [str(link.place) for link in wrong.chain]
-    tie = f"line {numbers[0]} ties" if len(numbers) == 1 else f"lines {', '.join(numbers[:-1])} and {numbers[-1]} tie"
+    # A link that follows from examples stands in two lines of their file.
+    home, other = (path, examples) if wrong.cannot.second is None else (examples, path)
+    here = [link for link in wrong.chain if (link.second is None) == (wrong.cannot.second is None)]
+    there = [link for link in wrong.chain if link not in here]
+    parts = [lines_of(here)] if here else []
+    parts += [f"{lines_of(there)} of {other}"] if there else []
+    tie = "ties" if not parts[1:] and len(wrong.chain) == 1 and wrong.chain[0].second is None else "tie"
+    say = "says" if wrong.cannot.second is None else "say"
     return (
-        f"{path}: line {wrong.cannot.place} says that {titles[0]} and {titles[-1]} cannot be together, but {tie} them "
-        f"({' - '.join(titles)}); remove one of these lines"
+        f"{home}: {lines_of([wrong.cannot])} {say} that {titles[0]} and {titles[-1]} cannot be together, but "
+        f"{' and '.join(parts)} {tie} them ({' - '.join(titles)}); remove one of these lines"
     )
+
+
+def lines_of(links: Sequence[Link]) -> str:
+    """Return where some links of one file stand."""
+    numbers = list(dict.fromkeys(n for link in links for n in (link.place, link.second) if n is not None))
+    *first, last = map(str, numbers)
+    return f"lines {', '.join(first)} and {last}" if first else f"line {last}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,8 +43,14 @@ def columns_of(artifact: "Artifact") -> dict[str, Any]:
 
 
 def assignments(artifact: "Artifact") -> dict[str, Any]:
-    """Return one row per item. `probability` is that of its cluster, NaN for an item in no cluster."""
+    """Return one row per item. `probability` is that of its cluster, NaN for an item in no cluster.
+
+    If some clusters have names, `name` is that of the item's cluster, None without.
+    """
     parts: dict[str, list[Any]] = {"subset": [], "id": [], "cluster": [], "probability": []}
+    extra = artifact.header["extra"]
+    if extra.get("classes") or extra.get("names"):
+        parts["name"] = []
     for title, group in artifact.items():
         cluster, prob = group["cluster"], group["prob"]
         probability = np.full(len(cluster), np.nan, np.float32)
@@ -54,6 +60,9 @@ def assignments(artifact: "Artifact") -> dict[str, Any]:
         parts["id"].append(group["id"])
         parts["cluster"].append(cluster)
         parts["probability"].append(probability)
+        if "name" in parts:
+            names = artifact.names(title) or [None] * prob.shape[1]
+            parts["name"].append(np.array([*names, None], object)[cluster])
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 

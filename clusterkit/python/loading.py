@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from clusterkit.artifacts.assignments import names_of
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.history import Row, history_rows
 from clusterkit.artifacts.summary import read_any
@@ -43,6 +44,10 @@ class Artifact(Mapping[str, Any]):
     def history(self) -> list[Row]:
         """The mean losses of each epoch of a network's training, as dicts. Raises InputError if the file has none."""
         return history_rows(self._header, self.path)
+
+    def names(self, subset: str = "all") -> list[str | None] | None:
+        """Return the names of a subset's K clusters, which are classes or the labels of examples; None without any."""
+        return names_of(self._header, subset)
 
     def to_pandas(self) -> Any:
         """Return a data frame of pandas.

@@ -17,6 +17,7 @@ from clusterkit.artifacts.lineage import g_of
 from clusterkit.config import G_FILE, PAIRS_FILE, Backbone
 from clusterkit.datasets.base import Subset
 from clusterkit.errors import InputError
+from clusterkit.methods.common.number import ESTIMATES
 from clusterkit.networks.backbones import weights_statistics
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.read import read_cluster_nets, read_g
@@ -26,7 +27,7 @@ from clusterkit.pairs.source import PairSource
 
 NETWORKS = {"cluster": ("ccn", CCN_FILE), "adapt": ("adapted", "adapted.safetensors"), "assign": ("model", "")}
 """By command, the role of its network among the inputs of its assignments, and the name of the network's file."""
-ESTIMATES = "k.json"
+
 LICENCE = (
     "started from ImageNet weights of torchvision. torchvision's code has the BSD-3-Clause licence, but its weights "
     "may be bound by the terms of the images they were trained on; those of ImageNet allow only non-commercial "
@@ -112,16 +113,20 @@ def read_pairs(made: Beside, path: Path) -> None:
 
 
 def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> str:
-    """Return what the files tell of ImageNet weights behind assignments.
+    """Return what the files tell of pretrained weights behind assignments.
 
     `inputs` are those of the assignments and of their network, if there is one.
     """
+    models = made.header.dataset.get("features")
+    if models:
+        named = " and ".join(f"{one['name']} (licence: {one['licence'] or 'not stated'})" for one in models)
+        return f"The features of the pictures are those of {named}."
     means = {network.architecture.mean for network in made.networks.values()}
     g_mean = mean_of_g(inputs, pairs_path)
     # Every network that descends from ImageNet weights keeps their standardisation.
     if weights_statistics(Backbone.RESNET18)[0] in means | {g_mean} or "weights" in inputs:
         return f"A network behind these clusters {LICENCE}"
-    roles = inputs.keys() - {"constraints", "k"}
+    roles = inputs.keys() - {"constraints", "examples", "k"}
     if not roles:
         return "None: no network was used."
     if not means and roles - {"g", "pairs"}:

@@ -1,5 +1,6 @@
 """Vectors in which a report compares items: those of the network, their pairs, or their values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from clusterkit.datasets.base import Subset
 from clusterkit.device import derive_seed
 from clusterkit.networks.build import ClusterNet
 from clusterkit.pairs.clusters import small_values
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.report.beside import Beside
 
@@ -31,23 +33,35 @@ class Features:
     about: str
 
 
-def features_of(subset: Subset, beside: Beside, seed: int, device: torch.device) -> Features:
-    """Return the hidden layer of the network beside the assignments, else the items' pairs, else their values."""
-    network = beside.network(subset.name)
-    shape = tuple(next(subset.batches([torch.zeros(1, dtype=torch.int64)])).shape[1:])
-    if network is not None and network.architecture.shape == shape:
-        return Features(hidden(network, subset, device), f"the hidden layer of {beside.network_file}")
+def features_of(
+    subset: Subset, beside: Beside, seed: int, device: torch.device, vectors: Subset | None = None
+) -> Features:
+    """Return the features of which the pairs are cosines, else the hidden layer of the network beside the assignments.
+
+    Without a network they are the items' pairs, else their values. `vectors` are the features of the items by fixed
+    backbones.
+    """
     pairs = beside.pairs_of(subset)
+    if isinstance(pairs, CosinePairs):
+        return Features(pairs.z.numpy(), "the features that G compares")
+    network, items = beside.network(subset.name), subset if vectors is None else vectors
+    shape = tuple(next(items.batches([torch.zeros(1, dtype=torch.int64)])).shape[1:])
+    if network is not None and network.architecture.shape == shape:
+        if network.architecture.backbone is None:
+            return Features(layer(network, network.features, items, device), "the features that G compares")
+        return Features(layer(network, network.bottleneck, items, device), f"the hidden layer of {beside.network_file}")
+    if vectors is not None:
+        return Features(small_values(vectors), "the features of a fixed backbone")
     if pairs is not None:
         return Features(profiles(pairs, derive_seed(seed, "report", subset.name)), "predicted pairs with other items")
     return Features(small_values(subset), "values" if len(shape) == 1 else "pixels")
 
 
-def hidden(network: ClusterNet, subset: Subset, device: torch.device) -> Values:
-    """Return the values (N, hidden) of the network's hidden layer for the clean items."""
-    network = network.to(device).eval()
+def layer(network: ClusterNet, part: Callable[[Tensor], Tensor], subset: Subset, device: torch.device) -> Values:
+    """Return what a part of a network gives for the clean items, (N, D)."""
+    network.to(device).eval()
     with torch.no_grad():
-        parts = [network.bottleneck(to_float(items)).float().cpu() for items in subset.blocks(device)]
+        parts = [part(to_float(items)).float().cpu() for items in subset.blocks(device)]
     network.cpu()
     values: Values = torch.cat(parts).numpy()
     return values

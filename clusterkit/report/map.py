@@ -14,6 +14,7 @@ FEWEST = 10
 WIDTH = 50
 """Main components to which features are reduced first."""
 PERPLEXITY = 30
+STEPS = 1000
 SIDE = 1000
 """Width and height of the map."""
 
@@ -40,7 +41,7 @@ def draw(values: Values, most: int, seed: int) -> tuple[NDArray[np.int64], NDArr
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        places = TSNE(perplexity=perplexity, init="pca", random_state=state).fit_transform(points)
+        places = TSNE(perplexity=perplexity, max_iter=STEPS, init="pca", random_state=state).fit_transform(points)
     low, high = places.min(0), places.max(0)
     scaled = (places - low) / np.where(high > low, high - low, 1)
     return chosen, np.rint(scaled * (SIDE - 40) + 20).astype(np.int64)

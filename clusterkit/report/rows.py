@@ -27,7 +27,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 class Row:
     """One item. None stands for what the item does not have.
 
-    `name` is the class of an output that is one. `rank` counts the members of a cluster from 1, the most typical.
+    `name` is the class of an output that is one, or the label of the cluster's examples. `rank` counts the members of a
+    cluster from 1, the most typical.
     """
 
     subset: str
@@ -125,7 +126,7 @@ def ranks(cluster: NDArray[np.int32], margin: NDArray[np.float64], own: NDArray[
 
 def rows_of(
     subset: Subset, assignment: Assignment, sure: Certainty, values: Values,
-    names: Sequence[str] | None, truth: Sequence[str] | None,
+    names: Sequence[str | None] | None, truth: Sequence[str] | None,
 ) -> list[Row]:  # fmt: skip
     """Return the rows of a subset in its order; `names` are those of the outputs, `truth` of the data set's classes."""
     neighbours = of_another_cluster(values, assignment.cluster).tolist()
@@ -140,7 +141,7 @@ def rows_of(
                 id=int(subset.ids[i]),
                 path=None if subset.names is None else subset.title(i),
                 cluster=cluster,
-                name=None if names is None or cluster < 0 else printable(names[cluster]),
+                name=name_of(cluster, names),
                 probability=None if sure.probability is None or cluster < 0 else round(float(sure.probability[i]), 6),
                 margin=None if np.isnan(margin) else round(margin, 6),
                 rank=int(sure.rank[i]) or None,
@@ -150,6 +151,12 @@ def rows_of(
             )
         )
     return rows
+
+
+def name_of(cluster: int, names: Sequence[str | None] | None) -> str | None:
+    """Return the name of a cluster, None if it has none."""
+    name = None if names is None or cluster < 0 else names[cluster]
+    return None if name is None else printable(name)
 
 
 def harmless(value: object) -> object:

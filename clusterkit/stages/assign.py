@@ -1,7 +1,7 @@
 """assign: applies trained networks to other images."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from clusterkit import console
-from clusterkit.artifacts.assignments import Assignment, write_assignments
+from clusterkit.artifacts.assignments import Assignment, names_of, write_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.artifacts.header import Header, resolved
@@ -75,9 +75,11 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     model_header, networks = read_with_typical(path)
     check_beside(model_header, path)
     data = load_target(config, context, next(iter(networks.values()))[0].architecture.shape, model_header)
-    assignments = {}
+    assignments, names = {}, {}
     for subset in data.subsets:
-        network, typical = choose_network(networks, config, subset.name, path)
+        title = choose_network(networks, config, subset.name, path)
+        network, typical = networks[title]
+        names[subset.name] = names_of(model_header, title)
         if typical is UNKNOWN:
             console.once(
                 "%s: does not hold what its clusters look like, so only a probability below one half counts as unlike; "
@@ -85,7 +87,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
                 path,
             )
         assignments[subset.name] = assigned(data, subset, network, typical, config, device)
-    rows = rows_of(data, assignments, model_header.extra.get("classes"), config.files)
+    rows = rows_of(data, assignments, names, config.files)
     tell_unlike(rows, data)
     fields = data.to_header()
     trained = warn_of_training({path.name: learned_from(model_header, path)}, fields)
@@ -93,6 +95,8 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
         "uses_target_labels": all_used(beside_training(model_header), trained),
         "classes": model_header.extra.get("classes"),
     }
+    if "names" in model_header.extra:
+        extra["names"] = {title: each for title, each in names.items() if each is not None}
     config = replace(config, dataset=data.name, files=data.listed)  # no file names an absolute path
     header = Header(
         "assignments", "assign", resolved(config), context.seed, describe(device),
@@ -143,32 +147,41 @@ def assigned(
     return Assignment(subset.ids.numpy(), cluster.numpy(), prob.numpy(), name_digest(data, subset), unlike.numpy())
 
 
-def choose_network(networks: dict[str, Network], config: AssignConfig, subset: str, path: Path) -> Network:
-    """Return the network for a subset. Raises UsageError if several networks exist and none has the wanted name."""
+def choose_network(networks: dict[str, Network], config: AssignConfig, subset: str, path: Path) -> str:
+    """Return the name of the network for a subset.
+
+    Raises UsageError if several networks exist and none has the wanted name.
+    """
     name = config.subset or (subset if subset in networks else None)
     if name is None and len(networks) == 1:
-        return next(iter(networks.values()))
+        return next(iter(networks))
     if name not in networks:
         raise UsageError(
             f"{path} holds {len(networks)} networks and none for '{name or subset}'; "
             f"choose one with --subset: {', '.join(networks)}"
         )
-    return networks[name]
+    return name
 
 
 def rows_of(
-    data: Dataset, assignments: dict[str, Assignment], classes: list[str] | None, typed: Sequence[str] = ()
-) -> list[Row]:
-    """Return one row per item; `typed` are the paths of files that were named one by one, as the rows have them."""
+    data: Dataset, assignments: dict[str, Assignment], names: Mapping[str, Sequence[str | None] | None],
+    typed: Sequence[str] = (),
+) -> list[Row]:  # fmt: skip
+    """Return one row per item.
+
+    `names` are those of the clusters by subset, and `typed` the paths of files that were named one by one, as the rows
+    have them.
+    """
     rows, words = [], {Path(word): console.printable(word) for word in typed}
     for subset in data.subsets:
         assignment = assignments[subset.name]
+        titles = names[subset.name]
         assert assignment.unlike is not None
         parts = (assignment.cluster, assignment.prob.max(1), assignment.unlike)
         values = zip(*(part.tolist() for part in parts), strict=True)
         for position, (cluster, probability, unlike) in enumerate(values):
             title = words[subset.files[position]] if words and subset.files else subset.title(position)
-            name = classes[cluster] if classes is not None and cluster >= 0 else None
+            name = None if titles is None or cluster < 0 else titles[cluster]
             rows.append(Row(subset.name, title, cluster, name, probability, unlike))
     return rows
 

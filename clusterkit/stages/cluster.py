@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit.artifacts.assignments import Assignment, write_assignments, write_with_network
-from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import (
     Learned,
     all_used,
     beside_training,
     distinct,
     joined,
-    learned_from,
     run_key,
 )
 from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
@@ -27,10 +24,11 @@ from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import is_first
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
+from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.metrics import doubts
@@ -38,22 +36,22 @@ from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
 from clusterkit.networks.typical import typical_tensors
 from clusterkit.pairs.constraints import constrain
-from clusterkit.pairs.held import count_held
-from clusterkit.pairs.links import Link, closure
 from clusterkit.pairs.read import PairInput, read_pairs
-from clusterkit.pairs.read_links import read_links
+from clusterkit.pairs.user_links import UserLinks, read_user_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
 from clusterkit.training import StateFolder
 
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "assignments.h5"
-ESTIMATES = "k.json"
 
 
 @dataclass(frozen=True)
 class ClusterResult:
-    """`clusters` holds, by subset, how many clusters are not empty, and `constraints` how many constraints hold."""
+    """`clusters` holds, by subset, how many clusters are not empty, and `constraints` how many constraints hold.
+
+    `names` are those of the K clusters that examples name, None for the others.
+    """
 
     artifact: Path
     dataset: str
@@ -61,11 +59,12 @@ class ClusterResult:
     warnings: list[str]
     network: Path | None = None
     constraints: dict[str, dict[str, dict[str, int]]] | None = None
+    names: dict[str, list[str | None]] | None = None
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a run: pairs, start network, data set, constraints, K by subset, hashes and learned labels.
+    """The inputs of a run: pairs, start network, data set, the user's links, K by subset, hashes and learned labels.
 
     `warnings` are of estimates of K that no clustering can have.
     """
@@ -73,7 +72,7 @@ class Inputs:
     pairs: PairInput
     start: Start
     data: Dataset
-    constraints: dict[str, list[Link]]
+    known: UserLinks
     ks: dict[str, int]
     hashes: dict[str, str]
     learned: Learned
@@ -115,17 +114,18 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
     if counts_labels(config):
         extra["learned_from"] = [fields]
-    held, broken = count_held(data, inputs.constraints, {title: result.cluster for title, result in results.items()})
-    if held:
-        extra["constraints"] = held
-    header = replace(header, extra=extra)
+    clusters = {title: result.cluster for title, result in results.items()}
+    known, broken = inputs.known.results(
+        data, clusters, {title: result.prob.shape[1] for title, result in results.items()}
+    )
+    header = replace(header, extra={**extra, **known})
     sets = distinct(*inputs.learned.values(), [fields] if by_labels else [])
     network = write(results, data, header, sets, context)
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
     warnings = inputs.warnings + broken + warn_all(doubts_of(config, results, earlier))
-    return ClusterResult(path, data.name, counts, warnings, network, held or None)
+    return ClusterResult(path, data.name, counts, warnings, network, known.get("constraints"), known.get("names"))
 
 
 def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
@@ -158,8 +158,8 @@ def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
     """Return the files that a clustering reads, by the names that its header has for them."""
     named = {"features": config.features, "init": getattr(config.options, "init", None)}
     files = {name: context.find(file.name) for name, file in named.items() if isinstance(file, File)}
-    if config.constraints is not None:
-        files["constraints"] = config.constraints
+    known = {"constraints": config.constraints, "examples": config.examples}
+    files |= {name: path for name, path in known.items() if path is not None}
     if reads_pairs(config) and isinstance(config.pairs, File):
         files["pairs"] = Path(config.pairs.name)
     if config.k is CountedBy.ESTIMATE:
@@ -173,8 +173,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     Return the settings too, in which a network on pairs of fixed features starts from their G unless `--init` is given.
     """
     pairs = read_pairs(config, context, used=reads_pairs(config))
-    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
-        config = replace(config, options=replace(config.options, init=Init.G))
+    config = suited_to(config, pairs, context)
     source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
     start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
     data = load_for(config, context, pairs, start)
@@ -182,21 +181,33 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
-    constraints, hashes = {}, {}
-    if config.constraints is not None:
-        constraints = read_links(config.constraints, data)
-        hashes["constraints"] = sha256(config.constraints)
+    known = read_user_links(config.constraints, config.examples, data)
     estimates, k_hash, k_learned = read_estimates(config, context, pairs)
-    ks = {subset.name: number_of_clusters(config, subset, data.name, estimates) for subset in data.subsets}
+    ks = {
+        subset.name: number_of_clusters(config, subset, data.name, estimates, known.fewest(subset.name))
+        for subset in data.subsets
+    }
     for subset in data.subsets:
         title = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
         check_cost(config, title, len(subset), start.width(data), ks[subset.name])
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
-    hashes |= {**pairs.inputs, **start.inputs, **k_hash}
+    hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash}
     learned = joined(k_learned, pairs.learned, start.learned)
-    warnings = warn_all(doubts.of_one(title for title, k in ks.items() if k > estimates.get(title, k)))
-    return config, Inputs(pairs, start, data, constraints, ks, hashes, learned, warnings)
+    warnings = warn_all(doubts.of_one(title for title in ks if estimates.get(title) == 1))
+    return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings)
+
+
+def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
+    """Return the settings of a clustering of these pairs, whose network starts from G if G is a metric."""
+    if not (isinstance(config.options, CcnOptions) and pairs.is_by_metric):
+        return config
+    options = config.options
+    if not context.is_given(options, "init"):
+        options = replace(options, init=Init.G)
+    if options.init is Init.G and options.rounds == 1 and "loss" in context.given:
+        log.info("cluster: --loss is not used: a network on fixed features learns the clusters of a consensus")
+    return replace(config, options=options)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
@@ -223,64 +234,13 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
     return load_like(data.name, shape, context, header.dataset, reading=data.reading)
 
 
-def read_estimates(
-    config: ClusterConfig, context: Context, pairs: PairInput
-) -> tuple[dict[str, int], dict[str, str], Learned]:
-    """Return the K of `k.json` by subset, the file's hash as an input, and the sets that its G learned.
-
-    All are empty without `--k auto`. Raises InputError if `k.json` is missing or was made from other pairs.
-    """
-    if config.k is not CountedBy.ESTIMATE:
-        return {}, {}, {}
-    path = context.path(ESTIMATES)
-    if not path.exists():
-        raise InputError(f"{path}: no such file, but --k auto reads it; run: clusterkit estimate-k")
-    header, content = read_json(path, "k")
-    digest = pairs.inputs.get("pairs")
-    if digest is not None and header.inputs.get("pairs") != digest:
-        raise InputError(f"{path}: was estimated from other pairs than {pairs.path}; run: clusterkit estimate-k")
-    return content["recommended"], {"k": sha256(path)}, {"G": learned_from(header, path)}
-
-
-def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Return K for one subset, 0 if the method finds K. Raises UsageError or InputError for an impossible K."""
-    method = METHODS[config.method]
-    if method.finds_k:
-        return 0
-    k = requested_k(config, subset, name, estimates)
-    if k >= len(subset) and not method.trains:
-        raise UsageError(
-            f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
-        )
-    return k
-
-
-def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Return the K of one subset, from the settings, the estimates or the labels."""
-    if config.k is CountedBy.ESTIMATE:
-        if subset.name not in estimates:
-            raise InputError(f"--k auto: {ESTIMATES} has no estimate for {subset.name}; run: clusterkit estimate-k")
-        # A network with one output cannot learn.
-        return max(2, estimates[subset.name])
-    if config.k is CountedBy.LABELS:
-        if subset.labels is None:
-            raise UsageError(f"--k known: {name} has no labels to count; give a number")
-        return len(subset.labels[subset.labels >= 0].unique())
-    if config.k > len(subset):
-        raise UsageError(
-            f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
-        )
-    return config.k
-
-
 def clustered(
     subset: Subset, config: ClusterConfig, context: Context, inputs: Inputs, state: Path | None, key: str
 ) -> Clustering:
     """Cluster one subset; `state` is the file for the state of a training, and `key` the hash of all it depends on."""
     pairs = inputs.pairs.source(subset, config, context.seed, every=needs_all_pairs(config))
     if inputs.pairs.used:
-        links = closure(inputs.constraints.get(subset.name, []), len(subset))
-        pairs = constrain(pairs, links, config.constraint_weight)
+        pairs = constrain(pairs, inputs.known.closure(subset), config.constraint_weight)
     start, device = inputs.start, choose_device(context.device)
     items = Items(
         subset=start.items(subset), kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
@@ -340,4 +300,4 @@ def uses_labels(config: ClusterConfig, start: Start, trained: str) -> str:
         this_run = "pairs"
     elif config.k is CountedBy.LABELS:
         this_run = "number of classes"
-    return all_used(this_run, earlier, trained)
+    return all_used(this_run, "no" if config.examples is None else "examples", earlier, trained)

@@ -1,5 +1,6 @@
 """embed: turns the pictures of a set into features by fixed backbones."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from clusterkit.distributed import first_alone, is_first
 from clusterkit.features.embed import embed
 from clusterkit.features.load import load_dataset
 from clusterkit.features.models import find_models
+
+log = logging.getLogger("clusterkit")
 
 OUTPUT = "features.h5"
 
@@ -52,6 +55,7 @@ def run(config: EmbedConfig, context: Context) -> EmbedResult:
     width = sum(model.width for model in models)
     check_place(output, 4 * len(data) * width)
     done = embed(data, models, context)
+    log.info("%s", done.count)
     data = done.data
     header = Header(
         "features", "embed", resolved(replace(config, dataset=data.name)), context.seed, describe(device),

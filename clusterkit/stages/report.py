@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clusterkit.artifacts.assignments import Assignment, read_assignments
+from clusterkit.artifacts.assignments import Assignment, names_of, read_assignments
 from clusterkit.artifacts.files import together
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.lineage import again
@@ -19,6 +19,7 @@ from clusterkit.datasets.catalogue import load_recorded, parse
 from clusterkit.datasets.grown import check_content
 from clusterkit.device import choose_device, derive_seed
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import with_features
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import scores
 from clusterkit.metrics.pairs import SAMPLE
@@ -118,10 +119,11 @@ def check(config: ReportConfig, header: Header, path: Path, data: Dataset, assig
 
 def pictures_of(data: Dataset, assignments: dict[str, Assignment], header: Header) -> list[Picture]:
     """Return the items that are image files, with their folders: the cluster, below the subset if there are several."""
-    classes, pictures = header.extra.get("classes"), []
-    k = max(assignment.k for assignment in assignments.values())
-    *names, unassigned = folders.distinct([*(classes or (f"{cluster:03d}" for cluster in range(k))), UNASSIGNED])
+    pictures = []
     for subset in data.subsets:
+        titles = names_of(header, subset.name) or [None] * assignments[subset.name].k
+        named = [f"{cluster:03d}" if name is None else name for cluster, name in enumerate(titles)]
+        *names, unassigned = folders.distinct([*named, UNASSIGNED])
         above = (subset.name,) if len(data.subsets) > 1 else ()
         for i, file in enumerate(subset.files or ()):
             cluster = int(assignments[subset.name].cluster[i])
@@ -142,9 +144,10 @@ def section(
     """Return what the page shows of one subset, with a map of at most `most` items."""
     header, is_images = beside.header, data.kind is not Kind.VECTORS
     log.info("report %s: comparing %d items, and drawing a map", subset.name, len(subset))
-    features = features_of(subset, beside, context.seed, choose_device(context.device))
+    vectors = vectors_of(subset, data, beside, context)
+    features = features_of(subset, beside, context.seed, choose_device(context.device), vectors)
     sure = certainty(assignment, features.values)
-    rows = rows_of(subset, assignment, sure, features.values, header.extra.get("classes"), truth)
+    rows = rows_of(subset, assignment, sure, features.values, names_of(header, subset.name), truth)
     groups = duplicates(small_values(subset), data.shape[0] if is_images else None)
     seed = derive_seed(context.seed, "report", subset.name)
     result = section_of(subset, assignment, rows, sure, groups, limits, seed)
@@ -166,6 +169,21 @@ def section(
             table = confusion_of(rows)
             result.confusion, result.more_classes = table[:CLASSES], max(0, len(table) - CLASSES)
     return result
+
+
+def vectors_of(subset: Subset, data: Dataset, beside: Beside, context: Context) -> Subset | None:
+    """Return the features of a subset by the fixed backbones behind its assignments, if the page needs them.
+
+    It does not if the pairs are there. A backbone that is no longer here is noted, and None returned.
+    """
+    if not beside.header.dataset.get("features") or beside.pairs_of(subset) is not None:
+        return None
+    try:
+        with_vectors = with_features(data, beside.header.dataset, context)
+    except InputError as error:
+        beside.notes.append(f"the features cannot be computed again, so pictures are compared by pixels: {error}")
+        return None
+    return next(part for part in with_vectors.subsets if part.name == subset.name)
 
 
 def constraints_of(header: Header, subset: str) -> list[tuple[str, int, int]]:

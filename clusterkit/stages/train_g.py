@@ -29,7 +29,7 @@ from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.features.models import find_models
-from clusterkit.methods.common.correction import learn, plain
+from clusterkit.methods.common.correction import Correction, learn, plain
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
@@ -73,6 +73,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     data, config = read_source(config, context, start, trained)
     if has_metric(config):
         return correct(config, context, data)
+    if config.unlabelled:
+        raise UsageError("--unlabelled: a pair head learns from labels; use a fixed --backbone, or leave it out")
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
@@ -191,7 +193,7 @@ def read_source(
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation, data.kind, data.name)
-    return data.labelled(), config
+    return (data if config.unlabelled else data.labelled()), config
 
 
 def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dataset:
@@ -203,16 +205,35 @@ def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dat
 def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResult:
     """Write the G of fixed features: their own similarity, corrected as far as kept-out classes of A say.
 
-    With fewer than three classes, or without labels, nothing is corrected, and the calibration needs no label.
+    With fewer than three classes, or without labels, nothing is learned from labels, and the calibration needs none.
     """
     items = torch.cat(list(data.union().blocks())).numpy()
-    labels = data.labels
+    labels = None if config.unlabelled else data.labels
     if labels is not None:
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
+    network = metric_of(correction)
+    # Of fewer than three classes the labels are not used.
+    is_learned = bool(correction.worth)
+    extra = {
+        "network": network.architecture.to_header(),
+        "target": data.target,
+        "held_out": {},
+        "correction": correction.summary(),
+        "learned_from": [data.to_learned()] if is_learned else [],
+    }
+    output = context.path(OUTPUT)
+    header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
+    if is_first():
+        write_checkpoint(output, header, network.state_dict())
+    return TrainGResult(output, {}, [], correction.summary())
+
+
+def metric_of(correction: Correction) -> SimilarityNet:
+    """Return the G of a correction of features."""
     count, width = correction.matrix.shape
-    network = SimilarityNet(Architecture(None, data.shape, (0.0,) * count, (1.0,) * count, 0, width=width))
+    network = SimilarityNet(Architecture(None, (count,), (0.0,) * count, (1.0,) * count, 0, width=width))
     # Without labels there is no covariance within classes, which G holds as zeros.
     within = correction.within if correction.within.size else np.zeros((count, count))
     values = {
@@ -220,19 +241,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
     }  # fmt: skip
     network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
-    source_set = data.to_header() if labels is None else data.to_learned()
-    extra = {
-        "network": network.architecture.to_header(),
-        "target": data.target,
-        "held_out": {},
-        "correction": correction.summary(),
-        "learned_from": [] if labels is None else [source_set],
-    }
-    output = context.path(OUTPUT)
-    header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
-    if is_first():
-        write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], correction.summary())
+    return network
 
 
 def new_network(

@@ -1,6 +1,16 @@
-"""The papers' studies by name, in the order of the help. Importing them imports neither PyTorch nor SciPy."""
+"""The studies by name, in the order of the help. Importing them imports neither PyTorch nor SciPy."""
 
-from clusterkit.studies import baselines, digits, natural, office31, omniglot, omniglot_mnist, robustness, supervised
+from clusterkit.studies import (
+    baselines,
+    digits,
+    natural,
+    office31,
+    omniglot,
+    omniglot_mnist,
+    photos,
+    robustness,
+    supervised,
+)
 from clusterkit.studies.common.driver import Study
 
 STUDIES: dict[str, Study] = {
@@ -10,6 +20,7 @@ STUDIES: dict[str, Study] = {
     "robustness": robustness.STUDY,
     "supervised": supervised.STUDY,
     "natural": natural.STUDY,
+    "photos": photos.STUDY,
     "digits": digits.STUDY,
     "office31": office31.STUDY,
 }

@@ -104,7 +104,7 @@ def test_a_discriminator_makes_the_domains_alike(tmp_path: Path) -> None:
         network = fresh_network()
         plan = Plan(
             title="adapt",
-            epochs=3,
+            epochs=2,
             steps=100,
             learning_rate=0.01,
             seed=0,

@@ -27,6 +27,7 @@ def test_in_a_file_paths_start_from_its_folder(here: Path) -> None:
         ("folder:.@0-4", "folder:..@0-4"),
         ("features:./a.csv", "features:../a.csv"),
         ("labels:~/project/truth.csv", "labels:../truth.csv"),
+        ("weights:~/project/w.safetensors", "weights:../w.safetensors"),
     ):
         assert stored(typed, Path("out")) == expected
         assert stored(found(typed, Path()), here / "out") == expected

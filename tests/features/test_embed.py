@@ -19,6 +19,7 @@ from clusterkit.errors import InputError
 from clusterkit.features import embed as embedding
 from clusterkit.features.embed import embed, embedded
 from clusterkit.features.models import Model, find_models, recorded_models
+from clusterkit.features.store import Store
 from clusterkit.reading import Reading
 from clusterkit.settings import Fixed
 from tests import photographer
@@ -94,10 +95,21 @@ def test_no_picture_is_embedded_twice(
     pictures(moved, range(8, 13))
     # Of two files with one content only one is embedded.
     shutil.copy(moved / "12.png", moved / "twin.png")
-    assert embed(load(moved), [model], context).new == 3
+    embedded(load(moved), [model], context)
+    embedded(load(moved), [model], context)
     assert embed(load(moved), [second], context).new == 14 - 1
     assert embed(load(moved), [second, model], context).new == 0
-    assert "embed: 14 items of folder:b, 11 kept, 3 new" in caplog.text
+    messages = [record.getMessage() for record in caplog.records if record.getMessage().startswith("embed")]
+    assert messages == ["embed: 14 items of folder:b, 11 kept, 3 new"]
+
+
+def test_a_command_whose_features_are_kept_waits_for_no_other(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load(pictures(tmp_path / "a", range(3)))
+    embedded(data, [model], Context())
+    monkeypatch.setattr(Store, "held", lambda store: pytest.fail("waits"))
+    assert embed(data, [model], Context()).new == 0
 
 
 def test_features_do_not_depend_on_what_was_kept(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clusterkit.methods.common.rounds import SMALLEST, communities, count, count_communities, neighbours, scaled_graph
+from clusterkit.methods.common.rounds import SMALLEST, communities, count, fitting_groups, neighbours, scaled_graph
 
 
 def blobs(sizes: list[int], noise: float = 0.1, seed: int = 0) -> np.ndarray:
@@ -22,7 +22,7 @@ def test_groups_of_equal_size_are_counted(sizes):
 
 
 def test_groups_of_very_different_size_are_counted():
-    sizes = [600, 190, 60, 19, 6]
+    sizes = [800, 250, 80, 25, 8]
     assert count(blobs(sizes), 0)["communities"] == len(sizes)
 
 
@@ -64,9 +64,10 @@ def test_neighbours_are_the_nearest_in_order():
 
 
 def test_resolution_splits_groups_and_the_share_decides_how_far():
-    graph = scaled_graph(blobs([40] * 4), 5)
+    nearest, distances = neighbours(blobs([40] * 4, noise=0.2), 5)
+    graph = scaled_graph(nearest, distances, np.full(160, 5))
     assert np.array_equal(np.unique(communities(graph, 0.5, 0), return_counts=True)[1], [40] * 4)
     assert communities(graph, 50.0, 0).max() > 10
-    counts = [count_communities(graph, 0, share) for share in (0.05, 0.35, 3)]
+    counts = [fitting_groups(graph, 0, share)[0] for share in (0.01, 0.3, 4)]
     assert counts == sorted(counts)
     assert counts[1] == 4 < counts[2]

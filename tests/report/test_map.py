@@ -1,8 +1,18 @@
 """The map of items, which has one place for each and is the same every time."""
 
 import numpy as np
+import pytest
 
+from clusterkit.report import map
 from clusterkit.report.map import FEWEST, SIDE, draw
+
+STEPS = map.STEPS
+"""Those of a report: this line runs before the other tests draw with fewer."""
+
+
+@pytest.fixture(autouse=True)
+def _all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(map, "STEPS", STEPS)
 
 
 def test_groups_lie_apart_and_the_map_repeats() -> None:

@@ -230,7 +230,7 @@ def test_what_is_not_for_vectors_or_without_a_network(line, message, points, cli
 
 
 def test_rounds_go_on_from_what_neighbours_confirm(cli):
-    done = cli("cluster digits@0-4 --k 5 --pairs simulated:0.5,0.9 --loss kcl --backbone mlp --epochs 30 --rounds 2")
+    done = cli("cluster digits@0-4 --k 5 --pairs simulated:0.5,0.9 --loss kcl --backbone mlp --epochs 20 --rounds 2")
     assert done.code == 0, done.err
     assert "clusterkit: cluster all, round 2: 9" in done.err
     assert scores(cli)["acc"] > 0.98

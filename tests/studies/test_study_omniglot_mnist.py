@@ -20,8 +20,8 @@ def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k=10, options=CcnOptions(backbone=Backbone.MLP)))
     # So little trained a G is sure of no two groups.
     monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
-    for name, test in (("mnist", "digits"), ("digits", None)):
-        monkeypatch.setitem(omniglot_mnist.TARGETS, name, omniglot_mnist.Target("digits", test, 2))
+    for name, test in (("mnist", "digits@0-4"), ("digits", None)):
+        monkeypatch.setitem(omniglot_mnist.TARGETS, name, omniglot_mnist.Target("digits@0-4", test, 2))
     line = "reproduce omniglot-mnist --g-epochs 1 --epochs 1 --rounds 2 --target mnist --target digits"
     done = cli(f"{line} --loss mcl --json")
     assert done.code == 0, done.err

@@ -38,8 +38,9 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
     name = f"--method {config.method}" + ("" if config.features is None else f" --features {config.features}")
     check_constraints(config, name)
     if not reads_pairs(config):
-        if config.constraints is not None:
-            raise UsageError(f"--constraints: {name} uses no pairs; leave it out or use --method ccn")
+        for flag in ("constraints", "examples"):
+            if getattr(config, flag) is not None:
+                raise UsageError(f"--{flag}: {name} uses no pairs; leave it out or use --method ccn")
         if config.dataset is not None and context.is_given(config, "pairs"):
             raise UsageError(f"--pairs: {name} uses no pairs; leave it out or use --method ccn")
     elif needs_all_pairs(config) and isinstance(config.pairs, OnlyConstraints):
@@ -53,11 +54,11 @@ def check_settings(config: ClusterConfig, context: Context) -> None:
 
 def check_constraints(config: ClusterConfig, name: str) -> None:
     """Raise UsageError for constraints that are missing, or whose weight the method would not use."""
-    if config.constraints is None and isinstance(config.pairs, OnlyConstraints):
+    if not config.has_links and isinstance(config.pairs, OnlyConstraints):
         raise UsageError(f"--pairs {config.pairs}: no constraints are named; add --constraints FILE")
     if config.constraint_weight is None:
         return
-    if config.constraints is None:
+    if not config.has_links:
         raise UsageError(
             "--constraint-weight: there are no constraints to weigh; add --constraints FILE or leave it out"
         )

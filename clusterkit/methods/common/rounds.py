@@ -1,5 +1,6 @@
 """The number of groups in a set of vectors, by communities of graphs of neighbours."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,37 +16,81 @@ LARGEST = 4000
 """Largest number of items in a graph. Of a larger set, as many random items are used."""
 RESOLUTIONS = np.geomspace(0.25, 8, 11)
 """The resolutions of modularity among which the one that fits its own groups is sought."""
-SHARE = 0.35
+SHARE = 0.3
 """The share of the resolution that fits a random graph of groups. Neighbours of neighbours are neighbours in a graph of
 points, which a random graph does not have, so that its resolution would split every group."""
+SHARES = 0.2, 0.25, 0.3, 0.35, 0.4, 0.5
+"""The shares among which classes of A that were kept out choose."""
+PRIOR = 0.02
+"""The squared error that a share 1.35 times as large or as small as SHARE must save to be chosen."""
+CALIBRATED = 400
+"""Most items of kept-out classes in which groups are counted."""
+FEWEST = 30
+"""Fewest items of kept-out classes from which a share is chosen."""
 SMALLEST = 3
 """Groups of fewer items do not count: any two items may be each other's nearest."""
-DIMENSIONS = 32, 64
-"""The numbers of principal components in which neighbours are sought. Few lose small groups, many add noise."""
-SCALE = 7
+COMPONENTS = 64
+"""The number of principal components in which neighbours are sought."""
+FIRST = 5
+"""Neighbours of every item before the first round."""
+ROUNDS = 2
+PARTS = 0.2, 0.3, 0.45
+"""Neighbours of an item in a round, as parts of the size of the group that it was in before, from SMALLEST to MOST. Of
+more, small groups are lost; of fewer, large ones fall apart."""
+MOST = 30
+SCALE = 5
 """The distance to this neighbour is the unit of distance at an item."""
 PASSES = 20
 """Largest number of passes over all items before groups are joined."""
 
 
 def count(z: Array, seed: int, share: float = SHARE) -> dict[str, int]:
-    """Return estimates of the number of groups of `z` (N, D), rows of length one, and their `communities`, the best.
+    """Return estimates of the number of groups of `z` (N, D), rows of length one, and their mean `communities`.
 
-    Each graph of neighbours gives one estimate (`count_communities`): a graph with local scaling of 5 neighbours
-    (Zelnik-Manor and Perona 2004) and one of the shared among 10 neighbours, each on the rows projected to 32 and to 64
-    principal components. `communities` is their geometric mean. Equal rows count once, and the order of the rows does
-    not matter. Time is O(N^2).
+    Each estimate is the number of communities of a graph of neighbours (`fitting_groups`), found in rounds: items of
+    large communities have more neighbours in the next round. How many more is a part of their size, one of PARTS for
+    each estimate. `communities` is their geometric mean, and alone for at most SMALLEST items. Equal rows count once,
+    and the order of the rows does not matter. Time is O(N^2).
     """
     points = distinct(z, seed)
     if len(points) <= SMALLEST:
         return {"communities": 1}
+    nearest, distances = neighbours(projection(points, COMPONENTS), MOST)
+
+    def groups_of(number: Groups) -> tuple[int, Groups]:
+        return fitting_groups(scaled_graph(nearest, distances, number), seed, share)
+
+    # In a graph of nearly all pairs there are no groups.
+    _, first = groups_of(np.full(len(points), min(FIRST, max(2, len(points) // 6))))
     estimates = {}
-    for dimensions in DIMENSIONS:
-        projected = projection(points, dimensions)
-        estimates[f"scaled-{dimensions}"] = count_communities(scaled_graph(projected, 5), seed, share)
-        estimates[f"shared-{dimensions}"] = count_communities(shared_graph(projected, 10), seed, share)
+    for part in PARTS:
+        groups = first
+        for _ in range(ROUNDS):
+            sizes = np.bincount(groups)[groups]
+            number = (part * sizes).round().clip(SMALLEST, MOST).astype(np.int64)
+            estimates[f"rounds-{part}"], groups = groups_of(number)
     best = round(float(np.exp(np.mean(np.log(list(estimates.values()))))))
     return {**estimates, "communities": best}
+
+
+def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed: int) -> float:
+    """Return the one of SHARES with which `count` is nearest to the number of classes in sets of kept-out classes.
+
+    Each set has rows z (N, D) and labels (N,). The error is the mean squared log of the ratio of both numbers, and
+    shares far from SHARE must save some of it. Sets of fewer than FEWEST items are left out; without any, it is SHARE.
+    """
+    errors = []
+    for z, labels in kept_out:
+        if len(z) < FEWEST:
+            continue
+        chosen = np.random.default_rng(seed).permutation(len(z))[:CALIBRATED]
+        classes = len(np.unique(labels[chosen]))
+        counts = np.array([count(z[chosen], seed, share)["communities"] for share in SHARES])
+        errors.append(np.log(counts / classes) ** 2)
+    if not errors:
+        return SHARE
+    distance = np.log(np.array(SHARES) / SHARE) / np.log(1.35)
+    return SHARES[int(np.argmin(np.mean(errors, 0) + PRIOR * distance**2))]
 
 
 def distinct(z: Array, seed: int) -> Array:
@@ -76,7 +121,7 @@ def neighbours(points: Array, number: int) -> tuple[Groups, Array]:
 
     M is `number`, or N - 1 if that is smaller.
     """
-    number = min(number, max(2, len(points) // 6), len(points) - 1)
+    number = min(number, len(points) - 1)
     distances = (2 - 2 * points @ points.T).clip(0)
     np.fill_diagonal(distances, np.inf)
     nearest = np.argpartition(distances, number - 1, axis=1)[:, :number]
@@ -85,59 +130,45 @@ def neighbours(points: Array, number: int) -> tuple[Groups, Array]:
     return np.take_along_axis(nearest, order, 1), np.take_along_axis(near, order, 1)
 
 
-def sparse(nearest: Groups, weights: Array) -> "csr_matrix":
-    """Return the graph (N, N) that joins point i to its neighbours `nearest[i]` by `weights` (N, M)."""
+def scaled_graph(nearest: Groups, distances: Array, number: Groups) -> "csr_matrix":
+    """Return the graph (N, N) that joins each item to the first `number` (N,) of its neighbours, either way.
+
+    `nearest` and `distances` (N, M) are as of `neighbours`. Weights are Gaussians of local width (Zelnik-Manor and
+    Perona 2004).
+    """
     from scipy.sparse import csr_matrix
 
-    rows = np.repeat(np.arange(len(nearest)), nearest.shape[1])
-    return csr_matrix((weights.ravel(), (rows, nearest.ravel())), shape=(len(nearest),) * 2)
-
-
-def scaled_graph(points: Array, number: int, scale: int = SCALE) -> "csr_matrix":
-    """Return the graph (N, N) of `number` neighbours of points (N, D), weighted by Gaussians of local width."""
-    nearest, distances = neighbours(points, number)
-    width = np.sqrt(distances[:, min(scale, distances.shape[1]) - 1]).clip(1e-9)
-    graph = sparse(nearest, np.exp(-distances / (width[:, None] * width[nearest])))
+    count, most = nearest.shape
+    number = number.clip(max=most)
+    width = np.sqrt(distances[np.arange(count), number.clip(max=SCALE) - 1]).clip(1e-9)
+    weights = np.exp(-distances / (width[:, None] * width[nearest]))
+    kept = np.arange(most) < number[:, None]
+    rows = np.repeat(np.arange(count), number)
+    graph = csr_matrix((weights[kept], (rows, nearest[kept])), shape=(count, count))
     return graph.maximum(graph.T).tocsr()
 
 
-def shared_graph(points: Array, number: int) -> "csr_matrix":
-    """Return the graph (N, N) of `number` neighbours of points (N, D), weighted by the share of common neighbours.
-
-    The share is Jaccard's, of the sets of neighbours of both points, each with the point itself.
-    """
-    from scipy.sparse import identity
-
-    nearest, _ = neighbours(points, number)
-    joined = sparse(nearest, np.ones(nearest.shape))
-    sets = joined + identity(len(points), format="csr")
-    common = (sets @ sets.T).multiply(joined.maximum(joined.T)).tocsr()
-    common.data /= 2 * (nearest.shape[1] + 1) - common.data
-    return common
-
-
-def count_communities(graph: "csr_matrix", seed: int, share: float = SHARE) -> int:
-    """Return the number of communities of a graph (N, N) at the resolution that fits them.
+def fitting_groups(graph: "csr_matrix", seed: int, share: float = SHARE) -> tuple[int, Groups]:
+    """Return the number of communities of a graph (N, N) at the resolution that fits them, and the communities (N,).
 
     Groups by modularity at resolution r are the most likely ones of a planted partition with (w_in - w_out) / (log w_in
     - log w_out) = r, where w_in and w_out are the edges within and between groups, as shares of those expected by
-    degree (Newman 2016, Phys. Rev. E 94, 052315). The result is the number of groups where r is `share` of what its own
-    groups give, interpolated between RESOLUTIONS; communities of fewer than SMALLEST items do not count.
+    degree (Newman 2016, Phys. Rev. E 94, 052315). The number is that where r is `share` of what its own groups give,
+    interpolated between RESOLUTIONS; the communities are those of the last resolution below. Communities of fewer than
+    SMALLEST items do not count.
     """
-    before: tuple[float, float] | None = None
-    number = 0.0
+    before: tuple[float, float, Groups] | None = None
     for resolution in RESOLUTIONS:
         groups = communities(graph, float(resolution), seed)
         number = float(np.log(max(1, (np.bincount(groups) >= SMALLEST).sum())))
-        fitting = share * fitting_resolution(graph, groups)
-        excess = float(np.log(resolution) - np.log(max(fitting, 1e-6)))
+        excess = float(np.log(resolution) - np.log(max(share * fitting_resolution(graph, groups), 1e-6)))
         if excess > 0:
-            if before is not None:
-                weight = excess / (excess - before[1])
-                number = weight * before[0] + (1 - weight) * number
-            break
-        before = number, excess
-    return round(float(np.exp(number)))
+            if before is None:
+                break
+            weight = excess / (excess - before[1])
+            return round(float(np.exp(weight * before[0] + (1 - weight) * number))), before[2]
+        before = number, excess, groups
+    return round(float(np.exp(number))), groups
 
 
 def fitting_resolution(graph: "csr_matrix", groups: Groups) -> float:

@@ -29,10 +29,11 @@ class Cost:
     peak_bytes: int
 
 
-def cluster(config: ClusterConfig, context: Context) -> Cost:
+def cluster(config: ClusterConfig, context: Context, *, apart: bool = True) -> Cost:
     """Cluster unless `--resume` keeps an earlier run; write `cost.json` beside the assignments; return the cost.
 
-    Raises the errors of the stage.
+    With `apart` this is in a new process, without which the memory is that of this process. Raises the errors of the
+    stage.
     """
     from clusterkit.stages import cluster as stage
 
@@ -42,16 +43,33 @@ def cluster(config: ClusterConfig, context: Context) -> Cost:
         runs.announce(runs.command_line("cluster", config), context)
         quiet = not console.log.isEnabledFor(logging.INFO)
         # A continued training would only measure its last part.
-        cost = in_new_process(timed, config, replace(context, resume=False), quiet)
+        context = replace(context, resume=False)
+        cost = in_new_process(logged, config, context, quiet) if apart else timed(config, context)
         write_cost(cost, path)
     return cost
 
 
-def timed(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
-    """Run the stage in this process; return its cost."""
+def run_stage(config: object, context: Context) -> tuple[Path, float]:
+    """Run a stage, or keep its file with `--resume`; return the file and the seconds that it took to make."""
+    start = time.perf_counter()
+    path = runs.run_stage(config, context)
+    cost = read_cost(path) if context.resume else None
+    if cost is None:
+        cost = Cost(round(time.perf_counter() - start, 3), peak_bytes())
+        write_cost(cost, path)
+    return path, cost.seconds
+
+
+def logged(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
+    """Cluster in a new process, whose messages go to stderr; return the cost."""
+    console.set_up(quiet)
+    return timed(config, context)
+
+
+def timed(config: ClusterConfig, context: Context) -> Cost:
+    """Cluster in this process; return the cost."""
     from clusterkit.stages import cluster as stage
 
-    console.set_up(quiet)
     start = time.perf_counter()
     stage.run(config, context)
     return Cost(round(time.perf_counter() - start, 3), peak_bytes())

@@ -15,6 +15,7 @@ from clusterkit.config import (
     Backbone,
     ClusterConfig,
     Context,
+    EmbedConfig,
     EstimateKConfig,
     EvaluateConfig,
     PredictPairsConfig,
@@ -44,6 +45,7 @@ OMNIGLOT_G = TrainGConfig(
 
 STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     PretrainConfig: ("pretrain", ()),
+    EmbedConfig: ("embed", ()),
     TrainGConfig: ("train-g", ("init",)),
     SelfTrainConfig: ("self-train", ("g",)),
     PredictPairsConfig: ("predict-pairs", ("g",)),
@@ -90,9 +92,10 @@ def words_of(config: object) -> Iterator[str]:
         elif field.name in ("dataset", "source", "target"):
             yield str(value)
         elif field.default is MISSING or value != field.default:
-            yield from (
-                [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-            )
+            for one in value if isinstance(value, tuple) else (value,):
+                yield from (
+                    [f"--{flag}" if one else f"--no-{flag}"] if isinstance(one, bool) else [f"--{flag}", str(one)]
+                )
 
 
 def g_for(g: Path | None, config: TrainGConfig, context: Context) -> Path:
@@ -173,18 +176,23 @@ def parts_at_hand(
     """
     from clusterkit.datasets.catalogue import fetch_missing, parse
 
+    def files(data: str) -> list[Path]:
+        set_name = parse(data)
+        return [Path(set_name.argument)] if set_name.argument else list(set_name.entry.files(context.data))
+
     if names is not None:
         for data in dict.fromkeys(data for name in names for data in parts[name]):
             set_name = parse(data)
-            missing = [path for path in set_name.entry.files(context.data) if not path.exists()]
+            missing = [path for path in files(data) if not path.exists()]
+            if missing and set_name.argument:
+                raise InputError(
+                    f"{missing[0]}: no such folder; put the images there, one subfolder per class, or name another "
+                    "folder with --data"
+                )
             if missing and (context.offline or set_name.entry.fetch is None):
                 fetch_missing(set_name, context.data, missing, context.offline)
         return names
-    present = tuple(
-        name
-        for name, sets in parts.items()
-        if all(path.exists() for data in sets for path in parse(data).entry.files(context.data))
-    )
+    present = tuple(name for name, sets in parts.items() if all(path.exists() for data in sets for path in files(data)))
     if not present:
         raise UsageError(f"--data {context.data}: holds none of {', '.join(parts)}; name one with --{flag} to get it")
     for name in parts:
@@ -251,4 +259,5 @@ def subfolder(context: Context, name: str, seed: int | None = None) -> Context:
 
 
 def announce(command: str, context: Context) -> None:
-    console.log.info("$ clusterkit %s --workdir %s --seed %d", command, context.workdir, context.seed)
+    command = shlex.join(["clusterkit", *shlex.split(command), *context.reading.flags()])
+    console.log.info("$ %s --workdir %s --seed %d", command, context.workdir, context.seed)
