@@ -32,10 +32,9 @@ from clusterkit.settings import CountedBy, Features, File, Fixed, Flag, Init, K,
 from clusterkit.studies.common import measured, runs, samples
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings
-from clusterkit.studies.common.photo_tables import DEFAULT, OWN, PLAIN, TITLES, tables
+from clusterkit.studies.common.photo_tables import BEST_OF, DEFAULT, OWN, PLAIN, TITLES, tables
 from clusterkit.studies.common.samples import Sample
 from clusterkit.studies.common.tables import Part, where
-from clusterkit.studies.common.yardsticks import YARDSTICKS, Points
 
 if TYPE_CHECKING:
     from clusterkit.features.models import Model
@@ -170,7 +169,7 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
         # Nothing trains a pair head, and the default corrects nothing.
         methods = [name for name in methods if name not in (*CCN, OWN)]
     target = embedded(work, "t", work.target)
-    rows = yardsticks(work, target, [name for name in methods if name in YARDSTICKS])
+    rows = yardsticks(work, target, [name for name in methods if name in BEST_OF])
     correction = None
     networks = [name for name in methods if name in CCN]
     if networks and work.source is not None:
@@ -202,6 +201,7 @@ def yardsticks(work: Work, target: Path, methods: Sequence[str]) -> list[Row]:
 
     from clusterkit.artifacts.features import read_features
     from clusterkit.metrics.clustering import scores
+    from clusterkit.studies.common.yardsticks import YARDSTICKS, Points
 
     def vectors(file: Path) -> Any:
         return read_features(file)[1]["all"].x.astype(np.float64)

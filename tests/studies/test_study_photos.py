@@ -16,7 +16,7 @@ from clusterkit.metrics.clustering import accuracy
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import Fixed
 from clusterkit.studies import photos
-from clusterkit.studies.common import samples
+from clusterkit.studies.common import photo_tables, samples
 from clusterkit.studies.common.driver import Outcome
 from clusterkit.studies.common.samples import Sample
 from clusterkit.studies.common.tables import markdown, where
@@ -158,6 +158,7 @@ def test_images_without_files_are_written(tmp_path):
 
 
 def test_the_gentle_metric():
+    assert tuple(YARDSTICKS) == photo_tables.BEST_OF
     noise = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 50)
     centres = 6 * noise.normal(size=(8, 3))
