@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clusterkit.augment import augment
@@ -14,11 +15,13 @@ from clusterkit.distributed import share, sum_all
 from clusterkit.losses import Loss, pair_loss
 from clusterkit.methods import CcnOptions
 from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.methods.common.consensus_targets import consensus_targets, under_links
 from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
 from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import values
 from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
+from clusterkit.networks.metric import CosineHead
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.pairs.clusters import confirmed, nearest, small_values
 from clusterkit.pairs.constraints import ConstrainedPairs, in_place_of
@@ -59,14 +62,18 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     a G, a whole network is trained, from random weights or from the backbone of `items.start`. Pairs are those of clean
     images, binarised at probability one half. Each further round trains a new network on the pairs of the previous
     clustering that the items' nearest neighbours confirm. If links are all the pairs there are, the other pairs are
-    those of `by_values`.
+    those of `by_values`. If G is a metric of fixed features, the first round learns the clusters of
+    `consensus_targets` instead of pairs.
     """
     assert question.pairs is not None
     training = Training(
         replace(items, subset=items.subset.to(run.device)), question.pairs, question.k, question.options, run
     )
-    g = items.g
-    pairs = question.pairs if g is None else agreed(training)
+    g, pairs = items.g, question.pairs
+    if g is not None and isinstance(g.head, CosineHead):
+        training = replace(training, targets=by_families(training))
+    elif g is not None:
+        pairs = agreed(training)
     if isinstance(pairs, ConstrainedPairs) and pairs.alone:
         pairs = replace(pairs, base=by_values(training, pairs.closure), alone=False)
     training = replace(training, pairs=pairs.to(run.device))
@@ -79,7 +86,8 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
 class Training:
     """Inputs of one training: the items on the device, the pairs to learn, K, the options and the run.
 
-    `linked` says that pairs of the user's links have their weight.
+    `linked` says that pairs of the user's links have their weight. If there are `targets` (N, K), the probabilities of
+    clusters are learned and not the pairs.
     """
 
     items: Items
@@ -88,6 +96,7 @@ class Training:
     options: CcnOptions
     run: Run
     linked: bool = False
+    targets: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -111,7 +120,7 @@ def _rounds(training: Training, original: PairSource, train: Train, result: Clus
             )
             break
         pairs = in_place_of(original, LabelPairs(torch.from_numpy(cluster).to(training.run.device)))
-        result = train(replace(training, pairs=pairs), title)
+        result = train(replace(training, pairs=pairs, targets=None), title)
         history = {**history, **result.history}
     return replace(result, history=history)
 
@@ -125,7 +134,7 @@ def _heads(training: Training, g: SimilarityNet) -> Train:
     sampler = _sampler(training, ON_FEATURES)
 
     def train(training: Training, title: str) -> Clustering:
-        restarts = RESTARTS.get(training.options.loss, 1)
+        restarts = RESTARTS.get(training.options.loss, 1) if training.targets is None else 1
         titles = [title, *(f"{title}, restart {number}" for number in range(1, restarts))]
         tries = []
         for name in titles:
@@ -197,7 +206,8 @@ def _held(
     """Return the clustering of a trained network, after a second training if a link of the user does not hold.
 
     In the second training every batch holds linked items, whose pairs have their weight. It begins with clusters that
-    follow from all pairs: if linked pairs weighed more from the start, clusters would merge.
+    follow from all pairs: if linked pairs weighed more from the start, clusters would merge. Clusters that were learned
+    from targets change for linked items until the links hold.
     """
     result = _assigned(training, network, histories)
     if not isinstance(training.pairs, ConstrainedPairs):
@@ -210,7 +220,11 @@ def _held(
     title = f"{next(iter(histories))}, constraints"
     again = Linked(sampler, torch.from_numpy(links.group), torch.from_numpy(links.apart))
     log.info("cluster %s%s: training on, as some constraints do not hold yet", training.name, title)
-    return _assigned(training, network, {**histories, title: learn(replace(training, linked=True), again, title)})
+    result = _assigned(training, network, {**histories, title: learn(replace(training, linked=True), again, title)})
+    if training.targets is None:
+        return result
+    prob = under_links(result.prob, links)
+    return replace(result, cluster=prob.argmax(1).astype(np.int32), prob=prob)
 
 
 def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
@@ -232,11 +246,13 @@ def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
 
 
 def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
-    """Return the pair loss of this process's rows of a batch.
+    """Return the loss of this process's rows of a batch: the pair loss, or the cross-entropy to the targets.
 
     `logits` (b, K) are those of its items, and `index` (B,) holds the positions of all items of the batch.
     """
     rows = share(len(index)).rows
+    if training.targets is not None:
+        return F.cross_entropy(logits, training.targets[index[rows]])
     pairs = training.pairs.logits(index[rows], index)
     weight = None
     if training.linked and isinstance(training.pairs, ConstrainedPairs):
@@ -282,6 +298,15 @@ def agreed(training: Training) -> PairSource:
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), derive_seed(training.run.seed, "consensus", training.name))
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
+
+
+def by_families(training: Training) -> Tensor:
+    """Return the probabilities (N, K) of clusters on the device, by the consensus of families under the links."""
+    device = training.run.device
+    links = training.pairs.closure if isinstance(training.pairs, ConstrainedPairs) else None
+    z = values(training.items, device).astype(np.float64)
+    seed = derive_seed(training.run.seed, "families", training.name) % 2**32
+    return torch.from_numpy(consensus_targets(z, training.k, seed, links)).to(device)
 
 
 def by_values(training: Training, links: Closure) -> PairSource:

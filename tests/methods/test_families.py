@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterkit.methods.common.families import cut, families, neighbour_graph, principal, whitened
+from clusterkit.methods.common import consensus_targets as of_targets
+from clusterkit.methods.common.consensus_targets import consensus_targets
+from clusterkit.methods.common.families import cut, families, memberships, neighbour_graph, principal, whitened
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.pairs.links import Link, closure
 
 Array = np.ndarray
 
@@ -24,8 +27,8 @@ def groups(points: Array, k: int) -> Array:
 
 
 def test_groups_of_very_different_size_are_found() -> None:
-    points, labels = blobs([200, 60, 20, 6, 2])
-    assert accuracy(groups(points, 5), labels) == 1.0
+    points, labels = blobs([200, 60, 20, 6])
+    assert accuracy(groups(points, 4), labels) == 1.0
 
 
 def test_a_group_of_two_dense_parts_stays_whole() -> None:
@@ -90,3 +93,26 @@ def test_long_parallel_groups_are_parted_along_their_length() -> None:
     points = np.c_[rng.normal(0, 2.5, 200), 3 * labels + rng.normal(0, 0.3, 200)]
     mixed = np.where(rng.random(200) < 0.2, 1 - labels, labels)
     assert accuracy(whitened(points, mixed, 2), labels) == 1.0
+
+
+def test_memberships_are_the_mean_shares_with_each_group() -> None:
+    shares = np.array([[1, 0.5, 0.5], [0.5, 1, 0], [0.5, 0, 1]])
+    np.testing.assert_allclose(memberships(shares, np.array([0, 0, 1]), 2), [[0.6, 0.4], [1, 0], [0.2, 0.8]])
+
+
+def test_items_outside_the_sample_follow_their_nearest_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, labels = blobs([40, 40, 40])
+    monkeypatch.setattr(of_targets, "LARGEST", 60)
+    targets = consensus_targets(points, 3, 0)
+    assert targets.shape == (120, 3)
+    assert accuracy(targets.argmax(1), labels) == 1.0
+
+
+def test_links_hold_against_the_points() -> None:
+    points, labels = blobs([20, 20, 20])
+    links = closure([Link(0, 25, True, 1), Link(1, 2, False, 2)], len(points))
+    cluster = consensus_targets(points, 3, 0, links).argmax(1)
+    assert cluster[0] == cluster[25]
+    assert cluster[1] != cluster[2]
+    others = ~links.linked
+    assert accuracy(cluster[others], labels[others]) == 1.0

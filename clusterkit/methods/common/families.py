@@ -17,10 +17,10 @@ DIMENSIONS = (32, 64, 128)
 """Numbers of principal components. Which is best depends on the set, and no rule without labels tells."""
 NEIGHBOURS = (5, 10, 20)
 """Nearest neighbours to which an item moves."""
-STEPS = (3, 10)
+STEPS = (5, 20)
 """Steps by which items move to the means of their neighbours."""
-SCALE = 6
-"""The Gaussian at an item is as wide as the distance to this neighbour."""
+SCALE = 7
+"""The Gaussian at an item is half as wide as the distance to this neighbour."""
 SHRUNK = 0.1
 """Share of the identity in the covariance within groups."""
 ROUNDS = 20
@@ -39,19 +39,18 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     Ward's linkage, which finds groups of unequal sizes. Equal rows are one item. Time is O(N^2 D), memory 40 N^2 bytes.
     """
     same = numbered(digests_of(z))
+    shares: NDArray[np.float32] = (same[:, None] == same).astype(np.float32)
     rows = z[np.unique(same, return_index=True)[1]]
-    count = len(rows)
-    if count <= max(k, 2) or k < 2:
-        groups = np.zeros(count, int) if k < 2 else np.arange(count)
-        return (groups[:, None] == groups).astype(np.float32)[np.ix_(same, same)]
-    shares = np.zeros((count, count), np.float32)
+    if len(rows) <= max(k, 2):
+        return shares
+    shares = np.zeros((len(rows), len(rows)), np.float32)
     number = 0
     for groups in clusterings(rows, k, seed):
         member = np.eye(k, dtype=np.float32)[groups]
         shares += member @ member.T
         number += 1
-    shares /= number
-    return shares if count == len(z) else shares[np.ix_(same, same)]
+    shares /= np.float32(number)
+    return shares if len(rows) == len(z) else shares[np.ix_(same, same)]
 
 
 def cut(shares: NDArray[np.floating], k: int) -> NDArray[np.int32]:
@@ -68,6 +67,14 @@ def cut(shares: NDArray[np.floating], k: int) -> NDArray[np.int32]:
     tree[:, 2] = np.where(tree[:, 2] > TINY, np.arange(1, len(tree) + 1), 0)
     groups: NDArray[np.int32] = fcluster(tree, k, "maxclust").astype(np.int32) - 1
     return groups
+
+
+def memberships(shares: NDArray[np.floating], groups: NDArray[np.integer], k: int) -> NDArray[np.float32]:
+    """Return the probability (N, K) of each group: the mean share of an item with the group's items, of sum one."""
+    member = np.eye(k, dtype=np.float32)[groups]
+    means = shares @ member / member.sum(0).clip(1)
+    prob: NDArray[np.float32] = (means / means.sum(1, keepdims=True)).astype(np.float32)
+    return prob
 
 
 def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -93,11 +100,12 @@ def principal(points: Array, dimensions: int) -> Array:
     points = points - points.mean(0)
     size = min(points.shape)
     chosen = [size - min(dimensions, size), size - 1]
-    if points.shape[1] <= len(points):
-        components: Array = points @ eigh(points.T @ points, subset_by_index=chosen)[1][:, ::-1]
-        return components
-    values, vectors = eigh(points @ points.T, subset_by_index=chosen)
-    return (vectors * np.sqrt(values.clip(0)))[:, ::-1]
+    if points.shape[1] > len(points):
+        values, vectors = eigh(points @ points.T, subset_by_index=chosen)
+        components: Array = vectors * np.sqrt(values.clip(0))
+    else:
+        components = points @ eigh(points.T @ points, subset_by_index=chosen)[1]
+    return components[:, ::-1]
 
 
 def directions(points: Array) -> Array:
@@ -115,7 +123,7 @@ def neighbour_graph(points: Array, neighbours: int) -> Any:
     from sklearn.neighbors import NearestNeighbors
 
     distances, nearest = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(points).kneighbors()
-    width = distances[:, min(SCALE, neighbours - 1)].clip(TINY)
+    width = distances[:, min(SCALE, neighbours) - 1].clip(TINY) / 2
     weights = np.exp(-(distances**2) / (width[:, None] * width[nearest]))
     starts = np.arange(len(points) + 1) * neighbours
     graph = csr_array((weights.ravel(), nearest.ravel(), starts), shape=(len(points), len(points)))

@@ -1,0 +1,56 @@
+"""A clustering network on fixed features learns the consensus of families of clusterings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clusterkit.methods.ccn import Training, by_families
+from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.build import Architecture, SimilarityNet
+from clusterkit.pairs.constraints import constrain
+from clusterkit.pairs.cosine import CosinePairs
+from clusterkit.pairs.links import Link, closure
+from clusterkit.settings import Init
+from tests.problems import Case, case
+
+LABELS = np.repeat([0, 1, 2], [50, 30, 10])
+
+
+def on_metric(folder: Path, links: list[Link] | None = None) -> Case:
+    """Three classes of unequal size in eight fixed features, which G's metric leaves as they are."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.nn.functional.normalize(torch.eye(8)[LABELS] + 0.15 * torch.randn(90, 8, generator=generator))
+    g = SimilarityNet(Architecture(None, (8,), (0.0,) * 8, (1.0,) * 8, 1, width=8))
+    pairs = constrain(CosinePairs(z, torch.tensor(10.0), torch.tensor(-5.0)), closure(links or [], len(z)))
+    return case("ccn", z, pairs, 3, folder, init=Init.G, epochs=100).having(g=g)
+
+
+def targets_of(asked: Case) -> Tensor:
+    assert asked.question.pairs is not None
+    return by_families(Training(asked.items, asked.question.pairs, 3, asked.options, asked.run))
+
+
+def test_the_network_sorts_as_the_consensus_does(tmp_path: Path) -> None:
+    asked = on_metric(tmp_path)
+    result = asked.clustered()
+    assert accuracy(result.cluster, LABELS) == 1.0
+    assert (targets_of(asked).argmax(1).numpy() == result.cluster).all()
+    np.testing.assert_allclose(result.prob.sum(1), 1, atol=1e-5)
+    assert result.network is not None
+    with torch.no_grad():
+        again = result.network.eval()(asked.items.subset.images)
+    assert (again.argmax(1).numpy() == result.cluster).all()
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_links_hold_where_the_features_say_otherwise(must: bool, tmp_path: Path) -> None:
+    links = [Link(0, 55, True, 1)] if must else [Link(0, 1, False, 1)]
+    result = on_metric(tmp_path, links).clustered()
+    cluster = result.cluster
+    assert (result.prob.argmax(1) == cluster).all()
+    assert bool(cluster[0] == cluster[55 if must else 1]) is must
+    others = np.setdiff1d(np.arange(90), [0, 1, 55])
+    assert accuracy(cluster[others], LABELS[others]) == 1.0
