@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.__main__ import main
+from clusterkit.artifacts.features import read_features
 from clusterkit.augment import augment, quarter_turns
 from clusterkit.config import Backbone, Kind
 from clusterkit.datasets.base import Subset
@@ -20,6 +21,7 @@ from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import places, tiles
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import batches_of
+from tests.features.weights_of import weights_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
 
@@ -43,6 +45,16 @@ def test_every_training_stage_runs_on_cuda(precision: str, tmp_path: Path) -> No
         f"adapt digits digits --method jan --steps 1 --precision {precision}",
     ):
         assert main([*line.split(), "--device", "cuda", "--workdir", str(tmp_path)]) == 0
+
+
+def test_features_on_cuda_are_those_of_the_cpu(tmp_path: Path) -> None:
+    weights = weights_of("test_vit", tmp_path / "w.safetensors")
+    rows = []
+    for device in ("cpu", "cuda"):
+        line = f"embed digits@0-1 --backbone timm:test_vit --weights {weights} --device {device}"
+        assert main([*line.split(), "--workdir", str(tmp_path / device)]) == 0
+        rows.append(torch.from_numpy(read_features(tmp_path / device / "features.h5")[1]["all"].x))
+    torch.testing.assert_close(*rows, rtol=1e-3, atol=1e-3)
 
 
 def never_waiting(step: Callable[[], Tensor], network: torch.nn.Module) -> None:

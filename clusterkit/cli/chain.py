@@ -103,9 +103,9 @@ def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -
     """Raise InputError or UsageError for links of the user, or for a K, that do not fit the set of the future pairs."""
     from clusterkit.artifacts.lineage import target_of
     from clusterkit.features.load import load_dataset, load_like
+    from clusterkit.methods.common.number import number_of_clusters
     from clusterkit.networks.read import read_g
     from clusterkit.pairs.user_links import read_user_links
-    from clusterkit.stages.cluster import number_of_clusters
 
     header, g = read_g(context.path(G_FILE))
     name = target_of(header, dataset)

@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import NETWORK, Backbones, Common, Examples, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.cli.steps import Keeps, Steps, is_current
+from clusterkit.cli.train_g import worth_of
 from clusterkit.config import (
     PHOTOS,
     ClusterConfig,
@@ -292,19 +292,3 @@ def summary(steps: Steps, like: str | None) -> tuple[dict[str, Any], list[str]]:
     if steps.warnings:
         lines.append(f"{len(steps.warnings)} {'warning' if len(steps.warnings) == 1 else 'warnings'}, see above")
     return {"k": {title: assignment.k for title, assignment in subsets.items()}, "clusters": clusters}, lines
-
-
-def worth_of(correction: Mapping[str, Any], like: str) -> str:
-    """Return what the correction of the features is worth on classes that were kept out of its training."""
-    forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
-    if not forms:
-        return (
-            f"{like} has fewer than three classes, so nothing could be learned from it, and the features decide alone"
-        )
-    plain, chosen = forms[0, 0], forms[correction["strength"], correction["share"]]
-    if chosen is plain:
-        return f"nothing that could be learned from {like} helps on its kept-out classes, so the features decide alone"
-    return (
-        f"accuracy on kept-out classes of {like}: {chosen['acc']:.3f} with what was learned from the others, "
-        f"{plain['acc']:.3f} without"
-    )

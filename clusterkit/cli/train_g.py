@@ -1,7 +1,8 @@
 """clusterkit train-g"""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -112,5 +113,22 @@ def train_g(
         console.log.info("%s on held-out classes: %.3f", name.replace("_", " "), value)
     fields = {"artifact": str(done.artifact), "held_out": done.held_out, "warnings": done.warnings}
     if done.correction is not None:
+        console.log.info("%s", worth_of(done.correction, dataset))
         fields["correction"] = done.correction
     console.result([str(done.artifact)], fields, common.as_json)
+
+
+def worth_of(correction: Mapping[str, Any], like: str) -> str:
+    """Return what the correction of the features is worth on classes that were kept out of its training."""
+    forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
+    if not forms:
+        return (
+            f"{like} has fewer than three classes, so nothing could be learned from it, and the features decide alone"
+        )
+    plain, chosen = forms[0, 0], forms[correction["strength"], correction["share"]]
+    if chosen is plain:
+        return f"nothing that could be learned from {like} helps on its kept-out classes, so the features decide alone"
+    return (
+        f"accuracy on kept-out classes of {like}: {chosen['acc']:.3f} with what was learned from the others, "
+        f"{plain['acc']:.3f} without"
+    )

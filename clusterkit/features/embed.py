@@ -83,16 +83,17 @@ def embed(data: Dataset, models: Sequence[Model], context: Context) -> Embedded:
     sources = [source for subset in sources_of(data) for source in subset]
     with quiet(), ThreadPoolExecutor(READERS) as pool:
         keys = list(pool.map(key_of, sources))
-    first = {key: position for position, key in reversed(list(enumerate(keys)))}
-    unique = list(dict.fromkeys(keys))
+    first: dict[bytes, int] = {}
+    for position, key in enumerate(keys):
+        first.setdefault(key, position)
     titles = [subset.title(position) for subset in data.subsets for position in range(len(subset))]
-    pictures = Pictures(unique, [sources[first[key]] for key in unique], [titles[first[key]] for key in unique])
-    parts, new = [], torch.zeros(len(unique), dtype=torch.bool)
+    pictures = Pictures(keys, sources, titles).take(list(first.values()))
+    parts, new = [], torch.zeros(len(first), dtype=torch.bool)
     for model in models:
         rows, missing = by_model(pictures, model, context)
         parts.append(unit(rows) if len(models) > 1 else rows)
         new |= missing
-    numbers = {key: number for number, key in enumerate(unique)}
+    numbers = {key: number for number, key in enumerate(first)}
     rows = torch.cat(parts, 1)[[numbers[key] for key in keys]]
     subsets = tuple(
         replace(subset, images=part)
@@ -142,7 +143,8 @@ def by_model(pictures: Pictures, model: Model, context: Context) -> tuple[Tensor
     # A command whose features are all kept does not wait for another one that embeds.
     waits = is_first() and len(known) < len(pictures.keys)
     with store.held() if waits else nullcontext():
-        known = store.read(pictures.keys) if waits else known
+        if waits:
+            known |= store.read([key for key in pictures.keys if key not in known])
         missing = torch.tensor([is_first() and key not in known for key in pictures.keys], dtype=torch.bool)
         missing = sum_all(missing.int()).bool()
         kept = np.array([known[key] for key in pictures.keys if key in known], np.float32)

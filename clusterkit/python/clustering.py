@@ -18,6 +18,7 @@ from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, reads_pairs
 from clusterkit.methods.common.check import check_cost, needs_all_pairs, with_backbone
 from clusterkit.methods.common.declared import Reads
+from clusterkit.methods.common.number import number_of_clusters
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.networks.start import read_network
@@ -25,7 +26,7 @@ from clusterkit.pairs.links import held_counts, holding
 from clusterkit.python.inputs import read_items, read_links, read_pairs
 from clusterkit.python.words import python_words
 from clusterkit.settings import MOST_SEED, Features, Init, OnlyConstraints, Options, TruePairs, options_of
-from clusterkit.stages.cluster import check, number_of_clusters
+from clusterkit.stages.cluster import check
 
 METHOD = "spectral"
 """The default method. It reads the pairs if there are any, and otherwise the items."""

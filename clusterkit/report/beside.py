@@ -17,6 +17,7 @@ from clusterkit.artifacts.lineage import g_of
 from clusterkit.config import G_FILE, PAIRS_FILE, Backbone
 from clusterkit.datasets.base import Subset
 from clusterkit.errors import InputError
+from clusterkit.methods.common.number import ESTIMATES
 from clusterkit.networks.backbones import weights_statistics
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.read import read_cluster_nets, read_g
@@ -26,7 +27,7 @@ from clusterkit.pairs.source import PairSource
 
 NETWORKS = {"cluster": ("ccn", CCN_FILE), "adapt": ("adapted", "adapted.safetensors"), "assign": ("model", "")}
 """By command, the role of its network among the inputs of its assignments, and the name of the network's file."""
-ESTIMATES = "k.json"
+
 LICENCE = (
     "started from ImageNet weights of torchvision. torchvision's code has the BSD-3-Clause licence, but its weights "
     "may be bound by the terms of the images they were trained on; those of ImageNet allow only non-commercial "

@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from clusterkit.artifacts.assignments import Assignment, write_assignments, write_with_network
-from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import (
     Learned,
     all_used,
     beside_training,
     distinct,
     joined,
-    learned_from,
     run_key,
 )
 from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
@@ -27,10 +24,11 @@ from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import is_first
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
+from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.metrics import doubts
@@ -46,7 +44,6 @@ from clusterkit.training import StateFolder
 log = logging.getLogger("clusterkit")
 
 OUTPUT = "assignments.h5"
-ESTIMATES = "k.json"
 
 
 @dataclass(frozen=True)
@@ -203,9 +200,14 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
 
 def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
     """Return the settings of a clustering of these pairs, whose network starts from G if G is a metric."""
-    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
-        return replace(config, options=replace(config.options, init=Init.G))
-    return config
+    if not (isinstance(config.options, CcnOptions) and pairs.is_by_metric):
+        return config
+    options = config.options
+    if not context.is_given(options, "init"):
+        options = replace(options, init=Init.G)
+    if options.init is Init.G and options.rounds == 1 and "loss" in context.given:
+        log.info("cluster: --loss is not used: a network on fixed features learns the clusters of a consensus")
+    return replace(config, options=options)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
@@ -230,64 +232,6 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
     if shape in (None, g_shape):
         return data
     return load_like(data.name, shape, context, header.dataset, reading=data.reading)
-
-
-def read_estimates(
-    config: ClusterConfig, context: Context, pairs: PairInput
-) -> tuple[dict[str, int], dict[str, str], Learned]:
-    """Return the K of `k.json` by subset, the file's hash as an input, and the sets that its G learned.
-
-    All are empty without `--k auto`. Raises InputError if `k.json` is missing or was made from other pairs.
-    """
-    if config.k is not CountedBy.ESTIMATE:
-        return {}, {}, {}
-    path = context.path(ESTIMATES)
-    if not path.exists():
-        raise InputError(f"{path}: no such file, but --k auto reads it; run: clusterkit estimate-k")
-    header, content = read_json(path, "k")
-    digest = pairs.inputs.get("pairs")
-    if digest is not None and header.inputs.get("pairs") != digest:
-        raise InputError(f"{path}: was estimated from other pairs than {pairs.path}; run: clusterkit estimate-k")
-    return content["recommended"], {"k": sha256(path)}, {"G": learned_from(header, path)}
-
-
-def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int], fewest: int) -> int:
-    """Return K for one subset, 0 if the method finds K, and not less than `fewest` if K is estimated.
-
-    Raises UsageError or InputError for an impossible K.
-    """
-    method = METHODS[config.method]
-    if method.finds_k:
-        return 0
-    k = requested_k(config, subset, name, estimates)
-    if config.k is CountedBy.ESTIMATE and fewest > k:
-        log.info("cluster %s: K is %d, the number of labels of the examples; k.json estimates %d", name, fewest, k)
-        k = fewest
-    if fewest > k:
-        raise UsageError(f"--k {config.k}: the examples have {fewest} labels; give a number from {fewest}")
-    if k >= len(subset) and not method.trains:
-        raise UsageError(
-            f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
-        )
-    return k
-
-
-def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dict[str, int]) -> int:
-    """Return the K of one subset, from the settings, the estimates or the labels."""
-    if config.k is CountedBy.ESTIMATE:
-        if subset.name not in estimates:
-            raise InputError(f"--k auto: {ESTIMATES} has no estimate for {subset.name}; run: clusterkit estimate-k")
-        # A network with one output cannot learn.
-        return max(2, estimates[subset.name])
-    if config.k is CountedBy.LABELS:
-        if subset.labels is None:
-            raise UsageError(f"--k known: {name} has no labels to count; give a number")
-        return len(subset.labels[subset.labels >= 0].unique())
-    if config.k > len(subset):
-        raise UsageError(
-            f"--k {config.k}: {name} has only {len(subset)} items in subset {subset.name}; give a smaller number"
-        )
-    return config.k
 
 
 def clustered(

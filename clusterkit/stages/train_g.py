@@ -205,7 +205,7 @@ def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dat
 def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResult:
     """Write the G of fixed features: their own similarity, corrected as far as kept-out classes of A say.
 
-    With fewer than three classes, or without labels, nothing is corrected, and the calibration needs no label.
+    With fewer than three classes, or without labels, nothing is learned from labels, and the calibration needs none.
     """
     items = torch.cat(list(data.union().blocks())).numpy()
     labels = None if config.unlabelled else data.labels
@@ -214,13 +214,14 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
     network = metric_of(correction)
-    source_set = data.to_header() if labels is None else data.to_learned()
+    # Of fewer than three classes the labels are not used.
+    is_learned = bool(correction.worth)
     extra = {
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
         "correction": correction.summary(),
-        "learned_from": [] if labels is None else [source_set],
+        "learned_from": [data.to_learned()] if is_learned else [],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)

@@ -45,7 +45,9 @@ EXAMPLE = "Example: clusterkit reproduce photos --set eurosat --seeds 1"
 MOST = 4000
 """The most images of a set: more pairs are not clustered together."""
 METHOD = "consensus"
-"""The default method of `cluster` on pairs by a metric."""
+"""The method that clusters fixed features."""
+BY_METRIC = ClusterConfig(method=METHOD, features=Features.G)
+"""The settings of a clustering of the features by a G in its own folder."""
 EPOCHS = 40
 """Passes of the training of a plain pair head."""
 
@@ -178,22 +180,15 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
     if PLAIN in methods:
         rows += clusterings(work, PLAIN, ClusterConfig(method=METHOD, features=File(str(target))))
     if OWN in methods:
-        rows += clusterings(work, OWN, of_metric(own_pairs(work)), g=own_pairs(work).with_name("g.safetensors"))
+        g, _ = own_pairs(work)
+        rows += clusterings(work, OWN, BY_METRIC, g=g)
     if DEFAULT in methods:
-        if work.source is None:
-            pairs = own_pairs(work)
-        else:
-            g, pairs = pairs_of(work, work.source, Head.METRIC)
-            correction = runs.extra_of(g)["correction"]
-        rows += clusterings(work, DEFAULT, of_metric(pairs), g=pairs.with_name("g.safetensors"))
+        g, pairs = own_pairs(work) if work.source is None else pairs_of(work, work.source, Head.METRIC)
+        correction = runs.extra_of(g)["correction"]
+        rows += clusterings(work, DEFAULT, BY_METRIC, g=g)
         rows += estimates(work, pairs)
-        rows += clusterings(work, DEFAULT, of_metric(pairs), CountedBy.ESTIMATE, pairs.with_name("g.safetensors"))
+        rows += clusterings(work, DEFAULT, BY_METRIC, CountedBy.ESTIMATE, g)
     return rows, correction
-
-
-def of_metric(pairs: Path) -> ClusterConfig:
-    """Return the settings of the default clustering of pairs by a metric."""
-    return ClusterConfig(method=METHOD, features=Features.G)
 
 
 def embedded(work: Work, name: str, sample: Sample) -> Path:
@@ -234,17 +229,17 @@ def pairs_of(work: Work, source: Sample, head: Head) -> tuple[Path, Path]:
     return g, runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
 
 
-def own_pairs(work: Work) -> Path:
-    """Predict the pairs of T by the features' own similarity, which learns no label; return their file."""
+def own_pairs(work: Work) -> tuple[Path, Path]:
+    """Predict the pairs of T by the features' own similarity, which learns no label; return its file and theirs."""
     inner = runs.subfolder(work.context, "g-own")
-    runs.run_stage(TrainGConfig(dataset=work.target.name, head=Head.METRIC, **work.features), inner)
-    return runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
+    g = runs.run_stage(TrainGConfig(dataset=work.target.name, head=Head.METRIC, **work.features), inner)
+    return g, runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
 
 
 def clusterings(
     work: Work, method: str, config: ClusterConfig, k: CountedBy = CountedBy.LABELS, g: Path | None = None
 ) -> list[Row]:
-    """Cluster T with each seed and K known or estimated; return the scores and seconds."""
+    """Cluster T with each seed and K known or estimated, each beside a copy of G; return the scores and seconds."""
     rows = []
     number: K = work.target.k if k is CountedBy.LABELS else k
     config = replace(config, dataset=work.target.name, k=number)

@@ -142,6 +142,33 @@ def test_features_of_another_backbone_than_the_pairs_are_refused(cli: Cli) -> No
     assert cli("cluster --method mpckmeans --k 3 --features features.h5").code == 0
 
 
+def test_features_go_with_pairs_of_a_trained_network_of_another_size(cli: Cli) -> None:
+    assert cli("train-g folder:pics --backbone mlp --hidden 8 --epochs 1 --size 16").code == 0
+    assert cli("predict-pairs folder:pics").code == 0
+    done = cli("cluster --method mpckmeans --k 3 --features features.h5")
+    assert done.code == 0, done.err
+    Image.new("RGB", (9, 9)).save("pics/red/new.png")
+    assert cli("predict-pairs folder:pics").code == 0
+    fails(
+        cli("cluster --method mpckmeans --k 3 --features features.h5"), 3,
+        f"{FILE}: the content of folder:pics has changed", "1 file is new",
+    )  # fmt: skip
+
+
+def test_arrays_and_their_features(cli: Cli) -> None:
+    random = np.random.default_rng(0)
+    np.savez("a.npz", x=random.integers(0, 256, (9, 48, 48, 3), dtype=np.uint8))
+    assert cli(EMBED.replace("folder:pics", "arrays:a.npz")).code == 0
+    assert read_features(FILE)[0].dataset["size"] == 48
+    done = cli("cluster arrays:a.npz --method kmeans --k 3 --features features.h5")
+    assert done.code == 0, done.err
+    np.savez("a.npz", x=random.integers(0, 256, (9, 48, 48, 3), dtype=np.uint8))
+    fails(
+        cli("cluster arrays:a.npz --method kmeans --k 3 --features features.h5"), 3,
+        f"{FILE}: the content of arrays:a.npz has changed",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "word"),
     [

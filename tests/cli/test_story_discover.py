@@ -1,0 +1,166 @@
+"""A person with a folder of pictures and one command: plain, with labelled pictures, and with examples."""
+
+import csv
+import json
+import random
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+
+import clusterkit
+from tests import photographer
+from tests.conftest import Cli
+from tests.features.weights_of import weights_of
+
+OUT = Path("clusterkit-out")
+SMALL = ["--backbone", "timm:test_resnet", "--weights", "small.safetensors"]
+"""A tiny backbone of random weights."""
+
+
+def album(place: str, count: int) -> dict[str, str]:
+    """Make a folder with subfolders; return the kind of each picture by its path."""
+    chance, kinds = random.Random(count), {}
+    for number in range(count):
+        kind = photographer.KINDS[number % 3]
+        path = Path(place, f"day {number % 2}", f"{number}.png")
+        photographer.save(photographer.drawn(kind, chance), photographer.Form(".png", "PNG"), path)
+        kinds[path.relative_to(place).as_posix()] = kind
+    return kinds
+
+
+def commands(err: str) -> list[list[str]]:
+    """The command lines that were shown."""
+    return [shlex.split(line.partition("$ clusterkit ")[2]) for line in err.splitlines() if "$ clusterkit " in line]
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_pictures_become_a_page_by_commands_that_can_be_typed(cli: Cli) -> None:
+    album("photos", 13)
+    weights_of("test_resnet", Path("small.safetensors"))
+    done = cli(["discover", "folder:photos", *SMALL, "--json"])
+    assert done.code == 0, done.err
+    result, first = json.loads(done.out), content(OUT)
+    lines = commands(done.err)
+    assert [words[0] for words in lines] == ["embed", "train-g", "predict-pairs", "estimate-k", "cluster", "report"]
+    assert list(result["artifacts"]) == [words[0] for words in lines]
+    assert all(Path(path).is_file() for path in result["artifacts"].values())
+    assert 1 <= result["clusters"]["all"] <= result["k"]["all"]
+    assert "13 new" in done.err
+    assert done.err.count(" new") == done.err.count(" 0 new") + 1
+    page = first["report.html"].decode()
+    assert page.count('<img src="data:image/') >= 13
+    assert "timm:test_resnet (licence: " in page
+    assert len(table(OUT / "clusters.csv")) == 13
+
+    again = cli(["discover", "folder:photos", *SMALL])
+    assert again.out == f"{OUT}/report.html\n"
+    assert again.err.count(" is up to date") == 5
+    assert " new" not in again.err
+    assert content(OUT) == first
+
+    for words in lines:
+        assert cli([*words, "--workdir", "typed"]).code == 0
+    assert content(Path("typed")) == first
+
+
+def test_labelled_pictures_and_examples_name_the_groups(cli: Cli) -> None:
+    kinds = album("photos", 15)
+    photographer.build_labelled(Path("labelled"), 3)
+    weights_of("test_resnet", Path("small.safetensors"))
+    known = dict(list(kinds.items())[:9])
+    Path("known.csv").write_text("path,label\n" + "".join(f"{name},{kind}\n" for name, kind in known.items()))
+    flags = ["--like", "folder:labelled", "--examples", "known.csv", "--k", "3", "--folders", "found"]
+    done = cli(["discover", "folder:photos", *SMALL, *flags])
+    assert done.code == 0, done.err
+    assert "labelled" in done.err
+    rows = table(OUT / "clusters.csv")
+    assert {row["path"]: row["name"] for row in rows if row["path"] in known} == known
+    assert {path.name for path in Path("found").iterdir()} == set(photographer.KINDS)
+    assert sum(path.is_file() for path in Path("found").rglob("*")) == 15
+
+    made = clusterkit.load(OUT / "assignments.h5")
+    assert made.header["extra"]["uses_target_labels"] == "examples"
+    names = made.names()
+    assert names is not None
+    assert set(names) == set(photographer.KINDS)
+    pytest.importorskip("pandas")
+    assert set(made.to_pandas()["name"]) == set(photographer.KINDS)
+
+    path = next(iter(kinds))
+    done = cli(["assign", f"photos/{path}", "--json"])
+    assert json.loads(done.out)["rows"][0]["class"] == kinds[path]
+    done = cli(["report", "--assignments", "assigned.h5"])
+    assert done.code == 0, done.err
+    page = (OUT / "report.html").read_text(encoding="utf-8")
+    assert "the features that G compares" in page or "Map" not in page
+    assert kinds[path] in page
+
+
+LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "reason"),
+    [
+        ([], 3, "no weights on this machine (--offline is set)"),
+        (["--backbone", "conv4"], 2, "--backbone conv4: is trained"),
+        ([*SMALL, "--like", "folder:./photos"], 2, "--like folder:photos: is the set to sort"),
+        ([*SMALL, "--like", "folder:photos/day 1"], 3, "has no labels; --like learns from labels"),
+        ([*SMALL, "--like", "folder:one"], 3, "one class only"),
+        ([*SMALL, "--examples", "labels.csv", "--k", "2"], 2, "the examples have 3 labels; give a number from 3"),
+        ([*SMALL, "--examples", "other.csv"], 3, "other.csv: line 1: no item has the name 'gone.png'"),
+        ([*SMALL, "--examples", "missing.csv"], 3, "missing.csv: no such file"),
+        ([*SMALL, "--k", "known"], 2, "--k known: counts labels"),
+        ([*SMALL, "--k", "5"], 2, "has only 4 pictures"),
+        ([*SMALL, "--folders", "one"], 2, "exists and is not an empty folder"),
+        ([*SMALL, "--by", "move"], 2, "--by works only with --folders"),
+        (["--backbone", "timm:test_resnet", "--weights", "short.safetensors"], 3, "short.safetensors: cannot be read"),
+        (["--backbone", "timm:test_resnet", "--weights", "one"], 3, "one: a folder"),
+    ],
+)
+def test_what_stops_it_is_said_before_anything_is_made(cli: Cli, flags: list[str], code: int, reason: str) -> None:
+    album("photos", 4)
+    album("one", 1)
+    weights_of("test_resnet", Path("small.safetensors"))
+    Path("short.safetensors").write_bytes(Path("small.safetensors").read_bytes()[:1000])
+    Path("labels.csv").write_text(LABELS)
+    Path("other.csv").write_text("gone.png,disc\n")
+    done = cli(["discover", "folder:photos", *flags, "--offline", "--data", "data"])
+    assert (done.code, done.out) == (code, "")
+    assert reason in done.err.splitlines()[-1]
+    assert not OUT.exists()
+
+
+def test_one_picture_is_no_set_and_two_are(cli: Cli) -> None:
+    weights_of("test_resnet", Path("small.safetensors"))
+    album("one", 1)
+    done = cli(["discover", "folder:one", *SMALL])
+    assert done.code == 3
+    assert "holds one picture only" in done.err
+
+
+@pytest.mark.slow
+def test_250_photos_take_less_than_three_minutes(cli: Cli, real_data: Path) -> None:
+    backbone = "tf_efficientnet_lite0"
+    if not (real_data / "weights" / f"{backbone}.safetensors").is_file():
+        pytest.skip(f"the weights of {backbone} are not here")
+    kinds = photographer.build(Path("photos"), 13, 5)
+    photographer.build_labelled(Path("labelled"), 15, 5)
+    flags = ["--skip-bad", "--data", str(real_data), "--backbone", f"timm:{backbone}", "--json"]
+    for more in ([], ["--like", "folder:labelled"]):
+        start = time.monotonic()
+        done = cli(["discover", "folder:photos", *flags, *more, "--workdir", f"out{len(more)}"])
+        assert time.monotonic() - start < 180
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["clusters"] == {"all": 3}
+        rows = table(Path(f"out{len(more)}/clusters.csv"))
+        assert len(rows) == len(kinds) >= 250

@@ -1,0 +1,208 @@
+"""The stages on features of fixed backbones, through the command line."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.hdf5 import read_hdf5
+from clusterkit.artifacts.summary import summarise
+from tests.conftest import Cli
+from tests.features.weights_of import weights_of
+
+OUT = Path("clusterkit-out")
+FIXED = "--backbone timm:test_vit --weights vit.safetensors"
+HUES = (0, 40, 80, 120, 160, 200, 20, 100)
+
+
+def draw(folder: Path, classes: range, each: int, *, flat: bool = False) -> None:
+    """Write pictures of two halves, whose colours a class has in common."""
+    random = np.random.default_rng(classes.start)
+    for number in classes:
+        for item in range(each):
+            place = folder if flat else folder / f"class{number}"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.full((24, 24, 3), 200.0)
+            pixels[:, :, 0], pixels[12:, :, 1] = HUES[number], HUES[-number]
+            pixels[:, 12:, 2] = 255 - HUES[number]
+            pixels += random.normal(size=pixels.shape) * 20 + random.normal() * 10
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(place / f"{number}-{item}.png")
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A labelled set of five classes, an unlabelled one of three others, and weights."""
+    place = tmp_path_factory.mktemp("album")
+    draw(place / "labelled", range(5), 6)
+    draw(place / "photos", range(5, 8), 8)
+    weights_of("test_vit", place / "vit.safetensors")
+    weights_of("test_resnet", place / "resnet.safetensors")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _here(album: Path) -> None:
+    for path in album.iterdir():
+        if path.is_dir():
+            shutil.copytree(path, path.name)
+        else:
+            shutil.copy(path, path.name)
+
+
+def header_of(name: str) -> dict[str, Any]:
+    header: dict[str, Any] = summarise(OUT / name)["header"]
+    return header
+
+
+def run(cli: Cli, *lines: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for line in lines:
+        done = cli(f"{line} --json")
+        assert done.code == 0, done.err
+        fields = json.loads(done.out)
+    return fields
+
+
+def test_a_correction_goes_from_labelled_pictures_to_clusters_of_others(cli: Cli) -> None:
+    trained = run(cli, f"train-g folder:labelled {FIXED}")
+    assert trained["held_out"] == {}
+    worth = trained["correction"]["worth"]
+    assert [worth[0]["strength"], worth[0]["share"]] == [0, 0]
+    assert {"acc", "nmi"} <= set(worth[0])
+    g = header_of("g.safetensors")
+    assert g["extra"]["correction"] == trained["correction"]
+    assert [entry["name"] for entry in g["extra"]["learned_from"]] == ["folder:labelled"]
+    [model] = g["dataset"]["features"]
+    assert (model["name"], model["weights"]) == ("timm:test_vit", "weights:vit.safetensors")
+    assert g["config"]["backbone"] == "timm:test_vit"
+    run(cli, "predict-pairs folder:photos")
+    pairs, groups = read_hdf5(OUT / "pairs.h5", "pairs")
+    assert [model["sha256"]] == [entry["sha256"] for entry in pairs.dataset["features"]]
+    assert set(groups["all"]) >= {"id", "z", "scale", "bias"}
+    np.testing.assert_allclose(np.linalg.norm(groups["all"]["z"], axis=1), 1, rtol=1e-5)
+    run(cli, "cluster --k 3")
+    assert header_of("assignments.h5")["config"]["options"]["init"] == "g"
+    scores = run(cli, "evaluate")["mean"]
+    assert scores["acc"] > 0.8
+    # The network of the clusters sorts other pictures, by the same backbone.
+    rows = run(cli, "assign photos/class5/5-0.png photos/class6/6-0.png")["rows"]
+    assert len({row["cluster"] for row in rows}) == 2
+    assert run(cli, "report")["artifact"].endswith("report.html")
+
+
+def test_labels_of_the_target_change_nothing(cli: Cli) -> None:
+    lines = (f"train-g folder:labelled {FIXED}", "predict-pairs folder:photos", "estimate-k", "cluster --k 3")
+    run(cli, *lines)
+    before = {name: read_hdf5(OUT / name, "pairs|assignments")[1]["all"] for name in ("pairs.h5", "assignments.h5")}
+    estimate = json.loads((OUT / "k.json").read_text())["recommended"]
+    # Every picture goes to the folder of another class; the names keep the order.
+    for file in sorted(Path("photos").rglob("*.png")):
+        target = Path("mixed") / f"class{file.name}" / file.name
+        target.parent.mkdir(parents=True)
+        shutil.copy(file, target)
+    shutil.rmtree("photos")
+    run(cli, "predict-pairs folder:mixed", "estimate-k", "cluster --k 3")
+    assert json.loads((OUT / "k.json").read_text())["recommended"] == estimate
+    for name, arrays in before.items():
+        after = read_hdf5(OUT / name, "pairs|assignments")[1]["all"]
+        for key in ("z", "cluster", "prob"):
+            if key in arrays:
+                np.testing.assert_array_equal(after[key], arrays[key])
+
+
+def test_without_labels_or_with_two_classes_the_similarity_is_the_features_own(cli: Cli) -> None:
+    draw(Path("two"), range(2), 6)
+    for line in (f"train-g folder:photos --flat {FIXED}", f"train-g folder:two {FIXED}"):
+        trained = run(cli, line)
+        assert trained["correction"]["worth"] == []
+        _, state = read_checkpoint(OUT / "g.safetensors", "g")
+        assert not state["head.within"].any()
+        assert header_of("g.safetensors")["extra"]["learned_from"] == []
+    run(cli, "predict-pairs folder:photos", "cluster --method agglomerative --k 3")
+    # Weights are random and classes are few, so chance gives about a half.
+    assert run(cli, "evaluate")["mean"]["acc"] > 0.7
+
+
+def test_the_same_seed_gives_the_same_bytes(cli: Cli) -> None:
+    names = ("g.safetensors", "pairs.h5", "assignments.h5", "ccn.safetensors")
+    lines = (f"train-g folder:labelled {FIXED}", "predict-pairs folder:photos", "cluster --k 3")
+    run(cli, *lines)
+    first = [(OUT / name).read_bytes() for name in names]
+    shutil.rmtree(OUT)
+    run(cli, *lines)
+    assert [(OUT / name).read_bytes() for name in names] == first
+
+
+def test_a_pair_head_on_the_same_features(cli: Cli) -> None:
+    run(cli, f"train-g folder:labelled {FIXED} --head pair --epochs 2 --hidden 16", "predict-pairs folder:photos")
+    network = header_of("g.safetensors")["extra"]["network"]
+    assert (network["backbone"], network["shape"]) == ("mlp", [64])
+    assert "logit" in read_hdf5(OUT / "pairs.h5", "pairs")[1]["all"]
+    run(cli, "cluster --k 3 --init g --epochs 2")
+
+
+def test_vectors_of_the_user_can_have_a_metric(cli: Cli) -> None:
+    random = np.random.default_rng(0)
+    for name, classes in (("a", 6), ("t", 4)):
+        y = np.repeat(np.arange(classes), 10)
+        x = 3 * random.normal(size=(classes, 8))[y] + random.normal(size=(len(y), 8))
+        np.savez(f"{name}.npz", x=x, y=y)
+    run(
+        cli,
+        "train-g features:a.npz --head metric",
+        "predict-pairs features:t.npz",
+        "cluster --k 4 --method agglomerative",
+    )
+    assert run(cli, "evaluate")["mean"]["acc"] > 0.9
+    assert header_of("g.safetensors")["config"]["backbone"] is None
+
+
+def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
+    run(cli, f"train-g folder:labelled {FIXED}", "predict-pairs folder:photos")
+    shutil.copy("resnet.safetensors", "vit.safetensors")
+    shutil.rmtree(Path.cwd().with_name(f"{Path.cwd().name}-cache"))
+    done = cli("predict-pairs folder:photos")
+    assert (done.code, done.err.count("\n")) == (3, 1)
+    assert "not the weights of timm:test_vit that were used" in done.err
+    Path("vit.safetensors").unlink()
+    done = cli("predict-pairs folder:photos --offline")
+    assert done.code == 3
+    assert "vit.safetensors is gone" in done.err
+    done = cli("evaluate --assignments clusterkit-out/pairs.h5")
+    assert done.code == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (
+            f"train-g folder:labelled {FIXED} --epochs 3",
+            2,
+            "--epochs: a metric of fixed features is not trained in steps",
+        ),
+        (f"train-g folder:labelled {FIXED} --pretrained", 2, "has weights of its own"),
+        ("train-g folder:labelled --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
+        ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
+        ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
+        ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
+        (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
+        ("train-g folder:labelled --offline", 3, "vit_small_patch14_dinov2.lvd142m"),
+        (f"train-g synthetic:moons {FIXED}", 2, "reads images, but synthetic:moons holds vectors"),
+    ],
+)
+def test_flags_that_contradict_each_other(line: str, code: int, message: str, cli: Cli) -> None:
+    done = cli(line)
+    assert (done.code, message in done.err) == (code, True), done.err
+    assert done.err.strip().count("\n") <= 1
+    assert not (OUT / "g.safetensors").exists()
+
+
+def test_self_train_refuses_what_is_not_trained(cli: Cli) -> None:
+    run(cli, f"train-g folder:labelled {FIXED}")
+    done = cli("self-train folder:photos")
+    assert (done.code, "fixed features are not trained" in done.err) == (2, True)
