@@ -89,7 +89,12 @@ class PhotosOptions(Options):
         Flag(name="set", help="Row of the tables; may be repeated.", choices=TASKS, default="all that are present"),
     ] = None
     backbone: Annotated[
-        Fixed, Flag(help="Fixed backbone: timm:NAME or torchvision:NAME, several joined by +.", read=fixed)
+        Fixed,
+        Flag(
+            help="Fixed backbone: timm:NAME or torchvision:NAME, several joined by +.",
+            read=fixed,
+            default="a small DINOv2",
+        ),
     ] = PHOTOS
     weights: Annotated[
         tuple[Path, ...], Flag(help="File of weights; one for each backbone, in order.", metavar="FILE")
