@@ -15,7 +15,7 @@ from clusterkit.distributed import share, sum_all
 from clusterkit.losses import Loss, pair_loss
 from clusterkit.methods import CcnOptions
 from clusterkit.methods.common.consensus import LARGEST, consensus
-from clusterkit.methods.common.consensus_targets import consensus_targets
+from clusterkit.methods.common.consensus_targets import consensus_targets, under_links
 from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
 from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -206,7 +206,8 @@ def _held(
     """Return the clustering of a trained network, after a second training if a link of the user does not hold.
 
     In the second training every batch holds linked items, whose pairs have their weight. It begins with clusters that
-    follow from all pairs: if linked pairs weighed more from the start, clusters would merge.
+    follow from all pairs: if linked pairs weighed more from the start, clusters would merge. Clusters that were learned
+    from targets change for linked items until the links hold.
     """
     result = _assigned(training, network, histories)
     if not isinstance(training.pairs, ConstrainedPairs):
@@ -219,7 +220,11 @@ def _held(
     title = f"{next(iter(histories))}, constraints"
     again = Linked(sampler, torch.from_numpy(links.group), torch.from_numpy(links.apart))
     log.info("cluster %s%s: training on, as some constraints do not hold yet", training.name, title)
-    return _assigned(training, network, {**histories, title: learn(replace(training, linked=True), again, title)})
+    result = _assigned(training, network, {**histories, title: learn(replace(training, linked=True), again, title)})
+    if training.targets is None:
+        return result
+    prob = under_links(result.prob, links)
+    return replace(result, cluster=prob.argmax(1).astype(np.int32), prob=prob)
 
 
 def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
@@ -247,8 +252,7 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
     """
     rows = share(len(index)).rows
     if training.targets is not None:
-        wrong = F.cross_entropy(logits, training.targets[index[rows]], reduction="none")
-        return wrong.mean() if not training.linked else (wrong * _item_weights(training, index)[rows]).mean()
+        return F.cross_entropy(logits, training.targets[index[rows]])
     pairs = training.pairs.logits(index[rows], index)
     weight = None
     if training.linked and isinstance(training.pairs, ConstrainedPairs):
@@ -256,16 +260,6 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
     # Positive logits become 1 and others 0; unknown pairs stay NaN.
     similar = pairs.clamp(0, 1).ceil().to(logits)
     return pair_loss(training.options.loss)(logits, similar, training.options.sigma, weight)
-
-
-def _item_weights(training: Training, index: Tensor) -> Tensor:
-    """Return the weights (B,) of the items of a batch, of mean one, where linked items weigh as much as all others."""
-    assert isinstance(training.pairs, ConstrainedPairs)
-    linked = torch.from_numpy(training.pairs.closure.linked).to(index.device)[index]
-    count = linked.sum()
-    return torch.where(
-        linked, len(index) / (2 * count.clamp_min(1)), len(index) / (2 * (len(index) - count).clamp_min(1))
-    )
 
 
 def _plan(training: Training, sampler: Sampler, epochs: int, title: str) -> Plan:

@@ -22,7 +22,7 @@ PLAIN_COMPONENTS = 64
 """Most components of features that are not evened, or not yet."""
 COMPONENTS = 128
 """Most components of evened features."""
-NOISE = 2.0
+NOISE = 1.3
 """Variance below which a component is left out, as a multiple of the largest variance within neighbourhoods."""
 LEAST_WEIGHT = 0.02
 """Least weight of a component that is kept."""

@@ -200,9 +200,14 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
 
 def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
     """Return the settings of a clustering of these pairs, whose network starts from G if G is a metric."""
-    if isinstance(config.options, CcnOptions) and pairs.is_by_metric and not context.is_given(config.options, "init"):
-        return replace(config, options=replace(config.options, init=Init.G))
-    return config
+    if not (isinstance(config.options, CcnOptions) and pairs.is_by_metric):
+        return config
+    options = config.options
+    if not context.is_given(options, "init"):
+        options = replace(options, init=Init.G)
+    if options.init is Init.G and options.rounds == 1 and "loss" in context.given:
+        log.info("cluster: --loss is not used: a network on fixed features learns the clusters of a consensus")
+    return replace(config, options=options)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:

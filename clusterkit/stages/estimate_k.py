@@ -19,7 +19,7 @@ from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.common.consensus import LARGEST, consensus
 from clusterkit.methods.common.outputs import finds_k, outputs
-from clusterkit.methods.common.rounds import count
+from clusterkit.methods.common.rounds import SHARE, count
 from clusterkit.metrics import doubts
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
@@ -66,12 +66,13 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     if config.assignments is not None or not by_metric:
         header, assignments = read_over_clustered(path, config, pairs_path)
     estimator = RECOMMENDED_OF_METRIC if by_metric else RECOMMENDED
+    share = pairs_header.extra.get("counting", SHARE)
     estimates, warnings = {}, list[str]()
     for title in assignments or groups:
         pairs, assignment = from_group(groups[title]), assignments.get(title)
         among = 0 if assignment is None else outputs(header, assignment)
         if isinstance(pairs, CosinePairs):
-            values = estimate_by_metric(assignment, among, pairs, title, context.seed)
+            values = estimate_by_metric(assignment, among, pairs, title, context.seed, share)
             warnings += doubts.of_communities(title, values)
         else:
             assert assignment is not None
@@ -147,10 +148,13 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
 
 
 def estimate_by_metric(
-    assignment: Assignment | None, among: int, pairs: CosinePairs, title: str, seed: int
+    assignment: Assignment | None, among: int, pairs: CosinePairs, title: str, seed: int, share: float
 ) -> dict[str, int]:
-    """Return K by each graph of neighbours, their mean `communities`, `ndc` if there is a clustering, and `spread`."""
-    estimates = count(pairs.z.double().numpy(), derive_seed(seed, "estimate-k", title))
+    """Return K by each graph of neighbours, their mean `communities`, `ndc` if there is a clustering, and `spread`.
+
+    `share` is that of the resolution, from G.
+    """
+    estimates = count(pairs.z.double().numpy(), derive_seed(seed, "estimate-k", title), share)
     if assignment is not None:
         estimates["ndc"] = ndc(assignment.cluster, among)
     return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}

@@ -5,6 +5,7 @@ import shutil
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -89,10 +90,10 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         text = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), text)
         warnings += warn_all(doubts.of_pairs(subset.name, signs[subset.name], len(subset)))
-    header = Header(
-        "pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs,
-        {"health": signs, "shape": list(shape), "learned_from": learned},
-    )  # fmt: skip
+    extra: dict[str, Any] = {"health": signs, "shape": list(shape), "learned_from": learned}
+    if "counting" in (correction := g_header.extra.get("correction", {})):
+        extra["counting"] = correction["counting"]
+    header = Header("pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs, extra)
     if is_first():
         write_hdf5(output, header, groups)
     else:

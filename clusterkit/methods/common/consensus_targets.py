@@ -27,10 +27,14 @@ def consensus_targets(z: Array, k: int, seed: int, links: Closure | None = None)
     prob = memberships(shares, cut(shares, k), k)
     if len(z) > LARGEST:
         prob = _of_neighbours(directions(z), directions(z)[chosen], prob)
-    if links is not None:
-        cluster = settled(prob.argmax(1), -np.log(prob.astype(np.float64).clip(LEAST)), links)
-        prob[links.linked] = np.eye(k, dtype=np.float32)[cluster[links.linked]]
-    return prob
+    return prob if links is None else under_links(prob, links)
+
+
+def under_links(prob: NDArray[np.float32], links: Closure) -> NDArray[np.float32]:
+    """Return the probabilities (N, K) where each linked item has probability one for a cluster in which links hold."""
+    cluster = settled(prob.argmax(1), -np.log(prob.astype(np.float64).clip(LEAST)), links)
+    linked = np.eye(prob.shape[1], dtype=np.float32)[cluster]
+    return np.where(links.linked[:, None], linked, prob)
 
 
 def _of_neighbours(rows: Array, sample: Array, prob: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.points import k_means
+from clusterkit.methods.common.rounds import SHARE, calibrated_share
 from clusterkit.metrics.clustering import accuracy, nmi
 from clusterkit.networks.calibration import calibrated, calibrated_without_labels
 from clusterkit.networks.evening import (
@@ -35,6 +36,8 @@ SPLITS = 6
 """Times that half of the classes are kept out."""
 FEWEST = 3
 """Fewest classes of two items from which a correction is learned."""
+COUNTED = 4
+"""Splits in which classes are counted."""
 SPLIT_CLASSES = 50
 """Most classes that are kept out at a time."""
 SPLIT_ITEMS = 800
@@ -70,7 +73,8 @@ class Correction:
     """A similarity: `centre` (D,), `matrix` (D, D'), and the calibration of the cosines.
 
     `within` (D, D) is the covariance within classes of A, and (0, 0) where no labels were read. `worth` has the forms
-    that were compared, the plain one first.
+    that were compared, the plain one first. `counting` is the share of the resolution that best counts
+    kept-out classes.
     """
 
     centre: Values
@@ -80,12 +84,14 @@ class Correction:
     form: Form
     within: Values
     worth: tuple[Worth, ...] = ()
+    counting: float = SHARE
 
     def summary(self) -> dict[str, Any]:
         """Return the form and what each form was worth, for a header."""
         return {
             "strength": self.form.strength,
             "share": self.form.share,
+            "counting": self.counting,
             "worth": [
                 {
                     "strength": worth.form.strength,
@@ -102,13 +108,18 @@ class Correction:
 
 
 class Split(NamedTuple):
-    """Scores of a form on kept-out classes, and the cosines (P,) of some of their pairs, similar or not (P,)."""
+    """Scores of a form on kept-out classes, and the cosines (P,) of some of their pairs, similar or not (P,).
+
+    `z` (N, D) and `labels` (N,) are the items themselves.
+    """
 
     acc: float
     nmi: float
     purity: float
     cosines: Values
     similar: NDArray[np.bool_]
+    z: Values = np.zeros((0, 0))
+    labels: Labels = np.zeros(0, np.int64)
 
 
 def learn(x: Values, labels: Labels, seed: int) -> Correction:
@@ -134,7 +145,10 @@ def learn(x: Values, labels: Labels, seed: int) -> Correction:
     within = within_classes(x, labels)
     centre, matrix = fitted(x, within, form, seed)
     worth = tuple(_worth(form, splits) for form in FORMS)
-    return Correction(centre=centre, matrix=matrix, scale=scale, bias=bias, form=form, within=within, worth=worth)
+    counting = calibrated_share([(split[form].z, split[form].labels) for split in splits[:COUNTED]], seed)
+    return Correction(
+        centre=centre, matrix=matrix, scale=scale, bias=bias, form=form, within=within, worth=worth, counting=counting
+    )
 
 
 def plain(x: Values, seed: int) -> Correction:
@@ -193,6 +207,8 @@ def _split(x: Values, labels: Labels, within: Values, form: Form, seed: int, wid
         float(np.mean([nmi(clusters, labels) for clusters in clusterings])),
         float((labels[near] == labels[:, None]).mean()),
         *_pairs(z, labels, seed),
+        z,
+        labels,
     )
 
 

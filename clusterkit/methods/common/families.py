@@ -39,9 +39,10 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     Ward's linkage, which finds groups of unequal sizes. Equal rows are one item. Time is O(N^2 D), memory 40 N^2 bytes.
     """
     same = numbered(digests_of(z))
+    shares: NDArray[np.float32] = (same[:, None] == same).astype(np.float32)
     rows = z[np.unique(same, return_index=True)[1]]
     if len(rows) <= max(k, 2):
-        return (same[:, None] == same).astype(np.float32)
+        return shares
     shares = np.zeros((len(rows), len(rows)), np.float32)
     number = 0
     for groups in clusterings(rows, k, seed):

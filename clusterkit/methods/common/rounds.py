@@ -1,5 +1,6 @@
 """The number of groups in a set of vectors, by communities of graphs of neighbours."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,14 @@ RESOLUTIONS = np.geomspace(0.25, 8, 11)
 SHARE = 0.3
 """The share of the resolution that fits a random graph of groups. Neighbours of neighbours are neighbours in a graph of
 points, which a random graph does not have, so that its resolution would split every group."""
+SHARES = 0.2, 0.25, 0.3, 0.35, 0.4, 0.5
+"""The shares among which classes of A that were kept out choose."""
+PRIOR = 0.02
+"""The squared error that a share 1.35 times as large or as small as SHARE must save to be chosen."""
+CALIBRATED = 400
+"""Most items of kept-out classes in which groups are counted."""
+FEWEST = 30
+"""Fewest items of kept-out classes from which a share is chosen."""
 SMALLEST = 3
 """Groups of fewer items do not count: any two items may be each other's nearest."""
 COMPONENTS = 64
@@ -62,6 +71,26 @@ def count(z: Array, seed: int, share: float = SHARE) -> dict[str, int]:
             estimates[f"rounds-{part}"], groups = groups_of(number)
     best = round(float(np.exp(np.mean(np.log(list(estimates.values()))))))
     return {**estimates, "communities": best}
+
+
+def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed: int) -> float:
+    """Return the one of SHARES with which `count` is nearest to the number of classes in sets of kept-out classes.
+
+    Each set has rows z (N, D) and labels (N,). The error is the mean squared log of the ratio of both numbers, and
+    shares far from SHARE must save some of it. Sets of fewer than FEWEST items are left out; without any, it is SHARE.
+    """
+    errors = []
+    for z, labels in kept_out:
+        if len(z) < FEWEST:
+            continue
+        chosen = np.random.default_rng(seed).permutation(len(z))[:CALIBRATED]
+        classes = len(np.unique(labels[chosen]))
+        counts = np.array([count(z[chosen], seed, share)["communities"] for share in SHARES])
+        errors.append(np.log(counts / classes) ** 2)
+    if not errors:
+        return SHARE
+    distance = np.log(np.array(SHARES) / SHARE) / np.log(1.35)
+    return SHARES[int(np.argmin(np.mean(errors, 0) + PRIOR * distance**2))]
 
 
 def distinct(z: Array, seed: int) -> Array:
