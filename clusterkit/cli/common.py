@@ -14,7 +14,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.reading import reading_of
-from clusterkit.config import PHOTOS, Backbone, Context, Precision
+from clusterkit.config import Backbone, Context, Precision
 from clusterkit.errors import UsageError
 from clusterkit.settings import MOST_SEED
 
@@ -63,7 +63,7 @@ Backbones = Annotated[
         metavar="NAME",
         help=f"A network to train ({', '.join(Backbone)}), or a fixed one that is not trained: timm:NAME or "
         "torchvision:NAME; the features of several, joined by +, are concatenated.",
-        show_default=f"{PHOTOS} for photos",
+        show_default="a small DINOv2 for photos",
         rich_help_panel=NETWORK,
     ),
 ]

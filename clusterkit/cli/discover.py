@@ -289,6 +289,28 @@ def summary(steps: Steps, like: str | None) -> tuple[dict[str, Any], list[str]]:
     if like is not None:
         g = read_checkpoint(Path(steps.artifacts["train-g"]), "g")[0]
         lines.append(worth_of(g.extra["correction"], like))
+    steps.warnings += console.warn_all(doubts_of_kept(steps))
     if steps.warnings:
         lines.append(f"{len(steps.warnings)} {'warning' if len(steps.warnings) == 1 else 'warnings'}, see above")
     return {"k": {title: assignment.k for title, assignment in subsets.items()}, "clusters": clusters}, lines
+
+
+def doubts_of_kept(steps: Steps) -> list[str]:
+    """Return the warnings that the stages of kept files would repeat."""
+    from clusterkit.artifacts.assignments import read_assignments
+    from clusterkit.artifacts.hdf5 import read_header
+    from clusterkit.artifacts.json_file import read_json
+    from clusterkit.metrics import doubts
+
+    subsets, warnings = read_assignments(Path(steps.artifacts["cluster"]))[1], list[str]()
+    if "predict-pairs" in steps.kept:
+        health = read_header(Path(steps.artifacts["predict-pairs"]), "pairs").extra["health"]
+        for title, signs in health.items():
+            warnings += doubts.of_pairs(title, signs, len(subsets[title].id))
+    if "estimate-k" in steps.kept:
+        for title, estimates in read_json(Path(steps.artifacts["estimate-k"]), "k")[1]["estimates"].items():
+            warnings += doubts.of_communities(title, estimates)
+    if "cluster" in steps.kept:
+        for title, assignment in subsets.items():
+            warnings += doubts.of_clusters(title, assignment.prob)
+    return warnings

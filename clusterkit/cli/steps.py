@@ -8,6 +8,7 @@ from typing import Any
 
 from clusterkit import console
 from clusterkit.config import Context
+from clusterkit.errors import InputError
 from clusterkit.settings import typed
 
 Keeps = Callable[[Path, Context], bool]
@@ -23,6 +24,7 @@ class Steps:
     number: int = 0
     artifacts: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
 
     def run(
         self, why: str, command: str, words: Sequence[str], stage: Callable[[Any, Context], Any], config: Any,
@@ -43,6 +45,7 @@ class Steps:
         self.artifacts[command] = str(path)
         if keeps(path, context):
             console.log.info("%s is up to date", path)
+            self.kept.add(command)
             return None
         done = stage(config, context)
         self.warnings += getattr(done, "warnings", [])
@@ -60,11 +63,15 @@ def common_flags(context: Context) -> list[str]:
 
 
 def is_current(path: Path, settings: object, context: Context, models: list[Any], inputs: Mapping[str, Path]) -> bool:
-    """Return whether a file is what its stage would write now, with these backbones."""
+    """Return whether a file is what its stage would write now, with these backbones; a damaged one is not."""
     from clusterkit.artifacts.summary import summarise
     from clusterkit.datasets.current import up_to_date
 
     if not path.exists():
         return False
-    header = summarise(path)["header"]
-    return header["dataset"].get("features") == models and up_to_date(path, settings, context, **inputs)
+    try:
+        header = summarise(path)["header"]
+        return header["dataset"].get("features") == models and up_to_date(path, settings, context, **inputs)
+    except InputError as error:
+        console.log.info("%s; it is made again now", str(error).partition(";")[0])
+        return False

@@ -32,10 +32,9 @@ from clusterkit.settings import CountedBy, Features, File, Fixed, Flag, Init, K,
 from clusterkit.studies.common import measured, runs, samples
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings
-from clusterkit.studies.common.photo_tables import DEFAULT, OWN, PLAIN, TITLES, tables
+from clusterkit.studies.common.photo_tables import BEST_OF, CORRECTED, DEFAULT, OWN, PLAIN, TITLES, tables
 from clusterkit.studies.common.samples import Sample
 from clusterkit.studies.common.tables import Part, where
-from clusterkit.studies.common.yardsticks import YARDSTICKS, Points
 
 if TYPE_CHECKING:
     from clusterkit.features.models import Model
@@ -45,9 +44,7 @@ EXAMPLE = "Example: clusterkit reproduce photos --set eurosat --seeds 1"
 MOST = 4000
 """The most images of a set: more pairs are not clustered together."""
 METHOD = "consensus"
-"""The method that clusters fixed features."""
-BY_METRIC = ClusterConfig(method=METHOD, features=Features.G)
-"""The settings of a clustering of the features by a G in its own folder."""
+"""The method that shows what a correction is worth, because it clusters features with and without one alike."""
 EPOCHS = 40
 """Passes of the training of a plain pair head."""
 
@@ -92,7 +89,12 @@ class PhotosOptions(Options):
         Flag(name="set", help="Row of the tables; may be repeated.", choices=TASKS, default="all that are present"),
     ] = None
     backbone: Annotated[
-        Fixed, Flag(help="Fixed backbone: timm:NAME or torchvision:NAME, several joined by +.", read=fixed)
+        Fixed,
+        Flag(
+            help="Fixed backbone: timm:NAME or torchvision:NAME, several joined by +.",
+            read=fixed,
+            default="a small DINOv2",
+        ),
     ] = PHOTOS
     weights: Annotated[
         tuple[Path, ...], Flag(help="File of weights; one for each backbone, in order.", metavar="FILE")
@@ -170,7 +172,7 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
         # Nothing trains a pair head, and the default corrects nothing.
         methods = [name for name in methods if name not in (*CCN, OWN)]
     target = embedded(work, "t", work.target)
-    rows = yardsticks(work, target, [name for name in methods if name in YARDSTICKS])
+    rows = yardsticks(work, target, [name for name in methods if name in BEST_OF])
     correction = None
     networks = [name for name in methods if name in CCN]
     if networks and work.source is not None:
@@ -180,15 +182,23 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
     if PLAIN in methods:
         rows += clusterings(work, PLAIN, ClusterConfig(method=METHOD, features=File(str(target))))
     if OWN in methods:
-        g, _ = own_pairs(work)
-        rows += clusterings(work, OWN, BY_METRIC, g=g)
-    if DEFAULT in methods:
+        rows += clusterings(work, OWN, default_of(own_pairs(work)[1]))
+    if CORRECTED in methods or DEFAULT in methods:
         g, pairs = own_pairs(work) if work.source is None else pairs_of(work, work.source, Head.METRIC)
         correction = runs.extra_of(g)["correction"]
-        rows += clusterings(work, DEFAULT, BY_METRIC, g=g)
-        rows += estimates(work, pairs)
-        rows += clusterings(work, DEFAULT, BY_METRIC, CountedBy.ESTIMATE, g)
+        if CORRECTED in methods:
+            rows += clusterings(work, CORRECTED, ClusterConfig(method=METHOD, features=Features.G), g=g)
+        if DEFAULT in methods:
+            rows += clusterings(work, DEFAULT, default_of(pairs))
+            rows += estimates(work, pairs)
+            rows += clusterings(work, DEFAULT, default_of(pairs), CountedBy.ESTIMATE)
     return rows, correction
+
+
+def default_of(pairs: Path) -> ClusterConfig:
+    """Return the settings that `cluster` takes by itself for pairs by a metric."""
+    # `--resume` compares them with those in the header, where the stage writes the start of the network.
+    return ClusterConfig(pairs=File(str(pairs)), options=CcnOptions(init=Init.G))
 
 
 def embedded(work: Work, name: str, sample: Sample) -> Path:
@@ -202,6 +212,7 @@ def yardsticks(work: Work, target: Path, methods: Sequence[str]) -> list[Row]:
 
     from clusterkit.artifacts.features import read_features
     from clusterkit.metrics.clustering import scores
+    from clusterkit.studies.common.yardsticks import YARDSTICKS, Points
 
     def vectors(file: Path) -> Any:
         return read_features(file)[1]["all"].x.astype(np.float64)
@@ -239,7 +250,10 @@ def own_pairs(work: Work) -> tuple[Path, Path]:
 def clusterings(
     work: Work, method: str, config: ClusterConfig, k: CountedBy = CountedBy.LABELS, g: Path | None = None
 ) -> list[Row]:
-    """Cluster T with each seed and K known or estimated, each beside a copy of G; return the scores and seconds."""
+    """Cluster T with each seed and K known or estimated; return the scores and seconds.
+
+    With `g`, each clustering is beside a copy of this G, whose features it reads.
+    """
     rows = []
     number: K = work.target.k if k is CountedBy.LABELS else k
     config = replace(config, dataset=work.target.name, k=number)

@@ -18,8 +18,8 @@ COMMANDS = [command.name for command in app.registered_commands]
 
 def test_all_commands_are_there() -> None:
     assert sorted(COMMANDS) == [
-        "adapt", "assign", "cluster", "datasets", "demo", "discover", "embed", "estimate-k", "evaluate", "inspect", "predict-pairs",
-        "pretrain", "report", "self-train", "train-g",
+        "adapt", "assign", "cluster", "datasets", "demo", "discover", "embed", "estimate-k", "evaluate", "inspect",
+        "predict-pairs", "pretrain", "report", "self-train", "train-g",
     ]  # fmt: skip
 
 

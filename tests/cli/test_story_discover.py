@@ -66,6 +66,14 @@ def test_pictures_become_a_page_by_commands_that_can_be_typed(cli: Cli) -> None:
     assert again.err.count(" is up to date") == 5
     assert " new" not in again.err
     assert content(OUT) == first
+    warned = [warning for warning in result["warnings"] if "is used" not in warning]
+    assert all(warning in again.err for warning in warned)
+
+    (OUT / "features.h5").write_bytes(first["features.h5"][:-9])
+    mended = cli(["discover", "folder:photos", *SMALL])
+    assert mended.err.count(" is up to date") == 4
+    assert "features.h5: damaged (truncated, or bytes were changed); it is made again now" in mended.err
+    assert content(OUT) == first
 
     for words in lines:
         assert cli([*words, "--workdir", "typed"]).code == 0

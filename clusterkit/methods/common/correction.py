@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clusterkit.methods.common.points import k_means
+from clusterkit.methods.common.points import RESTARTS
 from clusterkit.methods.common.rounds import SHARE, calibrated_share
 from clusterkit.metrics.clustering import accuracy, nmi
 from clusterkit.networks.calibration import calibrated, calibrated_without_labels
@@ -198,10 +198,10 @@ def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[F
 def _split(x: Values, labels: Labels, within: Values, form: Form, seed: int, width: int) -> Split:
     """Return what a form does on features (N, D) of kept-out classes, given the covariance (D, D) within the others."""
     centre, matrix = fitted(x, within, form, seed, width)
-    z = scaled((x - centre) @ matrix).astype(np.float64)
+    z = scaled((x - centre) @ matrix)
     k = len(np.unique(labels))
     near = nearest(z, SPLIT_NEIGHBOURS)
-    clusterings = (k_means(z, k, seed), _cuts(near, k, seed))
+    clusterings = _clusterings(z, near, k, seed)
     return Split(
         float(np.mean([accuracy(clusters, labels) for clusters in clusterings])),
         float(np.mean([nmi(clusters, labels) for clusters in clusterings])),
@@ -212,18 +212,20 @@ def _split(x: Values, labels: Labels, within: Values, form: Form, seed: int, wid
     )
 
 
-def _cuts(near: NDArray[np.int64], k: int, seed: int) -> NDArray[np.int32]:
-    """Return the clusters (N,) of normalised cuts of the graph of nearest neighbours (N, neighbours)."""
-    from sklearn.cluster import SpectralClustering
+def _clusterings(z: Values, near: NDArray[np.int64], k: int, seed: int) -> list[NDArray[np.int32]]:
+    """Return clusters (N,) of z (N, D): by k-means, and by normalised cuts of the neighbours (N, count)."""
+    from sklearn.cluster import KMeans, SpectralClustering
 
     graph = np.zeros((len(near), len(near)))
     np.put_along_axis(graph, near, 0.5, axis=1)
-    method = SpectralClustering(min(k, len(near) - 1), affinity="precomputed", random_state=seed)
+    cuts = SpectralClustering(min(k, len(near) - 1), affinity="precomputed", random_state=seed)
     with warnings.catch_warnings():
-        # A graph of several parts is fine: its parts are clusters.
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        clusters: NDArray[np.int32] = method.fit_predict(graph + graph.T)
-    return clusters
+        # Fewer different items than clusters, and graphs of several parts, are fine here.
+        warnings.simplefilter("ignore")
+        return [
+            KMeans(k, n_init=RESTARTS, random_state=seed).fit_predict(z),
+            cuts.fit_predict(graph + graph.T),
+        ]
 
 
 def _pairs(z: Values, labels: Labels, seed: int) -> tuple[Values, NDArray[np.bool_]]:

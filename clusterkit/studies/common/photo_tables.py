@@ -8,10 +8,10 @@ from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, s
 
 DEFAULT = "default"
 """The method that this toolkit takes by itself: corrected features, and the default of `cluster` on their pairs."""
-PLAIN = "plain"
-"""The default's clustering of the features as they are."""
+PLAIN, CORRECTED = "consensus-plain", "consensus"
+"""The consensus of clusterings of the features as they are, and of the corrected features."""
 OWN = "unlabelled"
-"""The default without an A: its clustering by the features' own similarity."""
+"""The default without an A: it clusters by the features' own similarity."""
 TITLES = {
     "kmeans": "k-means",
     "kmeans-metric": "k-means, gentle metric",
@@ -21,6 +21,7 @@ TITLES = {
     "ccn-ccl": "CCN, CCL",
     PLAIN: "consensus, plain",
     OWN: "default without A",
+    CORRECTED: "consensus",
     DEFAULT: "default",
 }
 """The title of each method, by its name."""
@@ -126,7 +127,7 @@ def corrections(rows: Rows, facts: Facts) -> list[Part]:
     """
     lines = []
     for name, fields in facts.items():
-        plain, corrected = (average(row.value for row in where(rows, set=name, method=m)) for m in (PLAIN, DEFAULT))
+        plain, corrected = (average(row.value for row in where(rows, set=name, method=m)) for m in (PLAIN, CORRECTED))
         worth = worths(fields["correction"])
         if worth and plain is not None and corrected is not None:
             before, after = worth
