@@ -89,7 +89,7 @@ def cluster(
     """Cluster an unlabelled set by its pairs; write assignments.h5 and, with ccn, ccn.safetensors.
 
     Missing pairs are predicted first, with the g.safetensors of the work folder. With --k auto and no k.json, K is
-    estimated first, from a clustering with 100 outputs.
+    estimated first, from a clustering with 100 outputs, or for features of a fixed backbone from the pairs alone.
     """
     from clusterkit.stages import cluster as stage
 

@@ -122,8 +122,8 @@ METHODS: dict[str, Method] = {
     ),
     "consensus": Method(
         title="consensus",
-        memory=matrices(squares=5, rows=5),
-        work=lambda size: 200.0 * size.items**2 * size.width,
+        memory=matrices(squares=3, rows=5),
+        work=lambda size: (8000.0 + 4.0 * size.width) * size.items**2,
     ),
     "itml": Method(
         title="ITML",

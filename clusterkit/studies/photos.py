@@ -182,18 +182,23 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
     if PLAIN in methods:
         rows += clusterings(work, PLAIN, ClusterConfig(method=METHOD, features=File(str(target))))
     if OWN in methods:
-        rows += clusterings(work, OWN, ClusterConfig(pairs=File(str(own_pairs(work)[1]))))
+        rows += clusterings(work, OWN, default_of(own_pairs(work)[1]))
     if CORRECTED in methods or DEFAULT in methods:
         g, pairs = own_pairs(work) if work.source is None else pairs_of(work, work.source, Head.METRIC)
         correction = runs.extra_of(g)["correction"]
-        default = ClusterConfig(pairs=File(str(pairs)))
         if CORRECTED in methods:
             rows += clusterings(work, CORRECTED, ClusterConfig(method=METHOD, features=Features.G), g=g)
         if DEFAULT in methods:
-            rows += clusterings(work, DEFAULT, default)
+            rows += clusterings(work, DEFAULT, default_of(pairs))
             rows += estimates(work, pairs)
-            rows += clusterings(work, DEFAULT, default, CountedBy.ESTIMATE)
+            rows += clusterings(work, DEFAULT, default_of(pairs), CountedBy.ESTIMATE)
     return rows, correction
+
+
+def default_of(pairs: Path) -> ClusterConfig:
+    """Return the settings that `cluster` takes by itself for pairs by a metric."""
+    # `--resume` compares them with those in the header, where the stage writes the start of the network.
+    return ClusterConfig(pairs=File(str(pairs)), options=CcnOptions(init=Init.G))
 
 
 def embedded(work: Work, name: str, sample: Sample) -> Path:

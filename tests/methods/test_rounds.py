@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from clusterkit.methods.common.rounds import SMALLEST, communities, count, fitting_groups, neighbours, scaled_graph
+from clusterkit.methods.common.rounds import (
+    SHARE,
+    SMALLEST,
+    calibrated_share,
+    communities,
+    count,
+    fitting_groups,
+    neighbours,
+    scaled_graph,
+)  # fmt: skip
 
 
 def blobs(sizes: list[int], noise: float = 0.1, seed: int = 0) -> np.ndarray:
@@ -71,3 +80,23 @@ def test_resolution_splits_groups_and_the_share_decides_how_far():
     counts = [fitting_groups(graph, 0, share)[0] for share in (0.01, 0.3, 4)]
     assert counts == sorted(counts)
     assert counts[1] == 4 < counts[2]
+
+
+def test_the_share_follows_what_counts_as_a_class_among_kept_out_ones():
+    rng = np.random.default_rng(0)
+    top = rng.normal(size=(3, 1, 40))
+    top /= np.linalg.norm(top, axis=-1, keepdims=True)
+    sub = rng.normal(size=(3, 3, 40))
+    centres = (top + sub / np.linalg.norm(sub, axis=-1, keepdims=True) / 2).reshape(9, 40)
+    classes = np.repeat(np.arange(9), 15)
+    rows = centres[classes] / np.linalg.norm(centres[classes], axis=1, keepdims=True)
+    rows = rows + 0.1 * rng.normal(size=rows.shape)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    fine, coarse = (calibrated_share([(rows, labels)], 0) for labels in (classes, classes // 3))
+    assert fine > SHARE > coarse
+
+
+def test_without_kept_out_classes_or_where_all_shares_serve_it_is_the_usual_one():
+    assert calibrated_share([], 0) == SHARE
+    assert calibrated_share([(np.zeros((0, 0)), np.zeros(0, np.int64)), (np.eye(4), np.arange(4))], 0) == SHARE
+    assert calibrated_share([(blobs([12] * 3), np.repeat(np.arange(3), 12))], 0) == SHARE

@@ -1,6 +1,7 @@
 """estimate-k and --k auto on pairs by a metric, which keep the rows `z`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.hdf5 import read_hdf5, write_hdf5
 from clusterkit.artifacts.json_file import read_json
+from clusterkit.stages import estimate_k
 
 
-def write_pairs(folder: Path, groups: int, noise: float = 0.1, seed: int = 0) -> Path:
-    """Replace the pairs of a work folder by cosines of rows in as many groups."""
+def write_pairs(folder: Path, groups: int, noise: float = 0.1, seed: int = 0, **extra: float) -> Path:
+    """Replace the pairs of a work folder by cosines of rows in as many groups; `extra` goes to the header."""
     path = folder / "pairs.h5"
     header, arrays = read_hdf5(path, "pairs")
     rng = np.random.default_rng(seed)
@@ -22,7 +24,7 @@ def write_pairs(folder: Path, groups: int, noise: float = 0.1, seed: int = 0) ->
         z = (z / np.linalg.norm(z, axis=1, keepdims=True)).astype(np.float32)
         scale, bias = np.array([10], np.float32), np.array([-5], np.float32)
         arrays[title] = {"id": group["id"], "z": z, "scale": scale, "bias": bias}
-    write_hdf5(path, header, arrays)
+    write_hdf5(path, replace(header, extra={**header.extra, **extra}), arrays)
     return path
 
 
@@ -65,3 +67,12 @@ def test_k_auto_estimates_from_the_pairs_alone(metric, cli):
 def test_disagreement_and_a_single_group_are_said(metric, cli):
     write_pairs(metric, 1, noise=1)
     assert "these pairs show one category only" in cli("estimate-k").err
+
+
+def test_the_share_of_the_resolution_is_that_of_g(metric, cli, monkeypatch):
+    shares = []
+    monkeypatch.setattr(estimate_k, "count", lambda z, seed, share: shares.append(share) or {"communities": 4})
+    assert cli("estimate-k").out == "4\n"
+    write_pairs(metric, 7, counting=0.4)
+    assert cli("estimate-k").out == "4\n"
+    assert shares == [0.3, 0.4]

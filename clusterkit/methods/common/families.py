@@ -36,7 +36,7 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     `z` (N, D) are points whose directions from their mean count, and `k` is the number of groups. Each clustering is
     of points that moved to their neighbours, which keeps the distances of whole groups, as k-means does, and closes
     the gaps within a group, as a graph of neighbours does. Half of the clusterings start from k-means, the others from
-    Ward's linkage, which finds groups of unequal sizes. Equal rows are one item. Time is O(N^2 D), memory 40 N^2 bytes.
+    Ward's linkage, which finds groups of unequal sizes. Equal rows are one item. Time is O(N^2 D), memory 24 N^2 bytes.
     """
     same = numbered(digests_of(z))
     shares: NDArray[np.float32] = (same[:, None] == same).astype(np.float32)

@@ -20,8 +20,8 @@ TITLES = {
     "ccn-kcl": "CCN, KCL",
     "ccn-ccl": "CCN, CCL",
     PLAIN: "consensus, plain",
-    CORRECTED: "consensus",
     OWN: "default without A",
+    CORRECTED: "consensus",
     DEFAULT: "default",
 }
 """The title of each method, by its name."""
