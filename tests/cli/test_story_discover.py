@@ -5,11 +5,13 @@ import json
 import random
 import shlex
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import clusterkit
+from clusterkit.console import printable
 from tests import photographer
 from tests.conftest import Cli
 from tests.features.weights_of import weights_of
@@ -164,11 +166,18 @@ def test_250_photos_take_less_than_three_minutes(cli: Cli, real_data: Path) -> N
     kinds = photographer.build(Path("photos"), 13, 5)
     photographer.build_labelled(Path("labelled"), 15, 5)
     flags = ["--skip-bad", "--data", str(real_data), "--backbone", f"timm:{backbone}", "--json"]
-    for more in ([], ["--like", "folder:labelled"]):
+    for more in ([], ["--like", "folder:labelled"], ["--examples", "known.csv", "--k", "3"]):
+        known = "".join(f'"{printable(name)}",{kind}\n' for name, kind in list(kinds.items())[::20])
+        Path("known.csv").write_text(known, encoding="utf-8")
         start = time.monotonic()
         done = cli(["discover", "folder:photos", *flags, *more, "--workdir", f"out{len(more)}"])
         assert time.monotonic() - start < 180
         assert done.code == 0, done.err
-        assert json.loads(done.out)["clusters"] == {"all": 3}
         rows = table(Path(f"out{len(more)}/clusters.csv"))
         assert len(rows) == len(kinds) >= 250
+        kind_of = {printable(name): kind for name, kind in kinds.items()}
+        groups = Counter((row["cluster"], kind_of[row["path"]]) for row in rows)
+        largest = {cluster: max(groups[cluster, kind] for kind in photographer.KINDS) for cluster, _ in groups}
+        assert sum(largest.values()) > 0.95 * len(rows), (more, groups)
+        if "--k" in more:
+            assert sum(row["name"] == kind_of[row["path"]] for row in rows) > 0.95 * len(rows)
