@@ -306,7 +306,7 @@ def doubts_of_kept(steps: Steps) -> list[str]:
     if "predict-pairs" in steps.kept:
         health = read_header(Path(steps.artifacts["predict-pairs"]), "pairs").extra["health"]
         for title, signs in health.items():
-            warnings += doubts.of_pairs(title, signs, len(subsets[title].id))
+            warnings += doubts.of_pairs(title, signs, len(subsets[title].id), by_metric=True)
     if "estimate-k" in steps.kept:
         for title, estimates in read_json(Path(steps.artifacts["estimate-k"]), "k")[1]["estimates"].items():
             warnings += doubts.of_communities(title, estimates)

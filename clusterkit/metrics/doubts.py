@@ -49,16 +49,20 @@ def of_g(scores: Mapping[str, float], path: Path | None = None) -> list[str]:
     ]
 
 
-def of_pairs(title: str, signs: Mapping[str, float], count: int) -> list[str]:
-    """Return a warning if hardly any or nearly all pairs among the `count` items of a subset are predicted similar."""
+def of_pairs(title: str, signs: Mapping[str, float], count: int, *, by_metric: bool = False) -> list[str]:
+    """Return a warning if hardly any or nearly all pairs among the `count` items of a subset are predicted similar.
+
+    `by_metric` says that G is a metric of fixed features, which is not trained for longer.
+    """
+    advice = "learn G from a set that is more like this one, or use another --backbone"
+    advice = advice if by_metric else "train G for longer, or on a set that is more like this one"
     rate = signs["similar_rate"]
     partners = rate * (count - 1)
     categories = count / (partners + 1)
     if partners >= FEWEST and categories > MANY:
         return [
             f"{title}: G finds only {100 * rate:.2g} % of the pairs similar, as in a set of about {categories:.0f} "
-            "categories of equal size; if this set has far fewer, these pairs hardly tell them apart: then train G for "
-            "longer, or on a set that is more like this one"
+            f"categories of equal size; if this set has far fewer, these pairs hardly tell them apart: then {advice}"
         ]
     if partners < FEWEST:
         problem = f"G finds only {partners:.2f} similar partners per item"
@@ -66,10 +70,7 @@ def of_pairs(title: str, signs: Mapping[str, float], count: int) -> list[str]:
         problem = f"G predicts {100 * rate:.0f} % of the pairs to be similar"
     else:
         return []
-    return [
-        f"{title}: {problem}, so these pairs hardly tell its categories apart; train G for longer, or on a set that is "
-        "more like this one"
-    ]
+    return [f"{title}: {problem}, so these pairs hardly tell its categories apart; {advice}"]
 
 
 def median_margin(prob: NDArray[np.floating]) -> float:

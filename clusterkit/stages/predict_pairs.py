@@ -25,6 +25,7 @@ from clusterkit.features.load import load_like
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.read import read_g
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.from_file import DENSE_LIMIT, dense_bytes, is_dense, to_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.tile_log import TileLog
@@ -89,7 +90,9 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
             groups[subset.name] = {**groups[subset.name], DIGEST: digest}
         text = " ".join(f"{key} {value:.4f}" for key, value in signs[subset.name].items())
         log.info("predict-pairs %s: %d items, %s", subset.name, len(subset), text)
-        warnings += warn_all(doubts.of_pairs(subset.name, signs[subset.name], len(subset)))
+        warnings += warn_all(
+            doubts.of_pairs(subset.name, signs[subset.name], len(subset), by_metric=isinstance(pairs, CosinePairs))
+        )
     extra: dict[str, Any] = {"health": signs, "shape": list(shape), "learned_from": learned}
     if "counting" in (correction := g_header.extra.get("correction", {})):
         extra["counting"] = correction["counting"]

@@ -28,6 +28,8 @@ def test_a_worthless_g_of_an_earlier_command():
 def test_pairs_that_join_nothing_or_everything():
     [text] = doubts.of_pairs("all", {"similar_rate": 0.0009}, 500)
     assert text.startswith("all: G finds only 0.45 similar partners per item")
+    [text] = doubts.of_pairs("Angelic", {"similar_rate": 0.96}, 500, by_metric=True)
+    assert text.endswith("learn G from a set that is more like this one, or use another --backbone")
     [text] = doubts.of_pairs("Angelic", {"similar_rate": 0.96}, 500)
     assert text.startswith("Angelic: G predicts 96 % of the pairs to be similar")
     assert "train G" in text
