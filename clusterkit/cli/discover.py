@@ -83,9 +83,7 @@ def discover(
     fixed = PHOTOS if backbone is None else parse_backbone(backbone)
     if not isinstance(fixed, Fixed):
         raise UsageError(f"--backbone {backbone}: is trained; name a fixed one, such as {PHOTOS}, or use train-g")
-    number = parse_k(k)
-    if number is CountedBy.LABELS:
-        raise UsageError("--k known: counts labels, which discover does not read; give a number or auto")
+    number = number_or_auto(k)
     if folders is None and "by" in common.context.given:
         raise UsageError("--by works only with --folders; leave it out or give --folders")
     check_names(dataset, like)
@@ -105,7 +103,7 @@ def discover(
     models, warnings = check(config, photos, learning)
     steps = Steps(common.context, 6 if number is CountedBy.ESTIMATE else 5, warnings=warnings)
     page = run_all(config, photos, learning, models, steps)
-    groups, lines = summary(steps, config.like)
+    groups, lines = summary(steps, config)
     seconds = time.monotonic() - start
     for line in ["", *lines, f"{page} shows them; open it in a browser ({console.duration(seconds)} in all)"]:
         console.log.info("%s", line)
@@ -117,6 +115,16 @@ def discover(
         "warnings": steps.warnings,
     }
     console.result([str(page)], fields, common.as_json)
+
+
+def number_or_auto(text: str) -> K:
+    """Return the value of `--k`. Raises UsageError unless it is a number from 2 or `auto`."""
+    if text == CountedBy.LABELS:
+        raise UsageError(f"--k {text}: counts labels, which discover does not read; give a number from 2, or auto")
+    try:
+        return parse_k(text)
+    except UsageError as error:
+        raise UsageError(f"--k {text}: give a number from 2, or auto") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +220,7 @@ def run_all(config: Discovery, photos: Context, learning: Context, models: list[
     picture = EmbedConfig(dataset=config.name, **network)
     words = [config.name, *config.flags]
     steps.run("Compute the features.", "embed", words, embed.run, picture, photos, embed.OUTPUT, keeps(picture))
+    check_features(config, steps.context.path(embed.OUTPUT))
 
     source, title = config.like or config.name, "Measure how alike pictures are."
     # Only a folder that is read flat has no labels.
@@ -242,6 +251,18 @@ def run_all(config: Discovery, photos: Context, learning: Context, models: list[
     return page
 
 
+def check_features(config: Discovery, path: Path) -> None:
+    """Raise InputError if all pictures have the same features, so that no later stage can tell them apart."""
+    from clusterkit.artifacts.features import read_features
+
+    if all((subset.x == subset.x[0]).all() for subset in read_features(path)[1].values()):
+        advice = "" if config.size is None else ", or leave out --size"
+        raise InputError(
+            f"{config.name}: all pictures have the same features, so nothing tells them apart; use another --backbone, "
+            f"or other --weights{advice}"
+        )
+
+
 def group(config: Discovery, context: Context, models: list[Any], steps: Steps) -> None:
     """Cluster by the pairs of the work folder."""
     from clusterkit.pairs.read import read_pairs
@@ -261,7 +282,7 @@ def group(config: Discovery, context: Context, models: list[Any], steps: Steps) 
     steps.run(title, "cluster", words, cluster.run, settings, context, cluster.OUTPUT, keeps)
 
 
-def summary(steps: Steps, like: str | None) -> tuple[dict[str, Any], list[str]]:
+def summary(steps: Steps, config: Discovery) -> tuple[dict[str, Any], list[str]]:
     """Return the numbers of groups by subset, asked for and found, and lines on their sizes and on what was learned."""
     from clusterkit.artifacts.assignments import names_of, read_assignments
     from clusterkit.artifacts.checkpoint import read_checkpoint
@@ -277,10 +298,13 @@ def summary(steps: Steps, like: str | None) -> tuple[dict[str, Any], list[str]]:
         more = f", and {len(counts) - SHOWN} smaller ones" if len(counts) > SHOWN else ""
         part = f", {outside} in none" if outside else ""
         where = "" if len(subsets) == 1 else f"{title}: "
-        lines.append(f"{where}{len(assignment.id)} pictures in {len(counts)} groups ({', '.join(sizes)}{more}{part})")
-    if like is not None:
+        groups = "1 group" if len(counts) == 1 else f"{len(counts)} groups"
+        if isinstance(config.k, int) and len(counts) < config.k:
+            groups = f"{len(counts)} of the {config.k} groups asked for"
+        lines.append(f"{where}{len(assignment.id)} pictures in {groups} ({', '.join(sizes)}{more}{part})")
+    if config.like is not None:
         g = read_checkpoint(Path(steps.artifacts["train-g"]), "g")[0]
-        lines.append(worth_of(g.extra["correction"], like))
+        lines.append(worth_of(g.extra["correction"], config.like))
     steps.warnings += console.warn_all(doubts_of_kept(steps))
     if steps.warnings:
         lines.append(f"{len(steps.warnings)} {'warning' if len(steps.warnings) == 1 else 'warnings'}, see above")

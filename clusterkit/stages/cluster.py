@@ -251,7 +251,8 @@ def clustered(
     result = solve(config, items, question, run)
     if result.network is not None:
         result.network.cpu()  # makes room for the next network
-    log.info("cluster %s: %d items in %d clusters", subset.name, len(subset), result.clusters)
+    clusters = "1 cluster" if result.clusters == 1 else f"{result.clusters} clusters"
+    log.info("cluster %s: %d items in %s", subset.name, len(subset), clusters)
     return result
 
 

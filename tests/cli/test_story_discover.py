@@ -8,13 +8,22 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
 import clusterkit
+from clusterkit.artifacts.assignments import Assignment, write_assignments
+from clusterkit.artifacts.header import Header
+from clusterkit.cli.discover import Discovery, summary
+from clusterkit.cli.steps import Steps
+from clusterkit.config import PHOTOS, Context, ReportConfig
 from clusterkit.console import printable
+from clusterkit.settings import CountedBy, K
 from tests import photographer
 from tests.conftest import Cli
-from tests.features.weights_of import weights_of
+from tests.features.weights_of import state_of, weights_of
 
 OUT = Path("clusterkit-out")
 SMALL = ["--backbone", "timm:test_resnet", "--weights", "small.safetensors"]
@@ -130,6 +139,8 @@ LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
         ([*SMALL, "--examples", "other.csv"], 3, "other.csv: line 1: no item has the name 'gone.png'"),
         ([*SMALL, "--examples", "missing.csv"], 3, "missing.csv: no such file"),
         ([*SMALL, "--k", "known"], 2, "--k known: counts labels"),
+        ([*SMALL, "--k", "1"], 2, "--k 1: give a number from 2, or auto"),
+        ([*SMALL, "--k", "two"], 2, "--k two: give a number from 2, or auto"),
         ([*SMALL, "--k", "5"], 2, "has only 4 pictures"),
         ([*SMALL, "--folders", "one"], 2, "exists and is not an empty folder"),
         ([*SMALL, "--by", "move"], 2, "--by works only with --folders"),
@@ -148,6 +159,39 @@ def test_what_stops_it_is_said_before_anything_is_made(cli: Cli, flags: list[str
     assert (done.code, done.out) == (code, "")
     assert reason in done.err.splitlines()[-1]
     assert not OUT.exists()
+
+
+def test_features_that_are_all_equal_stop_it(cli: Cli) -> None:
+    state = state_of("test_resnet")
+    safetensors.torch.save_file({name: torch.zeros_like(value) for name, value in state.items()}, "small.safetensors")
+    album("photos", 4)
+    for flags, advice in ([], "other --weights"), (["--size", "64"], "leave out --size"):
+        for _ in range(2):
+            done = cli(["discover", "folder:photos", *SMALL, *flags])
+            assert (done.code, done.out) == (3, "")
+            assert "folder:photos: all pictures have the same features" in done.err.splitlines()[-1]
+            assert done.err.endswith(f"{advice}\n")
+        assert [path.name for path in OUT.iterdir()] == ["features.h5"]
+
+
+@pytest.mark.parametrize(
+    ("k", "clusters", "words"),
+    [
+        (4, [0, 3, 0], "3 pictures in 2 of the 4 groups asked for (0: 2, 3: 1)"),
+        (2, [0, 1, 1], "3 pictures in 2 groups (1: 2, 0: 1)"),
+        (CountedBy.ESTIMATE, [1, 1], "2 pictures in 1 group (1: 2)"),
+    ],
+)
+def test_the_summary_counts_the_groups(k: K, clusters: list[int], words: str) -> None:
+    header = Header("assignments", "cluster", {}, 0, "cpu", {"name": "digits"})
+    prob = np.eye(4)[clusters].astype(np.float32)
+    made = Assignment(np.arange(len(clusters)), np.array(clusters), prob)
+    write_assignments(Path("made.h5"), header, {"all": made})
+    steps = Steps(Context(), 5, artifacts={"cluster": "made.h5"})
+    config = Discovery(
+        name="digits", like=None, k=k, examples=None, backbone=PHOTOS, weights=(), size=None, report=ReportConfig()
+    )
+    assert summary(steps, config)[1] == [words]
 
 
 def test_one_picture_is_no_set_and_two_are(cli: Cli) -> None:
