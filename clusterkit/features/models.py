@@ -18,7 +18,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features import timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
-from clusterkit.features.weights import PUT, at_hand, download, first_line, missing, read_state
+from clusterkit.features.weights import PUT, at_hand, download, first_line, misfit, missing, read_state
 from clusterkit.reading import WEIGHTS
 from clusterkit.settings import MOST_SIZE, Fixed
 
@@ -170,11 +170,17 @@ def _loaded(name: str, card: Card, file: Path) -> nn.Module:
         except Exception as error:
             # The libraries check a state in many ways. If the model itself is the cause, it fails without a state too.
             _check_plain(library, card)
-            raise InputError(f"{file}: no weights of {name} ({first_line(error)}); name another file") from error
+            raise _foreign(file, name, misfit(error)) from error
     if lacking or foreign:
         kinds = [f"{kind} {', '.join(keys[:3])}" for kind, keys in (("without", lacking), ("with", foreign)) if keys]
-        raise InputError(f"{file}: no weights of {name} ({' and '.join(kinds)}); name another file")
+        raise _foreign(file, name, " and ".join(kinds))
     return network
+
+
+def _foreign(file: Path, name: str, reason: str) -> InputError:
+    return InputError(
+        f"{file}: no weights of {name} ({reason}); name another file, or the model of this one with --backbone"
+    )
 
 
 def _check_plain(library: ModuleType, card: Card) -> None:

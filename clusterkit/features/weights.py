@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - nothing is unpickled by it
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -117,15 +118,28 @@ def read_state(file: Path) -> dict[str, Tensor]:
     if file.stat().st_size == 0:
         raise InputError(f"{file}: empty; download the weights again")
     try:
-        state = safetensors.torch.load_file(file) if file.suffix == ".safetensors" else _read_safely(file)
+        with quiet():
+            state = safetensors.torch.load_file(file) if file.suffix == ".safetensors" else _read_safely(file)
     except Exception as error:
+        if isinstance(error, UnpicklingError) and _is_pickle(file):
+            raise InputError(
+                f"{file}: holds more than tensors, which could run code when it is read; save its state dict as "
+                "safetensors, or name another file"
+            ) from error
         # Neither library documents which errors a damaged file raises.
         raise InputError(
-            f"{file}: cannot be read as weights ({first_line(error)}); download it again, or save it as safetensors"
+            f"{file}: no file of weights, or a damaged one; download it again, or name another file (.safetensors, "
+            ".pth or .bin)"
         ) from error
     if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
         raise InputError(f"{file}: holds no weights; name a file of tensors by name, such as .safetensors")
     return state
+
+
+def _is_pickle(file: Path) -> bool:
+    """Return whether a file is an archive of PyTorch, or starts as a pickle does."""
+    with file.open("rb") as start:
+        return start.read(4).startswith((b"PK\3\4", b"\x80"))
 
 
 def _read_safely(file: Path) -> Any:
@@ -134,6 +148,18 @@ def _read_safely(file: Path) -> Any:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             return state[key]
     return state
+
+
+MISFIT = re.compile(r"size mismatch for (\S+): .*?\[([\d, ]*)\].*?\[([\d, ]*)\]")
+
+
+def misfit(error: Exception) -> str:
+    """Return which tensor of a file does not fit a network, if the error of PyTorch names one, else its first line."""
+    match = MISFIT.search(str(error))
+    if match is None:
+        return first_line(error)
+    present, expected = (text.replace(", ", " x ") or "one number" for text in match.groups()[1:])
+    return f"{match[1]} is {present}, not {expected}"
 
 
 def first_line(error: Exception) -> str:

@@ -144,7 +144,11 @@ LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
         ([*SMALL, "--k", "5"], 2, "has only 4 pictures"),
         ([*SMALL, "--folders", "one"], 2, "exists and is not an empty folder"),
         ([*SMALL, "--by", "move"], 2, "--by works only with --folders"),
-        (["--backbone", "timm:test_resnet", "--weights", "short.safetensors"], 3, "short.safetensors: cannot be read"),
+        (
+            ["--backbone", "timm:test_resnet", "--weights", "short.safetensors"],
+            3,
+            "short.safetensors: no file of weights",
+        ),
         (["--backbone", "timm:test_resnet", "--weights", "one"], 3, "one: a folder"),
     ],
 )
