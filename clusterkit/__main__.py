@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.error(message)
         return code
     if code == INTERRUPTED:
-        console.error("interrupted; finished files are complete, and --resume continues a training")
+        console.error("interrupted; finished files are complete; repeat the command, with --resume if it has this flag")
     return code if isinstance(code, int) else 1
 
 

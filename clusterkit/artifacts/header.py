@@ -133,7 +133,7 @@ def reading(path: Path, format: str) -> Iterator[BinaryIO]:
             file.seek(0)
             yield file
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: no such file; {remedy('make it with', path, format)}") from error
+        raise MissingFileError(f"{path}: no such file; {remedy_of_absence(path, format)}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); name another file") from error
 
@@ -166,6 +166,14 @@ WRITERS = {
 }
 """The format of each file and the command that writes it; the usual file of a format comes first."""
 SNAPSHOT = re.compile(r"adapted-\d+\.safetensors")
+
+
+def remedy_of_absence(path: Path, format: str) -> str:
+    """Return the command that writes a missing file; no command writes one of a name that is not usual."""
+    written = "adapted" if SNAPSHOT.fullmatch(path.name) else WRITERS.get(path.name, ("", ""))[0]
+    if written in format.split("|") or (written and format == "any"):
+        return remedy("make it with", path, format)
+    return "name an existing file" + ("" if format == "any" else f", or {remedy('make one with', path, format)}")
 
 
 def remedy(how: str, path: Path, format: str) -> str:

@@ -240,6 +240,11 @@ def test_odd_features(cli: Cli) -> None:
             3,
             ["(--offline is set)", "--weights"],
         ),
+        (
+            "cluster folder:pics --method kmeans --features none.h5",
+            3,
+            ["none.h5: no such file; name an existing file, or make one with: clusterkit embed DATASET"],
+        ),
         (EMBED.replace("folder:pics", "synthetic:blobs"), 3, ["synthetic:blobs holds vectors"]),
         (EMBED.replace("folder:pics", "features:a.npz"), 3, ["features:a.npz holds vectors"]),
         (f"{EMBED} --workdir w.safetensors", 3, ["w.safetensors/: cannot be written"]),

@@ -191,7 +191,7 @@ def test_an_error_nobody_foresaw(cli, monkeypatch):
         (MemoryError(), 1, ("out of memory",)),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 1, ("out of memory",)),
         (OSError(28, "No space left on device", "/some/where"), 3, ("/some/where: No space left on device",)),
-        (KeyboardInterrupt(), 130, ("interrupted",)),
+        (KeyboardInterrupt(), 130, ("interrupted", "repeat the command, with --resume if it has this flag")),
     ],
 )
 def test_the_environments_errors(error, code, words, cli, monkeypatch):

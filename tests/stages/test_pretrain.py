@@ -112,7 +112,11 @@ def test_an_interrupted_run_ends_in_the_same_bytes(pretrained, cli, monkeypatch)
         ("pretrain digits@3", 3, "digits@3 has one class only; pretrain needs at least two"),
         ("pretrain synthetic:blobs --backbone mlp --size 9", 2, "--size: synthetic:blobs holds vectors; leave it out"),
         ("pretrain digits --learning-rate inf", 2, "--learning-rate inf: give a finite number"),
-        ("train-g digits --init nowhere", 3, "nowhere: no such file; make it with: clusterkit pretrain DATASET"),
+        (
+            "train-g digits --init nowhere",
+            3,
+            "nowhere: no such file; name an existing file, or make one with: ",
+        ),
         (
             "train-g digits --init pretrained.safetensors --backbone vgg8",
             2,
@@ -120,7 +124,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(pretrained, cli, monkeypatch)
         ),
         ("train-g digits --init pretrained.safetensors --size 32", 2, "--size: --init takes it from the file"),
         ("train-g synthetic:blobs --init pretrained.safetensors", 3, "items of shape"),
-        ("cluster digits --pairs labels --k 5 --init gg", 3, "gg: no such file; make it with"),
+        ("cluster digits --pairs labels --k 5 --init gg", 3, "gg: no such file; name an existing file"),
         ("cluster digits --pairs labels --k 5 --init empty", 3, "empty: empty"),
         ("cluster digits --pairs labels --k 5 --init .", 3, "cannot be read (Is a directory)"),
         ("cluster digits --pairs labels --k 5 --init cut", 3, "cut: damaged"),
