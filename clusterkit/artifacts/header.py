@@ -173,7 +173,8 @@ def remedy_of_absence(path: Path, format: str) -> str:
     written = "adapted" if SNAPSHOT.fullmatch(path.name) else WRITERS.get(path.name, ("", ""))[0]
     if written in format.split("|") or (written and format == "any"):
         return remedy("make it with", path, format)
-    return "name an existing file" + ("" if format == "any" else f", or {remedy('make one with', path, format)}")
+    other = "repeat the command that wrote it" if format == "any" else remedy("make one with", path, format)
+    return f"name an existing file, or {other}"
 
 
 def remedy(how: str, path: Path, format: str) -> str:
