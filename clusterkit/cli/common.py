@@ -67,6 +67,11 @@ Backbones = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+FIXED = (
+    "Network that is not trained: timm:NAME or torchvision:NAME. The features of several, joined by +, are scaled to "
+    "length one and concatenated."
+)
+"""The help of `--backbone` of commands that train no network."""
 Weights = Annotated[
     list[Path] | None,
     typer.Option(
