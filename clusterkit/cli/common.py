@@ -16,7 +16,7 @@ from clusterkit import console
 from clusterkit.cli.reading import reading_of
 from clusterkit.config import Backbone, Context, Precision
 from clusterkit.errors import UsageError
-from clusterkit.settings import MOST_SEED
+from clusterkit.settings import LEAST, MOST_SEED, MOST_SIZE
 
 COMMON = "Common"
 """The panel of the flags of every command."""
@@ -79,6 +79,16 @@ Weights = Annotated[
         metavar="FILE",
         help="Weights of a fixed backbone (.safetensors or .pth); repeat it for several backbones, in their order.",
         show_default="those of its library, downloaded if they are not here",
+        rich_help_panel=NETWORK,
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        min=LEAST["size"],
+        max=MOST_SIZE,
+        help="Side in pixels of the pictures that the backbone reads.",
+        show_default="that of the backbone",
         rich_help_panel=NETWORK,
     ),
 ]

@@ -10,7 +10,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import check_names
-from clusterkit.cli.common import FIXED, NETWORK, Common, Examples, Weights, with_common
+from clusterkit.cli.common import FIXED, NETWORK, Common, Examples, Size, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.cli.train_g import worth_of
@@ -64,15 +64,7 @@ def discover(
     examples: Examples = None,
     backbone: Annotated[str, typer.Option(metavar="NAME", help=FIXED, rich_help_panel=NETWORK)] = str(PHOTOS),
     weights: Weights = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            help="Side in pixels of the pictures that the backbone reads.",
-            show_default="that of the backbone",
-            rich_help_panel=NETWORK,
-        ),
-    ] = None,
+    size: Size = None,
     folders: Annotated[
         Path | None,
         typer.Option(help="Also put every picture into a folder of its group, below this new folder.", metavar="DIR"),

@@ -124,14 +124,26 @@ def train_g(
 def worth_of(correction: Mapping[str, Any], like: str) -> str:
     """Return what the correction of the features is worth on classes that were kept out of its training."""
     forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
+    if not correction["labels_read"]:
+        return f"no labels of {like} were read, so the features decide alone"
     if not forms:
         return (
-            f"{like} has fewer than three classes, so nothing could be learned from it, and the features decide alone"
+            f"{like} has fewer than three classes of two items or more, so nothing could be learned from it, and the "
+            "features decide alone"
         )
-    plain, chosen = forms[0, 0], forms[correction["strength"], correction["share"]]
-    if chosen is plain:
+    chosen = forms[correction["strength"], correction["share"]]
+    if not chosen["strength"]:
         return f"nothing that could be learned from {like} helps on its kept-out classes, so the features decide alone"
+    if not chosen["share"]:
+        return (
+            f"the labels of {like} do not help on its kept-out classes, so the features of the items to sort and the "
+            f"neighbourhoods among them decide alone: accuracy {chosen['acc']:.3f} there, {forms[0, 0]['acc']:.3f} by "
+            "the features as they are"
+        )
+    without = max(one["acc"] for (_, share), one in forms.items() if not share)
+    gain = chosen["acc"] - without
+    verdict = "" if gain > chosen["acc_error"] else ", which may be chance" if gain > 0 else ", so it does not help"
     return (
         f"accuracy on kept-out classes of {like}: {chosen['acc']:.3f} with what was learned from the others, "
-        f"{plain['acc']:.3f} without"
+        f"{without:.3f} without{verdict}"
     )
