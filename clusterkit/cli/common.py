@@ -85,6 +85,7 @@ Weights = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(
+        metavar="N",
         min=LEAST["size"],
         max=MOST_SIZE,
         help="Side in pixels of the pictures that the backbone reads.",
