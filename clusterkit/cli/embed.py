@@ -6,7 +6,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import check_names
-from clusterkit.cli.common import NETWORK, Common, Size, Weights, with_common
+from clusterkit.cli.common import FIXED, NETWORK, Common, Size, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import PHOTOS, EmbedConfig
 from clusterkit.settings import parse_fixed
@@ -25,8 +25,7 @@ def embed(
         str,
         typer.Option(
             metavar="NAME",
-            help="Network that is not trained: timm:NAME or torchvision:NAME. The features of several, joined by +, "
-            "are scaled to length one and concatenated.",
+            help=FIXED,
             rich_help_panel=NETWORK,
         ),
     ] = str(PHOTOS),

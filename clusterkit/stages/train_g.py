@@ -232,6 +232,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
+    summary = {**correction.summary(), "labels_read": labels is not None}
     network = metric_of(correction)
     # Of fewer than three classes the labels are not used.
     is_learned = bool(correction.worth)
@@ -239,14 +240,14 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
-        "correction": correction.summary(),
+        "correction": summary,
         "learned_from": [data.to_learned()] if is_learned else [],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], correction.summary())
+    return TrainGResult(output, {}, [], summary)
 
 
 def metric_of(correction: Correction) -> SimilarityNet:
