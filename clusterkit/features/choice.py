@@ -30,15 +30,15 @@ def with_backbone(config: TrainGConfig, data: Dataset, context: Context) -> Trai
     It stays None for the metric of a set of vectors. Raises UsageError for flags that contradict each other.
     """
     vectors = data.kind is Kind.VECTORS
+    if config.backbone is None and data.kind is Kind.PHOTOS and not config.pretrained:
+        console.once("--backbone %s is used, as %s holds photos", PHOTOS, data.name)
+        config = replace(config, backbone=PHOTOS)
     if config.weights and not is_fixed(config):
         raise UsageError("--weights: belongs to fixed backbones; name them with --backbone timm:NAME, or leave it out")
     if is_fixed(config) and config.pretrained:
         raise UsageError(f"--pretrained: {config.backbone} has weights of its own; leave it out")
     if is_fixed(config) and vectors:
         raise UsageError(f"--backbone {config.backbone}: reads images, but {data.name} holds vectors; leave it out")
-    if config.backbone is None and data.kind is Kind.PHOTOS and not config.pretrained:
-        console.once("--backbone %s is used, as %s holds photos", PHOTOS, data.name)
-        config = replace(config, backbone=PHOTOS)
     if config.head is Head.METRIC and not is_fixed(config) and (config.backbone is not None or not vectors):
         raise UsageError(
             "--head metric: corrects features; use --backbone timm:NAME or a set of vectors, or leave it out"

@@ -24,7 +24,7 @@ from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import is_first, share
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
@@ -187,7 +187,7 @@ def read_source(
         if is_fixed(config):
             if size is not None or not (typed or data.subsets[0].files):
                 data = load_dataset(config.dataset, context, whole=True)
-            data = with_backbones(data, config, context)
+            data = with_backbones(data, config, context, typed=typed)
         elif not has_metric(config):
             config = suited(config, data.shape, typed=typed)
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
@@ -196,10 +196,16 @@ def read_source(
     return (data if config.unlabelled else data.labelled()), config
 
 
-def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dataset:
-    """Return a set of images with the features of the fixed backbones."""
+def with_backbones(data: Dataset, config: TrainGConfig, context: Context, *, typed: bool) -> Dataset:
+    """Return a set of images with the features of the fixed backbones, which the user named if they are `typed`."""
     assert isinstance(config.backbone, Fixed)
-    return embedded(data, find_models(config.backbone, config.weights, context, config.size), context)
+    try:
+        models = find_models(config.backbone, config.weights, context, config.size)
+    except InputError as error:
+        if typed:
+            raise
+        raise InputError(f"{error}; or train a network, with --backbone {Backbone.CONV4}") from error
+    return embedded(data, models, context)
 
 
 def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResult:

@@ -192,12 +192,21 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
             "--epochs: a metric of fixed features is not trained in steps",
         ),
         (f"train-g folder:labelled {FIXED} --pretrained", 2, "has weights of its own"),
-        ("train-g folder:labelled --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
+        (
+            "train-g folder:labelled --weights vit.safetensors",
+            3,
+            "vit.safetensors: no weights of timm:vit_small_patch14_dinov2.lvd142m",
+        ),
+        ("train-g digits --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
         ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
         (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
-        ("train-g folder:labelled --offline", 3, "vit_small_patch14_dinov2.lvd142m"),
+        (
+            "train-g folder:labelled --offline",
+            3,
+            "name it by --weights FILE; or train a network, with --backbone conv4\n",
+        ),
         (f"train-g synthetic:moons {FIXED}", 2, "reads images, but synthetic:moons holds vectors"),
     ],
 )
