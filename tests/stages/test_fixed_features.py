@@ -192,12 +192,11 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
             "--epochs: a metric of fixed features is not trained in steps",
         ),
         (f"train-g folder:labelled {FIXED} --pretrained", 2, "has weights of its own"),
-        (
-            "train-g folder:labelled --weights vit.safetensors",
-            3,
-            "vit.safetensors: no weights of timm:vit_small_patch14_dinov2.lvd142m",
-        ),
         ("train-g digits --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
+        ("train-g folder:labelled --weights vit.safetensors", 3, "no weights of timm:vit_small_patch14_dinov2"),
+        ("train-g folder:labelled --epochs 1", 2, "use --head pair; --backbone conv4 trains a network"),
+        ("train-g cifar10_test --epochs 1", 2, "--backbone conv4 trains a network"),
+        (f"train-g folder:absent {FIXED} --epochs 1", 2, "--epochs: a metric"),
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
         ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
@@ -205,7 +204,7 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         (
             "train-g folder:labelled --offline",
             3,
-            "name it by --weights FILE; or train a network, with --backbone conv4\n",
+            "name it by --weights FILE; --backbone conv4 trains a network\n",
         ),
         (f"train-g synthetic:moons {FIXED}", 2, "reads images, but synthetic:moons holds vectors"),
     ],
@@ -215,6 +214,16 @@ def test_flags_that_contradict_each_other(line: str, code: int, message: str, cl
     assert (done.code, message in done.err) == (code, True), done.err
     assert done.err.strip().count("\n") <= 1
     assert not (OUT / "g.safetensors").exists()
+
+
+def test_how_pictures_are_read_is_said_where_it_is_so(cli: Cli) -> None:
+    text = "all are read as colour, 64 x 64"
+    Image.new("RGB", (30, 20), "red").save("labelled/class0/other.png")
+    assert text not in cli("train-g folder:labelled --offline").err
+    assert cli(f"embed folder:labelled {FIXED}").code == 0
+    done = cli("cluster folder:labelled --features features.h5 --method kmeans --k 3")
+    assert (done.code, text in done.err) == (0, False), done.err
+    assert text in cli("train-g folder:labelled --backbone mlp --hidden 8 --epochs 1").err
 
 
 def test_self_train_refuses_what_is_not_trained(cli: Cli) -> None:
