@@ -23,6 +23,16 @@ class MissingFileError(InputError, FileNotFoundError):
     """A file that is missing."""
 
 
+class OneClassError(InputError):
+    """A labelled folder with only one class; `place` is the folder, and `found` what it holds."""
+
+    def __init__(self, place: str, found: str) -> None:
+        super().__init__(
+            f"{place}: {found}; put every class into its own subfolder, or read all images without labels with --flat"
+        )
+        self.place, self.found = place, found
+
+
 class DivergedError(ClusterkitError):
     """A training whose loss or weights are not finite."""
 

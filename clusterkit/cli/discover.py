@@ -27,7 +27,7 @@ from clusterkit.config import (
     TrainGConfig,
     parse_backbone,
 )
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import InputError, OneClassError, UsageError
 from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, OWN_DATA, USUAL
 from clusterkit.settings import CountedBy, Fixed, K, parse_k
@@ -201,7 +201,13 @@ def check_like(like: str, name: str, context: Context) -> list[str]:
             f"--like {like}: is the set to sort; name labelled pictures of other categories, or label some of these by "
             "--examples FILE"
         )
-    load_dataset(like, context, whole=True).labelled().labels_for("--like")
+    try:
+        load_dataset(like, context, whole=True).labelled().labels_for("--like")
+    except OneClassError as error:
+        raise InputError(
+            f"{error.place}: {error.found}; give --like pictures of two classes or more, each in its own subfolder, or "
+            "leave it out"
+        ) from error
     if first.source == second.source == "folder" and places[1] in places[0].parents:
         return console.warn_all(
             [f"--like {like}: lies in {name}, so its pictures are sorted too, although their labels were learned"]

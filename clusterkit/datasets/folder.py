@@ -16,7 +16,7 @@ from clusterkit.datasets.find import Found, Why, find, named, reason_of
 from clusterkit.datasets.images import fits, negative, read_images, streamed, try_to_read
 from clusterkit.datasets.look import Look, look, polarity, spread
 from clusterkit.datasets.stream import Stream
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, OneClassError
 from clusterkit.reading import Reading
 
 
@@ -106,10 +106,7 @@ def classes_of(found: Found, reading: Reading) -> tuple[tuple[str, ...], Tensor 
         return (), None
     if len(classes) == 1:
         beside = f", and {loose} images outside it" if loose else ""
-        raise InputError(
-            f"{found.place}: one class only ('{classes[0]}'){beside}; put every class into its own subfolder, "
-            "or read all images without labels with --flat"
-        )
+        raise OneClassError(str(found.place), f"one class only ('{classes[0]}'){beside}")
     numbers = {name: number for number, name in enumerate(classes)}
     labels = [numbers[file.folder] for file in found.files]
     return classes, torch.tensor(labels)

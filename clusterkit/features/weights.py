@@ -17,7 +17,7 @@ from clusterkit.features.card import Card, quiet
 
 ON_THE_HUB = ("model.safetensors", "pytorch_model.bin")
 """The names of files of weights in a repository of the hub; the usual one comes first."""
-PUT = "put the file there, or name it by --weights"
+PUT = "put the file there, or name it by --weights FILE"
 """What helps against missing weights."""
 INSIDE = ("state_dict", "model")
 """Keys under which files of a training keep the weights."""

@@ -25,7 +25,7 @@ from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import parse
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import is_first, share
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
@@ -214,10 +214,11 @@ def with_backbones(data: Dataset, config: TrainGConfig, context: Context, *, is_
     assert isinstance(config.backbone, Fixed)
     try:
         models = find_models(config.backbone, config.weights, context, config.size)
-    except UsageError as error:
+    except (UsageError, InputError) as error:
         if is_typed:
             raise
-        raise UsageError(f"{error}; --backbone {Backbone.CONV4} trains a network") from error
+        kind = UsageError if isinstance(error, UsageError) else InputError
+        raise kind(f"{error}; --backbone {Backbone.CONV4} trains a network") from error
     return embedded(data, models, context)
 
 

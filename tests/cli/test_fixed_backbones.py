@@ -48,4 +48,5 @@ def test_models_and_weights_that_cannot_be_used(flags: str, code: int, words: st
     assert (done.code, done.out) == (code, "")
     assert len(done.err.splitlines()) == 1
     assert words in done.err
+    assert "conv4" not in done.err, "only who did not name the backbone needs another one"
     assert not Path("clusterkit-out").exists()

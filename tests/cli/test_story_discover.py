@@ -134,7 +134,12 @@ LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
         (["--backbone", "conv4"], 2, "--backbone conv4: is trained"),
         ([*SMALL, "--like", "folder:./photos"], 2, "--like folder:photos: is the set to sort"),
         ([*SMALL, "--like", "folder:photos/day 1"], 3, "has no labels; --like learns from labels"),
-        ([*SMALL, "--like", "folder:one"], 3, "one class only"),
+        (
+            [*SMALL, "--like", "folder:one"],
+            3,
+            "one: one class only ('day 0'); give --like pictures of two classes or more, each in its own subfolder, "
+            "or leave it out",
+        ),
         ([*SMALL, "--examples", "labels.csv", "--k", "2"], 2, "the examples have 3 labels; give a number from 3"),
         ([*SMALL, "--examples", "other.csv"], 3, "other.csv: line 1: no item has the name 'gone.png'"),
         ([*SMALL, "--examples", "missing.csv"], 3, "missing.csv: no such file"),
@@ -162,6 +167,7 @@ def test_what_stops_it_is_said_before_anything_is_made(cli: Cli, flags: list[str
     done = cli(["discover", "folder:photos", *flags, "--offline", "--data", "data"])
     assert (done.code, done.out) == (code, "")
     assert reason in done.err.splitlines()[-1]
+    assert "--flat" not in done.err
     assert not OUT.exists()
 
 

@@ -1,13 +1,24 @@
 """Consensus of families of clusterings: groups of any size, of equal items, and of hardly any."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
 
 from clusterkit.methods.common import consensus_targets as of_targets
 from clusterkit.methods.common.consensus_targets import consensus_targets
-from clusterkit.methods.common.families import cut, families, memberships, neighbour_graph, principal, whitened
+from clusterkit.methods.common.families import (
+    clusterings,
+    cut,
+    families,
+    memberships,
+    neighbour_graph,
+    principal,
+    whitened,
+)
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.links import Link, closure
 
@@ -24,6 +35,60 @@ def blobs(sizes: list[int], spread: float = 0.2, seed: int = 0) -> tuple[Array, 
 
 def groups(points: Array, k: int) -> Array:
     return cut(families(points, k, 0), k)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes:
+    """Groups that all are `length` long in the same `long` directions, each of `parts` dense parts.
+
+    The largest has `size` items, the smallest a `ratio`-th of these.
+    """
+
+    k: int
+    dimensions: int
+    long: int
+    length: float
+    noise: float
+    parts: int = 1
+    ratio: float = 1
+    size: int = 60
+
+    def draw(self, seed: int) -> tuple[Array, Array]:
+        rng = np.random.default_rng(seed)
+        sizes = np.round(self.size * self.ratio ** np.linspace(0, -1, self.k)).astype(int)
+        labels = np.arange(self.k).repeat(sizes)
+        points = np.eye(self.dimensions)[labels]
+        points[:, self.k : self.k + self.long] += self.length * rng.uniform(-1, 1, (len(labels), self.long))
+        if self.parts > 1:
+            offsets = 0.8 * rng.normal(size=(self.k * self.parts, self.dimensions)) / np.sqrt(self.dimensions)
+            points += offsets[labels * self.parts + rng.integers(0, self.parts, len(labels))]
+        return points + self.noise * rng.normal(size=points.shape) / np.sqrt(self.dimensions), labels
+
+
+@pytest.mark.parametrize(
+    ("shapes", "seeds", "least", "margin"),
+    [
+        pytest.param(Shapes(k=6, dimensions=50, long=2, length=1.4, noise=0.7), 3, 0.88, 0.4, id="long"),
+        pytest.param(Shapes(k=6, dimensions=24, long=1, length=1.7, noise=0.7, parts=3), 5, 0.84, 0.2, id="parts"),
+        pytest.param(Shapes(k=3, dimensions=24, long=4, length=0.6, noise=1, ratio=12), 4, 0.95, 0.12, id="small"),
+    ],
+)
+def test_groups_that_k_means_divides_stay_whole(shapes: Shapes, seeds: int, least: float, margin: float) -> None:
+    """Groups are found that one clustering by k-means, one without moves, without Ward or without whitening loses."""
+    ours, of_k_means = [], []
+    for seed in range(seeds):
+        points, labels = shapes.draw(seed)
+        ours.append(accuracy(groups(points, shapes.k), labels))
+        of_k_means.append(accuracy(KMeans(shapes.k, n_init=10, random_state=0).fit_predict(points), labels))
+    assert np.mean(ours) > least
+    assert np.mean(ours) > np.mean(of_k_means) + margin
+
+
+def test_every_family_takes_part() -> None:
+    points = np.random.default_rng(0).normal(size=(140, 130))
+    members = list(clusterings(points, 3, 0))
+    assert len(members) == 3 * 3 * 2 * 2
+    assert len({member.tobytes() for member in members}) > 18
 
 
 def test_groups_of_very_different_size_are_found() -> None:

@@ -201,7 +201,11 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
         (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
-        ("train-g folder:labelled --offline", 3, "vit_small_patch14_dinov2.lvd142m"),
+        (
+            "train-g folder:labelled --offline",
+            3,
+            "name it by --weights FILE; --backbone conv4 trains a network\n",
+        ),
         (f"train-g synthetic:moons {FIXED}", 2, "reads images, but synthetic:moons holds vectors"),
     ],
 )
