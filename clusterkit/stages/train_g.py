@@ -233,12 +233,16 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
 def metric_of(correction: Correction) -> SimilarityNet:
     """Return the G of a correction of features."""
     count, width = correction.matrix.shape
-    network = SimilarityNet(Architecture(None, (count,), (0.0,) * count, (1.0,) * count, 0, width=width))
+    # Float64 features are centred and scaled before they are narrowed.
+    mean, std = tuple(correction.centre.tolist()), (correction.spread,) * count
+    network = SimilarityNet(Architecture(None, (count,), mean, std, 0, width=width))
     # Without labels there is no covariance within classes, which G holds as zeros.
-    within = correction.within if correction.within.size else np.zeros((count, count))
+    labelled = bool(correction.within.size)
+    within = correction.within if labelled else np.zeros((count, count))
     values = {
-        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
+        "backbone.centre": np.zeros(count), "backbone.matrix": correction.matrix, "head.within": within,
         "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
+        "head.labelled": labelled,
     }  # fmt: skip
     network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     return network
