@@ -24,7 +24,7 @@ from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import is_first, share
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.features.choice import has_metric, is_fixed, with_backbone
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
@@ -156,7 +156,7 @@ def read_init(
 ) -> tuple[BackboneNet | None, dict[str, Any] | None, dict[str, str], list[dict[str, Any]]]:
     """Return the network to start from, the set it was trained on, the file's hash for `inputs`, and its labelled sets.
 
-    All are empty without `config.init`. Raises UsageError for flags that contradict it.
+    All are empty without `config.init`. Raises UsageError for flags that contradict it, and InputError for a metric.
     """
     if config.init is None:
         return None, None, {}, []
@@ -165,6 +165,10 @@ def read_init(
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
     path = context.find(str(config.init))
     header, start = read_start(path)
+    if start.architecture.backbone is None:
+        raise InputError(
+            f"{path}: a metric of fixed features is no start for a training; name a G of --head pair, or leave out --init"
+        )
     return start, header.dataset, {"init": sha256(path)}, learned_from(header, path)
 
 
