@@ -167,7 +167,8 @@ def read_init(
     header, start = read_start(path)
     if start.architecture.backbone is None:
         raise InputError(
-            f"{path}: a metric of fixed features is no start for a training; name a G of --head pair, or leave out --init"
+            f"{path}: a metric of fixed features is no start for a training; name a G of --head pair, or leave out "
+            "--init"
         )
     return start, header.dataset, {"init": sha256(path)}, learned_from(header, path)
 
