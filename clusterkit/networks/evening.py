@@ -86,10 +86,10 @@ def by_content(x: Values) -> Labels:
     return np.argsort(rows.view(f"V{rows.dtype.itemsize * rows.shape[1]}")[:, 0], kind="stable")
 
 
-def within_classes(x: Values, labels: Labels) -> Values:
+def within_classes(x: Values, labels: Labels, most: float = np.inf) -> Values:
     """Return the unbiased covariance (D, D) within classes of centred features (N, D).
 
-    It is zero if each item is a class, and if classes vary by rounding alone.
+    A class weighs as much as `most` items of it at most. The covariance is zero if each item is a class, and if classes vary by rounding alone.
     """
     _, labels = np.unique(labels, return_inverse=True)
     counts = np.bincount(labels)
@@ -99,7 +99,9 @@ def within_classes(x: Values, labels: Labels) -> Values:
     rest -= np.repeat(np.add.reduceat(rest, starts) / counts[:, None], counts, axis=0)
     if np.linalg.norm(rest) < ROUNDING * np.linalg.norm(x):
         rest[:] = 0
-    covariance: Values = rest.T @ rest / max(1, len(rest) - len(counts))
+    weights = np.minimum(1, most / counts)
+    rest *= np.repeat(np.sqrt(weights), counts)[:, None]
+    covariance: Values = rest.T @ rest / max(1, (weights * (counts - 1)).sum())
     return covariance
 
 

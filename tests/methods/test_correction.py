@@ -214,6 +214,26 @@ def test_fewer_items_than_features_and_classes_of_very_different_size() -> None:
     assert (labels[nearest(z, 1)[:-1, 0]] == labels[:-1]).mean() > 0.9
 
 
+@pytest.mark.usefixtures("two_splits")
+def test_a_class_with_most_of_the_items_does_not_make_all_pairs_similar() -> None:
+    x, labels = photos(range(6), items=300)
+    kept = np.concatenate([np.flatnonzero(labels == number)[: 300 if number == 2 else 12] for number in range(6)])
+    correction = learn(x[kept], labels[kept], seed=0)
+    t, _ = photos(range(20, 26), seed=1)
+    z = rows_of(t, correction, adapted=True)
+    similar = correction.scale * z @ z.T + correction.bias > 0
+    # One pair in six is similar.
+    assert similar.mean() == pytest.approx(1 / 6, rel=0.3)
+
+
+def test_a_large_class_weighs_as_some_of_its_items_in_the_covariance() -> None:
+    x, labels = photos(range(2), items=400)
+    x, labels = x[:408], labels[:408]
+    large, small = (np.cov(x[labels == label], rowvar=False) for label in (0, 1))
+    assert np.allclose(within_classes(x, labels, 16), (399 / 25 * large + 7 * small) / (399 / 25 + 7), rtol=0.01)
+    assert module.most_of(np.repeat(np.arange(5), [7, 3, 400, 1, 3])) == 5 * module.LARGEST
+
+
 def test_the_usual_form_stays_unless_another_is_surely_better() -> None:
     def splits(extra: list[float]) -> list[dict[Form, module.Split]]:
         none = np.zeros(0), np.zeros(0, bool)

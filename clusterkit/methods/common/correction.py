@@ -49,6 +49,9 @@ SPLIT_NEIGHBOURS = 10
 """Neighbours of an item that are compared with it, and those in the graph that is cut."""
 LEAST_GAIN = 0.005
 """Gain that a form must surely have for the usual one to be left."""
+LARGEST = 3
+"""Items as which a class counts at most, as a multiple of the median size of the classes of two items and more. Else a
+class with most of the items would decide alone what varies within classes, and which pairs are similar."""
 PAIRS = 20000
 """Most similar and most dissimilar pairs of a split that the calibration reads."""
 
@@ -141,13 +144,13 @@ def learn(x: Values, labels: Labels, seed: int) -> Correction:
     x, centre, spread = standardised(x[order])
     splits = _splits(x, labels, usable, seed)
     form = _chosen(splits)
-    counts = np.bincount(labels)
+    # G is for classes of other sizes than those of A, whose own rate of similar pairs says nothing of them.
     scale, bias = calibrated(
         np.concatenate([split[form].cosines for split in splits]),
         np.concatenate([split[form].similar for split in splits]),
-        rate=float((counts * (counts - 1)).sum() / (len(x) * (len(x) - 1))),
+        rate=1 / len(np.unique(labels)),
     )
-    within = within_classes(x, labels)
+    within = within_classes(x, labels, most_of(labels))
     matrix = fitted(x, within, form, seed)[1]
     worth = tuple(_worth(form, splits) for form in FORMS)
     counting = calibrated_share([(split[form].z, split[form].labels) for split in splits[:COUNTED]], seed)
@@ -164,6 +167,12 @@ def plain(x: Values, seed: int) -> Correction:
     matrix = fitted(x, nothing, OWN, seed)[1]
     scale, bias = calibrated_without_labels(scaled(x @ matrix))
     return Correction(centre=centre, spread=spread, matrix=matrix, scale=scale, bias=bias, form=OWN, within=nothing)
+
+
+def most_of(labels: Labels) -> int:
+    """Return as how many items a class counts at most, among classes from 0 of which one has two items or more."""
+    counts = np.bincount(labels)
+    return int(LARGEST * np.median(counts[counts >= 2]))
 
 
 def standardised(x: Values) -> tuple[Values, Values, float]:
@@ -189,13 +198,15 @@ def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[F
     width = int((moved.std(0) > 0).sum()) or 1
     moved = moved @ components(moved, SPLIT_COMPONENTS)
     generator = np.random.default_rng(seed)
+    most = most_of(labels)
+    even = np.concatenate([np.flatnonzero(labels == number)[:most] for number in usable])
     splits = []
     for number in range(SPLITS):
         # Of an odd number of classes, the larger half is kept out every second time.
         count = min(max(2, (len(usable) + number % 2) // 2), SPLIT_CLASSES)
         kept = np.isin(labels, generator.permutation(usable)[:count])
-        items = np.sort(generator.permutation(np.flatnonzero(kept))[:SPLIT_ITEMS])
-        within = within_classes(moved[~kept], labels[~kept])
+        items = np.sort(generator.permutation(even[kept[even]])[:SPLIT_ITEMS])
+        within = within_classes(moved[~kept], labels[~kept], most)
         splits.append({form: _split(moved[items], labels[items], within, form, seed, width) for form in FORMS})
     return splits
 
