@@ -89,7 +89,8 @@ def by_content(x: Values) -> Labels:
 def within_classes(x: Values, labels: Labels, most: float = np.inf) -> Values:
     """Return the unbiased covariance (D, D) within classes of centred features (N, D).
 
-    A class weighs as much as `most` items of it at most. The covariance is zero if each item is a class, and if classes vary by rounding alone.
+    A class weighs as much as `most` items of it at most. The covariance is zero if each item is a class, and if classes
+    vary by rounding alone.
     """
     _, labels = np.unique(labels, return_inverse=True)
     counts = np.bincount(labels)
