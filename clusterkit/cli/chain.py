@@ -58,6 +58,7 @@ def ensure_pairs(
     from clusterkit.artifacts.lineage import made_from
     from clusterkit.datasets.catalogue import check_place, parse
     from clusterkit.datasets.current import is_of_same_data
+    from clusterkit.datasets.overlap import covers
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
 
@@ -220,11 +221,3 @@ def by_network(config: ClusterConfig, pairs: Path, context: Context) -> ClusterC
         dataset=config.dataset, constraints=config.constraints,
         constraint_weight=config.constraint_weight, options=options,
     )  # fmt: skip
-
-
-def covers(pairs_set: str, dataset: str) -> bool:
-    """Return whether pairs of `pairs_set` are also pairs of `dataset`, which is the same set or a subset of it."""
-    from clusterkit.datasets.catalogue import parse
-
-    known, name = parse(pairs_set), parse(dataset)
-    return name == known or (known.subset is None and replace(name, subset=None) == known)

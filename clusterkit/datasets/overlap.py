@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from clusterkit.artifacts.lineage import BETWEEN, IN_TRAINING
@@ -11,6 +12,9 @@ from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 
 log = logging.getLogger("clusterkit")
+
+FORM = ("size", "channels", "inverted", "bright_ink", "features")
+"""The parts of a header's data set in which its pictures may differ from one reading to another."""
 
 Fields = Mapping[str, Any]
 """A data set as headers record it, with at least its name and fingerprint."""
@@ -69,3 +73,20 @@ def class_names(name: Name) -> set[str]:
     if name.classes is None:
         return names
     return names & {order[number] for number in chosen_classes(name.classes, len(order), name.full)}
+
+
+def covers(pairs_set: str, dataset: str) -> bool:
+    """Return whether pairs of `pairs_set` are also pairs of `dataset`, which is the same set or a subset of it."""
+    known, name = parse(pairs_set), parse(dataset)
+    return name == known or (known.subset is None and replace(name, subset=None) == known)
+
+
+def includes(made: Fields, now: Fields) -> bool:
+    """Return whether a set that a header records is or includes another, as far as both can be compared.
+
+    They cannot if the same pictures were read in another form, or if only one subset is read now.
+    """
+    if made["fingerprint"] == now["fingerprint"]:
+        return parse(made["name"]).classes == parse(now["name"]).classes
+    in_other_form = made["name"] != now["name"] or any(made.get(name) != now.get(name) for name in FORM)
+    return covers(made["name"], now["name"]) and in_other_form

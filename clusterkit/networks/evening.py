@@ -24,6 +24,8 @@ COMPONENTS = 128
 """Most components of evened features."""
 NOISE = 1.3
 """Variance below which a component is left out, as a multiple of the largest variance within neighbourhoods."""
+ROUNDING = 1e-12
+"""Deviation from the mean of a class that is one of rounding, as a share of the features."""
 LEAST_WEIGHT = 0.02
 """Least weight of a component that is kept."""
 
@@ -77,15 +79,30 @@ def scaled(rows: Values) -> Values:
     return result
 
 
-def within_classes(x: Values, labels: Labels) -> Values:
-    """Return the unbiased covariance (D, D) within classes of features (N, D), zero if each item is a class."""
+def by_content(x: Values) -> Labels:
+    """Return the positions (N,) of rows (N, D) in an order that depends on their values alone."""
+    # Bytes of big-endian numbers compare as the numbers do, but for signs. Adding zero makes negative zeros positive.
+    rows = np.ascontiguousarray(x + 0, x.dtype.newbyteorder(">"))
+    return np.argsort(rows.view(f"V{rows.dtype.itemsize * rows.shape[1]}")[:, 0], kind="stable")
+
+
+def within_classes(x: Values, labels: Labels, most: float = np.inf) -> Values:
+    """Return the unbiased covariance (D, D) within classes of centred features (N, D).
+
+    A class weighs as much as `most` items of it at most. The covariance is zero if each item is a class, and if classes
+    vary by rounding alone.
+    """
     _, labels = np.unique(labels, return_inverse=True)
     counts = np.bincount(labels)
     order = np.argsort(labels, kind="stable")
     starts = np.r_[0, counts.cumsum()[:-1]]
     rest = np.asarray(x, np.float64)[order]
     rest -= np.repeat(np.add.reduceat(rest, starts) / counts[:, None], counts, axis=0)
-    covariance: Values = rest.T @ rest / max(1, len(rest) - len(counts))
+    if np.linalg.norm(rest) < ROUNDING * np.linalg.norm(x):
+        rest[:] = 0
+    weights = np.minimum(1, most / counts)
+    rest *= np.repeat(np.sqrt(weights), counts)[:, None]
+    covariance: Values = rest.T @ rest / max(1, (weights * (counts - 1)).sum())
     return covariance
 
 

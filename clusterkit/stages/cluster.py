@@ -182,7 +182,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
     known = read_user_links(config.constraints, config.examples, data)
-    estimates, k_hash, k_learned = read_estimates(config, context, pairs)
+    estimates, k_hash, k_learned = read_estimates(config, context, pairs, data)
     ks = {
         subset.name: number_of_clusters(config, subset, data.name, estimates, known.fewest(subset.name))
         for subset in data.subsets

@@ -158,7 +158,7 @@ def read_init(
 ) -> tuple[BackboneNet | None, dict[str, Any] | None, dict[str, str], list[dict[str, Any]]]:
     """Return the network to start from, the set it was trained on, the file's hash for `inputs`, and its labelled sets.
 
-    All are empty without `config.init`. Raises UsageError for flags that contradict it.
+    All are empty without `config.init`. Raises UsageError for flags that contradict it, and InputError for a metric.
     """
     if config.init is None:
         return None, None, {}, []
@@ -167,6 +167,11 @@ def read_init(
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
     path = context.find(str(config.init))
     header, start = read_start(path)
+    if start.architecture.backbone is None:
+        raise InputError(
+            f"{path}: a metric of fixed features is no start for a training; name a G of --head pair, or leave out "
+            "--init"
+        )
     return start, header.dataset, {"init": sha256(path)}, learned_from(header, path)
 
 
@@ -254,12 +259,16 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
 def metric_of(correction: Correction) -> SimilarityNet:
     """Return the G of a correction of features."""
     count, width = correction.matrix.shape
-    network = SimilarityNet(Architecture(None, (count,), (0.0,) * count, (1.0,) * count, 0, width=width))
+    # Float64 features are centred and scaled before they are narrowed.
+    mean, std = tuple(correction.centre.tolist()), (correction.spread,) * count
+    network = SimilarityNet(Architecture(None, (count,), mean, std, 0, width=width))
     # Without labels there is no covariance within classes, which G holds as zeros.
-    within = correction.within if correction.within.size else np.zeros((count, count))
+    labelled = bool(correction.within.size)
+    within = correction.within if labelled else np.zeros((count, count))
     values = {
-        "backbone.centre": correction.centre, "backbone.matrix": correction.matrix, "head.within": within,
+        "backbone.centre": np.zeros(count), "backbone.matrix": correction.matrix, "head.within": within,
         "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
+        "head.labelled": labelled,
     }  # fmt: skip
     network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     return network

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
-from clusterkit.cli.chain import covers
 from clusterkit.config import Backbone, ClusterConfig
+from clusterkit.datasets.overlap import covers
 from clusterkit.networks.read import read_cluster_nets
 from clusterkit.stages import estimate_k
 

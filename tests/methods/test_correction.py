@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from clusterkit.methods.common import correction as module
-from clusterkit.methods.common.correction import Correction, adapted, learn, plain, transform
+from clusterkit.methods.common.correction import Correction, learn, plain
 from clusterkit.networks.calibration import calibrated, calibrated_without_labels
 from clusterkit.networks.evening import (
     NEIGHBOURS,
@@ -21,6 +22,7 @@ from clusterkit.networks.evening import (
     within_classes,
     within_neighbourhoods,
 )
+from clusterkit.stages.train_g import metric_of
 
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -45,6 +47,15 @@ def learned() -> Correction:
 @pytest.fixture
 def two_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SPLITS", 2)
+
+
+def rows_of(x: Values, correction: Correction, *, adapted: bool = False) -> Values:
+    """Return the rows z (N, D') that G gives for features (N, D), `adapted` to them or as it was learned."""
+    g, items = metric_of(correction), torch.from_numpy(x)
+    if adapted:
+        g.take_statistics(lambda: iter([items]))
+    z: Values = g.features(items).numpy()
+    return z
 
 
 def gain(correction: Correction, form: Form) -> float:
@@ -106,8 +117,8 @@ def test_a_correction_by_classes_finds_new_classes_that_the_features_hide(learne
     def purity(z: Values) -> float:
         return float((labels[nearest(z, 10)] == labels[:, None]).mean())
 
-    centre, matrix = fitted(x, learned.within, PLAIN, seed=0)
-    z = transform(x, adapted(learned, x, seed=0))
+    centre, matrix = fitted(x, np.zeros((0, 0)), PLAIN, seed=0)
+    z = rows_of(x, learned, adapted=True)
     assert purity(z) > purity(scaled((x - centre) @ matrix)) + 0.2
     assert np.allclose(np.linalg.norm(z, axis=1), 1)
 
@@ -134,8 +145,30 @@ def test_the_order_of_items_and_the_names_of_classes_do_not_matter(learned: Corr
 
 def test_the_items_themselves_move_centre_and_components(learned: Correction) -> None:
     x, _ = photos(range(20, 26), seed=1)
-    z, moved = (transform(y, adapted(learned, y, seed=0)) for y in (x, x + 100))
-    assert np.allclose(z, moved, atol=1e-6)
+    z, moved = (rows_of(y, learned, adapted=True) for y in (x, x + 100))
+    # Both differ by the rounding of float32.
+    assert np.allclose(z, moved, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_splits")
+@pytest.mark.parametrize(("scale", "offset"), [(1e-30, 0), (1e25, 0), (1, 1e9)])
+def test_the_unit_and_the_origin_of_features_do_not_matter(scale: float, offset: float) -> None:
+    # Powers of two change no digits.
+    scale = 2.0 ** round(np.log2(scale))
+    (a, labels), (t, _) = photos(range(4), items=8), photos(range(20, 23), items=8)
+    expected = rows_of(t, learn(a, labels, seed=0), adapted=True)
+    z = rows_of(scale * t + offset, learn(scale * a + offset, labels, seed=0), adapted=True)
+    assert np.allclose(np.linalg.norm(z, axis=1), 1)
+    assert np.allclose(z, expected, atol=1e-4)
+
+
+def test_classes_of_equal_items_are_labels_too() -> None:
+    x, labels = np.repeat(np.eye(4), 5, axis=0), np.repeat(np.arange(4), 5)
+    correction = learn(x, labels, seed=0)
+    assert not correction.within.any()
+    g = metric_of(correction)
+    g.take_statistics(lambda: iter([torch.from_numpy(photos(range(3))[0][:, :4])]))
+    assert (float(g.head.scale), float(g.head.bias)) == pytest.approx((correction.scale, correction.bias))
 
 
 @pytest.mark.parametrize("classes", [1, 2])
@@ -158,7 +191,7 @@ def test_odd_features_give_finite_rows(learned: Correction, items: int) -> None:
     x[:, 4] = 3
     x[0] = 0
     for correction in (learned, plain(x, seed=0)):
-        z = transform(x, adapted(correction, x, seed=0))
+        z = rows_of(x, correction, adapted=True)
         assert np.isfinite(z).all()
     assert np.isfinite([correction.scale, correction.bias]).all()
 
@@ -167,7 +200,7 @@ def test_odd_features_give_finite_rows(learned: Correction, items: int) -> None:
 def test_equal_features_and_constant_ones_are_no_error() -> None:
     x = np.ones((9, 3))
     correction = learn(x, np.repeat(np.arange(3), 3), seed=0)
-    assert (transform(x, correction) == 0).all()
+    assert (rows_of(x, correction) == 0).all()
     assert np.isfinite([correction.scale, correction.bias]).all()
 
 
@@ -177,8 +210,28 @@ def test_fewer_items_than_features_and_classes_of_very_different_size() -> None:
     labels = np.repeat(np.arange(5), [40, 10, 4, 2, 1])
     x = generator.normal(size=(57, 90)) + 6 * generator.normal(size=(5, 90))[labels]
     correction = learn(x, labels, seed=0)
-    z = transform(x, correction)
+    z = rows_of(x, correction)
     assert (labels[nearest(z, 1)[:-1, 0]] == labels[:-1]).mean() > 0.9
+
+
+@pytest.mark.usefixtures("two_splits")
+def test_a_class_with_most_of_the_items_does_not_make_all_pairs_similar() -> None:
+    x, labels = photos(range(6), items=300)
+    kept = np.concatenate([np.flatnonzero(labels == number)[: 300 if number == 2 else 12] for number in range(6)])
+    correction = learn(x[kept], labels[kept], seed=0)
+    t, _ = photos(range(20, 26), seed=1)
+    z = rows_of(t, correction, adapted=True)
+    similar = correction.scale * z @ z.T + correction.bias > 0
+    # One pair in six is similar.
+    assert similar.mean() == pytest.approx(1 / 6, rel=0.3)
+
+
+def test_a_large_class_weighs_as_some_of_its_items_in_the_covariance() -> None:
+    x, labels = photos(range(2), items=400)
+    x, labels = x[:408], labels[:408]
+    large, small = (np.cov(x[labels == label], rowvar=False) for label in (0, 1))
+    assert np.allclose(within_classes(x, labels, 16), (399 / 25 * large + 7 * small) / (399 / 25 + 7), rtol=0.01)
+    assert module.most_of(np.repeat(np.arange(5), [7, 3, 400, 1, 3])) == 5 * module.LARGEST
 
 
 def splits_with(gains: dict[Form, list[float]]) -> list[dict[Form, module.Split]]:

@@ -171,6 +171,10 @@ def test_items_outside_the_sample_follow_their_nearest_in_it(monkeypatch: pytest
     targets = consensus_targets(points, 3, 0)
     assert targets.shape == (120, 3)
     assert accuracy(targets.argmax(1), labels) == 1.0
+    # The sample does not depend on the order.
+    points = points + 3 * np.random.default_rng(0).normal(size=points.shape)
+    order = np.random.default_rng(1).permutation(120)
+    np.testing.assert_allclose(consensus_targets(points, 3, 0)[order], consensus_targets(points[order], 3, 0))
 
 
 def test_links_hold_against_the_points() -> None:

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.header import Header
-from clusterkit.config import BatchNorm, Form
+from clusterkit.config import BatchNorm
+from clusterkit.config import Form as FileForm
 from clusterkit.datasets.base import Subset
-from clusterkit.methods.common.correction import adapted, learn, plain, transform
+from clusterkit.methods.common.correction import learn, plain
 from clusterkit.networks.build import Architecture, SimilarityNet
+from clusterkit.networks.evening import OWN, Form, Values, fitted, scaled
 from clusterkit.networks.metric import Metric
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.cosine import CosinePairs
@@ -44,19 +47,26 @@ def test_a_metric_gives_rows_of_length_one_and_leaves_its_centre_zero() -> None:
     np.testing.assert_allclose(z.numpy(), expected, atol=1e-5)
 
 
+def own_rows(x: Tensor, within: Values, form: Form) -> Values:
+    """Return the rows z of features (N, D) with their own statistics."""
+    centre, matrix = fitted(x.numpy(), within, form, seed=0)
+    return scaled((x.numpy() - centre) @ matrix)
+
+
 def test_pairs_are_the_calibrated_cosines_of_features_that_the_targets_statistics_correct() -> None:
     (a, labels), (t, _) = items(6, 12, 1), items(5, 10, 2)
     correction = learn(a.numpy(), labels.numpy(), 3)
     g = metric_of(correction)
-    here, there = adapted(correction, t.numpy(), 0), correction
-    for bn, expected in ((BatchNorm.TARGET, here), (BatchNorm.SOURCE, there)):
+    here = own_rows(t, correction.within, correction.form)
+    there = scaled((t.numpy() - correction.centre) @ correction.matrix)
+    for bn, z in ((BatchNorm.TARGET, here), (BatchNorm.SOURCE, there)):
         pairs = g_pairs(g, subset_of(t), bn, CPU)
         assert isinstance(pairs, CosinePairs)
-        z = transform(t.numpy(), expected)
         logits = pairs.logits(torch.arange(50), torch.arange(50)).numpy()
-        np.testing.assert_allclose(logits, expected.scale * z @ z.T + expected.bias, rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(logits, correction.scale * z @ z.T + correction.bias, rtol=1e-3, atol=2e-3)
     # The network itself stays as it was trained.
-    np.testing.assert_allclose(g.features(a).detach().numpy(), transform(a.numpy(), correction), atol=1e-4)
+    own = scaled((a.numpy() - correction.centre) @ correction.matrix)
+    np.testing.assert_allclose(g.features(a).detach().numpy(), own, atol=1e-4)
 
 
 def test_without_labels_the_calibration_is_that_of_the_target() -> None:
@@ -65,7 +75,17 @@ def test_without_labels_the_calibration_is_that_of_the_target() -> None:
     pairs = g_pairs(g, subset_of(t), BatchNorm.TARGET, CPU)
     assert isinstance(pairs, CosinePairs)
     np.testing.assert_allclose([pairs.scale, pairs.bias], [expected.scale, expected.bias], rtol=1e-5)
-    np.testing.assert_allclose(pairs.z.numpy(), transform(t.numpy(), expected), atol=1e-4)
+    z = own_rows(t, np.zeros((0, 0)), OWN)
+    np.testing.assert_allclose(pairs.z @ pairs.z.T, z @ z.T, atol=1e-4)
+
+
+def test_the_order_of_many_items_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    (a, labels), (t, _) = items(6, 12, 1), items(5, 20, 2)
+    g, order = metric_of(learn(a.numpy(), labels.numpy(), 3)), torch.randperm(100)
+    monkeypatch.setattr("clusterkit.networks.metric.MOST", 60)
+    monkeypatch.setattr("clusterkit.networks.evening.SAMPLE", 40)
+    first, second = (g_pairs(g, subset_of(x), BatchNorm.TARGET, CPU).z for x in (t, t[order]))
+    np.testing.assert_allclose(first[order], second, atol=1e-5)
 
 
 def test_a_metric_is_read_as_it_was_written() -> None:
@@ -83,7 +103,7 @@ def test_pairs_by_a_metric_are_stored_as_factors_whatever_the_form() -> None:
     t, _ = items(5, 10, 2)
     pairs = g_pairs(metric_of(plain(t.numpy(), 0)), subset_of(t), BatchNorm.TARGET, CPU)
     rows, columns = torch.tensor([3, 1]), torch.tensor([0, 7, 9])
-    for form in Form:
+    for form in FileForm:
         group = to_group(pairs, torch.arange(50), form)
         assert set(group) == {"id", "z", "scale", "bias"}
         again = from_group({name: np.asarray(value) for name, value in group.items()})

@@ -76,3 +76,13 @@ def test_the_share_of_the_resolution_is_that_of_g(metric, cli, monkeypatch):
     write_pairs(metric, 7, counting=0.4)
     assert cli("estimate-k").out == "4\n"
     assert shares == [0.3, 0.4]
+
+
+def test_k_of_another_set_is_refused(metric, cli):
+    assert cli("estimate-k").code == 0
+    before = (metric / "k.json").read_bytes()
+    np.savez("other.npz", x=np.random.default_rng(0).normal(size=(30, 2)))
+    done = cli("cluster features:other.npz --method kmeans --features pixels --k auto")
+    assert done.code == 3
+    assert "k.json: was estimated from synthetic:blobs, not from this content of features:other.npz" in done.err
+    assert (metric / "k.json").read_bytes() == before

@@ -166,6 +166,13 @@ def test_vectors_of_the_user_can_have_a_metric(cli: Cli) -> None:
     )
     assert run(cli, "evaluate")["mean"]["acc"] > 0.9
     assert header_of("g.safetensors")["config"]["backbone"] is None
+    # A clustering can start from it, but no training of G.
+    shutil.move(OUT / "g.safetensors", "metric.safetensors")
+    done = cli("train-g features:a.npz --init metric.safetensors")
+    assert (done.code, "metric.safetensors: a metric of fixed features is no start" in done.err) == (3, True)
+    assert not (OUT / "g.safetensors").exists()
+    run(cli, "cluster features:t.npz --k 4 --method kmeans --features metric.safetensors")
+    assert run(cli, "evaluate")["mean"]["acc"] > 0.9
 
 
 def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:

@@ -1,11 +1,14 @@
 """Probabilities of clusters that a network learns: those of a consensus of families of clusterings, under links."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.families import LARGEST, cut, directions, families, memberships
 from clusterkit.methods.common.linked import settled
 from clusterkit.methods.common.problem import Array
+from clusterkit.networks.evening import by_content
 from clusterkit.pairs.links import Closure
 
 HEARD = 10
@@ -17,12 +20,14 @@ LEAST = 1e-3
 def consensus_targets(z: Array, k: int, seed: int, links: Closure | None = None) -> NDArray[np.float32]:
     """Return the probabilities (N, K) of clusters of points z (N, D).
 
-    Of more than LARGEST points, a random sample is compared, and the others take the mean probabilities of their
-    nearest points in the sample. Linked points have probability one for a cluster in which their links hold.
+    Of more than LARGEST points, a random sample is compared that does not depend on their order, and the others take
+    the mean probabilities of their nearest points in the sample. Linked points have probability one for a cluster in
+    which their links hold.
     """
-    chosen = np.arange(len(z))
+    chosen: NDArray[np.integer[Any]] = np.arange(len(z))
     if len(z) > LARGEST:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(z), LARGEST, replace=False))
+        # Equal points may differ by rounding.
+        chosen = by_content(z.round(6))[np.random.default_rng(seed).choice(len(z), LARGEST, replace=False)]
     shares = families(z[chosen], k, seed)
     prob = memberships(shares, cut(shares, k), k)
     if len(z) > LARGEST:

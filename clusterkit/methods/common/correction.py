@@ -1,12 +1,12 @@
 """A similarity that corrects features by labels of other classes, in the form that serves kept-out classes best.
 
-z are the rows of (x - centre) @ matrix scaled to length one, and two items belong to one class with the probability
-sigmoid(scale z_i . z_j + bias).
+z are the rows of (x - centre) / spread @ matrix scaled to length one, and two items belong to one class with the
+probability sigmoid(scale z_i . z_j + bias).
 """
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from clusterkit.networks.evening import (
     Form,
     Labels,
     Values,
+    by_content,
     components,
     fitted,
     nearest,
@@ -48,6 +49,9 @@ SPLIT_NEIGHBOURS = 10
 """Neighbours of an item that are compared with it, and those in the graph that is cut."""
 LEAST_GAIN = 0.005
 """Gain that a form must surely have for the usual one to be left. A form without labels needs no such margin."""
+LARGEST = 3
+"""Items as which a class counts at most, as a multiple of the median size of the classes of two items and more. Else a
+class with most of the items would decide alone what varies within classes, and which pairs are similar."""
 PAIRS = 20000
 """Most similar and most dissimilar pairs of a split that the calibration reads."""
 
@@ -70,14 +74,16 @@ class Worth:
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """A similarity: `centre` (D,), `matrix` (D, D'), and the calibration of the cosines.
+    """A similarity: `centre` (D,) and `spread` of A, `matrix` (D, D'), and the calibration of the cosines.
 
-    `within` (D, D) is the covariance within classes of A, and (0, 0) where no labels were read. `worth` has the forms
+    `spread` is the root of the mean variance of the features. `within` (D, D) is the covariance within classes of A of
+    features divided by it, and (0, 0) where no labels were read. `worth` has the forms
     that were compared, the plain one first. `counting` is the share of the resolution that best counts
     kept-out classes.
     """
 
     centre: Values
+    spread: float
     matrix: Values
     scale: float
     bias: float
@@ -127,52 +133,60 @@ def learn(x: Values, labels: Labels, seed: int) -> Correction:
 
     With fewer than three classes of two items, labels are not read: the result is that of `plain`.
     """
-    x = np.asarray(x, np.float64)
-    # Sorted, so that the order of items does not matter to the random draws.
-    order = np.lexsort((x.sum(1), labels))
-    x, labels = x[order], np.unique(labels[order], return_inverse=True)[1]
+    labels = np.unique(labels, return_inverse=True)[1]
     usable = np.flatnonzero(np.bincount(labels) >= 2)
     if len(usable) < FEWEST:
         return plain(x, seed)
+    # Sorted, so that the order of items does not matter to the random draws.
+    order = by_content(x)
+    order = order[np.argsort(labels[order], kind="stable")]
+    labels = labels[order]
+    x, centre, spread = standardised(x[order])
     splits = _splits(x, labels, usable, seed)
     form = _chosen(splits)
-    counts = np.bincount(labels)
+    # G is for classes of other sizes than those of A, whose own rate of similar pairs says nothing of them.
     scale, bias = calibrated(
         np.concatenate([split[form].cosines for split in splits]),
         np.concatenate([split[form].similar for split in splits]),
-        rate=float((counts * (counts - 1)).sum() / (len(x) * (len(x) - 1))),
+        rate=1 / len(np.unique(labels)),
     )
-    within = within_classes(x, labels)
-    centre, matrix = fitted(x, within, form, seed)
+    within = within_classes(x, labels, most_of(labels))
+    matrix = fitted(x, within, form, seed)[1]
     worth = tuple(_worth(form, splits) for form in FORMS)
     counting = calibrated_share([(split[form].z, split[form].labels) for split in splits[:COUNTED]], seed)
     return Correction(
-        centre=centre, matrix=matrix, scale=scale, bias=bias, form=form, within=within, worth=worth, counting=counting
-    )
+        centre=centre, spread=spread, matrix=matrix, scale=scale, bias=bias, form=form, within=within, worth=worth,
+        counting=counting,
+    )  # fmt: skip
 
 
 def plain(x: Values, seed: int) -> Correction:
     """Return the similarity of features (N, D) themselves, which reads no labels."""
     nothing = np.zeros((0, 0))
-    centre, matrix = fitted(x, nothing, OWN, seed)
-    scale, bias = calibrated_without_labels(scaled((x - centre) @ matrix))
-    return Correction(centre=centre, matrix=matrix, scale=scale, bias=bias, form=OWN, within=nothing)
+    x, centre, spread = standardised(x[by_content(x)])
+    matrix = fitted(x, nothing, OWN, seed)[1]
+    scale, bias = calibrated_without_labels(scaled(x @ matrix))
+    return Correction(centre=centre, spread=spread, matrix=matrix, scale=scale, bias=bias, form=OWN, within=nothing)
 
 
-def adapted(correction: Correction, x: Values, seed: int) -> Correction:
-    """Return the correction with the centre, neighbourhoods and components of features (N, D).
+def most_of(labels: Labels) -> int:
+    """Return as how many items a class counts at most, among classes from 0 of which one has two items or more."""
+    counts = np.bincount(labels)
+    return int(LARGEST * np.median(counts[counts >= 2]))
 
-    Without labels of A, its calibration is that of these features too.
+
+def standardised(x: Values) -> tuple[Values, Values, float]:
+    """Return (x - centre) / spread for features (N, D), their mean (D,), and the root of their mean variance.
+
+    The spread of equal features is 1.
     """
-    if not correction.within.size:
-        return plain(x, seed)
-    centre, matrix = fitted(x, correction.within, correction.form, seed)
-    return replace(correction, centre=centre, matrix=matrix)
-
-
-def transform(x: Values, correction: Correction) -> Values:
-    """Return the rows z of length one (N, D') of features (N, D)."""
-    return scaled((x - correction.centre) @ correction.matrix)
+    x = np.asarray(x, np.float64)
+    centre: Values = x.mean(0)
+    moved = x - centre
+    # The squares of very small or large values are no numbers.
+    largest = float(np.abs(moved).max()) or 1.0
+    spread = largest * float(np.sqrt(np.mean((moved / largest) ** 2))) or 1.0
+    return moved / spread, centre, spread
 
 
 def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[Form, Split]]:
@@ -184,13 +198,15 @@ def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[F
     width = int((moved.std(0) > 0).sum()) or 1
     moved = moved @ components(moved, SPLIT_COMPONENTS)
     generator = np.random.default_rng(seed)
+    most = most_of(labels)
+    even = np.concatenate([np.flatnonzero(labels == number)[:most] for number in usable])
     splits = []
     for number in range(SPLITS):
         # Of an odd number of classes, the larger half is kept out every second time.
         count = min(max(2, (len(usable) + number % 2) // 2), SPLIT_CLASSES)
         kept = np.isin(labels, generator.permutation(usable)[:count])
-        items = np.sort(generator.permutation(np.flatnonzero(kept))[:SPLIT_ITEMS])
-        within = within_classes(moved[~kept], labels[~kept])
+        items = np.sort(generator.permutation(even[kept[even]])[:SPLIT_ITEMS])
+        within = within_classes(moved[~kept], labels[~kept], most)
         splits.append({form: _split(moved[items], labels[items], within, form, seed, width) for form in FORMS})
     return splits
 

@@ -6,7 +6,8 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.artifacts.lineage import Learned, learned_from
 from clusterkit.config import ClusterConfig, Context
-from clusterkit.datasets.base import Subset
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.overlap import includes
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.pairs.read import PairInput
@@ -18,11 +19,11 @@ ESTIMATES = "k.json"
 
 
 def read_estimates(
-    config: ClusterConfig, context: Context, pairs: PairInput
+    config: ClusterConfig, context: Context, pairs: PairInput, data: Dataset
 ) -> tuple[dict[str, int], dict[str, str], Learned]:
     """Return the K of `k.json` by subset, the file's hash as an input, and the sets that its G learned.
 
-    All are empty without `--k auto`. Raises InputError if `k.json` is missing or was made from other pairs.
+    All are empty without `--k auto`. Raises InputError if `k.json` is missing, or was made from other pairs or data.
     """
     if config.k is not CountedBy.ESTIMATE:
         return {}, {}, {}
@@ -33,6 +34,11 @@ def read_estimates(
     digest = pairs.inputs.get("pairs")
     if digest is not None and header.inputs.get("pairs") != digest:
         raise InputError(f"{path}: was estimated from other pairs than {pairs.path}; run: clusterkit estimate-k")
+    if digest is None and not includes(header.dataset, data.to_header()):
+        raise InputError(
+            f"{path}: was estimated from {header.dataset['name']}, not from this content of {data.name}; give --k a "
+            f"number, or run: clusterkit predict-pairs {data.name}, then: clusterkit estimate-k"
+        )
     return content["recommended"], {"k": sha256(path)}, {"G": learned_from(header, path)}
 
 
