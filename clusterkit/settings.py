@@ -190,6 +190,8 @@ LEAST = {
 """The smallest values of settings that are numbers and have no flag of their own, by name."""
 MOST_SEED = 2**63 - 1
 """The largest seed that PyTorch takes."""
+MOST_SIZE = 2048
+"""The largest side in pixels of the pictures that a fixed backbone reads, for which one picture fits in memory."""
 
 
 class Settings:

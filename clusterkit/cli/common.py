@@ -16,7 +16,7 @@ from clusterkit import console
 from clusterkit.cli.reading import reading_of
 from clusterkit.config import Backbone, Context, Precision
 from clusterkit.errors import UsageError
-from clusterkit.settings import MOST_SEED
+from clusterkit.settings import LEAST, MOST_SEED, MOST_SIZE
 
 COMMON = "Common"
 """The panel of the flags of every command."""
@@ -63,10 +63,15 @@ Backbones = Annotated[
         metavar="NAME",
         help=f"A network to train ({', '.join(Backbone)}), or a fixed one that is not trained: timm:NAME or "
         "torchvision:NAME; the features of several, joined by +, are concatenated.",
-        show_default="a small DINOv2 for photos",
+        show_default="a small DINOv2 for photos, mlp for vectors and images below 16 pixels, else conv4",
         rich_help_panel=NETWORK,
     ),
 ]
+FIXED = (
+    "Network that is not trained: timm:NAME or torchvision:NAME. The features of several, joined by +, are scaled to "
+    "length one and concatenated."
+)
+"""The help of `--backbone` of commands that train no network."""
 Weights = Annotated[
     list[Path] | None,
     typer.Option(
@@ -77,13 +82,24 @@ Weights = Annotated[
         rich_help_panel=NETWORK,
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=LEAST["size"],
+        max=MOST_SIZE,
+        help="Side in pixels of the pictures that the backbone reads.",
+        show_default="that of the backbone",
+        rich_help_panel=NETWORK,
+    ),
+]
 Examples = Annotated[
     Path | None,
     typer.Option(
         "--examples",
         metavar="FILE",
-        help="CSV or TSV file of labels of some items of T: ITEM,LABEL, with items by name or id. Items of one label "
-        "belong together, those of two do not, and clusters are named by their labels.",
+        help="CSV or TSV file with labels of some of the items to cluster: ITEM,LABEL, with items by name or id. Items "
+        "of one label belong together, items of different labels do not, and clusters are named by their labels.",
         rich_help_panel="Input",
     ),
 ]

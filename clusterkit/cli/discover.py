@@ -10,7 +10,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import check_names
-from clusterkit.cli.common import NETWORK, Backbones, Common, Examples, Weights, with_common
+from clusterkit.cli.common import FIXED, NETWORK, Common, Examples, Size, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.cli.train_g import worth_of
@@ -53,8 +53,8 @@ def discover(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Labelled pictures of other categories, as folder:PATH with one subfolder per class, to learn from "
-            "which differences matter.",
+            help="Labelled pictures of other categories, as folder:PATH with one subfolder per class. From them "
+            "it learns which differences matter.",
             show_default="the features decide alone",
         ),
     ] = None,
@@ -62,17 +62,9 @@ def discover(
         str, typer.Option(metavar="[N|auto]", help="Number of groups; auto estimates it.")
     ] = CountedBy.ESTIMATE.value,
     examples: Examples = None,
-    backbone: Backbones = None,
+    backbone: Annotated[str, typer.Option(metavar="NAME", help=FIXED, rich_help_panel=NETWORK)] = str(PHOTOS),
     weights: Weights = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            help="Side in pixels of the pictures that the backbone reads.",
-            show_default="that of the backbone",
-            rich_help_panel=NETWORK,
-        ),
-    ] = None,
+    size: Size = None,
     folders: Annotated[
         Path | None,
         typer.Option(help="Also put every picture into a folder of its group, below this new folder.", metavar="DIR"),
@@ -88,7 +80,7 @@ def discover(
     from clusterkit.datasets.catalogue import parse
 
     start = time.monotonic()
-    fixed = PHOTOS if backbone is None else parse_backbone(backbone)
+    fixed = parse_backbone(backbone)
     if not isinstance(fixed, Fixed):
         raise UsageError(f"--backbone {backbone}: is trained; name a fixed one, such as {PHOTOS}, or use train-g")
     number = parse_k(k)

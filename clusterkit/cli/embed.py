@@ -6,7 +6,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import check_names
-from clusterkit.cli.common import NETWORK, Common, Weights, with_common
+from clusterkit.cli.common import FIXED, NETWORK, Common, Size, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import PHOTOS, EmbedConfig
 from clusterkit.settings import parse_fixed
@@ -25,21 +25,12 @@ def embed(
         str,
         typer.Option(
             metavar="NAME",
-            help="Network that is not trained: timm:NAME or torchvision:NAME. The features of several, joined by +, "
-            "are scaled to length one and concatenated.",
+            help=FIXED,
             rich_help_panel=NETWORK,
         ),
     ] = str(PHOTOS),
     weights: Weights = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            help="Side in pixels of the pictures that the backbone reads.",
-            show_default="that of the backbone",
-            rich_help_panel=NETWORK,
-        ),
-    ] = None,
+    size: Size = None,
 ) -> None:
     """Turn pictures into features by a fixed backbone; write features.h5 for cluster --features.
 

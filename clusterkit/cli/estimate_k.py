@@ -30,7 +30,8 @@ def estimate_k(
 
     There are four estimators: dominant clusters, eigengap, average linkage, and linkage of the pairs' consensus. The
     last one is recommended and printed on stdout; stderr and k.json have all of them and their spread. Pairs of
-    features of a fixed backbone need no clustering: K is the mean of communities in four graphs of neighbours.
+    features of a fixed backbone need no clustering: K is the geometric mean of the numbers of communities, groups of
+    close neighbours, in three graphs.
     """
     from clusterkit.stages import estimate_k as stage
 

@@ -29,8 +29,8 @@ def train_g(
         Head | None,
         typer.Option(
             rich_help_panel=NETWORK,
-            help="A metric that corrects fixed features or vectors as far as that helps classes that were kept out, "
-            "or a pair head that learns freely.",
+            help="metric corrects fixed features or vectors, as far as that helps classes that were kept out; pair "
+            "trains a pair head on the features.",
             show_default="metric on a fixed backbone, else pair",
         ),
     ] = None,
@@ -61,7 +61,7 @@ def train_g(
         typer.Option(
             "--unlabelled",
             rich_help_panel=NETWORK,
-            help="Read no labels: the metric is the fixed features' own similarity.",
+            help="Read no labels: G is the similarity of the fixed features themselves.",
         ),
     ] = False,
     epochs: Annotated[
@@ -87,7 +87,10 @@ def train_g(
     precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
 ) -> None:
-    """Train G, which predicts whether two images show the same category, on a labelled set; write g.safetensors."""
+    """Train G, which predicts whether two images show the same category, on a labelled set; write g.safetensors.
+
+    For photos, a ready-made network computes features, and G only corrects how they are compared.
+    """
     from clusterkit.stages import train_g as stage
 
     config = TrainGConfig(
@@ -121,14 +124,26 @@ def train_g(
 def worth_of(correction: Mapping[str, Any], like: str) -> str:
     """Return what the correction of the features is worth on classes that were kept out of its training."""
     forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
+    if not correction["labels_read"]:
+        return f"no labels of {like} were read, so the features decide alone"
     if not forms:
         return (
-            f"{like} has fewer than three classes, so nothing could be learned from it, and the features decide alone"
+            f"{like} has fewer than three classes of two items or more, so nothing could be learned from it, and the "
+            "features decide alone"
         )
-    plain, chosen = forms[0, 0], forms[correction["strength"], correction["share"]]
-    if chosen is plain:
+    chosen = forms[correction["strength"], correction["share"]]
+    if not chosen["strength"]:
         return f"nothing that could be learned from {like} helps on its kept-out classes, so the features decide alone"
+    if not chosen["share"]:
+        return (
+            f"the labels of {like} do not help on its kept-out classes, so the features of the items to sort and the "
+            f"neighbourhoods among them decide alone: accuracy {chosen['acc']:.3f} there, {forms[0, 0]['acc']:.3f} by "
+            "the features as they are"
+        )
+    without = max(one["acc"] for (_, share), one in forms.items() if not share)
+    gain = chosen["acc"] - without
+    verdict = "" if gain > chosen["acc_error"] else ", which may be chance" if gain > 0 else ", so it does not help"
     return (
         f"accuracy on kept-out classes of {like}: {chosen['acc']:.3f} with what was learned from the others, "
-        f"{plain['acc']:.3f} without"
+        f"{without:.3f} without{verdict}"
     )

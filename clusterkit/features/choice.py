@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from clusterkit import console
 from clusterkit.config import PHOTOS, Backbone, Context, Head, Kind, TrainGConfig
-from clusterkit.datasets.base import Dataset
 from clusterkit.errors import UsageError
 from clusterkit.settings import Fixed, typed
 
@@ -24,31 +23,35 @@ def has_metric(config: TrainGConfig) -> bool:
     return config.head is Head.METRIC or (config.head is None and is_fixed(config))
 
 
-def with_backbone(config: TrainGConfig, data: Dataset, context: Context) -> TrainGConfig:
-    """Return the settings with the backbone for a set, which is a fixed one for photos.
+def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: Context) -> TrainGConfig:
+    """Return the settings with the backbone for the set `name`, which is a fixed one for photos.
 
-    It stays None for the metric of a set of vectors. Raises UsageError for flags that contradict each other.
+    It stays None for the metric of a set of vectors, and for a `kind` of None, which is not known before the set is
+    read. Raises UsageError for flags that contradict each other.
     """
-    vectors = data.kind is Kind.VECTORS
+    if config.backbone is None and kind is Kind.PHOTOS and not config.pretrained:
+        console.once("--backbone %s is used, as %s holds photos", PHOTOS, name)
+        config = replace(config, backbone=PHOTOS)
+    if config.backbone is None and kind is None:
+        return config
+    vectors = kind is Kind.VECTORS
     if config.weights and not is_fixed(config):
         raise UsageError("--weights: belongs to fixed backbones; name them with --backbone timm:NAME, or leave it out")
     if is_fixed(config) and config.pretrained:
         raise UsageError(f"--pretrained: {config.backbone} has weights of its own; leave it out")
     if is_fixed(config) and vectors:
-        raise UsageError(f"--backbone {config.backbone}: reads images, but {data.name} holds vectors; leave it out")
-    if config.backbone is None and data.kind is Kind.PHOTOS and not config.pretrained:
-        console.once("--backbone %s is used, as %s holds photos", PHOTOS, data.name)
-        config = replace(config, backbone=PHOTOS)
+        raise UsageError(f"--backbone {config.backbone}: reads images, but {name} holds vectors; leave it out")
     if config.head is Head.METRIC and not is_fixed(config) and (config.backbone is not None or not vectors):
         raise UsageError(
             "--head metric: corrects features; use --backbone timm:NAME or a set of vectors, or leave it out"
         )
     if has_metric(config):
-        for name in TRAINING:
-            if context.is_given(config, name):
+        trained = Backbone.MLP if vectors else Backbone.CONV4
+        for setting in TRAINING:
+            if context.is_given(config, setting):
                 raise UsageError(
-                    f"{typed(name)}: a metric of fixed features is not trained in steps; leave it out, use "
-                    "--head pair, or name a --backbone to train"
+                    f"{typed(setting)}: a metric of fixed features is not trained in steps; leave it out or use "
+                    f"--head pair; --backbone {trained} trains a network"
                 )
         return config
     return config if config.backbone is not None else replace(config, backbone=Backbone.CONV4)

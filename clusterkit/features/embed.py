@@ -45,19 +45,24 @@ Source = Path | Tensor
 """A picture: its file, or its pixels uint8 (C, H, W)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """A set of vectors, how many of its pictures were embedded now, and what is odd about the vectors."""
+    """A set of vectors, and what is odd about them.
+
+    Of its pictures, `new` were embedded now, the features of `kept` were on disk, and `copies` equal another one.
+    """
 
     data: Dataset
     new: int
+    kept: int
+    copies: int
     warnings: tuple[str, ...]
 
     @property
     def count(self) -> str:
-        """Return how many features were made now, as a message."""
-        count = len(self.data)
-        return f"embed: {count} items of {self.data.name}, {count - self.new} kept, {self.new} new"
+        """Return where the features are from, as a message."""
+        copies = "" if not self.copies else ", 1 a copy" if self.copies == 1 else f", {self.copies} copies"
+        return f"embed: {len(self.data)} items of {self.data.name}: {self.new} new, {self.kept} kept{copies}"
 
 
 def embedded(data: Dataset, models: Sequence[Model], context: Context) -> Dataset:
@@ -101,7 +106,13 @@ def embed(data: Dataset, models: Sequence[Model], context: Context) -> Embedded:
     )
     features = tuple(model.to_header() for model in models)
     vectors = replace(data, kind=Kind.VECTORS, subsets=subsets, features=features)
-    return Embedded(vectors, int(new.sum()), tuple(oddities(vectors, rows, titles)))
+    return Embedded(
+        data=vectors,
+        new=int(new.sum()),
+        kept=int((~new).sum()),
+        copies=len(keys) - len(first),
+        warnings=tuple(oddities(vectors, rows, titles)),
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
 from clusterkit.features.weights import PUT, at_hand, download, first_line, missing, read_state
 from clusterkit.reading import WEIGHTS
-from clusterkit.settings import Fixed
+from clusterkit.settings import MOST_SIZE, Fixed
 
 PREPROCESSING = tuple(Preprocessing.__dataclass_fields__)
 NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research|SWAG/|seer-license|apple-amlr", re.IGNORECASE)
@@ -69,6 +69,8 @@ def find_models(fixed: Fixed, weights: Sequence[Path], context: Context, size: i
         raise UsageError(
             f"--weights: files given: {len(weights)}, backbones: {len(fixed.names)}; give one file for each, in order"
         )
+    if size is not None and size > MOST_SIZE:
+        raise UsageError(f"--size {size}: a fixed backbone reads up to {MOST_SIZE} pixels; give a smaller number")
     files: Sequence[Path | None] = weights or [None] * len(fixed.names)
     return tuple(_find(name, file, context, size) for name, file in zip(fixed.names, files, strict=True))
 
@@ -89,6 +91,8 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
             file = next(iter(_by_name(name, card, context)))
     try:
         network = _loaded(name, card, file)
+        if size is not None:
+            _check_patches(name, network, size)
         width = _width(name, _ready(network, card), card.size)
     except _UnfitError as error:
         flag = f"--backbone {name}:" if size is None else f"--size {size}: {name}"
@@ -179,6 +183,17 @@ def _check_plain(library: ModuleType, card: Card) -> None:
     except Exception as error:
         raise _UnfitError(first_line(error)) from error
     _features(_ready(network, card), card.size)
+
+
+def _check_patches(name: str, network: nn.Module, size: int) -> None:
+    """Raise UsageError for a size at which a model leaves pixels at the edges out, unless it is the model's own."""
+    side = _library(name).patch_side(network)
+    if size % side and size != _library(name).card(_own_name(name), None).size:
+        nearest = max(1, round(size / side)) * side
+        raise UsageError(
+            f"--size {size}: {name} reads squares of {side} x {side} pixels, and would leave out the edges; give "
+            f"{nearest}, or another multiple of {side}"
+        )
 
 
 def _ready(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:

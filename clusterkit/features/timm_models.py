@@ -78,6 +78,14 @@ def loaded(card: Card, state: dict[str, Tensor]) -> tuple[nn.Module, list[str], 
     return network, missing, foreign
 
 
+def patch_side(network: nn.Module) -> int:
+    """Return the side in pixels of the squares that a model cuts pictures into and reads as a whole, 1 without any."""
+    from timm.layers import PatchEmbed
+
+    layers = [layer for layer in network.modules() if isinstance(layer, PatchEmbed) and not layer.dynamic_img_pad]
+    return int(max(layers[0].patch_size)) if layers else 1
+
+
 @contextmanager
 def _watched() -> Iterator[list[Any]]:
     """Yield the list of what `load_state_dict` of any network returns.

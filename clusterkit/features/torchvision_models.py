@@ -60,6 +60,11 @@ def loaded(card: Card, state: dict[str, Tensor]) -> tuple[nn.Module, list[str], 
     return network, result.missing_keys, result.unexpected_keys
 
 
+def patch_side(network: nn.Module) -> int:
+    """Return 1, as the models of torchvision that cut pictures into squares take one size only, or pad the pictures."""
+    return 1
+
+
 def _without_classifier(card: Card) -> tuple[nn.Module, str]:
     """Return a network without its last linear layer, and the name of that layer."""
     from torchvision import models

@@ -29,6 +29,7 @@ class CcnOptions(LossOptions):
             "only a head on the features of G, which is faster.",
             read=parse_init,
             metavar="[random|g|FILE]",
+            default="random; g for features of a fixed backbone",
         ),
     ] = Init.RANDOM
     backbone: Annotated[Backbone, Flag(help="Network that computes the features.")] = Backbone.CONV4

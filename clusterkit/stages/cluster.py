@@ -220,7 +220,7 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
                 f"--pairs {config.pairs}: name the data set too, as in: cluster mnist_train --pairs {config.pairs}"
             )
         if shape is None:
-            return load_dataset(config.dataset, context)
+            return load_dataset(config.dataset, context, whole=start.features is not None)
         return load_like(config.dataset, shape, context, None if start.header is None else start.header.dataset)
     g_shape = tuple(header.extra["shape"])
     if config.dataset is None:

@@ -26,7 +26,7 @@ OUTPUT = "features.h5"
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """`kept` is the number of items whose features were on disk, `new` that of pictures which were embedded now.
+    """Of the `items`, `new` were embedded now, the features of `kept` were on disk, and `copies` equal another one.
 
     `width` is the number of features, and `backbones` are names and licences.
     """
@@ -34,8 +34,9 @@ class EmbedResult:
     artifact: Path
     dataset: str
     items: int
-    kept: int
     new: int
+    kept: int
+    copies: int
     width: int
     backbones: list[dict[str, Any]]
     warnings: list[str]
@@ -71,8 +72,9 @@ def run(config: EmbedConfig, context: Context) -> EmbedResult:
         artifact=output,
         dataset=data.name,
         items=len(data),
-        kept=len(data) - done.new,
         new=done.new,
+        kept=done.kept,
+        copies=done.copies,
         width=width,
         backbones=[{"name": model.name, "licence": model.licence} for model in models],
         warnings=warn_all(list(done.warnings)),

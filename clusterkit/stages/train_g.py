@@ -22,6 +22,7 @@ from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_tu
 from clusterkit.config import Backbone, BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.catalogue import parse
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import is_first, share
 from clusterkit.errors import UsageError
@@ -37,6 +38,7 @@ from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
 from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import read_start
 from clusterkit.pairs.g import g_pairs
+from clusterkit.reading import OWN_DATA
 from clusterkit.sampling import ClassBalanced
 from clusterkit.settings import Fixed
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
@@ -179,27 +181,44 @@ def read_source(
     if start is not None:
         data = load_like(config.dataset, start.architecture.shape, context, trained)
     else:
-        # A fixed backbone reads the pictures as they are, and ImageNet weights need colour images.
-        size, channels = None if is_fixed(config) else config.size, 3 if config.pretrained else None
-        data = load_dataset(config.dataset, context, size=size, channels=channels, whole=is_fixed(config))
-        typed = config.backbone is not None
-        config = with_backbone(config, data, context)
-        if is_fixed(config):
-            if size is not None or not (typed or data.subsets[0].files):
-                data = load_dataset(config.dataset, context, whole=True)
-            data = with_backbones(data, config, context)
-        elif not has_metric(config):
-            config = suited(config, data.shape, typed=typed)
+        data, config = read_for(config, context)
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation, data.kind, data.name)
     return (data if config.unlabelled else data.labelled()), config
 
 
-def with_backbones(data: Dataset, config: TrainGConfig, context: Context) -> Dataset:
+def read_for(config: TrainGConfig, context: Context) -> tuple[Dataset, TrainGConfig]:
+    """Return A in the form that the backbone reads, and the settings with this backbone."""
+    name, is_typed = parse(config.dataset), config.backbone is not None
+    # Flags are checked before a large set is read. Only their content shows the kind of the user's own data.
+    config = with_backbone(config, name.full, None if name.source in OWN_DATA else name.entry.kind, context)
+    is_open = config.backbone is None and not config.pretrained
+
+    def read(*, whole: bool) -> Dataset:
+        # A fixed backbone reads the pictures as they are, and ImageNet weights need colour images.
+        size, channels = None if whole else config.size, 3 if config.pretrained else None
+        return load_dataset(config.dataset, context, size=size, channels=channels, whole=whole)
+
+    data = read(whole=is_open or is_fixed(config))
+    config = with_backbone(config, data.name, data.kind, context)
+    if is_fixed(config):
+        return with_backbones(data, config, context, is_typed=is_typed), config
+    if is_open and data.kind is not Kind.VECTORS:
+        data = read(whole=False)
+    return data, config if has_metric(config) else suited(config, data.shape, typed=is_typed)
+
+
+def with_backbones(data: Dataset, config: TrainGConfig, context: Context, *, is_typed: bool) -> Dataset:
     """Return a set of images with the features of the fixed backbones."""
     assert isinstance(config.backbone, Fixed)
-    return embedded(data, find_models(config.backbone, config.weights, context, config.size), context)
+    try:
+        models = find_models(config.backbone, config.weights, context, config.size)
+    except UsageError as error:
+        if is_typed:
+            raise
+        raise UsageError(f"{error}; --backbone {Backbone.CONV4} trains a network") from error
+    return embedded(data, models, context)
 
 
 def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResult:
@@ -213,6 +232,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
+    summary = {**correction.summary(), "labels_read": labels is not None}
     network = metric_of(correction)
     # Of fewer than three classes the labels are not used.
     is_learned = bool(correction.worth)
@@ -220,14 +240,14 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
-        "correction": correction.summary(),
+        "correction": summary,
         "learned_from": [data.to_learned()] if is_learned else [],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], correction.summary())
+    return TrainGResult(output, {}, [], summary)
 
 
 def metric_of(correction: Correction) -> SimilarityNet:

@@ -28,7 +28,7 @@ from clusterkit.config import (
 from clusterkit.errors import UsageError
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
-from clusterkit.settings import CountedBy, Features, File, Fixed, Flag, Init, K, Options
+from clusterkit.settings import MOST_SIZE, CountedBy, Features, File, Fixed, Flag, Init, K, Options
 from clusterkit.studies.common import measured, runs, samples
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings
@@ -99,9 +99,10 @@ class PhotosOptions(Options):
     weights: Annotated[
         tuple[Path, ...], Flag(help="File of weights; one for each backbone, in order.", metavar="FILE")
     ] = ()
-    size: Annotated[int | None, Flag(help="Side of the images in pixels.", min=8, default="that of the backbone")] = (
-        None
-    )
+    size: Annotated[
+        int | None,
+        Flag(help="Side of the images in pixels.", min=8, max=MOST_SIZE, default="that of the backbone"),
+    ] = None
     method: Annotated[
         tuple[str, ...] | None,
         Flag(help="Method; may be repeated.", choices=TITLES, metavar="NAME", default="all"),

@@ -67,7 +67,7 @@ def test_features_are_written_once_and_counted(cli: Cli) -> None:
     shutil.rmtree(OUT)
     done = cli(EMBED)
     assert (done.code, done.out) == (0, f"{FILE}\n"), done.err
-    assert "clusterkit: embed: 12 items of folder:pics, 0 kept, 12 new\n" in done.err
+    assert "clusterkit: embed: 12 items of folder:pics: 12 new, 0 kept\n" in done.err
     before = sha256(FILE)
     header, subsets = read_features(FILE)
     assert (header.format, header.stage, header.dataset["name"]) == ("features", "embed", "folder:pics")
@@ -79,7 +79,7 @@ def test_features_are_written_once_and_counted(cli: Cli) -> None:
     assert subsets["all"].name_digest is not None
     done = cli(f"{EMBED} --json --quiet")
     assert json.loads(done.out) == {
-        "artifact": str(FILE), "dataset": "folder:pics", "items": 12, "kept": 12, "new": 0, "width": 64,
+        "artifact": str(FILE), "dataset": "folder:pics", "items": 12, "new": 0, "kept": 12, "copies": 0, "width": 64,
         "backbones": [{"name": "timm:test_vit", "licence": model["licence"]}], "warnings": [],
     }  # fmt: skip
     assert sha256(FILE) == before
@@ -97,7 +97,7 @@ def test_two_processes_write_the_same_bytes(cli: Cli, tmp_path: Path) -> None:
     shutil.copy("w.safetensors", "two")
     first, second = finish(*start_two(["-m", "clusterkit", *EMBED.split()], tmp_path / "two"))
     assert (first[:2], second) == ((0, f"{FILE}\n"), (0, "", "")), first
-    assert "0 kept, 12 new" in first[2]
+    assert "12 new, 0 kept" in first[2]
     assert len(list(cache_folder().rglob("*.rows"))) == 2
     assert sha256(tmp_path / "two" / FILE) == sha256(FILE)
 
@@ -257,7 +257,7 @@ def test_an_unreadable_picture_is_named_or_left_out(cli: Cli) -> None:
     fails(cli(EMBED), 3, "pics/red/0.png: not a readable image", "--skip-bad")
     done = cli(f"{EMBED} --skip-bad")
     assert done.code == 0
-    assert "embed: 11 items of folder:pics, 0 kept, 11 new" in done.err
+    assert "embed: 11 items of folder:pics: 11 new, 0 kept" in done.err
 
 
 def test_no_room_for_the_file_is_found_before_the_work(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,14 @@ def pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Path("empty.pth").touch()
 
 
+@pytest.mark.parametrize("command", ["embed folder:pics", "discover folder:pics", "train-g folder:pics"])
+def test_a_size_for_which_a_picture_takes_all_memory(command: str, cli) -> None:
+    done = cli(f"{command} --backbone timm:test_resnet --weights w.safetensors --size 100000")
+    assert (done.code, done.out) == (2, "")
+    assert "--size" in done.err
+    assert "2048" in done.err
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [

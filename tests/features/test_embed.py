@@ -96,11 +96,37 @@ def test_no_picture_is_embedded_twice(
     # Of two files with one content only one is embedded.
     shutil.copy(moved / "12.png", moved / "twin.png")
     embedded(load(moved), [model], context)
-    embedded(load(moved), [model], context)
+    again = embed(load(moved), [model], context)
+    assert (again.new, again.kept, again.copies) == (0, 13, 1)
     assert embed(load(moved), [second], context).new == 14 - 1
     assert embed(load(moved), [second, model], context).new == 0
     messages = [record.getMessage() for record in caplog.records if record.getMessage().startswith("embed")]
-    assert messages == ["embed: 14 items of folder:b, 11 kept, 3 new"]
+    assert messages == ["embed: 14 items of folder:b: 3 new, 10 kept, 1 a copy"]
+
+
+def test_copies_of_a_picture_are_counted_apart(model: Model, tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "a", range(8))
+    assert embed(load(folder), [model], Context()).count == "embed: 8 items of folder:a: 8 new, 0 kept"
+    shutil.rmtree(cache_folder())
+    shutil.copy(folder / "03.png", folder / "twin.png")
+    assert embed(load(folder), [model], Context()).count == "embed: 9 items of folder:a: 8 new, 0 kept, 1 a copy"
+    shutil.copy(folder / "03.png", folder / "third.png")
+    assert embed(load(folder), [model], Context()).count == "embed: 10 items of folder:a: 0 new, 8 kept, 2 copies"
+
+
+def test_every_batch_has_the_same_size(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of a picture depend on the size of its batch in the last bits."""
+    forward, shapes = embedding.forward, []
+
+    def seen(network: Callable[[Tensor], Tensor], batch: Tensor, device: torch.device) -> Tensor:
+        shapes.append(tuple(batch.shape))
+        return forward(network, batch, device)
+
+    monkeypatch.setattr(embedding, "forward", seen)
+    monkeypatch.setattr(embedding, "BATCH", {"cpu": 4})
+    made = embed(load(pictures(tmp_path / "a", range(9))), [model], Context(device="cpu"))
+    assert shapes == 3 * [(4, 3, model.size, model.size)]
+    assert len(rows_of(made.data)) == 9
 
 
 def test_a_command_whose_features_are_kept_waits_for_no_other(

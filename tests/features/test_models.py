@@ -108,6 +108,20 @@ def test_a_size_of_the_user_is_the_size_of_the_network(tmp_path: Path) -> None:
     torch.testing.assert_close(model.build()(model.prepare(photo())[None]), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(UsageError, match="--size 8: timm:test_vit does not take pictures of 8x8"):
         find("timm:test_vit", file, size=8)
+    for size, words in (
+        (100, "--size 100: timm:test_vit reads squares of 16 x 16 .* give 96"),
+        (2049, "--size 2049: .* up to 2048"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            find("timm:test_vit", file, size=size)
+
+
+def test_a_model_whose_own_size_leaves_out_pixels_keeps_it(monkeypatch, tmp_path: Path) -> None:
+    file = weights_of("test_vit", tmp_path / "w.safetensors")
+    monkeypatch.setattr("clusterkit.features.timm_models.patch_side", lambda network: 14)
+    assert find("timm:test_vit", file, size=160).size == 160
+    with pytest.raises(UsageError, match="give 98,"):
+        find("timm:test_vit", file, size=96)
 
 
 def test_dinov2_reads_pictures_of_224_pixels() -> None:

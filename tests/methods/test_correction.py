@@ -181,17 +181,29 @@ def test_fewer_items_than_features_and_classes_of_very_different_size() -> None:
     assert (labels[nearest(z, 1)[:-1, 0]] == labels[:-1]).mean() > 0.9
 
 
-def test_the_usual_form_stays_unless_another_is_surely_better() -> None:
-    def splits(extra: list[float]) -> list[dict[Form, module.Split]]:
-        none = np.zeros(0), np.zeros(0, bool)
-        best = Form(0.5, 1)
-        return [
-            {form: module.Split(0.5 + (form == best) * more, 0.5, 0.5, *none) for form in module.FORMS}
-            for more in extra
-        ]
+def splits_with(gains: dict[Form, list[float]]) -> list[dict[Form, module.Split]]:
+    """Return splits in which forms exceed the others by so much in ACC, NMI and purity."""
+    none = np.zeros(0), np.zeros(0, bool)
+    count = len(next(iter(gains.values())))
+    return [
+        {form: module.Split(*3 * (0.5 + gains.get(form, [0] * count)[split],), *none) for form in module.FORMS}
+        for split in range(count)
+    ]
 
-    assert module._chosen(splits([0.2, -0.1, 0, 0, 0, 0])) == USUAL
-    assert module._chosen(splits([0.2, 0.1, 0.1, 0.2, 0.1, 0.2])) == Form(0.5, 1)
+
+def test_the_usual_form_stays_unless_another_is_surely_better() -> None:
+    labels = Form(0.5, 1)
+    assert module._chosen(splits_with({labels: [0.07, -0.03, 0, 0, 0, 0]})) == USUAL
+    assert module._chosen(splits_with({labels: [0.007, 0.003, 0.005, 0.004, 0.006, 0.005]})) == USUAL
+    assert module._chosen(splits_with({labels: [0.07, 0.03, 0.03, 0.07, 0.03, 0.07]})) == labels
+
+
+@pytest.mark.parametrize(("form", "other"), [(PLAIN, OWN), (OWN, PLAIN)])
+def test_labels_must_not_do_worse_than_none(form: Form, other: Form) -> None:
+    sure = [0.007, 0.003, 0.005, 0.004, 0.006, 0.005]
+    assert module._chosen(splits_with({form: sure, other: [0.001] * 6})) == form
+    assert module._chosen(splits_with({form: [-value for value in sure], other: [-0.1] * 6})) == USUAL
+    assert module._chosen(splits_with({form: [0.07, -0.03, 0, 0, 0, 0], other: [-0.1] * 6})) == USUAL
 
 
 def test_calibrated_probabilities_match_the_frequencies() -> None:

@@ -117,9 +117,15 @@ def test_labels_of_the_target_change_nothing(cli: Cli) -> None:
 
 def test_without_labels_or_with_two_classes_the_similarity_is_the_features_own(cli: Cli) -> None:
     draw(Path("two"), range(2), 6)
-    for line in (f"train-g folder:photos --flat {FIXED}", f"train-g folder:two {FIXED}"):
-        trained = run(cli, line)
-        assert trained["correction"]["worth"] == []
+    unread = "no labels of folder:photos were read"
+    for words, reason in {
+        f"folder:photos --unlabelled {FIXED}": unread,
+        f"folder:photos --flat {FIXED}": unread,
+        f"folder:two {FIXED}": "folder:two has fewer than three classes of two items or more",
+    }.items():
+        done = cli(f"train-g {words} --json")
+        assert reason in done.err
+        assert json.loads(done.out)["correction"]["worth"] == []
         _, state = read_checkpoint(OUT / "g.safetensors", "g")
         assert not state["head.within"].any()
         assert header_of("g.safetensors")["extra"]["learned_from"] == []
@@ -186,7 +192,11 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
             "--epochs: a metric of fixed features is not trained in steps",
         ),
         (f"train-g folder:labelled {FIXED} --pretrained", 2, "has weights of its own"),
-        ("train-g folder:labelled --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
+        ("train-g digits --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
+        ("train-g folder:labelled --weights vit.safetensors", 3, "no weights of timm:vit_small_patch14_dinov2"),
+        ("train-g folder:labelled --epochs 1", 2, "use --head pair; --backbone conv4 trains a network"),
+        ("train-g cifar10_test --epochs 1", 2, "--backbone conv4 trains a network"),
+        (f"train-g folder:absent {FIXED} --epochs 1", 2, "--epochs: a metric"),
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
         ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
@@ -200,6 +210,16 @@ def test_flags_that_contradict_each_other(line: str, code: int, message: str, cl
     assert (done.code, message in done.err) == (code, True), done.err
     assert done.err.strip().count("\n") <= 1
     assert not (OUT / "g.safetensors").exists()
+
+
+def test_how_pictures_are_read_is_said_where_it_is_so(cli: Cli) -> None:
+    text = "all are read as colour, 64 x 64"
+    Image.new("RGB", (30, 20), "red").save("labelled/class0/other.png")
+    assert text not in cli("train-g folder:labelled --offline").err
+    assert cli(f"embed folder:labelled {FIXED}").code == 0
+    done = cli("cluster folder:labelled --features features.h5 --method kmeans --k 3")
+    assert (done.code, text in done.err) == (0, False), done.err
+    assert text in cli("train-g folder:labelled --backbone mlp --hidden 8 --epochs 1").err
 
 
 def test_self_train_refuses_what_is_not_trained(cli: Cli) -> None:

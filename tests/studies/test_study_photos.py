@@ -237,6 +237,7 @@ def test_bad_words(cli, root, tmp_path):
         ("--backbone timm", 2, "--backbone timm"),
         ("--images 1", 2, "--images"),
         ("--size 4", 2, "--size"),
+        ("--size 100000", 2, "--size"),
         (f"--data {tmp_path}/other", 2, "none of cifar10, cifar10-all"),
         (f"--data {tmp_path}/other --set gtsrb", 3, "other/photos/gtsrb: no such folder; put the images there"),
         (f"--data {tmp_path}/few --set eurosat {weights}", 2, "classes 0-4 do not exist; it has classes 0 to 2"),

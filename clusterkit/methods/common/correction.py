@@ -47,7 +47,7 @@ SPLIT_COMPONENTS = 384
 SPLIT_NEIGHBOURS = 10
 """Neighbours of an item that are compared with it, and those in the graph that is cut."""
 LEAST_GAIN = 0.005
-"""Gain that a form must surely have for the usual one to be left."""
+"""Gain that a form must surely have for the usual one to be left. A form without labels needs no such margin."""
 PAIRS = 20000
 """Most similar and most dissimilar pairs of a split that the calibration reads."""
 
@@ -240,15 +240,21 @@ def _pairs(z: Values, labels: Labels, seed: int) -> tuple[Values, NDArray[np.boo
 def _chosen(splits: Sequence[dict[Form, Split]]) -> Form:
     """Return the form whose gain over the usual one most exceeds its standard error over splits, if it does by enough.
 
-    Else return the usual one.
+    Else return the usual one, unless the better one of the forms without labels exceeds it by the standard error.
     """
 
+    def gain(form: Form) -> tuple[float, float]:
+        return _gain([np.mean(split[form][:3]) - np.mean(split[USUAL][:3]) for split in splits])
+
     def sure_gain(form: Form) -> float:
-        gain, error = _gain([np.mean(split[form][:3]) - np.mean(split[USUAL][:3]) for split in splits])
-        return gain - error
+        mean, error = gain(form)
+        return mean - error
 
     best = max(FORMS, key=sure_gain)
-    return best if sure_gain(best) > LEAST_GAIN else USUAL
+    if sure_gain(best) > LEAST_GAIN:
+        return best
+    alone = max((PLAIN, OWN), key=lambda form: gain(form)[0])
+    return alone if sure_gain(alone) > 0 else USUAL
 
 
 def _gain(differences: Sequence[float]) -> tuple[float, float]:
