@@ -63,6 +63,17 @@ def multiplying(precision: Precision) -> Iterator[None]:
             setting.allow_tf32 = value
 
 
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """Limit torch to one thread in each worker; yield the number of threads that it had."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
 def derive_seed(seed: int, *names: str | int) -> int:
     """Return the seed of one use of randomness; it depends only on `seed` and `names`."""
     text = "/".join(str(name) for name in (seed, *names))

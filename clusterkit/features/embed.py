@@ -21,7 +21,7 @@ from clusterkit.config import Context, Kind, Precision
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.decode import picture, quiet
 from clusterkit.datasets.stream import Stream
-from clusterkit.device import choose_device, describe, multiplying, send
+from clusterkit.device import choose_device, describe, multiplying, one_thread_each, send
 from clusterkit.distributed import gather_rows, is_first, rank, size, sum_all
 from clusterkit.errors import InputError
 from clusterkit.features.models import Model
@@ -187,10 +187,11 @@ def computed(pictures: Pictures, model: Model, device: torch.device, store: Stor
         kept, kept_at = done, time.monotonic()
 
     stream = batches(pictures, model, BATCH.get(device.type, USUAL_BATCH))
-    with console.progress("embed", count) as advance, closing(stream):
+    results = in_order(network, stream, device)
+    with console.progress("embed", count) as advance, closing(stream), closing(results):
         try:
-            for batch in stream:
-                features = forward(network, batch, device)[: count - done]
+            for result in results:
+                features = result[: count - done]
                 check_finite(features, model, pictures.titles[done:])
                 rows[done : done + len(features)] = features
                 done += len(features)
@@ -207,9 +208,31 @@ def computed(pictures: Pictures, model: Model, device: torch.device, store: Stor
     return rows
 
 
+def in_order(
+    network: Callable[[Tensor], Tensor], stream: Iterator[Tensor], device: torch.device
+) -> Generator[Tensor, None, None]:
+    """Yield the features (B, D) of each batch of a stream.
+
+    On a CPU one thread computes a batch, and several batches are computed side by side: how a sum is rounded depends on
+    the number of threads that share it, and features must not.
+    """
+    with multiplying(Precision.FP32):
+        if device.type != "cpu":
+            yield from (forward(network, batch, device) for batch in stream)
+            return
+        with one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
+            running: deque[Future[Tensor]] = deque()
+            for batch in stream:
+                running.append(pool.submit(forward, network, batch, device))
+                if len(running) > threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+
+
 def forward(network: Callable[[Tensor], Tensor], batch: Tensor, device: torch.device) -> Tensor:
     """Return the features (B, D) of prepared pictures uint8 (B, 3, S, S), float32 on the CPU."""
-    with torch.inference_mode(), multiplying(Precision.FP32):
+    with torch.inference_mode():
         features: Tensor = network(send(batch, device))
         return features.float().cpu()
 

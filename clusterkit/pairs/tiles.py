@@ -4,13 +4,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit import console
+from clusterkit.device import one_thread_each
 from clusterkit.networks.pair_logits import pair_logits
 from clusterkit.pairs.factored import FactoredPairs
 
@@ -54,7 +54,7 @@ def tiles(pairs: FactoredPairs, selection: Sequence[Place]) -> Iterator[Tile]:
         for place in selection:
             yield _tile(kernel, pairs, place)
     else:
-        with _one_thread_each() as threads:
+        with one_thread_each() as threads:
             yield from _ahead(eager, pairs, selection, threads)
 
 
@@ -131,14 +131,3 @@ def compiled(pairs: FactoredPairs) -> Kernel | None:
 def _padded(factors: Factors) -> Factors:
     u, v = (F.pad(x, (0, 0, 0, SIZE - len(x))) for x in factors)
     return u, v
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[int]:
-    """Limit torch to one thread in each worker; yield the number of threads that it had."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import InputError
 from clusterkit.features import embed as embedding
-from clusterkit.features.embed import embed, embedded
+from clusterkit.features.embed import embed, embedded, in_order
 from clusterkit.features.models import Model, find_models, recorded_models
 from clusterkit.features.store import Store
 from clusterkit.reading import Reading
@@ -162,6 +162,27 @@ def test_features_do_not_depend_on_what_was_kept(model: Model, tmp_path: Path, m
     resumed = embed(data, [model], Context())
     assert resumed.new == 19 - 8
     assert torch.equal(rows_of(resumed.data), at_once)
+
+
+def test_features_do_not_depend_on_the_number_of_threads() -> None:
+    batches = list(torch.randint(256, (6, 2, 3, 128, 128), dtype=torch.uint8, generator=torch.manual_seed(0)))
+
+    def network(batch: Tensor) -> Tensor:
+        # Threads that share this sum add up parts of it.
+        return (batch / 255).sum().expand(len(batch), 1)
+
+    before = torch.get_num_threads()
+    rows = []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        try:
+            rows.append(torch.cat(list(in_order(network, iter(batches), torch.device("cpu")))))
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    assert len(rows[0].unique()) == len(batches)
+    assert torch.equal(rows[0], rows[1])
+    assert torch.equal(rows[0], rows[2])
 
 
 def test_a_damaged_file_of_the_cache_is_made_again(model: Model, tmp_path: Path) -> None:

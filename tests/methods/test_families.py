@@ -7,16 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
 
 from clusterkit.methods.common import consensus_targets as of_targets
+from clusterkit.methods.common import families as of_families
 from clusterkit.methods.common.consensus_targets import consensus_targets
 from clusterkit.methods.common.families import (
     clusterings,
     cut,
+    directions,
     families,
     memberships,
     neighbour_graph,
     principal,
+    told,
     whitened,
 )
 from clusterkit.metrics.clustering import accuracy
@@ -94,6 +98,34 @@ def test_every_family_takes_part() -> None:
 def test_groups_of_very_different_size_are_found() -> None:
     points, labels = blobs([200, 60, 20, 6])
     assert accuracy(groups(points, 4), labels) == 1.0
+
+
+@pytest.mark.parametrize(("sizes", "distance"), [([1000, 30, 10, 5], 6), ([600, 60, 18, 6], 3), ([300, 30, 10, 5], 3)])
+def test_groups_of_which_one_has_nearly_all_items_are_found(sizes: list[int], distance: int) -> None:
+    rng = np.random.default_rng(7)
+    labels = np.arange(len(sizes)).repeat(sizes)
+    centres = 3 * distance * rng.normal(size=(len(sizes), 30)) / np.sqrt(30)
+    points = centres[labels] + rng.normal(size=(len(labels), 30)) * rng.uniform(0.3, 1.5, 30)
+    assert adjusted_rand_score(labels, groups(directions(points - points.mean(0)), len(sizes))) > 0.9
+
+
+def test_average_linkage_is_chosen_only_where_neighbours_tell_its_groups_decisively(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points, labels = blobs([40, 40, 40])
+    others = np.arange(120) % 3
+    monkeypatch.setattr(of_families, "by_average", lambda z, k: (neighbour_graph(z, 20), others))
+    assert accuracy(groups(points, 3), labels) == 1.0
+    monkeypatch.setattr(of_families, "DECISIVE", -1)
+    assert accuracy(groups(points, 3), others) == 1.0
+
+
+def test_what_neighbours_tell_of_groups_is_their_shared_entropy() -> None:
+    graph = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
+    assert told(graph, np.array([0, 0, 1, 1])) == pytest.approx(1)
+    assert told(graph, np.array([0, 1, 0, 1])) == pytest.approx(1)
+    assert told(np.ones((4, 4)), np.array([0, 0, 1, 1])) == pytest.approx(0)
+    assert told(graph, np.zeros(4, np.int64)) == 0
 
 
 def test_a_group_of_two_dense_parts_stays_whole() -> None:

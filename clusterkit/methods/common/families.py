@@ -25,6 +25,9 @@ SHRUNK = 0.1
 """Share of the identity in the covariance within groups."""
 ROUNDS = 20
 """Largest number of rounds in which groups and the covariance within them follow each other."""
+DECISIVE = 1.5
+"""Average linkage is chosen where neighbours tell its groups this many times as well as those of the other clusterings.
+On photos it is 0.98 to 1.08 times as well, and on far-off groups of 1000 to 10 items more than twice."""
 STARTS = 3
 """Starts of k-means in a clustering."""
 TINY = 1e-12
@@ -36,7 +39,9 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     `z` (N, D) are points whose directions from their mean count, and `k` is the number of groups. Each clustering is
     of points that moved to their neighbours, which keeps the distances of whole groups, as k-means does, and closes
     the gaps within a group, as a graph of neighbours does. Half of the clusterings start from k-means, the others from
-    Ward's linkage, which finds groups of unequal sizes. Equal rows are one item. Time is O(N^2 D), memory 24 N^2 bytes.
+    Ward's linkage, which finds groups of unequal sizes. Both rather part a group of a thousand items than find one of
+    ten; where average linkage is DECISIVE for such groups, it stands alone. Equal rows are one item. Time is O(N^2 D),
+    memory 24 N^2 bytes.
     """
     same = numbered(digests_of(z))
     shares: NDArray[np.float32] = (same[:, None] == same).astype(np.float32)
@@ -50,6 +55,9 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
         shares += member @ member.T
         number += 1
     shares /= np.float32(number)
+    graph, unequal = by_average(rows, k)
+    if told(graph, unequal) > DECISIVE * told(graph, cut(shares, k)):
+        shares = (unequal[:, None] == unequal).astype(np.float32)
     return shares if len(rows) == len(z) else shares[np.ix_(same, same)]
 
 
@@ -91,6 +99,36 @@ def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
                     base = principal(moved, min(dimensions, 64))
                     yield whitened(base, by_k_means(base, k, seed), k)
                     yield whitened(base, by_ward(base, k), k)
+
+
+def by_average(z: Array, k: int) -> tuple[Any, NDArray[np.int64]]:
+    """Return the graph (N, N) of neighbours of points z (N, D), and the groups (N,) that average linkage finds in it.
+
+    The points move farthest to their most neighbours, which leaves hardly anything between groups that have a gap.
+    """
+    from scipy.cluster.hierarchy import average, fcluster
+
+    moved = directions(principal(z, DIMENSIONS[1]))
+    graph = neighbour_graph(moved, min(max(NEIGHBOURS), len(z) - 1))
+    for _ in range(max(STEPS)):
+        moved = directions(moved + graph @ moved)
+    groups: NDArray[np.int64] = fcluster(average(moved), k, "maxclust").astype(np.int64) - 1
+    return graph, groups
+
+
+def told(graph: Any, groups: NDArray[np.integer]) -> float:
+    """Return how much of the entropy of groups (N,) the group of a neighbour tells, from 0 to 1.
+
+    It is 1 where no edge of the graph (N, N) joins two groups, whatever their sizes.
+    """
+    member = np.eye(groups.max() + 1)[groups]
+    joint = member.T @ (graph @ member)
+    joint /= joint.sum()
+    own, other = joint.sum(1), joint.sum(0)
+    independent = np.outer(own, other)
+    known = joint > 0
+    entropy = -float((own[own > 0] * np.log(own[own > 0])).sum())
+    return float((joint[known] * np.log(joint[known] / independent[known])).sum()) / max(entropy, TINY)
 
 
 def principal(points: Array, dimensions: int) -> Array:
