@@ -63,7 +63,7 @@ Backbones = Annotated[
         metavar="NAME",
         help=f"A network to train ({', '.join(Backbone)}), or a fixed one that is not trained: timm:NAME or "
         "torchvision:NAME; the features of several, joined by +, are concatenated.",
-        show_default="a small DINOv2 for photos",
+        show_default="a small DINOv2 for photos, mlp for vectors and images below 16 pixels, else conv4",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -85,6 +85,7 @@ Weights = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(
+        metavar="N",
         min=LEAST["size"],
         max=MOST_SIZE,
         help="Side in pixels of the pictures that the backbone reads.",
@@ -97,8 +98,8 @@ Examples = Annotated[
     typer.Option(
         "--examples",
         metavar="FILE",
-        help="CSV or TSV file of labels of some items of T: ITEM,LABEL, with items by name or id. Items of one label "
-        "belong together, those of two do not, and clusters are named by their labels.",
+        help="CSV or TSV file with labels of some of the items to cluster: ITEM,LABEL, with items by name or id. Items "
+        "of one label belong together, items of different labels do not, and clusters are named by their labels.",
         rich_help_panel="Input",
     ),
 ]

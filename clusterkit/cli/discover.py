@@ -53,8 +53,8 @@ def discover(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Labelled pictures of other categories, as folder:PATH with one subfolder per class, to learn from "
-            "which differences matter.",
+            help="Labelled pictures of other categories, as folder:PATH with one subfolder per class. From them "
+            "it learns which differences matter.",
             show_default="the features decide alone",
         ),
     ] = None,

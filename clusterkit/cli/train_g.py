@@ -29,8 +29,8 @@ def train_g(
         Head | None,
         typer.Option(
             rich_help_panel=NETWORK,
-            help="A metric that corrects fixed features or vectors as far as that helps classes that were kept out, "
-            "or a pair head that learns freely.",
+            help="metric corrects fixed features or vectors, as far as that helps classes that were kept out; pair "
+            "trains a pair head on the features.",
             show_default="metric on a fixed backbone, else pair",
         ),
     ] = None,
@@ -61,7 +61,7 @@ def train_g(
         typer.Option(
             "--unlabelled",
             rich_help_panel=NETWORK,
-            help="Read no labels: the metric is the fixed features' own similarity.",
+            help="Read no labels: G is the similarity of the fixed features themselves.",
         ),
     ] = False,
     epochs: Annotated[
@@ -87,7 +87,10 @@ def train_g(
     precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
 ) -> None:
-    """Train G, which predicts whether two images show the same category, on a labelled set; write g.safetensors."""
+    """Train G, which predicts whether two images show the same category, on a labelled set; write g.safetensors.
+
+    For photos, a ready-made network computes features, and G only corrects how they are compared.
+    """
     from clusterkit.stages import train_g as stage
 
     config = TrainGConfig(

@@ -56,15 +56,21 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     Pairs by a metric need no clustering; if the settings name one, it adds the estimate `ndc`. Raises InputError for
     assignments that were made from other pairs, with a known or estimated K, or with labels.
     """
-    pairs_path = context.find(config.pairs)
-    pairs_header, groups = read_hdf5(pairs_path, "pairs")
+    path, pairs_path = context.find(config.assignments or ASSIGNMENTS), context.find(config.pairs)
+    present = read_hdf5(pairs_path, "pairs") if pairs_path.exists() else None
+    by_metric = present is not None and any("z" in group for group in present[1].values())
+    over_clustered = None
+    if config.assignments is not None or not by_metric:
+        over_clustered = read_assignments(path)
+        check_over_clustered(over_clustered[0], path)
+    # Without the file this raises the error that says how to make it.
+    pairs_header, groups = present or read_hdf5(pairs_path, "pairs")
+    header, assignments = over_clustered or (pairs_header, dict[str, Assignment]())
+    if assignments and header.inputs.get("pairs") != sha256(pairs_path):
+        flag = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
+        raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{flag}")
     if pairs_path.parent == context.workdir:
         check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
-    by_metric = any("z" in group for group in groups.values())
-    path = context.find(config.assignments or ASSIGNMENTS)
-    header, assignments = pairs_header, dict[str, Assignment]()
-    if config.assignments is not None or not by_metric:
-        header, assignments = read_over_clustered(path, config, pairs_path)
     estimator = RECOMMENDED_OF_METRIC if by_metric else RECOMMENDED
     share = pairs_header.extra.get("counting", SHARE)
     estimates, warnings = {}, list[str]()
@@ -89,16 +95,6 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     content = {"estimates": estimates, "recommended": result.recommended, "estimator": estimator}
     write_json(result.artifact, new_header, content)
     return result
-
-
-def read_over_clustered(path: Path, config: EstimateKConfig, pairs_path: Path) -> tuple[Header, dict[str, Assignment]]:
-    """Return the header and the subsets of a clustering with more outputs than categories, made from these pairs."""
-    header, assignments = read_assignments(path)
-    check_over_clustered(header, path)
-    if header.inputs.get("pairs") != sha256(pairs_path):
-        pairs = "" if config.pairs == EstimateKConfig.pairs else f" --pairs {shlex.quote(config.pairs)}"
-        raise InputError(f"{path}: was not made from {pairs_path}; run: clusterkit cluster --k 100{pairs}")
-    return header, assignments
 
 
 def check_over_clustered(header: Header, path: Path) -> None:

@@ -274,7 +274,7 @@ def test_features_that_belong_to_others(letters: Path, cli: Cli) -> None:
     fails(cli(f"{line} ccn"), 3, "ccn.safetensors: was made from", LETTERS, "run: clusterkit cluster glyphs_bg@0-3")
     fails(cli("cluster synthetic:blobs --k 3 --method kmeans --features g"), 3, "synthetic:blobs", "shape")
     fails(cli(f"{line} ccn.safetensors"), 3, "ccn.safetensors: holds ccn")
-    fails(cli(f"{line} pairs.h5"), 3, "pairs.h5: not a clusterkit")
+    fails(cli(f"{line} pairs.h5"), 3, "pairs.h5: holds pairs, not features")
     assert state_of(letters) == before
     # The G beside the pairs is another one than predicted them.
     content = (letters / "g.safetensors").read_bytes()
