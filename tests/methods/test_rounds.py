@@ -6,11 +6,9 @@ import pytest
 from clusterkit.methods.common.rounds import (
     SHARE,
     SMALLEST,
-    WINDOW,
     calibrated_share,
     communities,
     count,
-    counted,
     fitting_groups,
     neighbours,
     scaled_graph,
@@ -98,14 +96,6 @@ def test_resolution_splits_groups_and_the_share_decides_how_far():
     counts = [fitting_groups(graph, 0, share)[0] for share in (0.01, 0.3, 4)]
     assert counts == sorted(counts)
     assert counts[1] == 4 < counts[2]
-
-
-def test_the_count_is_a_mean_over_shares():
-    rows = blobs([25] * 4, noise=0.3)
-    alone = [counted(rows, 0, [SHARE * factor]) for factor in WINDOW]
-    assert len({estimates["communities"] for estimates in alone}) > 1
-    mean = np.exp(np.mean([np.log(estimates["rounds-0.2"]) for estimates in alone]))
-    assert count(rows, 0)["rounds-0.2"] == round(float(mean))
 
 
 def test_the_share_follows_what_counts_as_a_class_among_kept_out_ones():

@@ -19,8 +19,6 @@ RESOLUTIONS = np.geomspace(0.25, 8, 11)
 SHARE = 0.3
 """The share of the resolution that fits a random graph of groups. Neighbours of neighbours are neighbours in a graph of
 points, which a random graph does not have, so that its resolution would split every group."""
-WINDOW = 2 / 3, 5 / 6, 1, 4 / 3, 5 / 3
-"""The share is multiplied by each of these, since where groups overlap a slightly larger share doubles their number."""
 SHARES = 0.2, 0.25, 0.3, 0.35, 0.4, 0.5
 """The shares among which classes of A that were kept out choose."""
 PRIOR = 0.02
@@ -51,36 +49,27 @@ def count(z: Array, seed: int, share: float = SHARE) -> dict[str, int]:
 
     Each estimate is the number of communities of a graph of neighbours (`fitting_groups`), found in rounds: items of
     large communities have more neighbours in the next round. How many more is a part of their size, one of PARTS for
-    each estimate. It is a geometric mean over shares of the resolution, `share` times each of WINDOW. `communities` is
-    the geometric mean of the estimates, and alone for at most SMALLEST items. Equal rows count once, and the order of
-    the rows does not matter. Time is O(N^2).
+    each estimate. `communities` is their geometric mean, and alone for at most SMALLEST items. Equal rows count once,
+    and the order of the rows does not matter. Time is O(N^2).
     """
-    return counted(z, seed, [factor * share for factor in WINDOW])
-
-
-def counted(z: Array, seed: int, shares: Sequence[float]) -> dict[str, int]:
-    """Return what `count` does, with the mean over these shares."""
     points = distinct(z, seed)
     if len(points) <= SMALLEST:
         return {"communities": 1}
     nearest, distances = neighbours(projection(points, COMPONENTS), MOST)
 
-    def groups_of(number: Groups, share: float) -> tuple[int, Groups]:
+    def groups_of(number: Groups) -> tuple[int, Groups]:
         return fitting_groups(scaled_graph(nearest, distances, number), seed, share)
 
-    logs = np.zeros((len(PARTS), len(shares)))
     # In a graph of nearly all pairs there are no groups.
-    few = np.full(len(points), min(FIRST, max(2, len(points) // 6)))
-    for column, share in enumerate(shares):
-        _, first = groups_of(few, share)
-        for row, part in enumerate(PARTS):
-            groups = first
-            for _ in range(ROUNDS):
-                sizes = np.bincount(groups)[groups]
-                found, groups = groups_of((part * sizes).round().clip(SMALLEST, MOST).astype(np.int64), share)
-            logs[row, column] = np.log(found)
-    estimates = {f"rounds-{part}": round(float(np.exp(row.mean()))) for part, row in zip(PARTS, logs, strict=True)}
-    best = round(float(np.exp(logs.mean())))
+    _, first = groups_of(np.full(len(points), min(FIRST, max(2, len(points) // 6))))
+    estimates = {}
+    for part in PARTS:
+        groups = first
+        for _ in range(ROUNDS):
+            sizes = np.bincount(groups)[groups]
+            number = (part * sizes).round().clip(SMALLEST, MOST).astype(np.int64)
+            estimates[f"rounds-{part}"], groups = groups_of(number)
+    best = round(float(np.exp(np.mean(np.log(list(estimates.values()))))))
     return {**estimates, "communities": best}
 
 
@@ -88,8 +77,7 @@ def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed
     """Return the one of SHARES with which `count` is nearest to the number of classes in sets of kept-out classes.
 
     Each set has rows z (N, D) and labels (N,). The error is the mean squared log of the ratio of both numbers, and
-    shares far from SHARE must save some of it. Each share counts alone, without WINDOW. Sets of fewer than FEWEST items
-    are left out; without any, it is SHARE.
+    shares far from SHARE must save some of it. Sets of fewer than FEWEST items are left out; without any, it is SHARE.
     """
     errors = []
     for z, labels in kept_out:
@@ -97,7 +85,7 @@ def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed
             continue
         chosen = np.random.default_rng(seed).permutation(len(z))[:CALIBRATED]
         classes = len(np.unique(labels[chosen]))
-        counts = np.array([counted(z[chosen], seed, [share])["communities"] for share in SHARES])
+        counts = np.array([count(z[chosen], seed, share)["communities"] for share in SHARES])
         errors.append(np.log(counts / classes) ** 2)
     if not errors:
         return SHARE
