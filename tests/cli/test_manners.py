@@ -285,7 +285,7 @@ def test_the_warnings_of_the_commands_that_ran_first(points, cli, monkeypatch):
     monkeypatch.setattr("clusterkit.metrics.doubts.of_k", lambda *_: ["doubts about K"])
     assert warnings_of(cli("cluster --k auto --epochs 20 --backbone mlp --json")) == ["doubts about K"]
     (points / "pairs.h5").unlink()
-    monkeypatch.setattr("clusterkit.metrics.doubts.of_pairs", lambda *_: ["doubts about the pairs"])
+    monkeypatch.setattr("clusterkit.metrics.doubts.of_pairs", lambda *_, **__: ["doubts about the pairs"])
     done = cli("cluster synthetic:blobs --k 10 --epochs 20 --backbone mlp --json")
     assert warnings_of(done) == ["doubts about the pairs"]
     (points / "pairs.h5").unlink()

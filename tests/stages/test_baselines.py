@@ -260,7 +260,9 @@ def test_features_that_cannot_be_read(features: str, kind: str, letters: Path, c
     elif kind != "missing":
         path.write_bytes({"empty": b"", "truncated": content[:-100], "foreign": bytes(300)}[kind])
     before = state_of(letters)
-    said = {"missing": f"make it with: {NEXT[features]}", "empty": "empty", "truncated": "damaged"}
+    # A file of another name is not the one that the command writes.
+    how = "make one with" if features == "start.safetensors" else "make it with"
+    said = {"missing": f"{how}: {NEXT[features]}", "empty": "empty", "truncated": "damaged"}
     word = {**said, "folder": "Is a directory", "foreign": "not a clusterkit"}[kind]
     for method in ("kmeans", "skkm --pairs labels"):
         done = cli(f"cluster {LETTERS} --k 6 --features {features} --method {method}")
