@@ -143,7 +143,7 @@ def _is_pickle(file: Path) -> bool:
 
 
 def _read_safely(file: Path) -> Any:
-    state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - without pickle's code
+    state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251 - runs no code of the file
     for key in INSIDE:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             return state[key]
