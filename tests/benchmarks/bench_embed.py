@@ -20,7 +20,8 @@ from clusterkit.features.embed import BATCH, USUAL_BATCH, embedded
 from clusterkit.features.models import find_models
 from clusterkit.settings import Fixed
 
-COUNT = 256
+COUNT = 1024
+"""Enough that building the network once hardly counts."""
 LEAST = 0.8
 """The least throughput as a share of that of the bare loop."""
 
