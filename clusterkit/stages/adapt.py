@@ -188,6 +188,7 @@ def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Datase
             raise UsageError(
                 f"--backbone {config.backbone}: reads images, but {pictures.name} holds vectors; leave it out"
             )
+        check_variation(config.variation, pictures.kind, pictures.name)
         source = embedded(pictures.labelled(), models, context)
     else:
         source = load_dataset(config.source, context_s, size=config.size).labelled()
