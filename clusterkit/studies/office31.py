@@ -3,8 +3,8 @@
 ResNets start from ImageNet's weights if these are present or can be downloaded, and otherwise from random weights; the
 tables say which. --backbone timm:NAME trains only a classifier on the features of a fixed backbone. G is trained on the
 source domain alone, whose classes are those of the target. The paper's G learned from ImageNet; --g takes such a G.
-Writes office31.md, office31.json and results.csv. All files are in the folder office31 of --workdir, with one folder per
-direction and run.
+Writes office31.md, office31.json and results.csv. All files are in the folder office31 of --workdir, with one folder
+per direction and run.
 """
 
 from dataclasses import dataclass, replace
