@@ -12,8 +12,8 @@ import torch
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, run_key, target_of
-from clusterkit.config import Context, PredictPairsConfig
+from clusterkit.artifacts.lineage import RECIPE, check_made_from, follows_recipe, g_of, learned_from, run_key, target_of
+from clusterkit.config import Context, PredictPairsConfig, Recipe
 from clusterkit.console import size, warn_all
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.grown import DIGEST, name_digest
@@ -94,6 +94,8 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
             doubts.of_pairs(subset.name, signs[subset.name], len(subset), by_metric=isinstance(pairs, CosinePairs))
         )
     extra: dict[str, Any] = {"health": signs, "shape": list(shape), "learned_from": learned}
+    if follows_recipe(g_header):
+        extra[RECIPE] = Recipe.BEST
     if "counting" in (correction := g_header.extra.get("correction", {})):
         extra["counting"] = correction["counting"]
     header = Header("pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs, extra)

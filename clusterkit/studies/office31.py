@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 from clusterkit.adaptation import ADAPTATIONS
-from clusterkit.config import AdaptConfig, Backbone, Context, PredictPairsConfig, TrainGConfig
+from clusterkit.config import AdaptConfig, Backbone, Context, Kind, PredictPairsConfig, TrainGConfig
+from clusterkit.features.choice import with_training
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import Flag
 from clusterkit.studies.common import domains, runs
@@ -24,7 +25,7 @@ EXAMPLE = "Example: clusterkit reproduce office31 --steps 200 --size 64"
 
 DOMAINS = ("amazon", "dslr", "webcam")
 DATASET = "office31"
-G = TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5)
+G = with_training(TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5), Kind.PHOTOS)
 GIVEN = "g"
 """`method` in the rows of the G of `--g`."""
 MEANS = ["mean", "mean of some"]
