@@ -20,14 +20,14 @@ from clusterkit.datasets.grown import DIGEST, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import is_first
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import UsageError
 from clusterkit.features.load import load_like
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.from_file import DENSE_LIMIT, dense_bytes, is_dense, to_group
-from clusterkit.pairs.g import g_pairs
+from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tile_log import TileLog
 from clusterkit.training import StateFolder
 
@@ -60,11 +60,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     name = target_of(g_header, config.dataset)
     shape = network.architecture.shape
     data = load_like(name, shape, context, g_header.dataset)
-    for subset in data.subsets:
-        if len(subset) < 2:
-            raise InputError(
-                f"data set {name}: subset {subset.name} holds only one image, which has no pairs; name another set"
-            )
+    check_has_pairs(data, name)
     output = context.path(OUTPUT)
     check_room(data, config, output)
     config = replace(config, dataset=data.name)

@@ -34,7 +34,7 @@ from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.g import g_pairs
+from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
@@ -111,6 +111,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
             name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
         )
         source = load_recorded(header.dataset, context, path).labelled()
+    check_has_pairs(target, name)
     check_dataset(header, path, source.name, source.fingerprint)
     source_set = source.to_learned()
     learned = distinct(learned_from(header, path), [source_set])
