@@ -57,6 +57,13 @@ PHOTOS = Fixed(("timm:vit_small_patch14_dinov2.lvd142m",))
 """The default backbone of photos: small, with a free licence (Apache-2.0)."""
 
 
+class Recipe(StrEnum):
+    """The settings that a command takes where none are typed: those that cluster best, or those of the papers."""
+
+    BEST = "best"
+    PAPER = "paper"
+
+
 class Head(StrEnum):
     """What G has above its features: a metric that corrects fixed features, or the pair head (L2C, section 4.1)."""
 
@@ -171,20 +178,21 @@ PAIRS_FILE = File("pairs.h5")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainGConfig(Settings):
-    """The settings of `train-g`; without `backbone` or `head`, the stage takes those for the kind of the data set."""
+    """The settings of `train-g`; for None, the stage takes what `recipe` has for the kind of the data set."""
 
     dataset: str
+    recipe: Recipe = Recipe.BEST
     backbone: Backbone | Fixed | None = None
     weights: tuple[Path, ...] = ()
     head: Head | None = None
     hidden: int = 512
     members: int = 1
     size: int | None = None
-    epochs: int = 16
+    epochs: int | None = None
     classes_per_batch: int = 20
     images_per_class: int = 5
-    learning_rate: float = 1e-3
-    variation: Variation = Variation.MILD
+    learning_rate: float | None = None
+    variation: Variation | None = None
     pretrained: bool = False
     init: Path | None = None
     unlabelled: bool = False
@@ -208,6 +216,7 @@ class SelfTrainConfig(Settings):
     rounds: int = 7
     learning_rate: float = 2e-3
     precision: Precision = Precision.FP32
+    automatic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,9 +230,13 @@ class PredictPairsConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig(Settings):
-    """The settings of all clustering methods; `options` are those of the method, None for its defaults."""
+    """The settings of all clustering methods; `options` are those of the method, None for its defaults.
+
+    `recipe` decides how a network starts where `--init` is not given.
+    """
 
     dataset: str | None = None
+    recipe: Recipe = Recipe.BEST
     k: K = 100
     method: str = "ccn"
     pairs: Pairs = PAIRS_FILE

@@ -14,7 +14,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.flags import settings_of, unusual, words_of
 from clusterkit.artifacts.header import WRITERS, Header, canonical
 from clusterkit.artifacts.own_data import found, settled
-from clusterkit.config import G_FILE, Context
+from clusterkit.config import G_FILE, Context, Recipe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.reading import Reading
 
@@ -22,6 +22,9 @@ IN_TRAINING = "labels, in the training of "
 """The part of `uses_target_labels` before the names of the networks that learned labels of the target."""
 BETWEEN = "; "
 """The separator between the parts of `uses_target_labels`."""
+
+RECIPE = "recipe"
+"""The header's field with the recipe that later stages go on with."""
 
 Learned = dict[str, list[dict[str, Any]]]
 """By name of network, the `dataset` objects of the sets whose labels it learned."""
@@ -86,6 +89,11 @@ def beside_training(header: Header) -> str:
     """Return a header's `uses_target_labels` without the part about the training of networks."""
     parts = str(header.extra.get("uses_target_labels", "no")).split(BETWEEN)
     return BETWEEN.join(part for part in parts if not part.startswith(IN_TRAINING)) or "no"
+
+
+def follows_recipe(header: Header) -> bool:
+    """Return whether a G, or the G of pairs, learned characters by the best recipe, which later stages go on with."""
+    return bool(header.extra.get(RECIPE) == Recipe.BEST)
 
 
 def target_of(g: Header, dataset: str | None) -> str:

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Context, EstimateKConfig, PredictPairsConfig
+from clusterkit.config import (
+    G_FILE,
+    PAIRS_FILE,
+    ClusterConfig,
+    Context,
+    EstimateKConfig,
+    PredictPairsConfig,
+    SelfTrainConfig,
+)
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs
 from clusterkit.reading import OWN_DATA, Reading
@@ -13,7 +21,10 @@ from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
 
 if TYPE_CHECKING:
     from clusterkit.artifacts.header import Header
+    from clusterkit.pairs.read import PairInput
 
+SELF_TRAINED = "self-trained.safetensors"
+"""The G that `self-train` writes."""
 OVER_CLUSTERED = "over-clustered"
 """The subfolder of the clustering from which `--k auto` estimates K."""
 
@@ -43,13 +54,20 @@ def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
 
 
 def ensure_pairs(
-    pairs: Pairs, dataset: str | None, context: Context, *, needed: bool = True, reader: ClusterConfig | None = None
+    pairs: Pairs,
+    dataset: str | None,
+    context: Context,
+    *,
+    needed: bool = True,
+    reader: ClusterConfig | None = None,
+    self_train: bool = False,
 ) -> list[str]:
     """Predict the pairs of the work folder if they are missing, or if earlier automatic pairs do not fit.
 
     Pairs that the user predicted, or names with `--pairs`, are never replaced. The stage that reads them reports what
     does not fit. Several processes predict pairs together. The constraints and K of the clustering that will be the
-    `reader` of the pairs are checked before. Returns the warnings of predict-pairs.
+    `reader` of the pairs are checked before. With `self_train`, a G of characters by the best recipe is first trained
+    further on the set. Returns the warnings of predict-pairs.
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return []
@@ -62,7 +80,7 @@ def ensure_pairs(
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
 
-    path = context.path(PAIRS_FILE.name)
+    path, g = context.path(PAIRS_FILE.name), predictor(context, self_train=self_train)
     reason = "there are none yet"
     if path.exists():
         header = read_header(path, "pairs")
@@ -73,8 +91,8 @@ def ensure_pairs(
             check_place(name, path)
             dataset, context = name, replace(context, reading=reading)
         fits = covers(name, dataset) and context.reading.of(parse(dataset).source) == reading
-        fits = fits and made_from(header, "g", context.path("g.safetensors"))
-        if fits and is_of_same_data(header, context):
+        fits = fits and header.config["g"] == g and made_from(header, "g", context.path(g))
+        if fits and is_made_from_g(context.path(g), context) and is_of_same_data(header, context):
             return []
         reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
         if fits and (changed := changes_since(path, header, context)):
@@ -85,9 +103,73 @@ def ensure_pairs(
         console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
-    done = predict_pairs.run(PredictPairsConfig(dataset=dataset, automatic=True), context)
+    if g == SELF_TRAINED:
+        ensure_self_trained(dataset, context)
+    done = predict_pairs.run(PredictPairsConfig(dataset=dataset, g=g, automatic=True), context)
     wait_for_all()
     return done.warnings
+
+
+def predictor(context: Context, *, self_train: bool) -> str:
+    """Return the name of the G that predicts automatic pairs: with `self_train`, the one that its recipe goes on to."""
+    from clusterkit.artifacts.checkpoint import read_checkpoint
+    from clusterkit.artifacts.lineage import follows_recipe
+
+    path = context.path(G_FILE)
+    if not (self_train and path.exists()):
+        return G_FILE
+    header = read_checkpoint(path, "g")[0]
+    # A result of self-train that was renamed has been trained on its target.
+    return SELF_TRAINED if follows_recipe(header) and header.stage == "train-g" else G_FILE
+
+
+def is_made_from_g(g: Path, context: Context) -> bool:
+    """Return whether a G of self-train, if it is one and is there, was made from the present `g.safetensors`."""
+    from clusterkit.artifacts.checkpoint import read_checkpoint
+    from clusterkit.artifacts.lineage import made_from
+
+    if g.name == G_FILE or not g.exists():
+        return True
+    return made_from(read_checkpoint(g, "g")[0], "g", context.path(G_FILE))
+
+
+def ensure_self_trained(dataset: str | None, context: Context) -> None:
+    """Train the G of the work folder further on T, unless `self-trained.safetensors` is already such a G.
+
+    Raises InputError for a file that the user made from another set or G, and where the training is impossible.
+    """
+    from clusterkit.artifacts.checkpoint import read_checkpoint
+    from clusterkit.artifacts.lineage import target_of
+    from clusterkit.datasets.catalogue import parse
+    from clusterkit.datasets.current import is_of_same_data
+    from clusterkit.datasets.overlap import covers
+    from clusterkit.distributed import wait_for_all
+    from clusterkit.stages import self_train
+
+    path = context.path(SELF_TRAINED)
+    name = target_of(read_checkpoint(context.path(G_FILE), "g")[0], dataset)
+    if path.exists():
+        header = read_checkpoint(path, "g")[0]
+        target = header.extra["self_trained_on"]
+        reading = Reading.recorded(target).unlabelled
+        fits = covers(target["name"], name) and context.reading.of(parse(name).source) == reading
+        if fits and is_made_from_g(path, context) and is_of_same_data(header, context):
+            return
+        if not header.config.get("automatic"):
+            raise InputError(
+                f"{path}: was made from another {G_FILE}, or on another set than {name} is now; "
+                f"run: clusterkit self-train {name}, or add --no-self-train"
+            )
+    console.log.info(
+        "training G further on %s first, as clusterkit self-train does: about a minute for 1,000 images on two cores "
+        "(--no-self-train leaves it out)", name,
+    )  # fmt: skip
+    wait_for_all()
+    try:
+        self_train.run(SelfTrainConfig(dataset=name, automatic=True), context)
+    except InputError as error:
+        raise InputError(f"{error}; --no-self-train leaves this training out") from error
+    wait_for_all()
 
 
 def changes_since(pairs: Path, header: "Header", context: Context) -> str:
@@ -139,14 +221,15 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     from clusterkit.pairs.read import read_pairs
     from clusterkit.stages import cluster, estimate_k
 
-    if read_pairs(config, context, used=True).is_by_metric:
+    source = read_pairs(config, context, used=True)
+    if source.is_by_metric:
         return ensure_k_of_metric(context.find(config.pairs.name), context)
     path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
     inner = replace(context, workdir=context.path(OVER_CLUSTERED))
     weight = None if config.constraints is None else config.constraint_weight
     # Examples would make the estimate one with labels.
     config = replace(config, examples=None, constraint_weight=weight)
-    over_clustering = replace(by_network(config, pairs, context), k=ClusterConfig.k, pairs=File(str(pairs)))
+    over_clustering = replace(by_network(config, source, context), k=ClusterConfig.k, pairs=File(str(pairs)))
     options = over_clustering.options
     if isinstance(options, CcnOptions) and isinstance(options.init, File):
         # This clustering has another work folder, in which a bare name would not be found.
@@ -204,20 +287,19 @@ def ensure_k_of_metric(pairs: Path, context: Context) -> list[str]:
     return warnings
 
 
-def by_network(config: ClusterConfig, pairs: Path, context: Context) -> ClusterConfig:
+def by_network(config: ClusterConfig, pairs: "PairInput", context: Context) -> ClusterConfig:
     """Return a clustering by a network to estimate K from, because other methods leave no cluster empty.
 
     The network is that of a `config` of a network, or else the default one, with a backbone for the items of the pairs.
     """
-    from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.methods.common.check import with_backbone
+    from clusterkit.stages.cluster import suited_to
 
-    is_network = METHODS[config.method].trains
-    shape = tuple(read_header(pairs, "pairs").extra["shape"])
-    options = with_backbone(config.options if is_network else CcnOptions(), shape, context)
-    if is_network:
-        return replace(config, options=options)
-    return ClusterConfig(
-        dataset=config.dataset, constraints=config.constraints,
-        constraint_weight=config.constraint_weight, options=options,
-    )  # fmt: skip
+    assert pairs.header is not None
+    if not METHODS[config.method].trains:
+        config = ClusterConfig(
+            dataset=config.dataset, recipe=config.recipe, constraints=config.constraints,
+            constraint_weight=config.constraint_weight, options=CcnOptions(),
+        )  # fmt: skip
+    config = suited_to(config, pairs, context)
+    return replace(config, options=with_backbone(config.options, tuple(pairs.header.extra["shape"]), context))

@@ -7,10 +7,10 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import alone_without_g, check_names, ensure_k, ensure_pairs
-from clusterkit.cli.common import Common, Examples, Resume, with_common
+from clusterkit.cli.common import Common, Examples, Recipes, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig
+from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Recipe
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.settings import CountedBy, parse_features, parse_k, parse_pairs
 
@@ -33,6 +33,7 @@ def cluster(
     dataset: Annotated[
         str | None, typer.Argument(help="The unlabelled set T.", show_default="the set of the pairs")
     ] = None,
+    recipe: Recipes = ClusterConfig.recipe,
     k: Annotated[
         str,
         typer.Option(
@@ -55,6 +56,15 @@ def cluster(
             "only the share P of all pairs is used.",
         ),
     ] = str(ClusterConfig.pairs),
+    no_self_train: Annotated[
+        bool,
+        typer.Option(
+            "--no-self-train",
+            rich_help_panel="Input",
+            help="Predict missing pairs by G as it is. By default, a G of characters by the best recipe is first "
+            "trained further on T, as self-train does.",
+        ),
+    ] = False,
     constraints: Annotated[
         Path | None,
         typer.Option(
@@ -88,13 +98,15 @@ def cluster(
 ) -> None:
     """Cluster an unlabelled set by its pairs; write assignments.h5 and, with ccn, ccn.safetensors.
 
-    Missing pairs are predicted first, with the g.safetensors of the work folder. With --k auto and no k.json, K is
+    Missing pairs are predicted first, with the g.safetensors of the work folder, which the best recipe for characters
+    first trains further on this set. With --k auto and no k.json, K is
     estimated first, from a clustering with 100 outputs, or for features of a fixed backbone from the pairs alone.
     """
     from clusterkit.stages import cluster as stage
 
     config = ClusterConfig(
         dataset=dataset,
+        recipe=recipe,
         k=parse_k(k),
         method=method,
         pairs=parse_pairs(pairs),
@@ -113,7 +125,8 @@ def cluster(
         links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)
         console.log.info("using the %s alone, as %s has neither %s nor %s", links, workdir, PAIRS_FILE, G_FILE)
     needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
-    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config)
+    self_train = recipe is Recipe.BEST and not no_self_train
+    warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config, self_train=self_train)
     warnings += ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)
     fields: dict[str, Any] = {

@@ -14,7 +14,7 @@ import typer
 
 from clusterkit import console
 from clusterkit.cli.reading import reading_of
-from clusterkit.config import Backbone, Context, Precision
+from clusterkit.config import Backbone, Context, Precision, Recipe
 from clusterkit.errors import UsageError
 from clusterkit.settings import LEAST, MOST_SEED, MOST_SIZE
 
@@ -63,8 +63,16 @@ Backbones = Annotated[
         metavar="NAME",
         help=f"A network to train ({', '.join(Backbone)}), or a fixed one that is not trained: timm:NAME or "
         "torchvision:NAME; the features of several, joined by +, are concatenated.",
-        show_default="a small DINOv2 for photos, mlp for vectors and images below 16 pixels, else conv4",
+        show_default="a small DINOv2 for photos, conv4-fine for characters, mlp for vectors",
         rich_help_panel=NETWORK,
+    ),
+]
+Recipes = Annotated[
+    Recipe,
+    typer.Option(
+        "--recipe",
+        help="Settings where no flag is typed; a typed flag replaces that one setting. best depends on the kind of the "
+        "set and clusters best; paper has the papers' own settings, and trains a network for photos too.",
     ),
 ]
 FIXED = (

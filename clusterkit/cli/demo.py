@@ -14,6 +14,7 @@ from clusterkit.config import (
     EstimateKConfig,
     EvaluateConfig,
     PredictPairsConfig,
+    Recipe,
     SelfTrainConfig,
     TrainGConfig,
 )
@@ -22,7 +23,9 @@ from clusterkit.settings import Init
 
 EXAMPLE = "Example: clusterkit demo"
 
-TRAIN_G = TrainGConfig(dataset="glyphs_bg", backbone=Backbone.CONV4_FINE, epochs=20, learning_rate=3e-3)
+TRAIN_G = TrainGConfig(
+    dataset="glyphs_bg", recipe=Recipe.PAPER, backbone=Backbone.CONV4_FINE, epochs=20, learning_rate=3e-3
+)
 SELF_TRAIN = SelfTrainConfig(dataset="glyphs_eval", rounds=3)
 CLUSTER = ClusterConfig(options=CcnOptions(init=Init.G))
 
@@ -50,7 +53,7 @@ def demo(common: Common) -> None:
 
     narrate(
         "1. Train G on 240 labelled characters to predict whether two drawings show the same character.",
-        f"train-g {TRAIN_G.dataset} --backbone {TRAIN_G.backbone} --epochs {TRAIN_G.epochs} "
+        f"train-g {TRAIN_G.dataset} --recipe {TRAIN_G.recipe} --backbone {TRAIN_G.backbone} --epochs {TRAIN_G.epochs} "
         f"--learning-rate {TRAIN_G.learning_rate}",
     )
     learned = train_g.run(TRAIN_G, context)

@@ -37,7 +37,7 @@ def parameter(name: str, kind: Any, flag: Flag, default: Any, panel: str | None 
         values = list[str if flag.read else item_kind]  # type: ignore[misc, valid-type]
         annotation = values | None if default is None else values
         default = None if default is None else [str(value) if flag.read else value for value in default]
-    elif flag.read:
+    elif flag.read and default is not None:
         default = str(default)
     choices = None if flag.choices is None else f"[{'|'.join(flag.choices)}]"
     option = typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import NETWORK, TRAINING, Backbones, Common, Precise, Resume, Weights, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Backbones, Common, Precise, Recipes, Resume, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Head, TrainGConfig, Variation, parse_backbone
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
 def train_g(
     common: Common,
     dataset: Annotated[str, typer.Argument(help="The labelled set A: NAME[/SUBSET][@CLASSES].")],
+    recipe: Recipes = TrainGConfig.recipe,
     backbone: Backbones = None,
     weights: Weights = None,
     head: Annotated[
@@ -46,7 +47,7 @@ def train_g(
             rich_help_panel=NETWORK,
             min=8,
             help="Side of the images in pixels.",
-            show_default="the size of the set, or of the fixed backbone",
+            show_default="64 for characters, else that of the set or of the fixed backbone",
         ),
     ] = None,
     pretrained: Annotated[
@@ -65,8 +66,14 @@ def train_g(
         ),
     ] = False,
     epochs: Annotated[
-        int, typer.Option(rich_help_panel=TRAINING, min=1, help="Passes over the set.")
-    ] = TrainGConfig.epochs,
+        int | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            min=1,
+            help="Passes over the set. For characters, 30 take half of the time and cost about one point of accuracy.",
+            show_default="60 for characters, else 16",
+        ),
+    ] = None,
     classes_per_batch: Annotated[
         int, typer.Option(rich_help_panel=TRAINING, min=2, help="Classes in a batch.")
     ] = TrainGConfig.classes_per_batch,
@@ -74,16 +81,23 @@ def train_g(
         int, typer.Option(rich_help_panel=TRAINING, min=2, help="Images of each class in a batch.")
     ] = TrainGConfig.images_per_class,
     learning_rate: Annotated[
-        float, typer.Option(rich_help_panel=TRAINING, min=0, help="Highest learning rate of Adam.")
-    ] = TrainGConfig.learning_rate,
-    variation: Annotated[
-        Variation,
+        float | None,
         typer.Option(
             rich_help_panel=TRAINING,
+            min=0,
+            help="Highest learning rate of Adam.",
+            show_default="0.003 for characters, else 0.001",
+        ),
+    ] = None,
+    variation: Annotated[
+        Variation | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            show_default="strong for characters, else mild",
             help="Augmentation: mild changes images a little; strong also bends characters and turns an alphabet as a "
             "whole (use it for 40 epochs or more); erased blanks parts of characters.",
         ),
-    ] = TrainGConfig.variation,
+    ] = None,
     precision: Precise = TrainGConfig.precision,
     resume: Resume = False,
 ) -> None:
@@ -95,6 +109,7 @@ def train_g(
 
     config = TrainGConfig(
         dataset=dataset,
+        recipe=recipe,
         backbone=None if backbone is None else parse_backbone(backbone),
         weights=tuple(weights or ()),
         head=head,

@@ -1,12 +1,21 @@
-"""The backbone and the head of G for the kind of a data set, where the user names none."""
+"""The recipes of G by the kind of a data set: its backbone, head and training, where the user names none."""
 
 from dataclasses import replace
+from typing import Any
 
 from clusterkit import console
-from clusterkit.config import PHOTOS, Backbone, Context, Head, Kind, TrainGConfig
+from clusterkit.config import PHOTOS, Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.errors import UsageError
 from clusterkit.settings import Fixed, typed
 
+PAPER: dict[str, Any] = {
+    "backbone": Backbone.CONV4, "epochs": 16, "learning_rate": 1e-3, "variation": Variation.MILD,
+}  # fmt: skip
+"""The training of G in the papers (L2C, section 5), also that of the best recipe where there is no better one."""
+CHARACTERS: dict[str, Any] = {
+    "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
+}  # fmt: skip
+"""The best training of G on characters; more epochs are slightly better."""
 TRAINING = (
     "hidden", "members", "epochs", "classes_per_batch", "images_per_class", "learning_rate", "variation", "precision",
 )  # fmt: skip
@@ -23,13 +32,32 @@ def has_metric(config: TrainGConfig) -> bool:
     return config.head is Head.METRIC or (config.head is None and is_fixed(config))
 
 
-def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: Context) -> TrainGConfig:
-    """Return the settings with the backbone for the set `name`, which is a fixed one for photos.
+def is_best_for_characters(config: TrainGConfig, kind: Kind) -> bool:
+    """Return whether G is one of characters by the best recipe, which is self-trained before it predicts pairs."""
+    return config.recipe is Recipe.BEST and kind is Kind.CHARACTERS and not has_metric(config)
 
-    It stays None for the metric of a set of vectors, and for a `kind` of None, which is not known before the set is
-    read. Raises UsageError for flags that contradict each other.
+
+def with_training(config: TrainGConfig, kind: Kind) -> TrainGConfig:
+    """Return the settings with what the recipe has for every setting that is None.
+
+    With `config.init`, the backbone and size stay None, as they are those of the file.
     """
-    if config.backbone is None and kind is Kind.PHOTOS and not config.pretrained:
+    recipe = CHARACTERS if is_best_for_characters(config, kind) else PAPER
+    of_file = ("backbone", "size") if config.init is not None else ()
+    return replace(
+        config,
+        **{name: value for name, value in recipe.items() if getattr(config, name) is None and name not in of_file},
+    )
+
+
+def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: Context) -> TrainGConfig:
+    """Return the settings with the backbone and the training that the recipe has for the set `name`.
+
+    They stay None for a metric, and for a `kind` of None, which is not known before the set is read. Raises UsageError
+    for flags that contradict each other.
+    """
+    is_best = config.recipe is Recipe.BEST and not config.pretrained
+    if config.backbone is None and kind is Kind.PHOTOS and is_best:
         console.once("--backbone %s is used, as %s holds photos", PHOTOS, name)
         config = replace(config, backbone=PHOTOS)
     if config.backbone is None and kind is None:
@@ -54,4 +82,4 @@ def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: C
                     f"--head pair; --backbone {trained} trains a network"
                 )
         return config
-    return config if config.backbone is not None else replace(config, backbone=Backbone.CONV4)
+    return config if kind is None else with_training(config, kind)

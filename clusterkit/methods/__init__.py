@@ -23,15 +23,15 @@ class CcnOptions(LossOptions):
     """Options of the training of a clustering network."""
 
     init: Annotated[
-        Init | File,
+        Init | File | None,
         Flag(
             help="Train a whole network from random weights or from a file of pretrain or train-g; with g, train "
             "only a head on the features of G, which is faster.",
             read=parse_init,
             metavar="[random|g|FILE]",
-            default="random; g for features of a fixed backbone",
+            default="g for features of a fixed backbone and for a G of characters by the best recipe, else random",
         ),
-    ] = Init.RANDOM
+    ] = None
     backbone: Annotated[Backbone, Flag(help="Network that computes the features.")] = Backbone.CONV4
     epochs: Annotated[
         int | None,
@@ -69,7 +69,7 @@ class CcnOptions(LossOptions):
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
-        if self.init is not Init.RANDOM and is_given("backbone"):
+        if self.init not in (None, Init.RANDOM) and is_given("backbone"):
             backbone = "G's backbone" if self.init is Init.G else "the backbone of the file"
             raise UsageError(f"--backbone: --init {self.init} uses {backbone}; leave one of them out")
         if self.init is Init.G and self.precision is Precision.BF16:

@@ -75,7 +75,7 @@ class Start:
 
 
 def read_network(
-    features: Features | File | None, init: Init | File, context: Context, pairs: tuple[Header, Path] | None
+    features: Features | File | None, init: Init | File | None, context: Context, pairs: tuple[Header, Path] | None
 ) -> Start:
     """Read the network that `--features` or `--init` names. `pairs` is the header and path of the pairs, if any."""
     if features is Features.CCN:

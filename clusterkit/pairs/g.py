@@ -8,7 +8,8 @@ from torch import Tensor
 
 from clusterkit.augment import to_float
 from clusterkit.config import BatchNorm
-from clusterkit.datasets.base import Subset
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.errors import InputError
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.metric import CosineHead
 from clusterkit.networks.target_statistics import Sums, blocks_of, mean_and_variance, sums
@@ -19,6 +20,15 @@ MAPPED_FROM = 200_000
 """Largest number of items whose factors are computed in memory; factors of more items are kept in files."""
 BLOCK = 10_000
 """Items whose factors are folded at a time."""
+
+
+def check_has_pairs(data: Dataset, name: str) -> None:
+    """Raise InputError for a set with a subset of one item; `name` is how the user names it."""
+    for subset in data.subsets:
+        if len(subset) < 2:
+            raise InputError(
+                f"data set {name}: subset {subset.name} holds only one image, which has no pairs; name another set"
+            )
 
 
 def g_pairs(

@@ -6,7 +6,7 @@ from pathlib import Path
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5
 from clusterkit.artifacts.header import Header
-from clusterkit.artifacts.lineage import Learned, again, check_made_from, g_of, learned_from
+from clusterkit.artifacts.lineage import Learned, again, check_made_from, follows_recipe, g_of, learned_from
 from clusterkit.config import BatchNorm, ClusterConfig, Context
 from clusterkit.datasets.base import Subset
 from clusterkit.device import derive_seed
@@ -40,6 +40,11 @@ class PairInput:
     def is_by_metric(self) -> bool:
         """Return whether the pairs are cosines of fixed features under a metric."""
         return any("z" in group for group in self.groups.values())
+
+    @property
+    def is_by_recipe(self) -> bool:
+        """Return whether the pairs are those of a G of characters by the best recipe."""
+        return self.header is not None and follows_recipe(self.header)
 
     @property
     def learned(self) -> Learned:

@@ -17,7 +17,7 @@ from clusterkit.artifacts.lineage import (
 )
 from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
 from clusterkit.augment import check_variation
-from clusterkit.config import ClusterConfig, Context, Precision, Variation
+from clusterkit.config import ClusterConfig, Context, Precision, Recipe, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name_digest
@@ -170,7 +170,7 @@ def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
 def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig, Inputs]:
     """Read all files and data that the settings name; check that they match each other and fit in memory.
 
-    Return the settings too, in which a network on pairs of fixed features starts from their G unless `--init` is given.
+    Return the settings too, with the start of the network for these pairs if `--init` is not given.
     """
     pairs = read_pairs(config, context, used=reads_pairs(config))
     config = suited_to(config, pairs, context)
@@ -199,13 +199,18 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
 
 
 def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
-    """Return the settings of a clustering of these pairs, whose network starts from G if G is a metric."""
-    if not (isinstance(config.options, CcnOptions) and pairs.is_by_metric):
-        return config
+    """Return the settings of a clustering of these pairs, in which the start of its network is decided.
+
+    It is G for a metric, and for a G of the best recipe unless a flag is given that only a whole network has.
+    """
     options = config.options
-    if not context.is_given(options, "init"):
-        options = replace(options, init=Init.G)
-    if options.init is Init.G and options.rounds == 1 and "loss" in context.given:
+    if not isinstance(options, CcnOptions):
+        return config
+    if options.init is None:
+        whole = context.is_given(options, "backbone") or options.precision is Precision.BF16
+        by_recipe = config.recipe is Recipe.BEST and pairs.is_by_recipe and not whole
+        options = replace(options, init=Init.G if pairs.is_by_metric or by_recipe else Init.RANDOM)
+    if pairs.is_by_metric and options.init is Init.G and options.rounds == 1 and "loss" in context.given:
         log.info("cluster: --loss is not used: a network on fixed features learns the clusters of a consensus")
     return replace(config, options=options)
 

@@ -12,22 +12,22 @@ import torch
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_made_from, g_of, learned_from, run_key, target_of
-from clusterkit.config import Context, PredictPairsConfig
+from clusterkit.artifacts.lineage import RECIPE, check_made_from, follows_recipe, g_of, learned_from, run_key, target_of
+from clusterkit.config import Context, PredictPairsConfig, Recipe
 from clusterkit.console import size, warn_all
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.grown import DIGEST, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import is_first
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import UsageError
 from clusterkit.features.load import load_like
 from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import health
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.from_file import DENSE_LIMIT, dense_bytes, is_dense, to_group
-from clusterkit.pairs.g import g_pairs
+from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tile_log import TileLog
 from clusterkit.training import StateFolder
 
@@ -60,11 +60,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     name = target_of(g_header, config.dataset)
     shape = network.architecture.shape
     data = load_like(name, shape, context, g_header.dataset)
-    for subset in data.subsets:
-        if len(subset) < 2:
-            raise InputError(
-                f"data set {name}: subset {subset.name} holds only one image, which has no pairs; name another set"
-            )
+    check_has_pairs(data, name)
     output = context.path(OUTPUT)
     check_room(data, config, output)
     config = replace(config, dataset=data.name)
@@ -94,6 +90,8 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
             doubts.of_pairs(subset.name, signs[subset.name], len(subset), by_metric=isinstance(pairs, CosinePairs))
         )
     extra: dict[str, Any] = {"health": signs, "shape": list(shape), "learned_from": learned}
+    if follows_recipe(g_header):
+        extra[RECIPE] = Recipe.BEST
     if "counting" in (correction := g_header.extra.get("correction", {})):
         extra["counting"] = correction["counting"]
     header = Header("pairs", "predict-pairs", resolved(config), context.seed, describe(device), fields, inputs, extra)

@@ -12,9 +12,17 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import check_dataset, distinct, learned_from, run_key, target_of
+from clusterkit.artifacts.lineage import (
+    RECIPE,
+    check_dataset,
+    distinct,
+    follows_recipe,
+    learned_from,
+    run_key,
+    target_of,
+)
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
-from clusterkit.config import BatchNorm, Context, Kind, SelfTrainConfig, Variation
+from clusterkit.config import BatchNorm, Context, Kind, Recipe, SelfTrainConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
@@ -26,7 +34,7 @@ from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.g import g_pairs
+from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
@@ -103,6 +111,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
             name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
         )
         source = load_recorded(header.dataset, context, path).labelled()
+    check_has_pairs(target, name)
     check_dataset(header, path, source.name, source.fingerprint)
     source_set = source.to_learned()
     learned = distinct(learned_from(header, path), [source_set])
@@ -121,12 +130,18 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         seed=context.seed,
         state=states.file("g"),
         key=run_key(
-            "self-train", resolved(config), context.seed, target.to_header(), source_set, inputs, describe(device)
+            "self-train",
+            resolved(replace(config, automatic=False)),
+            context.seed,
+            target.to_header(),
+            source_set,
+            inputs,
+            describe(device),
         ),
         resume=context.resume,
         precision=config.precision,
     )
-    variation = Variation(header.config.get("variation", Variation.MILD))
+    variation = Variation(header.config.get("variation") or Variation.MILD)
     history = train(network, labelled, target, variation, plan, device)
     extra = {
         "network": network.architecture.to_header(),
@@ -135,6 +150,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         "history": history,
         "learned_from": learned,
     }
+    if follows_recipe(header):
+        extra[RECIPE] = Recipe.BEST
     new_header = Header(
         "g", "self-train", resolved(config), context.seed, describe(device), header.dataset, inputs, extra
     )

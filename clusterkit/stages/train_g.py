@@ -17,7 +17,7 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import distinct, learned_from, run_key
+from clusterkit.artifacts.lineage import RECIPE, distinct, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import Backbone, BatchNorm, Context, Kind, TrainGConfig, Variation
 from clusterkit.console import warn_all
@@ -26,7 +26,7 @@ from clusterkit.datasets.catalogue import parse
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import is_first, share
 from clusterkit.errors import InputError, UsageError
-from clusterkit.features.choice import has_metric, is_fixed, with_backbone
+from clusterkit.features.choice import has_metric, is_best_for_characters, is_fixed, with_backbone, with_training
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.features.models import find_models
@@ -81,6 +81,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
     training = labels.masked_fill(torch.isin(labels, held_out), -1)
+    assert config.epochs is not None
+    assert config.learning_rate is not None
 
     network = new_network(config, context, data.shape, union, start).to(device)
     output = context.path(OUTPUT)
@@ -106,6 +108,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "history": history,
         "learned_from": distinct(learned, [source_set]),
     }
+    if is_best_for_characters(config, data.kind):
+        extra[RECIPE] = config.recipe
     header = Header("g", "train-g", resolved(config), context.seed, describe(device), data.to_header(), inputs, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
@@ -134,7 +138,8 @@ def train(
     if sampler.classes < config.classes_per_batch:
         log.info("train-g: batches of %d classes, because the training set has no more", sampler.classes)
     turned = data.kind is Kind.CHARACTERS and len(labels.unique()) >= TURNED_FROM
-    strong = config.variation is Variation.STRONG
+    assert config.variation is not None
+    strong, variation = config.variation is Variation.STRONG, config.variation
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         for number, (index, x) in enumerate(batches_of(items, sampler, generator, device)):
@@ -146,7 +151,7 @@ def train(
         index, x = batch
         shard = share(len(index))
         target = device_labels[index]
-        logits = network.by_member(augment(x, data.kind, generator, shard, config.variation))
+        logits = network.by_member(augment(x, data.kind, generator, shard, variation))
         similar = (target[shard.rows, None] == target[None]).to(logits)
         return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * shard.weight}
 
@@ -185,20 +190,22 @@ def read_source(
     """
     if start is not None:
         data = load_like(config.dataset, start.architecture.shape, context, trained)
+        config = with_training(config, data.kind)
     else:
         data, config = read_for(config, context)
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
-    check_variation(config.variation, data.kind, data.name)
+    check_variation(config.variation or Variation.NONE, data.kind, data.name)
     return (data if config.unlabelled else data.labelled()), config
 
 
 def read_for(config: TrainGConfig, context: Context) -> tuple[Dataset, TrainGConfig]:
     """Return A in the form that the backbone reads, and the settings with this backbone."""
     name, is_typed = parse(config.dataset), config.backbone is not None
+    kind = None if name.source in OWN_DATA else name.entry.kind
     # Flags are checked before a large set is read. Only their content shows the kind of the user's own data.
-    config = with_backbone(config, name.full, None if name.source in OWN_DATA else name.entry.kind, context)
-    is_open = config.backbone is None and not config.pretrained
+    config = with_backbone(config, name.full, kind, context)
+    is_open = config.backbone is None or (kind is None and config.size is None)
 
     def read(*, whole: bool) -> Dataset:
         # A fixed backbone reads the pictures as they are, and ImageNet weights need colour images.

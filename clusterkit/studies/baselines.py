@@ -67,7 +67,7 @@ class BaselinesOptions(Options):
         Flag(name="set", help="Data set to cluster; may be repeated.", choices=SETS, default="all that are present"),
     ] = None
     g: GFile = None
-    epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg.", min=1)] = G.epochs
+    epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg.", min=1)] = runs.OMNIGLOT_EPOCHS
     method: Annotated[
         tuple[str, ...] | None,
         Flag(

@@ -34,7 +34,7 @@ SELF_TRAINING = SelfTrainConfig.rounds
 @dataclass(frozen=True, kw_only=True)
 class DigitsOptions(DomainsOptions):
     g: GFile = None
-    g_epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg.", min=1)] = G.epochs
+    g_epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg.", min=1)] = runs.OMNIGLOT_EPOCHS
     task: Annotated[
         tuple[str, ...] | None,
         Flag(help="Source and target; may be repeated.", choices=TASKS, default="all that are present"),

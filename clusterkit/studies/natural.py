@@ -13,11 +13,13 @@ from clusterkit.config import (
     Backbone,
     ClusterConfig,
     Context,
+    Kind,
     Precision,
     PredictPairsConfig,
     PretrainConfig,
     TrainGConfig,
 )
+from clusterkit.features.choice import with_training
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import File, Flag, Options
@@ -97,6 +99,7 @@ def of_set(name: str, setting: Setting, options: NaturalOptions, context: Contex
         dataset=setting.source, epochs=setting.g_epochs, classes_per_batch=setting.classes_per_batch,
         images_per_class=setting.images_per_class, init=pretrained, precision=options.precision,
     )  # fmt: skip
+    g = with_training(g, Kind.PHOTOS)
     rows = runs.g_scores(runs.run_stage(g, context), setting.test, (5,), context, set=name)
     pairs = runs.run_stage(PredictPairsConfig(dataset=setting.target), context)
     start = File(str(pretrained))

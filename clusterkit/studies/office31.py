@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Annotated
 
 from clusterkit.adaptation import ADAPTATIONS
-from clusterkit.config import AdaptConfig, Backbone, Context, PredictPairsConfig, TrainGConfig, parse_backbone
+from clusterkit.config import AdaptConfig, Backbone, Context, Kind, PredictPairsConfig, TrainGConfig, parse_backbone
+from clusterkit.features.choice import with_training
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import MOST_SIZE, Fixed, Flag
 from clusterkit.studies.common import domains, runs
@@ -27,7 +28,7 @@ DOMAINS = ("amazon", "dslr", "webcam")
 DATASET = "office31"
 SIZE = 224
 """Side of the images of a backbone that is trained, in pixels."""
-G = TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5)
+G = with_training(TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5), Kind.PHOTOS)
 GIVEN = "g"
 """`method` in the rows of the G of `--g`."""
 MEANS = ["mean", "mean of some"]
@@ -97,11 +98,11 @@ def config_of(options: Office31Options) -> AdaptConfig:
 
 def g_config_of(options: Office31Options, context: Context) -> TrainGConfig:
     """Return the settings of G without a data set. On a fixed backbone G is a metric, which is not trained in steps."""
-    config = replace(G, backbone=options.backbone, weights=options.weights, size=size_of(options))
+    size = size_of(options)
     if isinstance(options.backbone, Fixed):
-        return config
+        return TrainGConfig(dataset="", backbone=options.backbone, weights=options.weights, size=size)
     pretrained = runs.weights_at_hand(options.backbone, context)
-    return replace(config, precision=options.precision, pretrained=pretrained)
+    return replace(G, backbone=options.backbone, size=size, precision=options.precision, pretrained=pretrained)
 
 
 def size_of(options: Office31Options) -> int | None:

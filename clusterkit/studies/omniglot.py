@@ -13,6 +13,7 @@ from typing import Annotated
 from clusterkit import console
 from clusterkit.config import ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.choice import CHARACTERS
 from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions, with_options
 from clusterkit.metrics.rows import Row
@@ -40,7 +41,7 @@ EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = runs.OMNIGLOT_G
 SELF_TRAIN, CLUSTER = SelfTrainConfig(dataset="omniglot_eval"), ClusterConfig(dataset="omniglot_eval")
-BACKBONE = runs.OMNIGLOT_BACKBONE
+BACKBONE = CHARACTERS["backbone"]
 """The backbone of clustering networks with `--init random`."""
 DIGITS = "mnist_test"
 SET = "omniglot"
@@ -56,7 +57,10 @@ PICTURE = "confusions.png"
 @dataclass(frozen=True, kw_only=True)
 class OmniglotOptions(Options):
     g: GFile = None
-    epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg; 30 are quicker.", min=1)] = G.epochs
+    epochs: Annotated[
+        int,
+        Flag(help="Passes of G over omniglot_bg. train-g takes 60; more are slightly better, 30 are quicker.", min=1),
+    ] = runs.OMNIGLOT_EPOCHS
     loss: Losses = (Loss.CCL, Loss.KCL)
     k: Annotated[
         tuple[K, ...],

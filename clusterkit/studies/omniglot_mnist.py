@@ -20,7 +20,7 @@ from clusterkit.config import (
 )
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row
-from clusterkit.settings import File, Flag, Options
+from clusterkit.settings import File, Flag, Init, Options
 from clusterkit.studies.common import runs
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, GFile, Losses
@@ -53,7 +53,7 @@ TARGETS = {
     "usps": Target("usps_train", "usps_test", 20),
     "digits": Target("digits", None, 30),
 }
-CLUSTER = ClusterConfig(k=10, options=CcnOptions(backbone=Backbone.CONV4_FINE))
+CLUSTER = ClusterConfig(k=10, options=CcnOptions(init=Init.RANDOM, backbone=Backbone.CONV4_FINE))
 SELF_TRAINING = SelfTrainConfig.rounds
 PAPERS = ("SPN", "L2C")
 G_CELLS = [
@@ -66,7 +66,7 @@ G_CELLS = [
 @dataclass(frozen=True, kw_only=True)
 class OmniglotMnistOptions(Options):
     g: GFile = None
-    g_epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg.", min=1)] = G.epochs
+    g_epochs: Annotated[int, Flag(help="Passes of G over omniglot_bg.", min=1)] = runs.OMNIGLOT_EPOCHS
     target: Annotated[tuple[str, ...], Flag(help="Data set to cluster; may be repeated.", choices=TARGETS)] = ("mnist",)
     loss: Losses = PAIR_LOSSES
     epochs: Annotated[

@@ -21,11 +21,13 @@ from clusterkit.config import (
     EmbedConfig,
     EstimateKConfig,
     Head,
+    Kind,
     PredictPairsConfig,
     TrainGConfig,
     parse_backbone,
 )
 from clusterkit.errors import UsageError
+from clusterkit.features.choice import with_training
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import MOST_SIZE, CountedBy, Features, File, Fixed, Flag, Init, K, Options
@@ -236,7 +238,7 @@ def pairs_of(work: Work, source: Sample, head: Head) -> tuple[Path, Path]:
     inner = runs.subfolder(work.context, f"g-{head}")
     config = TrainGConfig(dataset=source.name, head=head, **work.features)
     if head is Head.PAIR:
-        config = replace(config, epochs=EPOCHS)
+        config = with_training(replace(config, epochs=EPOCHS), Kind.PHOTOS)
     g, work.seconds[head] = measured.run_stage(config, source.labelled(inner))
     return g, runs.run_stage(PredictPairsConfig(dataset=work.target.name), inner)
 

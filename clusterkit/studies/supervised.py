@@ -13,7 +13,7 @@ from clusterkit.config import AssignConfig, Backbone, ClusterConfig, Context, Op
 from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row
-from clusterkit.settings import Flag, Options, TruePairs
+from clusterkit.settings import Flag, Init, Options, TruePairs
 from clusterkit.studies.common import runs
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import Precise
@@ -104,7 +104,7 @@ def train_and_score(
     if loss == CROSS_ENTROPY:
         model = runs.run_stage(PretrainConfig(dataset=train, **shared), inner).name
     else:
-        ccn = CcnOptions(loss=Loss(loss), **shared)
+        ccn = CcnOptions(loss=Loss(loss), init=Init.RANDOM, **shared)
         runs.cluster(ClusterConfig(dataset=train, k=setting.k, pairs=TruePairs(), options=ccn), inner)
         model = AssignConfig.model
     assignments = runs.run_stage(AssignConfig(dataset=test, model=model), inner)

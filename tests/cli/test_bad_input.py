@@ -123,7 +123,7 @@ def test_batches_larger_than_the_set_are_reduced_and_said(cli, tmp_path):
     done = cli(TRAIN)
     assert done.code == 0
     assert "batches of 2 classes" in done.err
-    done = cli("cluster folder:pics --k 3 --epochs 1 --backbone mlp")
+    done = cli("cluster folder:pics --no-self-train --k 3 --epochs 1 --backbone mlp")
     assert done.code == 0
     assert "batches of 6" in done.err
     done = cli("adapt folder:pics folder:pics --steps 1 --backbone mlp")

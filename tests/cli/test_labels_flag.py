@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 import clusterkit
-from clusterkit.config import Backbone, Context, TrainGConfig
+from clusterkit.config import Backbone, Context, Kind, TrainGConfig
 from clusterkit.errors import UsageError
+from clusterkit.features.choice import with_training
 from clusterkit.reading import Reading
 from clusterkit.studies.common import runs
 from tests.conftest import Cli
@@ -84,7 +85,9 @@ def test_a_network_of_labels_in_another_file_is_found_with_them_after_a_move(
 
 
 def test_labels_count_where_they_were_learned() -> None:
-    config = TrainGConfig(dataset="features:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
+    config = with_training(
+        TrainGConfig(dataset="features:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1), Kind.VECTORS
+    )
     reading = Reading(labels=Path("truth.csv"))
     path = runs.run_stage(config, Context(reading=reading))
     for labels, same in (("a" * 8 + "b" * 8 + "c" * 8, True), ("a" * 8 + "b" * 16, False)):

@@ -12,11 +12,12 @@ from PIL import Image
 from clusterkit.__main__ import main
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.header import Header
-from clusterkit.config import Backbone, ClusterConfig, Context, TrainGConfig
+from clusterkit.config import Backbone, ClusterConfig, Context, Kind, TrainGConfig
 from clusterkit.datasets import catalogue
 from clusterkit.datasets.catalogue import select
 from clusterkit.datasets.current import is_of_same_data
 from clusterkit.errors import UsageError
+from clusterkit.features.choice import with_training
 from clusterkit.networks.read import read_g
 from clusterkit.studies.common import runs
 from tests.conftest import Cli
@@ -173,7 +174,9 @@ def test_k_auto_counts_again_in_changed_data(project: Path, cli: Cli, monkeypatc
 def test_a_study_keeps_what_was_made_of_the_same_content(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     monkeypatch.setattr(catalogue, "select", lambda *given: read.append(given) or select(*given))
-    config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
+    config = with_training(
+        TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1), Kind.VECTORS
+    )
     resumed = Context(resume=True)
     path = runs.run_stage(config, resumed)
     read.clear()
@@ -204,7 +207,9 @@ def test_every_data_set_of_a_header_counts(role: str, project: Path) -> None:
 
 
 def test_labels_count_where_they_were_learned(project: Path) -> None:
-    config = TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
+    config = with_training(
+        TrainGConfig(dataset="arrays:points.npz", backbone=Backbone.MLP, hidden=8, epochs=1), Kind.VECTORS
+    )
     path = runs.run_stage(config, Context())
     for y, same in (("abc", True), ("abb", False), ("abd", False), ("abc", True)):
         np.savez("points.npz", x=points(), y=np.repeat(list(y), 8))
@@ -278,7 +283,10 @@ def test_a_link_above_data_and_work_folder_is_not_in_the_way(project: Path, cli:
     for data, work in (("points.npz", "a"), (f"{tmp_path}/link/points.npz", f"{tmp_path}/link/b")):
         assert cli(f"train-g arrays:{data} --hidden 8 {SMALL} --workdir {work}").code == 0
     assert Path("a/g.safetensors").read_bytes() == Path("b/g.safetensors").read_bytes()
-    config = TrainGConfig(dataset=f"arrays:{tmp_path}/link/points.npz", backbone=Backbone.MLP, hidden=8, epochs=1)
+    config = with_training(
+        TrainGConfig(dataset=f"arrays:{tmp_path}/link/points.npz", backbone=Backbone.MLP, hidden=8, epochs=1),
+        Kind.VECTORS,
+    )
     assert runs.keeps(Path("a/g.safetensors"), config, Context(workdir=Path("a"), resume=True))
 
 

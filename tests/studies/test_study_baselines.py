@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterkit.config import Backbone, TrainGConfig
+from clusterkit.config import Backbone, Kind, TrainGConfig
 from clusterkit.errors import ClusterkitError
+from clusterkit.features.choice import with_training
 from clusterkit.methods import METHODS
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import CountedBy
@@ -30,7 +31,11 @@ LINE = "reproduce baselines --set omniglot --method kmeans --method spectral --m
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        baselines, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8, epochs=1)
+        baselines,
+        "G",
+        with_training(
+            TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8, epochs=1), Kind.CHARACTERS
+        ),
     )
     monkeypatch.setitem(baselines.SETS, "omniglot", LETTERS)
     monkeypatch.setitem(baselines.SETS, "mnist", "digits@0-4")

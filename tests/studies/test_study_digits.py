@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 
 from clusterkit.adaptation import ADAPTATIONS
-from clusterkit.config import AdaptConfig, Backbone, TrainGConfig
+from clusterkit.config import AdaptConfig, Backbone, Kind, TrainGConfig
+from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.stages import self_train
 from clusterkit.studies import digits
@@ -17,7 +18,13 @@ METHODS = list(ADAPTATIONS)
 
 
 def test_digits(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(digits, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8))
+    monkeypatch.setattr(
+        digits,
+        "G",
+        with_training(
+            TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8), Kind.CHARACTERS
+        ),
+    )
     monkeypatch.setattr(digits, "ADAPT", AdaptConfig(source="", target="", backbone=Backbone.MLP, size=8))
     monkeypatch.setitem(digits.TASKS, "svhn-mnist", digits.Task("digits@0-4", "digits@0-4", "digits@0-4"))
     line = "reproduce digits --g-epochs 1 --steps 1 --seeds 2 --task svhn-mnist --oracle --loss mcl --json"

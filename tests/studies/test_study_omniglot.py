@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterkit.config import Backbone, ClusterConfig, SelfTrainConfig, TrainGConfig
+from clusterkit.config import Backbone, ClusterConfig, Kind, SelfTrainConfig, TrainGConfig
+from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.n_way import n_way
@@ -25,7 +26,11 @@ OPTIONS = omniglot.OmniglotOptions(
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        omniglot, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, epochs=1)
+        omniglot,
+        "G",
+        with_training(
+            TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, epochs=1), Kind.CHARACTERS
+        ),
     )
     cluster = ClusterConfig(
         dataset="glyphs_eval@12-27,40-47", k=30, options=CcnOptions(backbone=Backbone.MLP, epochs=1)

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 
-from clusterkit.config import Backbone, ClusterConfig, TrainGConfig
+from clusterkit.config import Backbone, ClusterConfig, Kind, TrainGConfig
+from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions
+from clusterkit.settings import Init
 from clusterkit.stages import self_train
 from clusterkit.studies import omniglot_mnist
 from clusterkit.studies.common.tables import where
@@ -14,10 +16,16 @@ from tests.study_files import check_files
 
 
 def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr(omniglot_mnist, "G", TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16))
+    monkeypatch.setattr(
+        omniglot_mnist,
+        "G",
+        with_training(TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16), Kind.CHARACTERS),
+    )
     monkeypatch.setattr(omniglot_mnist, "CHARACTERS", "glyphs_eval")
     monkeypatch.setattr(omniglot_mnist, "SELF_TRAINING", 1)
-    monkeypatch.setattr(omniglot_mnist, "CLUSTER", ClusterConfig(k=10, options=CcnOptions(backbone=Backbone.MLP)))
+    monkeypatch.setattr(
+        omniglot_mnist, "CLUSTER", ClusterConfig(k=10, options=CcnOptions(init=Init.RANDOM, backbone=Backbone.MLP))
+    )
     # So little trained a G is sure of no two groups.
     monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
     for name, test in (("mnist", "digits@0-4"), ("digits", None)):

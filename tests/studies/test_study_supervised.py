@@ -30,7 +30,7 @@ def test_supervised_clustering_beside_classification(cli, tmp_path, monkeypatch)
     assert again.out == done.out
     assert again.err.count("kept, because an earlier run of this command made it") == 6
     assert "clusterkit cluster" not in again.err
-    command = "$ clusterkit cluster digits --k 10 --pairs labels --loss kcl --backbone mlp --epochs 4"
+    command = "$ clusterkit cluster digits --k 10 --pairs labels --loss kcl --init random --backbone mlp --epochs 4"
     assert command in done.err
 
 

@@ -80,7 +80,7 @@ def with_backbone(options: Any, shape: tuple[int, ...], context: Context) -> Any
 
     Raises UsageError if the backbone that was typed does not fit.
     """
-    whole = isinstance(options, CcnOptions) and options.init is Init.RANDOM
+    whole = isinstance(options, CcnOptions) and options.init in (None, Init.RANDOM)
     return suited(options, shape, typed=context.is_given(options, "backbone")) if whole else options
 
 

@@ -18,29 +18,23 @@ from clusterkit.config import (
     EmbedConfig,
     EstimateKConfig,
     EvaluateConfig,
+    Kind,
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
     TrainGConfig,
-    Variation,
 )
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.choice import with_training
 from clusterkit.methods import METHODS, with_options
 from clusterkit.metrics.rows import Row, rows_of
 
 if TYPE_CHECKING:
     from clusterkit.datasets.base import Dataset, Subset
 
-OMNIGLOT_BACKBONE = Backbone.CONV4_FINE
-OMNIGLOT_G = TrainGConfig(
-    dataset="omniglot_bg",
-    backbone=OMNIGLOT_BACKBONE,
-    size=64,
-    epochs=100,
-    learning_rate=3e-3,
-    variation=Variation.STRONG,
-)
-"""The G of the studies that start from Omniglot."""
+OMNIGLOT_EPOCHS = 100
+OMNIGLOT_G = with_training(TrainGConfig(dataset="omniglot_bg", epochs=OMNIGLOT_EPOCHS), Kind.CHARACTERS)
+"""The G of the studies that start from Omniglot: the best recipe for characters, trained for longer."""
 
 
 STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {

@@ -1,0 +1,228 @@
+"""The recipes: settings where no flag is typed, flags that win over them, and self-train before missing pairs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import read_header
+from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
+from clusterkit.features.choice import with_backbone, with_training
+from clusterkit.settings import Fixed
+from clusterkit.stages import self_train
+from clusterkit.studies.common.runs import OMNIGLOT_G
+from tests.conftest import once, run_all
+
+TRAIN = "train-g arrays:known.npz --backbone mlp --hidden 64 --size 8 --variation mild"
+CLUSTER = "cluster arrays:new.npz --k 6 --epochs 2"
+BEST = {
+    "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
+}  # fmt: skip
+PAPER = {"backbone": Backbone.CONV4, "size": None, "epochs": 16, "learning_rate": 1e-3, "variation": Variation.MILD}
+
+
+def chosen(kind: Kind, given: frozenset[str] = frozenset(), **typed: object) -> dict[str, object]:
+    config = TrainGConfig(dataset="set", **typed)  # type: ignore[arg-type]
+    config = with_backbone(config, "set", kind, Context(given=given))
+    return {name: getattr(config, name) for name in BEST}
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "expected"),
+    [
+        (Kind.CHARACTERS, {}, BEST),
+        (Kind.CHARACTERS, {"epochs": 30}, {**BEST, "epochs": 30}),
+        (Kind.CHARACTERS, {"backbone": Backbone.LENET, "size": 32}, {**BEST, "backbone": Backbone.LENET, "size": 32}),
+        (Kind.CHARACTERS, {"learning_rate": 1e-3}, {**BEST, "learning_rate": 1e-3}),
+        (Kind.CHARACTERS, {"variation": Variation.MILD}, {**BEST, "variation": Variation.MILD}),
+        (Kind.CHARACTERS, {"recipe": Recipe.PAPER}, PAPER),
+        (Kind.CHARACTERS, {"recipe": Recipe.PAPER, "size": 64}, {**PAPER, "size": 64}),
+        (Kind.PHOTOS, {"recipe": Recipe.PAPER}, PAPER),
+        (Kind.PHOTOS, {"backbone": Backbone.RESNET18}, {**PAPER, "backbone": Backbone.RESNET18}),
+        (Kind.VECTORS, {}, PAPER),
+        (Kind.VECTORS, {"recipe": Recipe.PAPER}, PAPER),
+    ],
+)
+def test_a_typed_flag_replaces_one_setting_of_the_recipe(
+    kind: Kind, typed: dict[str, object], expected: dict[str, object]
+) -> None:
+    assert chosen(kind, frozenset(typed), **typed) == expected
+
+
+def test_photos_have_fixed_features_and_no_training_by_default() -> None:
+    found = chosen(Kind.PHOTOS)
+    assert isinstance(found.pop("backbone"), Fixed)
+    assert set(found.values()) == {None}
+    config = with_training(TrainGConfig(dataset="set", head=Head.PAIR, backbone="timm:x"), Kind.PHOTOS)  # type: ignore[arg-type]
+    assert (config.epochs, config.variation) == (16, Variation.MILD)
+
+
+def test_the_studies_share_the_recipe() -> None:
+    assert with_training(TrainGConfig(dataset="omniglot_bg", epochs=100), Kind.CHARACTERS) == OMNIGLOT_G
+
+
+def make_drawings(folder: Path) -> None:
+    """Patterns, drawn with noise: labelled drawings of sixty, and drawings of six others."""
+    rng = np.random.default_rng(0)
+    patterns = (rng.random((66, 64)).argsort(1) < 20).reshape(66, 8, 8)
+    for name, y in (("known", np.arange(600) % 60), ("new", np.arange(60) % 6 + 60)):
+        x = (patterns[y] * 200 + rng.integers(0, 40, (len(y), 8, 8))).astype(np.uint8)
+        np.savez(folder / f"{name}.npz", x=x, **({"y": y} if name == "known" else {}))
+
+
+@pytest.fixture(scope="session")
+def drawings_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drawings, with a work folder that holds a G of them by the best recipe."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        make_drawings(folder)
+        run_all(TRAIN.replace("known.npz", f"{folder}/known.npz") + " --epochs 60")(folder / "clusterkit-out")
+
+    return once(tmp_path_factory, "drawings", make)
+
+
+@pytest.fixture
+def work(drawings_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the work folder beside the drawings; self-train has two rounds."""
+    shutil.copytree(drawings_made, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "clusterkit-out"
+
+
+def starts_of(work: Path) -> tuple[str, str, str]:
+    """Return the G that predicted the pairs, the start of the network, and the recipe of the clustering."""
+    header = read_assignments(work / "assignments.h5")[0]
+    return (
+        read_header(work / "pairs.h5", "pairs").config["g"],
+        header.config["options"]["init"],
+        header.config["recipe"],
+    )
+
+
+def test_the_header_has_the_recipe_and_the_values_used(work: Path, cli) -> None:
+    header, _ = read_checkpoint(work / "g.safetensors", "g")
+    values = {"recipe": "best", "backbone": "mlp", "size": 8, "learning_rate": 3e-3, "variation": "mild", "epochs": 60}
+    assert {name: header.config[name] for name in values} == values
+    assert header.extra["recipe"] == "best"
+    assert cli("train-g arrays:known.npz --recipe paper --epochs 1").code == 0
+    header, _ = read_checkpoint(work / "g.safetensors", "g")
+    values = {"recipe": "paper", "backbone": "conv4", "size": None, "learning_rate": 1e-3, "variation": "mild"}
+    assert {name: header.config[name] for name in values} == values
+    assert "recipe" not in header.extra
+
+
+def test_missing_pairs_are_predicted_after_self_train(work: Path, cli) -> None:
+    before = sha256(work / "g.safetensors")
+    done = cli(CLUSTER)
+    assert done.code == 0, done.err
+    assert "training G further on arrays:new.npz first" in done.err
+    assert "--no-self-train leaves it out" in done.err
+    assert starts_of(work) == ("self-trained.safetensors", "g", "best")
+    header, _ = read_checkpoint(work / "self-trained.safetensors", "g")
+    assert (header.inputs["g"], header.config["automatic"], header.extra["recipe"]) == (before, True, "best")
+    made = (work / "assignments.h5").read_bytes()
+    done = cli(CLUSTER)
+    assert "training G further" not in done.err
+    assert "predicting" not in done.err, "both files are up to date"
+    assert (work / "assignments.h5").read_bytes() == made
+
+    assert cli(f"{CLUSTER} --no-self-train").code == 0
+    assert starts_of(work) == ("g.safetensors", "g", "best")
+    assert cli(f"{CLUSTER} --recipe paper --backbone mlp").code == 0
+    assert starts_of(work) == ("g.safetensors", "random", "paper")
+    assert cli(f"{CLUSTER} --backbone mlp").code == 0
+    assert starts_of(work) == ("self-trained.safetensors", "random", "best")
+    assert cli(f"{CLUSTER} --init random").code == 0
+    assert starts_of(work) == ("self-trained.safetensors", "random", "best")
+
+
+def test_a_new_g_or_set_is_self_trained_again(work: Path, cli) -> None:
+    assert cli(CLUSTER).code == 0
+    first = sha256(work / "self-trained.safetensors")
+    assert cli(f"{TRAIN} --epochs 30").code == 0
+    done = cli(CLUSTER)
+    assert (done.code, "training G further" in done.err) == (0, True)
+    assert first != (second := sha256(work / "self-trained.safetensors"))
+    np.savez("few.npz", x=np.load("new.npz")["x"][:36])
+    assert cli("cluster arrays:few.npz --k 6 --epochs 2").code == 0
+    assert second != sha256(work / "self-trained.safetensors")
+    assert cli(f"{TRAIN} --epochs 1 --recipe paper").code == 0
+    done = cli(f"{CLUSTER} --backbone mlp")
+    assert (done.code, "training G further" in done.err) == (0, False)
+    assert starts_of(work) == ("g.safetensors", "random", "best")
+
+
+def test_a_self_trained_g_of_the_user_is_used_and_never_replaced(work: Path, cli) -> None:
+    assert cli("self-train arrays:new.npz --rounds 1").code == 0
+    made = (work / "self-trained.safetensors").read_bytes()
+    done = cli(CLUSTER)
+    assert (done.code, "training G further" in done.err) == (0, False)
+    assert starts_of(work) == ("self-trained.safetensors", "g", "best")
+    done = cli("cluster arrays:known.npz --k 6 --epochs 2")
+    assert (done.code, done.out) == (3, "")
+    line = done.err.splitlines()[-1]
+    assert "clusterkit-out/self-trained.safetensors: was made from another g.safetensors, or on another set" in line
+    assert line.endswith("run: clusterkit self-train arrays:known.npz, or add --no-self-train")
+    assert (work / "self-trained.safetensors").read_bytes() == made
+
+
+def test_resume_gives_the_bytes_of_a_run_without_a_break(work: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli(CLUSTER).code == 0
+    whole = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+    for name in whole.keys() - {"g.safetensors"}:
+        (work / name).unlink(missing_ok=True)
+    rounds, grouped = [], self_train.grouped
+
+    def breaks(*args: object) -> object:
+        rounds.append(1)
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+        return grouped(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(self_train, "grouped", breaks)
+    assert cli(CLUSTER).code == 130
+    assert {path.name for path in work.iterdir() if path.is_file()} == {"g.safetensors"}
+    assert cli(f"{CLUSTER} --resume").code == 0
+    assert len(rounds) < 3 + self_train.SelfTrainConfig.rounds
+    assert {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()} == whole
+
+
+@pytest.mark.parametrize(
+    ("damage", "said", "advice"),
+    [
+        (lambda work: (work.parent / "known.npz").unlink(), "known.npz", "--no-self-train leaves this training out"),
+        (lambda work: (work / "self-trained.safetensors").write_bytes(b"no"), "self-trained.", "clusterkit self-train"),
+    ],
+)
+def test_self_train_that_is_impossible_says_how_to_leave_it_out(
+    damage, said: str, advice: str, work: Path, cli
+) -> None:
+    damage(work)
+    files = {path.name: path.read_bytes() for path in work.iterdir()}
+    done = cli(CLUSTER)
+    assert (done.code, done.out) == (3, "")
+    assert said in (line := done.err.splitlines()[-1])
+    assert advice in line
+    assert {path.name: path.read_bytes() for path in work.iterdir()} == files
+    assert cli(f"{CLUSTER} --no-self-train").code == 0
+
+
+def test_a_drawing_alone_is_refused_before_self_train(work: Path, cli) -> None:
+    np.savez("one.npz", x=np.zeros((1, 8, 8), np.uint8))
+    done = cli("cluster arrays:one.npz --k auto --json")
+    assert (done.code, done.out) == (3, "")
+    assert "holds only one image, which has no pairs" in done.err.splitlines()[-1]
+    assert not (work / "self-trained.safetensors").exists()
+
+
+def test_an_unknown_recipe(cli) -> None:
+    for line in ("train-g digits --recipe good", "cluster --recipe good"):
+        done = cli(line)
+        assert (done.code, done.out) == (2, "")
+        assert "--recipe" in done.err
+    assert json.loads(cli("datasets --json").out)
