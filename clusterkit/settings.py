@@ -115,7 +115,7 @@ def parse_features(text: str) -> Features | File:
     return Features(text) if text in list(Features) else File(text)
 
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES = ("timm", "torchvision", "clusterkit")
 """The libraries of fixed backbones."""
 
 

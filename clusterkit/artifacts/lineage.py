@@ -23,6 +23,9 @@ IN_TRAINING = "labels, in the training of "
 BETWEEN = "; "
 """The separator between the parts of `uses_target_labels`."""
 
+ALONE = "alone"
+"""The header entry of a self-trained G that learned T alone, without A."""
+
 Learned = dict[str, list[dict[str, Any]]]
 """By name of network, the `dataset` objects of the sets whose labels it learned."""
 
