@@ -15,6 +15,7 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import ALONE, check_dataset, distinct, learned_from, run_key, target_of
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import CHARACTERS_FILE, BatchNorm, Context, Kind, SelfTrainConfig, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
@@ -22,6 +23,7 @@ from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.metrics import doubts
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
@@ -106,6 +108,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     source_set = None if source is None else source.to_learned()
     learned = distinct(learned_from(header, path), [] if source_set is None else [source_set])
     warn_of_training({"G": learned}, target.to_header())
+    warn_all(doubts.of_kind(path, target.kind, target.title))
     config = replace(config, dataset=target.name)
     network.to(device)
     labelled = None if source is None else labelled_part(source, device)
