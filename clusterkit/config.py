@@ -53,6 +53,8 @@ def parse_backbone(text: str) -> Backbone | Fixed:
 
 
 READERS[Backbone | Fixed | None] = parse_backbone
+CHARACTERS = Fixed(("clusterkit:characters",))
+"""The features of the program's own G of characters, for sets of few large classes of characters."""
 PHOTOS = Fixed(("timm:vit_small_patch14_dinov2.lvd142m",))
 """The default backbone of photos: small, with a free licence (Apache-2.0)."""
 
@@ -151,8 +153,13 @@ class Context(Settings):
         return self.workdir / name
 
     def find(self, name: str) -> Path:
-        """Return the path of a file to read; a bare name is looked up in the work folder first."""
+        """Return the path of a file to read; a bare name is looked up in the work folder first.
+
+        `characters` is the G of the program, unless a file has this name.
+        """
         inside, path = self.workdir / name, Path(name)
+        if name == CHARACTERS_G and not (inside.exists() or path.exists()):
+            return CHARACTERS_FILE
         bare = path.name == name
         return inside if bare and (inside.exists() or not path.exists()) else path
 
@@ -172,6 +179,10 @@ class PretrainConfig(Settings):
 
 G_FILE = "g.safetensors"
 """The default G."""
+CHARACTERS_G = "characters"
+"""The name of the G of characters that is a part of the program."""
+CHARACTERS_FILE = Path(__file__).parent / "networks" / "characters.safetensors"
+"""The file of that G, which `train-g omniglot_bg` made."""
 PAIRS_FILE = File("pairs.h5")
 """The default pairs."""
 

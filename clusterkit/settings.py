@@ -115,7 +115,7 @@ def parse_features(text: str) -> Features | File:
     return Features(text) if text in list(Features) else File(text)
 
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES = ("timm", "torchvision", "clusterkit")
 """The libraries of fixed backbones."""
 
 
@@ -135,7 +135,9 @@ def parse_fixed(text: str) -> Fixed:
     for name in names:
         library, _, model = name.partition(":")
         if library not in LIBRARIES or not model:
-            raise UsageError(f"--backbone {text}: write timm:NAME or torchvision:NAME, and join several by +")
+            raise UsageError(
+                f"--backbone {text}: write timm:NAME, torchvision:NAME or clusterkit:characters, and join several by +"
+            )
     if len(set(names)) < len(names):
         raise UsageError(f"--backbone {text}: names a backbone twice; leave one out")
     return Fixed(names)

@@ -14,7 +14,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.flags import settings_of, unusual, words_of
 from clusterkit.artifacts.header import WRITERS, Header, canonical
 from clusterkit.artifacts.own_data import found, settled
-from clusterkit.config import G_FILE, Context, Recipe
+from clusterkit.config import CHARACTERS_FILE, CHARACTERS_G, G_FILE, Context, Recipe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.reading import Reading
 
@@ -25,6 +25,8 @@ BETWEEN = "; "
 
 RECIPE = "recipe"
 """The header's field with the recipe that later stages go on with."""
+ALONE = "alone"
+"""The header entry of a self-trained G that learned T alone, without A."""
 
 Learned = dict[str, list[dict[str, Any]]]
 """By name of network, the `dataset` objects of the sets whose labels it learned."""
@@ -46,8 +48,10 @@ def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
 
 
 def g_of(header: Header, made: Path) -> Path:
-    """Return the path of the G that an artifact was made from: the file beside it with the recorded name."""
-    return made.with_name(header.config.get("g", G_FILE))
+    """Return the path of the G that an artifact was made from: the file beside it with the recorded name, or ours."""
+    name = header.config.get("g", G_FILE)
+    beside = made.with_name(name)
+    return CHARACTERS_FILE if name == CHARACTERS_G and not beside.exists() else beside
 
 
 def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:

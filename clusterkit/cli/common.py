@@ -76,8 +76,8 @@ Recipes = Annotated[
     ),
 ]
 FIXED = (
-    "Network that is not trained: timm:NAME or torchvision:NAME. The features of several, joined by +, are scaled to "
-    "length one and concatenated."
+    "Network that is not trained: timm:NAME, torchvision:NAME or clusterkit:characters. The features of several, "
+    "joined by +, are scaled to length one and concatenated."
 )
 """The help of `--backbone` of commands that train no network."""
 Weights = Annotated[

@@ -2,15 +2,17 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clusterkit import console
 from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import FIXED, NETWORK, Common, Examples, Size, Weights, with_common
+from clusterkit.cli.discovery import Discovery, check, number_or_auto
+from clusterkit.cli.letters import sort_letters
 from clusterkit.cli.reading import reading_flags
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.cli.train_g import worth_of
@@ -20,17 +22,19 @@ from clusterkit.config import (
     Context,
     EmbedConfig,
     EstimateKConfig,
-    Kind,
     Placing,
     PredictPairsConfig,
     ReportConfig,
     TrainGConfig,
     parse_backbone,
 )
-from clusterkit.errors import InputError, OneClassError, UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import with_options
-from clusterkit.reading import LABELS, OWN_DATA, USUAL
-from clusterkit.settings import CountedBy, Fixed, K, parse_k
+from clusterkit.reading import LABELS, USUAL
+from clusterkit.settings import CountedBy, Fixed
+
+if TYPE_CHECKING:
+    pass
 
 EXAMPLE = "Example: clusterkit discover folder:photos"
 SHOWN = 12
@@ -62,7 +66,15 @@ def discover(
         str, typer.Option(metavar="[N|auto]", help="Number of groups; auto estimates it.")
     ] = CountedBy.ESTIMATE.value,
     examples: Examples = None,
-    backbone: Annotated[str, typer.Option(metavar="NAME", help=FIXED, rich_help_panel=NETWORK)] = str(PHOTOS),
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=FIXED,
+            rich_help_panel=NETWORK,
+            show_default="a small DINOv2 for photos; a network for characters that comes with the program",
+        ),
+    ] = None,
     weights: Weights = None,
     size: Size = None,
     folders: Annotated[
@@ -80,8 +92,8 @@ def discover(
     from clusterkit.datasets.catalogue import parse
 
     start = time.monotonic()
-    fixed = parse_backbone(backbone)
-    if not isinstance(fixed, Fixed):
+    fixed = None if backbone is None else parse_backbone(backbone)
+    if not (fixed is None or isinstance(fixed, Fixed)):
         raise UsageError(f"--backbone {backbone}: is trained; name a fixed one, such as {PHOTOS}, or use train-g")
     number = number_or_auto(k)
     if folders is None and "by" in common.context.given:
@@ -100,9 +112,14 @@ def discover(
     reading = common.context.reading
     photos = replace(common.context, reading=replace(reading, flat=True).of(parse(dataset).source))
     learning = photos if like is None else replace(common.context, reading=reading.of(parse(like).source))
-    models, warnings = check(config, photos, learning)
-    steps = Steps(common.context, 6 if number is CountedBy.ESTIMATE else 5, warnings=warnings)
-    page = run_all(config, photos, learning, models, steps)
+    config, letters, models, warnings = check(config, photos, learning)
+    count = 4 + (number is CountedBy.ESTIMATE) if letters is None else letters.steps
+    steps = Steps(common.context, count + 1, warnings=warnings)
+    if letters is None:
+        group_by_features(config, photos, learning, models, steps)
+    else:
+        sort_letters(letters, photos, learning, steps)
+    page = show(config, photos, steps)
     groups, lines = summary(steps, config)
     seconds = time.monotonic() - start
     for line in ["", *lines, f"{page} shows them; open it in a browser ({console.duration(seconds)} in all)"]:
@@ -117,107 +134,11 @@ def discover(
     console.result([str(page)], fields, common.as_json)
 
 
-def number_or_auto(text: str) -> K:
-    """Return the value of `--k`. Raises UsageError unless it is a number from 2 or `auto`."""
-    if text == CountedBy.LABELS:
-        raise UsageError(f"--k {text}: counts labels, which discover does not read; give a number from 2, or auto")
-    try:
-        return parse_k(text)
-    except UsageError as error:
-        raise UsageError(f"--k {text}: give a number from 2, or auto") from error
+def group_by_features(config: Discovery, photos: Context, learning: Context, models: list[Any], steps: Steps) -> None:
+    """Run every stage from the features to the clusters that is out of date."""
+    from clusterkit.stages import embed, estimate_k, predict_pairs, train_g
 
-
-@dataclass(frozen=True, kw_only=True)
-class Discovery:
-    """What this command was asked for; `name` and `like` are the full names of the two sets."""
-
-    name: str
-    like: str | None
-    k: K
-    examples: Path | None
-    backbone: Fixed
-    weights: tuple[Path, ...]
-    size: int | None
-    report: ReportConfig
-
-    @property
-    def flags(self) -> list[str]:
-        """Return the flags of the backbone."""
-        words = ["--backbone", str(self.backbone)]
-        words += [word for path in self.weights for word in ("--weights", str(path))]
-        return words if self.size is None else [*words, "--size", str(self.size)]
-
-
-def check(config: Discovery, photos: Context, learning: Context) -> tuple[list[Any], list[str]]:
-    """Return the header entries of the backbones, and warnings, before anything is made.
-
-    Raises UsageError and InputError for anything that would stop a later stage: pictures and examples that cannot be
-    read, a labelled set without two classes, folders that exist, and weights that are not here.
-    """
-    from clusterkit.features.load import load_dataset
-    from clusterkit.features.models import find_models
-    from clusterkit.pairs.user_links import read_user_links
-    from clusterkit.report import folders
-    from clusterkit.stages.report import home_of
-
-    data, warnings = load_dataset(config.name, photos, whole=True), []
-    if data.kind is Kind.VECTORS:
-        raise InputError(f"{data.title} holds vectors, but discover reads pictures; use train-g and cluster")
-    known = read_user_links(None, config.examples, data)
-    for subset in data.subsets:
-        title = data.title if len(data.subsets) == 1 else f"{data.title}, subset {subset.name}"
-        fewest = known.fewest(subset.name)
-        if len(subset) < 2:
-            raise InputError(f"{title} holds one picture only; groups need at least two, so name another set")
-        if isinstance(config.k, int) and config.k > len(subset):
-            raise UsageError(f"--k {config.k}: {title} has only {len(subset)} pictures; give a smaller number")
-        if isinstance(config.k, int) and config.k < fewest:
-            raise UsageError(f"--k {config.k}: the examples have {fewest} labels; give a number from {fewest}")
-    if config.report.folders is not None:
-        pictures = [
-            folders.Picture(int(subset.ids[number]), file, ())
-            for subset in data.subsets
-            for number, file in enumerate(subset.files or ())
-        ]
-        folders.check(pictures, config.report.folders, config.report.by, home_of(data))
-    if config.like is not None:
-        warnings = check_like(config.like, config.name, learning)
-    models = find_models(config.backbone, config.weights, photos, config.size)
-    return [model.to_header() for model in models], warnings
-
-
-def check_like(like: str, name: str, context: Context) -> list[str]:
-    """Return a warning if a labelled set lies among the pictures to sort.
-
-    Raises UsageError if it is the same set, and InputError if it has no labels, or one class only.
-    """
-    from clusterkit.datasets.catalogue import parse
-    from clusterkit.features.load import load_dataset
-
-    first, second = parse(like), parse(name)
-    places = [Path(entry.argument).resolve() for entry in (first, second)]
-    if first == second or (first.source == second.source in OWN_DATA and places[0] == places[1]):
-        raise UsageError(
-            f"--like {like}: is the set to sort; name labelled pictures of other categories, or label some of these by "
-            "--examples FILE"
-        )
-    try:
-        load_dataset(like, context, whole=True).labelled().labels_for("--like")
-    except OneClassError as error:
-        raise InputError(
-            f"{error.place}: {error.found}; give --like pictures of two classes or more, each in its own subfolder, or "
-            "leave it out"
-        ) from error
-    if first.source == second.source == "folder" and places[1] in places[0].parents:
-        return console.warn_all(
-            [f"--like {like}: lies in {name}, so its pictures are sorted too, although their labels were learned"]
-        )
-    return []
-
-
-def run_all(config: Discovery, photos: Context, learning: Context, models: list[Any], steps: Steps) -> Path:
-    """Run every stage that is out of date; return the page."""
-    from clusterkit.stages import embed, estimate_k, predict_pairs, report, train_g
+    assert config.backbone is not None
 
     def keeps(settings: object, **inputs: Path) -> Keeps:
         return lambda path, context: is_current(path, settings, context, models, inputs)
@@ -250,6 +171,13 @@ def run_all(config: Discovery, photos: Context, learning: Context, models: list[
             title, "estimate-k", [], estimate_k.run, estimate, here, estimate_k.OUTPUT, keeps(estimate, pairs=pairs)
         )
     group(config, here, models, steps)
+
+
+def show(config: Discovery, photos: Context, steps: Steps) -> Path:
+    """Write the page and the folders; return the page."""
+    from clusterkit.stages import report
+
+    here = replace(photos, reading=USUAL)
     folder, title = config.report.folders, "Show the groups on a page."
     words = [] if folder is None else ["--folders", str(folder), "--by", str(config.report.by)]
     done = steps.run(title, "report", words, report.run, config.report, here, report.OUTPUT)
@@ -308,16 +236,16 @@ def summary(steps: Steps, config: Discovery) -> tuple[dict[str, Any], list[str]]
         if isinstance(config.k, int) and len(counts) < config.k:
             groups = f"{len(counts)} of the {config.k} groups asked for"
         lines.append(f"{where}{len(assignment.id)} pictures in {groups} ({', '.join(sizes)}{more}{part})")
-    if config.like is not None:
+    if config.like is not None and config.backbone is not None:
         g = read_checkpoint(Path(steps.artifacts["train-g"]), "g")[0]
         lines.append(worth_of(g.extra["correction"], config.like))
-    steps.warnings += console.warn_all(doubts_of_kept(steps))
+    steps.warnings += console.warn_all(doubts_of_kept(steps, by_metric=config.backbone is not None))
     if steps.warnings:
         lines.append(f"{len(steps.warnings)} {'warning' if len(steps.warnings) == 1 else 'warnings'}, see above")
     return {"k": {title: assignment.k for title, assignment in subsets.items()}, "clusters": clusters}, lines
 
 
-def doubts_of_kept(steps: Steps) -> list[str]:
+def doubts_of_kept(steps: Steps, *, by_metric: bool) -> list[str]:
     """Return the warnings that the stages of kept files would repeat."""
     from clusterkit.artifacts.assignments import read_assignments
     from clusterkit.artifacts.hdf5 import read_header
@@ -328,10 +256,13 @@ def doubts_of_kept(steps: Steps) -> list[str]:
     if "predict-pairs" in steps.kept:
         health = read_header(Path(steps.artifacts["predict-pairs"]), "pairs").extra["health"]
         for title, signs in health.items():
-            warnings += doubts.of_pairs(title, signs, len(subsets[title].id), by_metric=True)
+            warnings += doubts.of_pairs(title, signs, len(subsets[title].id), by_metric=by_metric)
     if "estimate-k" in steps.kept:
         for title, estimates in read_json(Path(steps.artifacts["estimate-k"]), "k")[1]["estimates"].items():
-            warnings += doubts.of_communities(title, estimates)
+            if by_metric:
+                warnings += doubts.of_communities(title, estimates)
+            else:
+                warnings += doubts.of_k(title, estimates, estimates["consensus"], None)
     if "cluster" in steps.kept:
         for title, assignment in subsets.items():
             warnings += doubts.of_clusters(title, assignment.prob)

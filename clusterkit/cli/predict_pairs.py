@@ -28,7 +28,9 @@ def predict_pairs(
             show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
         ),
     ] = None,
-    g: Annotated[str, typer.Option(help="G, a file of train-g or self-train.")] = PredictPairsConfig.g,
+    g: Annotated[
+        str, typer.Option(help="G, a file of train-g or self-train; characters: the one of the program.")
+    ] = PredictPairsConfig.g,
     bn: Annotated[
         BatchNorm, typer.Option(help="Batch-norm statistics of G: those of T (target), or those of A (source).")
     ] = PredictPairsConfig.bn,

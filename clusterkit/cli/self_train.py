@@ -26,7 +26,9 @@ def self_train(
             show_default="the set that belongs to G's training set, as omniglot_eval to omniglot_bg",
         ),
     ] = None,
-    g: Annotated[str, typer.Option(help="G to start from; its file is not changed.")] = SelfTrainConfig.g,
+    g: Annotated[
+        str, typer.Option(help="G to start from; its file is not changed. characters: the one of the program.")
+    ] = SelfTrainConfig.g,
     rounds: Annotated[
         int, typer.Option(rich_help_panel=TRAINING, min=1, help="Number of rounds; each groups T again.")
     ] = SelfTrainConfig.rounds,

@@ -62,8 +62,10 @@ def common_flags(context: Context) -> list[str]:
     return [*words, "--offline"] if context.offline else words
 
 
-def is_current(path: Path, settings: object, context: Context, models: list[Any], inputs: Mapping[str, Path]) -> bool:
-    """Return whether a file is what its stage would write now, with these backbones; a damaged one is not."""
+def is_current(
+    path: Path, settings: object, context: Context, models: list[Any] | None, inputs: Mapping[str, Path]
+) -> bool:
+    """Return whether a file is what its stage would write now, with these backbones, if any; a damaged one is not."""
     from clusterkit.artifacts.summary import summarise
     from clusterkit.datasets.current import up_to_date
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, canonical, resolved
+from clusterkit.artifacts.lineage import ALONE
 from clusterkit.artifacts.own_data import settled
 from clusterkit.artifacts.summary import summarise
 from clusterkit.config import Context
@@ -49,7 +50,7 @@ def is_of_same_data(header: Header, context: Context) -> bool:
     labels = {data["name"]: data.get("labels") for data in header.extra.get("learned_from", [])}
     for role in ("dataset", "source", "self_trained_on"):
         data = header.dataset if role == "dataset" else header.extra.get(role)
-        if not data:
+        if not data or (role == "dataset" and header.extra.get(ALONE)):
             continue
         form = canonical({part: value for part, value in data.items() if part not in CONTENT})
         if form not in context.contents:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from clusterkit.errors import UsageError
 from clusterkit.features.prepare import Preprocessing
@@ -19,7 +20,8 @@ class Card(Preprocessing):
     """A model of a library, named without the library.
 
     In the data root, its weights have one of the names `files`. Published, they are at `url`, or in a `repository` of
-    the Hugging Face hub. A network with `fixed_size` is built for one size of its input.
+    the Hugging Face hub; those of the program itself are the file `packaged`. A network with `fixed_size` is built for
+    one size of its input.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Card(Preprocessing):
     repository: str = ""
     url: str = ""
     fixed_size: bool = False
+    packaged: Path | None = None
 
 
 def unknown(library: str, name: str, names: Collection[str]) -> UsageError:

@@ -1,4 +1,7 @@
-"""Fixed backbones: models of timm and torchvision that turn pictures into features and are not trained."""
+"""Fixed backbones: models of timm and torchvision, and one of the program, that turn pictures into features.
+
+They are not trained.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +18,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.config import Context
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
-from clusterkit.features import timm_models, torchvision_models
+from clusterkit.features import own_models, timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
 from clusterkit.features.weights import PUT, at_hand, download, first_line, misfit, missing, read_state
@@ -31,8 +34,8 @@ NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research|SWAG/|seer-license
 class Model(Preprocessing):
     """A fixed backbone whose weights are at hand.
 
-    `name` is `timm:NAME` or `torchvision:NAME`, `width` the number of features D, and `given` says that the user named
-    the file of weights.
+    `name` is `timm:NAME`, `torchvision:NAME` or `clusterkit:characters`, `width` the number of features D, and `given`
+    says that the user named the file of weights.
     """
 
     name: str
@@ -69,6 +72,9 @@ def find_models(fixed: Fixed, weights: Sequence[Path], context: Context, size: i
         raise UsageError(
             f"--weights: files given: {len(weights)}, backbones: {len(fixed.names)}; give one file for each, in order"
         )
+    own = [name for name in fixed.names if name.startswith("clusterkit:")]
+    if weights and own:
+        raise UsageError(f"--weights: {own[0]} has weights of its own; leave it out")
     if size is not None and size > MOST_SIZE:
         raise UsageError(f"--size {size}: a fixed backbone reads up to {MOST_SIZE} pixels; give a smaller number")
     files: Sequence[Path | None] = weights or [None] * len(fixed.names)
@@ -227,7 +233,8 @@ def _width(name: str, network: nn.Module, size: int) -> int | None:
 
 
 def _library(name: str) -> ModuleType:
-    return {"timm": timm_models, "torchvision": torchvision_models}[name.partition(":")[0]]
+    libraries = {"timm": timm_models, "torchvision": torchvision_models, "clusterkit": own_models}
+    return libraries[name.partition(":")[0]]
 
 
 def _own_name(name: str) -> str:

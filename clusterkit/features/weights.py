@@ -25,6 +25,8 @@ INSIDE = ("state_dict", "model")
 
 def at_hand(card: Card, data: Path) -> list[Path]:
     """Return the files of a model's weights on this machine: in the data root, and in the cache of its library."""
+    if card.packaged is not None:
+        return [card.packaged]
     places = [data / "weights" / file for file in card.files]
     if card.repository:
         from huggingface_hub import try_to_load_from_cache

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.config import CHARACTERS_FILE, CHARACTERS_G, Kind
+
 CHANCE = 0.05
 """G is better than chance if the recalls of similar and of dissimilar pairs add up to more than 1 + CHANCE."""
 WEAK = 0.1
@@ -46,6 +48,16 @@ def of_g(scores: Mapping[str, float], path: Path | None = None) -> list[str]:
         f"{'' if path is None else f'{path}: '}G is weak on classes that it has not seen: it finds only "
         f"{scores['similar_recall']:.3f} of their similar pairs and {scores['dissimilar_recall']:.3f} of the "
         "dissimilar ones; train for longer (--epochs), or on a set with more classes or images"
+    ]
+
+
+def of_kind(path: Path, kind: Kind, title: str) -> list[str]:
+    """Return a warning if the G of the program reads photos."""
+    if path != CHARACTERS_FILE or kind is not Kind.PHOTOS:
+        return []
+    return [
+        f"--g {CHARACTERS_G}: learned from handwritten characters, but {title} holds photos, of which it knows little; "
+        "run clusterkit train-g on photos, or clusterkit discover"
     ]
 
 

@@ -72,7 +72,8 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
         states.check_key(run_key("predict-pairs", resolved(config), context.seed, fields, inputs, describe(device)))
     groups: dict[str, Group] = {}
     signs: dict[str, dict[str, float]] = {}
-    warnings = warn_all(doubts.of_g(g_header.extra.get("held_out", {}), g_path))
+    signs_of_g = doubts.of_g(g_header.extra.get("held_out", {}), g_path)
+    warnings = warn_all(signs_of_g + doubts.of_kind(g_path, data.kind, data.title))
     for subset in data.subsets:
         if not (is_first() or is_dense(len(subset), config.form)):
             continue

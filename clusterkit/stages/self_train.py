@@ -13,6 +13,7 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import (
+    ALONE,
     RECIPE,
     check_dataset,
     distinct,
@@ -22,7 +23,8 @@ from clusterkit.artifacts.lineage import (
     target_of,
 )
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
-from clusterkit.config import BatchNorm, Context, Kind, Recipe, SelfTrainConfig, Variation
+from clusterkit.config import CHARACTERS_FILE, BatchNorm, Context, Kind, Recipe, SelfTrainConfig, Variation
+from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like, load_recorded
 from clusterkit.datasets.overlap import warn_of_training
@@ -30,6 +32,7 @@ from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.metrics import doubts
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
@@ -110,15 +113,15 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         target = load_like(
             name, shape, context.data, offline=context.offline, reading=context.reading, trained=header.dataset
         )
-        source = load_recorded(header.dataset, context, path).labelled()
+        source = learned_set(header, path, context)
     check_has_pairs(target, name)
-    check_dataset(header, path, source.name, source.fingerprint)
-    source_set = source.to_learned()
-    learned = distinct(learned_from(header, path), [source_set])
+    source_set = None if source is None else source.to_learned()
+    learned = distinct(learned_from(header, path), [] if source_set is None else [source_set])
     warn_of_training({"G": learned}, target.to_header())
+    warn_all(doubts.of_kind(path, target.kind, target.title))
     config = replace(config, dataset=target.name)
     network.to(device)
-    labelled = labelled_part(source, device)
+    labelled = None if source is None else labelled_part(source, device)
     inputs, in_groups = {"g": sha256(path)}, sum(min(len(subset), LARGEST) for subset in target.subsets)
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
@@ -147,6 +150,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         "network": network.architecture.to_header(),
         "target": header.extra.get("target"),
         "self_trained_on": target.to_header(),
+        **({ALONE: True} if source is None else {}),
         "history": history,
         "learned_from": learned,
     }
@@ -162,14 +166,15 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
 
 
 def train(
-    network: SimilarityNet, labelled: Part, target: Dataset, variation: Variation, plan: Plan, device: torch.device
-) -> History:
-    """Train G in place on A and on the groups that it finds in T in each round; return the loss of each round."""
+    network: SimilarityNet, labelled: Part | None, target: Dataset, variation: Variation, plan: Plan,
+    device: torch.device,
+) -> History:  # fmt: skip
+    """Train G in place on the groups that it finds in T in each round, and on A if it is here; return the losses."""
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
         log_groups(target, parts)
-        return mixed([labelled, *parts], plan.steps, generator, device)
+        return mixed(labelled, parts, plan.steps, generator, device)
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         part, index, x = batch
@@ -180,6 +185,23 @@ def train(
         return {"loss": pair_loss(logits, part, index[shard.rows], index) * shard.weight}
 
     return fit(network, batches, step, plan)
+
+
+def learned_set(header: Header, path: Path, context: Context) -> Dataset | None:
+    """Return A, or None if G is that of the program and A is not on this machine.
+
+    Raises InputError where A has changed since, or is missing for another G.
+    """
+    ours = path == CHARACTERS_FILE
+    try:
+        source = load_recorded(header.dataset, context, path, offline=ours).labelled()
+    except InputError:
+        if not ours:
+            raise
+        log.info("self-train: %s is not on this machine, so G learns the groups alone", header.dataset["name"])
+        return None
+    check_dataset(header, path, source.name, source.fingerprint)
+    return source
 
 
 def labelled_part(source: Dataset, device: torch.device) -> Part:
@@ -232,11 +254,16 @@ def log_groups(target: Dataset, parts: Sequence[Part]) -> None:
     log.info("self-train: %d groups of %.0f %% of the images", sum(counts), 100 * grouped_share)
 
 
-def mixed(parts: Sequence[Part], steps: int, generator: torch.Generator, device: torch.device) -> Iterator[Batch]:
-    """Yield the batches of a round, each from a random part: the first with probability LABELLED, others by size."""
+def mixed(
+    labelled: Part | None, grouped: Sequence[Part], steps: int, generator: torch.Generator, device: torch.device
+) -> Iterator[Batch]:
+    """Yield the batches of a round, each from a random part: from A with probability LABELLED, others by size."""
     # A single class has no dissimilar pairs to learn from.
-    sizes = torch.tensor([float(len(part.items) * (part.count > 1)) for part in parts[1:]])
-    weights = torch.cat([torch.tensor([LABELLED]), (1 - LABELLED) * sizes / sizes.sum()])
+    sizes = torch.tensor([float(len(part.items) * (part.count > 1)) for part in grouped])
+    parts, weights = grouped, sizes / sizes.sum()
+    if labelled is not None:
+        parts = [labelled, *grouped]
+        weights = torch.cat([torch.tensor([LABELLED]), (1 - LABELLED) * sizes / sizes.sum()])
     order = torch.multinomial(weights, steps, replacement=True, generator=generator).tolist()
     batches = []
     for number, part in enumerate(parts):

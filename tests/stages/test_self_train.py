@@ -92,7 +92,7 @@ def test_a_batch_is_of_one_part_and_of_grouped_items_only(monkeypatch: pytest.Mo
     one_group, large = part([0] * 9, [0] * 9), part([n // 5 - 1 for n in range(30)], [0] * 30)
     parts = [labelled, first, one_group, large]
     generator = torch.Generator().manual_seed(0)
-    found = list(mixed(parts, 400, generator, torch.device("cpu")))
+    found = list(mixed(labelled, parts[1:], 400, generator, torch.device("cpu")))
     counts = [sum(of is each for of, _, _ in found) for each in parts]
     assert counts[2] == 0, "one group alone has no dissimilar pair"
     assert counts[0] == pytest.approx(400 * self_train.LABELLED, abs=40)
@@ -102,6 +102,8 @@ def test_a_batch_is_of_one_part_and_of_grouped_items_only(monkeypatch: pytest.Mo
         assert x[:, 0].long().tolist() == index.tolist()
         sizes = of.classes[index].bincount()
         assert set(sizes[sizes > 0].tolist()) == {3}
+    alone = list(mixed(None, parts[1:], 50, generator, torch.device("cpu")))
+    assert {id(of) for of, _, _ in alone} == {id(first), id(large)}
 
 
 def one_line(done, code: int, *words: str) -> None:

@@ -1,0 +1,147 @@
+"""What discover is asked for, and the checks before anything is made."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterkit import console
+from clusterkit.cli.letters import Letters, class_size, is_alphabet
+from clusterkit.config import CHARACTERS, PHOTOS, Context, Kind, ReportConfig
+from clusterkit.errors import InputError, OneClassError, UsageError
+from clusterkit.reading import OWN_DATA
+from clusterkit.settings import CountedBy, Fixed, K, parse_k
+
+if TYPE_CHECKING:
+    from clusterkit.datasets.base import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discovery:
+    """What this command was asked for; `name` and `like` are the full names of the two sets."""
+
+    name: str
+    like: str | None
+    k: K
+    examples: Path | None
+    backbone: Fixed | None
+    weights: tuple[Path, ...]
+    size: int | None
+    report: ReportConfig
+
+    @property
+    def flags(self) -> list[str]:
+        """Return the flags of the backbone."""
+        words = ["--backbone", str(self.backbone)]
+        words += [word for path in self.weights for word in ("--weights", str(path))]
+        return words if self.size is None else [*words, "--size", str(self.size)]
+
+
+def number_or_auto(text: str) -> K:
+    """Return the value of `--k`. Raises UsageError unless it is a number from 2 or `auto`."""
+    if text == CountedBy.LABELS:
+        raise UsageError(f"--k {text}: counts labels, which discover does not read; give a number from 2, or auto")
+    try:
+        return parse_k(text)
+    except UsageError as error:
+        raise UsageError(f"--k {text}: give a number from 2, or auto") from error
+
+
+def check(
+    config: Discovery, photos: Context, learning: Context
+) -> tuple[Discovery, Letters | None, list[Any], list[str]]:
+    """Return what `settled` does, the header entries of the backbones, and warnings, before anything is made.
+
+    Raises UsageError and InputError for anything that would stop a later stage: pictures and examples that cannot be
+    read, a labelled set without two classes, folders that exist, and weights that are not here.
+    """
+    from clusterkit.features.load import load_dataset
+    from clusterkit.features.models import find_models
+    from clusterkit.pairs.user_links import read_user_links
+    from clusterkit.report import folders
+    from clusterkit.stages.report import home_of
+
+    data, warnings = load_dataset(config.name, photos, whole=True), []
+    if data.kind is Kind.VECTORS:
+        raise InputError(f"{data.title} holds vectors, but discover reads pictures; use train-g and cluster")
+    known = read_user_links(None, config.examples, data)
+    for subset in data.subsets:
+        title = data.title if len(data.subsets) == 1 else f"{data.title}, subset {subset.name}"
+        fewest = known.fewest(subset.name)
+        if len(subset) < 2:
+            raise InputError(f"{title} holds one picture only; groups need at least two, so name another set")
+        if isinstance(config.k, int) and config.k > len(subset):
+            raise UsageError(f"--k {config.k}: {title} has only {len(subset)} pictures; give a smaller number")
+        if isinstance(config.k, int) and config.k < fewest:
+            raise UsageError(f"--k {config.k}: the examples have {fewest} labels; give a number from {fewest}")
+    if config.report.folders is not None:
+        pictures = [
+            folders.Picture(int(subset.ids[number]), file, ())
+            for subset in data.subsets
+            for number, file in enumerate(subset.files or ())
+        ]
+        folders.check(pictures, config.report.folders, config.report.by, home_of(data))
+    if config.like is not None:
+        warnings = check_like(config.like, config.name, learning)
+    config, letters = settled(config, data, photos, learning)
+    if config.backbone is None:
+        return config, letters, [], warnings
+    models = find_models(config.backbone, config.weights, photos, config.size)
+    return config, letters, [model.to_header() for model in models], warnings
+
+
+def settled(config: Discovery, data: "Dataset", photos: Context, learning: Context) -> tuple[Discovery, Letters | None]:
+    """Return the settings with the backbone for the kind of the set, or without one and with the letters to sort.
+
+    Raises UsageError for weights or a size without a backbone that they could belong to.
+    """
+    from clusterkit.features.load import load_dataset
+
+    if config.backbone is not None or data.kind is not Kind.CHARACTERS:
+        return replace(config, backbone=config.backbone or PHOTOS), None
+    if config.weights or config.size is not None:
+        flag = "--weights" if config.weights else f"--size {config.size}"
+        raise UsageError(f"{flag}: {data.title} holds grey pictures; name the backbone of it with --backbone")
+    classes = class_size(config.name, photos)
+    few = not is_alphabet(classes) or (
+        config.like is not None and load_dataset(config.like, learning, whole=True).kind is not Kind.CHARACTERS
+    )
+    console.log.info(
+        "%s: grey pictures, taken for characters, %s (about %.0f pictures each); for photos give --backbone %s",
+        data.title, "of few large classes" if few else "of an alphabet", classes, PHOTOS,
+    )  # fmt: skip
+    if few:
+        return replace(config, backbone=CHARACTERS), None
+    sizes = [len(subset) for subset in data.subsets]
+    return config, Letters(
+        name=config.name, like=config.like, k=config.k, examples=config.examples, count=sum(sizes),
+        smallest=min(sizes),
+    )  # fmt: skip
+
+
+def check_like(like: str, name: str, context: Context) -> list[str]:
+    """Return a warning if a labelled set lies among the pictures to sort.
+
+    Raises UsageError if it is the same set, and InputError if it has no labels, or one class only.
+    """
+    from clusterkit.datasets.catalogue import parse
+    from clusterkit.features.load import load_dataset
+
+    first, second = parse(like), parse(name)
+    places = [Path(entry.argument).resolve() for entry in (first, second)]
+    if first == second or (first.source == second.source in OWN_DATA and places[0] == places[1]):
+        raise UsageError(
+            f"--like {like}: is the set to sort; name labelled pictures of other categories, or label some of these by "
+            "--examples FILE"
+        )
+    try:
+        load_dataset(like, context, whole=True).labelled().labels_for("--like")
+    except OneClassError as error:
+        raise InputError(
+            f"{error.place}: {error.found}; give --like pictures of two classes or more, each in its own subfolder, or "
+            "leave it out"
+        ) from error
+    if first.source == second.source == "folder" and places[1] in places[0].parents:
+        return console.warn_all(
+            [f"--like {like}: lies in {name}, so its pictures are sorted too, although their labels were learned"]
+        )
+    return []
