@@ -27,6 +27,7 @@ from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
+from clusterkit.methods.common import sample
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -111,7 +112,10 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         )
         for subset in data.subsets
     }
+    compared = {subset.name: sample.LARGEST for subset in data.subsets if len(subset) > sample.LARGEST}
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
+    if compared and by_consensus(config):
+        extra["compared"] = compared
     if counts_labels(config):
         extra["learned_from"] = [fields]
     clusters = {title: result.cluster for title, result in results.items()}
@@ -147,6 +151,11 @@ def check(config: ClusterConfig, context: Context) -> None:
     check_settings(config, context)
     if context.reading.labels is not None and not counts_labels(config):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
+
+
+def by_consensus(config: ClusterConfig) -> bool:
+    """Return whether the clusters come from a consensus of clusterings, which compares a sample of a large set."""
+    return config.method == "consensus" or getattr(config.options, "init", None) is Init.G
 
 
 def counts_labels(config: ClusterConfig) -> bool:
