@@ -126,7 +126,7 @@ METHODS: dict[str, Method] = {
         memory=lambda size: (
             24 * float(min(size.items, LARGEST)) ** 2 + 40 * float(size.items) * (size.width + 128 + size.k)
         ),
-        work=lambda size: (8000.0 + 4.0 * size.width) * size.items * min(size.items, LARGEST) + 400.0 * size.items**2,
+        work=lambda size: (8000.0 + 4.0 * size.width) * size.items * min(size.items, LARGEST),
     ),
     "itml": Method(
         title="ITML",

@@ -1,6 +1,5 @@
 """Consensus of families of clusterings of any number of points, without a matrix of all pairs."""
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from clusterkit.methods.common.families import (
     by_average,
     clusterings,
     cut,
+    directions,
     families,
     memberships,
     principal,
@@ -20,25 +20,42 @@ from clusterkit.methods.common.families import (
 )
 from clusterkit.methods.common.problem import Array
 
-log = logging.getLogger("clusterkit")
+MOST = 10_000
+"""Most items in a clustering. Among more, nearest neighbours are too near to reach the whole of a group."""
+HEARD = 10
+"""Nearest items of the sample whose probabilities an item outside it takes."""
 
 
 def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     """Return the probabilities (N, K) of the groups that a consensus of families of clusterings finds in z (N, D).
 
-    Of more than LARGEST different points, each clustering groups all, but average linkage cuts the consensus of a
-    sample. An item then has the mean share of clusterings in which it is together with a group's items of the sample.
-    Rows that differ by rounding alone count once, and their order does not matter. Time is O(N^2 D), memory O(N (D +
-    K)).
+    Of more than LARGEST different points, each clustering groups all, or MOST random ones, but average linkage cuts the
+    consensus of LARGEST of these. A point then has the mean share of clusterings in which it is together with a group's
+    items, and the points beyond MOST have the mean of their nearest ones. Rows that differ by rounding alone count
+    once, and their order does not matter. Time is O(N D) and memory O(N (D + K)) beside those for MOST points.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     if len(z) <= sample.LARGEST:
         return _of_all_pairs(z, k, seed)
-    _, first, same = np.unique(z.astype(np.float32).round(6), axis=0, return_index=True, return_inverse=True)
+    rounded = (z / max(np.abs(z).max(), np.finfo(np.float64).tiny)).astype(np.float32).round(6)
+    _, first, same = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
     rows, same = z[first], same.ravel()
     if len(rows) <= sample.LARGEST:
         return _of_all_pairs(rows, k, seed)[same]
+    if len(rows) <= MOST:
+        return _of_sampled_pairs(rows, k, seed)[same]
+    heard = sample.sampled(len(rows), seed, MOST)
+    prob, every = _of_sampled_pairs(rows[heard], k, seed), np.empty((len(rows), k), np.float32)
+    nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(directions(rows[heard]))
+    for start in range(0, len(rows), MOST):
+        block = slice(start, start + MOST)
+        every[block] = prob[nearest.kneighbors(directions(rows[block]), return_distance=False)].mean(1)
+    return every[same]
+
+
+def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
     chosen = sample.sampled(len(rows), seed)
-    log.info("%d items in all clusterings, and a sample of %d in the consensus of these", len(rows), len(chosen))
     # Numbers of half the size halve the time.
     points: Any = principal(rows, max(DIMENSIONS)).astype(np.float32)
     members = [groups.astype(np.int32) for groups in clusterings(points, k, seed)]
@@ -46,7 +63,7 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     graph, unequal = by_average(points, k)
     if told(graph, unequal) > DECISIVE * told(graph, prob.argmax(1)):
         prob = np.eye(k, dtype=np.float32)[unequal]
-    return prob[same]
+    return prob
 
 
 def _of_all_pairs(z: Array, k: int, seed: int) -> NDArray[np.float32]:
