@@ -295,10 +295,6 @@ def agreed(training: Training) -> PairSource:
     """Return the consensus of all pairs under the user's constraints, in a large set that of a sample, extended."""
     pairs, seed = training.pairs, derive_seed(training.run.seed, "consensus", training.name)
     if len(pairs) > sample.LARGEST:
-        log.info(
-            "cluster %s: the consensus is that of %d random items; the other %d follow",
-            training.name, sample.LARGEST, len(pairs) - sample.LARGEST,
-        )  # fmt: skip
         return in_place_of(pairs, extended_consensus(pairs, seed))
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), seed)

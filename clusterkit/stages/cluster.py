@@ -106,15 +106,15 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             log.info("cluster: %s: %s since %s was made", data.name, changed, path)
     states = StateFolder(path, context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
+    compared = compared_items(config, data)
     results = {
         subset.name: clustered(
             subset, config, context, inputs, None if states is None else states.file(subset.name), key
         )
         for subset in data.subsets
     }
-    compared = {subset.name: sample.LARGEST for subset in data.subsets if len(subset) > sample.LARGEST}
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
-    if compared and by_consensus(config):
+    if compared:
         extra["compared"] = compared
     if counts_labels(config):
         extra["learned_from"] = [fields]
@@ -153,9 +153,14 @@ def check(config: ClusterConfig, context: Context) -> None:
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 
 
-def by_consensus(config: ClusterConfig) -> bool:
-    """Return whether the clusters come from a consensus of clusterings, which compares a sample of a large set."""
-    return config.method == "consensus" or getattr(config.options, "init", None) is Init.G
+def compared_items(config: ClusterConfig, data: Dataset) -> dict[str, int]:
+    """Return by subset how many items a consensus compares, where it compares only a sample, and log it."""
+    if config.method != "consensus" and getattr(config.options, "init", None) is not Init.G:
+        return {}
+    compared = {subset.name: sample.LARGEST for subset in data.subsets if len(subset) > sample.LARGEST}
+    for title, items in compared.items():
+        log.info("cluster %s: the consensus compares a random sample of %d items", title, items)
+    return compared
 
 
 def counts_labels(config: ClusterConfig) -> bool:

@@ -1,9 +1,12 @@
 """Consensus of sets of which not all pairs are compared, with small limits: beside the consensus of all pairs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.methods.common import large_families, rounds, sample
 from clusterkit.methods.common.consensus import clusterings
 from clusterkit.methods.common.families import cut, families, memberships
@@ -107,3 +110,20 @@ def test_neighbours_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(rounds, "BLOCK", 7 * len(points))
     for part, of_whole in zip(rounds.neighbours(points, 5), whole, strict=True):
         np.testing.assert_allclose(part, of_whole)
+
+
+def test_a_graph_that_falls_apart_gives_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, labels = blobs([60, 50, 30], spread=0.001)
+    monkeypatch.setattr(sample, "LARGEST", 60)
+    assert accuracy(family_memberships(points, 3, 0).argmax(1), labels) == 1.0
+
+
+def test_a_large_clustering_says_how_many_items_it_compared(points: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "LARGEST", 100)
+    done = cli("cluster synthetic:blobs --method consensus --k 3")
+    assert done.code == 0
+    assert "the consensus compares a random sample of 100 items" in done.err
+    header = read_header(points / "assignments.h5", "assignments")
+    assert header.extra["compared"] == {"all": 100}
+    assert cli("cluster synthetic:blobs --method kmeans --k 3").code == 0
+    assert "compared" not in read_header(points / "assignments.h5", "assignments").extra
