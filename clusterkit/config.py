@@ -288,7 +288,8 @@ class AdaptConfig(Settings):
     target: str
     method: str = "ccn+"
     pairs: str | None = None
-    backbone: Backbone = Backbone.DTN
+    backbone: Backbone | Fixed = Backbone.DTN
+    weights: tuple[Path, ...] = ()
     size: int | None = None
     pretrained: bool = True
     steps: int = 1000

@@ -1,5 +1,6 @@
 """clusterkit adapt"""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from clusterkit.cli.chain import check_names, ensure_pairs
 from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, Optimizer, Variation
+from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, Optimizer, Variation, parse_backbone
 from clusterkit.settings import File
 
 EXAMPLE = "Example: clusterkit adapt usps_train mnist_train --method ccn+"
@@ -43,8 +44,17 @@ def adapt(
         ),
     ] = AdaptConfig.pairs,
     backbone: Annotated[
-        Backbone, typer.Option(rich_help_panel=NETWORK, help="Network under the classifier.")
-    ] = AdaptConfig.backbone,
+        str,
+        typer.Option(
+            rich_help_panel=NETWORK,
+            metavar=f"[{'|'.join(Backbone)}|timm:NAME|torchvision:NAME]",
+            help="Network under the classifier; timm:NAME is a fixed one, joined to others by +.",
+        ),
+    ] = str(AdaptConfig.backbone),
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(rich_help_panel=NETWORK, help="File of weights; one for each fixed backbone, in order."),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -96,7 +106,8 @@ def adapt(
         target=target,
         method=method,
         pairs=pairs,
-        backbone=backbone,
+        backbone=parse_backbone(backbone),
+        weights=tuple(weights or ()),
         size=size,
         pretrained=pretrained,
         steps=steps,

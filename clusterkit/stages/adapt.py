@@ -24,14 +24,16 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.augment import check_variation
-from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context
+from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, BatchNorm, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
-from clusterkit.datasets.catalogue import load_dataset, load_like
 from clusterkit.datasets.grown import DIGEST, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
 from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
+from clusterkit.features.embed import embedded
+from clusterkit.features.load import load_dataset, load_like
+from clusterkit.features.models import find_models
 from clusterkit.metrics.doubts import is_chance
 from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
@@ -44,7 +46,7 @@ from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.reading import Reading
-from clusterkit.settings import Init, options_of
+from clusterkit.settings import Fixed, Init, options_of
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
@@ -84,9 +86,10 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     labels, classes = source.numbered("adapt")
     check_classes(source, target, classes)
     pairs, pairs_header, g_path, inputs = read_target_pairs(config, context, target)
-    if ADAPTATIONS[config.method].pairs and is_first():
+    if ADAPTATIONS[config.method].pairs:
+        # All processes must call it, because they embed the source together.
         warn_of_chance(g_path, config, context, device)
-    network, weights = new_network(config, context, source, len(classes))
+    network, start, weights = new_network(config, context, source, len(classes))
     inputs |= weights
     forms, learned = [target.to_header()], {"the classifier": [source.to_learned()]}
     if pairs_header is not None and ADAPTATIONS[config.method].pairs:
@@ -94,7 +97,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         learned["G"] = learned_from(pairs_header, context.find(config.pairs or PAIRS_FILE.name))
     extra: dict[str, Any] = {
         "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
-        "classes": list(classes), "source": source.to_header(), "weights": "imagenet" if weights else Init.RANDOM.value,
+        "classes": list(classes), "source": source.to_header(), "weights": start,
     }  # fmt: skip
     header = Header(
         "assignments", "adapt", resolved(config), context.seed, describe(device), target.to_header(), inputs, extra
@@ -165,24 +168,33 @@ def check_flags(config: AdaptConfig, context: Context) -> None:
     check_precision(config.precision, choose_device(context.device))
     options = options_of(ADAPTATIONS, config.method, config.options)
     options.check(config, lambda name: context.is_given(options, name))
+    is_fixed = isinstance(config.backbone, Fixed)
+    if config.weights and not is_fixed:
+        raise UsageError("--weights: belongs to fixed backbones; name them with --backbone timm:NAME, or leave it out")
+    if is_fixed and context.is_given(config, "pretrained"):
+        raise UsageError(f"--pretrained: {config.backbone} has weights of its own; leave it out")
 
 
 def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
-    """Return the labelled items of the source, and the target in the shape of the source's items."""
-    with first_alone():
-        source = load_dataset(
-            config.source, context.data, offline=context.offline, reading=labelled(context.reading), size=config.size
-        ).labelled()
-        target = load_like(
-            config.target,
-            source.shape,
-            context.data,
-            offline=context.offline,
-            reading=context.reading.unlabelled,
-            trained=source.to_header(),
-        )
-    if config.size is not None and len(source.shape) != 3:
-        raise UsageError(f"--size: {source.name} holds vectors; leave it out")
+    """Return the labelled items of the source, and the target in the shape of the source's items.
+
+    With fixed backbones both are sets of their features.
+    """
+    context_s = replace(context, reading=labelled(context.reading))
+    if isinstance(config.backbone, Fixed):
+        models = find_models(config.backbone, config.weights, context, config.size)
+        pictures = load_dataset(config.source, context_s, whole=True)
+        if pictures.kind is Kind.VECTORS:
+            raise UsageError(
+                f"--backbone {config.backbone}: reads images, but {pictures.name} holds vectors; leave it out"
+            )
+        check_variation(config.variation, pictures.kind, pictures.name)
+        source = embedded(pictures.labelled(), models, context)
+    else:
+        source = load_dataset(config.source, context_s, size=config.size).labelled()
+        if config.size is not None and len(source.shape) != 3:
+            raise UsageError(f"--size: {source.name} holds vectors; leave it out")
+    target = load_like(config.target, source.shape, context, source.to_header(), reading=context.reading.unlabelled)
     for data in (source, target):
         check_variation(config.variation, data.kind, data.name)
     if len(target.subsets) > 1:
@@ -218,30 +230,45 @@ def listed(names: list[str]) -> str:
 
 def new_network(
     config: AdaptConfig, context: Context, source: Dataset, outputs: int
-) -> tuple[ClusterNet, dict[str, str]]:
-    """Return an untrained classifier and, if its backbone has ImageNet weights, the hash of their file as an input."""
-    weights = has_weights(config.backbone, source.shape) and config.pretrained and weights_at_hand(config, context)
-    mean, std = weights_statistics(config.backbone) if weights else mean_and_std(source.union())
-    torch.manual_seed(derive_seed(context.seed, "adapt"))
-    architecture = Architecture(
-        config.backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape)
+) -> tuple[ClusterNet, str, dict[str, str]]:
+    """Return an untrained classifier and what its backbone starts from.
+
+    If these are ImageNet weights, also return the hash of their file as an input.
+    """
+    backbone = None if isinstance(config.backbone, Fixed) else config.backbone
+    width = source.shape[0] if backbone is None else None
+    weights = (
+        backbone is not None
+        and has_weights(backbone, source.shape)
+        and config.pretrained
+        and weights_at_hand(backbone, context)
     )
-    network = ClusterNet(architecture)
+    mean, std = weights_statistics(backbone) if backbone and weights else mean_and_std(source.union())
+    torch.manual_seed(derive_seed(context.seed, "adapt"))
+    network = ClusterNet(
+        Architecture(backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape), width=width)
+    )
+    if backbone is None:
+        return network, str(config.backbone), {}
     if not weights:
-        return network, {}
-    return network, {"weights": sha256(load_pretrained(network.backbone, config.backbone, offline=context.offline))}
+        return network, Init.RANDOM.value, {}
+    return (
+        network,
+        "imagenet",
+        {"weights": sha256(load_pretrained(network.backbone, backbone, offline=context.offline))},
+    )
 
 
-def weights_at_hand(config: AdaptConfig, context: Context) -> bool:
+def weights_at_hand(backbone: Backbone, context: Context) -> bool:
     """Return whether the ImageNet weights exist or can be downloaded; log the reason if not."""
     reason = None
     with first_alone():
         try:
-            weights_file(config.backbone, offline=context.offline)
+            weights_file(backbone, offline=context.offline)
         except InputError as error:
             reason = str(error).partition(";")[0]
     if reason is not None:
-        log.warning("adapt: %s starts from random weights: %s", config.backbone, reason)
+        log.warning("adapt: %s starts from random weights: %s", backbone, reason)
     return reason is None
 
 
@@ -278,12 +305,10 @@ def read_target_pairs(
             f"{path}: has no pairs of {target.name}; run: {again(header, path, target.name, target.reading)}"
         )
     g_shape = tuple(header.extra["shape"])
-    if g_shape != target.shape or header.dataset.get("inverted") != target.inverted:
-        # G read the target in another shape or polarity, and the fingerprint depends on both.
-        target = load_like(
-            config.target, g_shape, context.data, offline=context.offline, reading=context.reading.unlabelled,
-            trained=header.dataset,
-        )  # fmt: skip
+    features, inverted = header.dataset.get("features", []), header.dataset.get("inverted")
+    if g_shape != target.shape or inverted != target.inverted or features != list(target.features):
+        # G read the target in another form, and the fingerprint depends on it.
+        target = load_like(config.target, g_shape, context, header.dataset, reading=context.reading.unlabelled)
     check_content(header, path, target, (group.get(DIGEST) for group in groups.values()))
     is_same_g = g_path.exists() and sha256(g_path) == header.inputs.get("g")
     return from_group(group), header, g_path if is_same_g else None, {"pairs": sha256(path)}
@@ -295,18 +320,15 @@ def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, d
         return
     header, network = read_g(g_path)
     source = load_like(
-        config.source,
-        network.architecture.shape,
-        context.data,
-        offline=context.offline,
-        reading=labelled(context.reading),
-        trained=header.dataset,
+        config.source, network.architecture.shape, context, header.dataset, reading=labelled(context.reading)
     ).labelled()
     items = source.union()
     chosen = torch.randperm(len(items), generator=torch.Generator().manual_seed(context.seed))[:SAMPLE]
     labels = source.labels_for("adapt")[chosen]
     pairs = g_pairs(network, items.take(chosen), BatchNorm.TARGET, device)
     scores = pair_scores(pairs, labels)
+    if not is_first():
+        return
     log.info(
         "adapt: on %d items of %s, G finds %.2f of the similar pairs and %.2f of the dissimilar ones",
         len(labels), source.name, scores["similar_recall"], scores["dissimilar_recall"],

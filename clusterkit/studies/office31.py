@@ -1,9 +1,10 @@
 """Adapt a classifier of office objects between three domains by every method (L2C, tables 2, 10 and 11).
 
 ResNets start from ImageNet's weights if these are present or can be downloaded, and otherwise from random weights; the
-tables say which. G is trained on the source domain alone, whose classes are those of the target. The paper's G learned
-from ImageNet; --g takes such a G. Writes office31.md, office31.json and results.csv. All files are in the folder
-office31 of --workdir, with one folder per direction and run.
+tables say which. --backbone timm:NAME trains only a classifier on the features of a fixed backbone. G is trained on the
+source domain alone, whose classes are those of the target. The paper's G learned from ImageNet; --g takes such a G.
+Writes office31.md, office31.json and results.csv. All files are in the folder office31 of --workdir, with one folder
+per direction and run.
 """
 
 from dataclasses import dataclass, replace
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Annotated
 
 from clusterkit.adaptation import ADAPTATIONS
-from clusterkit.config import AdaptConfig, Backbone, Context, PredictPairsConfig, TrainGConfig
+from clusterkit.config import AdaptConfig, Backbone, Context, PredictPairsConfig, TrainGConfig, parse_backbone
 from clusterkit.metrics.rows import Row
-from clusterkit.settings import Flag
+from clusterkit.settings import MOST_SIZE, Fixed, Flag
 from clusterkit.studies.common import domains, runs
 from clusterkit.studies.common.domains import DomainsOptions, Task
 from clusterkit.studies.common.driver import Outcome, Study
@@ -24,6 +25,8 @@ EXAMPLE = "Example: clusterkit reproduce office31 --steps 200 --size 64"
 
 DOMAINS = ("amazon", "dslr", "webcam")
 DATASET = "office31"
+SIZE = 224
+"""Side of the images of a backbone that is trained, in pixels."""
 G = TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5)
 GIVEN = "g"
 """`method` in the rows of the G of `--g`."""
@@ -38,22 +41,39 @@ class Office31Options(DomainsOptions):
         int, Flag(help="Batches of the training of G on each source domain, rounded to whole epochs.", min=1)
     ] = 1000
     source: Annotated[tuple[str, ...], Flag(help="Source domain; may be repeated.", choices=DOMAINS)] = DOMAINS
-    backbone: Annotated[Backbone, Flag(help="Backbone of the classifiers and of G.")] = Backbone.RESNET18
-    size: Annotated[int, Flag(help="Side of the images in pixels.", min=8)] = 224
+    backbone: Annotated[
+        Backbone | Fixed,
+        Flag(
+            help="Backbone of the classifiers and of G; timm:NAME is a fixed one, joined to others by +.",
+            read=parse_backbone,
+            metavar=f"[{'|'.join(Backbone)}|timm:NAME|torchvision:NAME]",
+        ),
+    ] = Backbone.RESNET18
+    weights: Annotated[
+        tuple[Path, ...], Flag(help="File of weights; one for each fixed backbone, in order.", metavar="FILE")
+    ] = ()
+    size: Annotated[
+        int | None,
+        Flag(
+            help="Side of the images in pixels.",
+            min=8,
+            max=MOST_SIZE,
+            default=f"{SIZE}, or that of the fixed backbone",
+        ),
+    ] = None
 
 
 def run(options: Office31Options, context: Context) -> Outcome:
     """Return the scores of G and of each method and seed in each direction, and the weights before the training."""
     config = config_of(options)
-    pretrained = runs.weights_at_hand(options.backbone, context)
-    g_config = replace(
-        G, backbone=options.backbone, size=options.size, precision=options.precision, pretrained=pretrained
-    )
+    g_config = g_config_of(options, context)
     rows, weights = [], []
     for domain in (name for name in DOMAINS if name in options.source):
         source = f"{DATASET}/{domain}"
-        epochs = 1 if options.g else epochs_of(source, options.g_steps, context)
-        g = runs.g_for(options.g, replace(g_config, dataset=source, epochs=epochs), runs.subfolder(context, domain))
+        of_source = replace(g_config, dataset=source)
+        if not (options.g or isinstance(options.backbone, Fixed)):
+            of_source = replace(of_source, epochs=epochs_of(source, options.g_steps, context))
+        g = runs.g_for(options.g, of_source, runs.subfolder(context, domain))
         for other in (name for name in DOMAINS if name != domain):
             task = Task(source, f"{DATASET}/{other}")
             inner = runs.subfolder(context, f"{domain}-{other}")
@@ -69,7 +89,24 @@ def run(options: Office31Options, context: Context) -> Outcome:
 
 
 def config_of(options: Office31Options) -> AdaptConfig:
-    return replace(options.shared(AdaptConfig(source="", target="")), backbone=options.backbone, size=options.size)
+    return replace(
+        options.shared(AdaptConfig(source="", target="")), backbone=options.backbone, weights=options.weights,
+        size=size_of(options),
+    )  # fmt: skip
+
+
+def g_config_of(options: Office31Options, context: Context) -> TrainGConfig:
+    """Return the settings of G without a data set. On a fixed backbone G is a metric, which is not trained in steps."""
+    config = replace(G, backbone=options.backbone, weights=options.weights, size=size_of(options))
+    if isinstance(options.backbone, Fixed):
+        return config
+    pretrained = runs.weights_at_hand(options.backbone, context)
+    return replace(config, precision=options.precision, pretrained=pretrained)
+
+
+def size_of(options: Office31Options) -> int | None:
+    """Return the side of the images, None for that of the fixed backbone."""
+    return SIZE if options.size is None and isinstance(options.backbone, Backbone) else options.size
 
 
 def g_of(domain: str) -> str:

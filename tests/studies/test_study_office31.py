@@ -10,6 +10,7 @@ from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.config import Backbone
 from clusterkit.studies import office31
 from clusterkit.studies.common.tables import where
+from tests.features.weights_of import weights_of
 from tests.study_files import check_files
 
 METHODS = list(ADAPTATIONS)
@@ -65,6 +66,24 @@ def test_office31(cli, tmp_path):
     assert "(0.713)" not in other.out
     assert "--source-batch 9" in other.err
     assert "--source amazone: choose one of" in cli(f"reproduce office31 --source amazone --data {tmp_path}").err
+
+
+def test_office31_on_a_fixed_backbone(cli, tmp_path):
+    tree(tmp_path)
+    weights_of("test_vit", tmp_path / "vit.safetensors")
+    fixed = f"--backbone timm:test_vit --weights {tmp_path / 'vit.safetensors'}"
+    line = f"reproduce office31 {fixed} --steps 1 --source dslr --method source-only --method ccn+ --data {tmp_path}"
+    done = cli(f"{line} --json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["weights"] == ["timm:test_vit"]
+    tables = (tmp_path / "clusterkit-out" / "office31" / "office31.md").read_text()
+    assert "| office31/webcam | office31/dslr | " in tables
+    again = cli(f"{line} --json --resume")
+    assert (again.out, "$ clusterkit" in again.err) == (done.out, False)
+    for words in (f"{fixed} --weights no.pth", "--backbone timm:test_vitt"):
+        wrong = cli(f"reproduce office31 {words} --data {tmp_path}")
+        assert (wrong.code, wrong.out) == (2, "")
+    assert (tmp_path / "clusterkit-out" / "office31" / "office31.md").read_text() == tables
 
 
 def test_office31_that_is_not_there(cli, tmp_path):

@@ -1,0 +1,107 @@
+"""adapt on the features of fixed backbones, through the command line."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.summary import summarise
+from tests.conftest import Cli
+from tests.features.weights_of import weights_of
+from tests.stages.test_fixed_features import FIXED, OUT, draw, header_of, run
+
+LINE = f"adapt folder:s folder:t {FIXED} --steps 60"
+OTHER = "--backbone timm:test_resnet --weights resnet.safetensors"
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A labelled set of four classes, a darker one of the same classes, and weights."""
+    place = tmp_path_factory.mktemp("domains")
+    draw(place / "s", range(4), 6)
+    for file in sorted((place / "s").rglob("*.png")):
+        target = place / "t" / file.parent.name / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(file).point(lambda value: value * 0.98).save(target)
+    weights_of("test_vit", place / "vit.safetensors")
+    weights_of("test_resnet", place / "resnet.safetensors")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _here(domains: Path) -> None:
+    shutil.copytree(domains, ".", dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("method", ["source-only", "jan", "ccn++ --loss ccl"])
+def test_a_classifier_of_features_goes_to_another_domain(method: str, cli: Cli) -> None:
+    if "ccn" in method:
+        run(cli, f"train-g folder:s {FIXED}")
+    run(cli, f"{LINE} --method {method}")
+    header = header_of("adapted.h5")
+    [of_target], [of_source] = header["dataset"]["features"], header["extra"]["source"]["features"]
+    assert of_target == of_source
+    assert of_target["name"] == header["extra"]["weights"] == "timm:test_vit"
+    network, state = read_checkpoint(OUT / "adapted.safetensors", "adapted")
+    assert network.extra["networks"]["all"]["backbone"] is None
+    assert state["all.head.0.weight"].shape == (256, 64)
+    # Weights are random and classes are four, so chance gives a quarter.
+    assert run(cli, "evaluate --assignments adapted.h5")["mean"]["accuracy"] > 0.8
+
+
+def test_the_result_is_read_by_other_commands_and_made_again_alike(cli: Cli) -> None:
+    run(cli, f"{LINE} --method dann --snapshots")
+    first = [(OUT / name).read_bytes() for name in ("adapted.h5", "adapted.safetensors")]
+    assert summarise(OUT / "adapted-60.safetensors")["header"]["extra"]["steps"] == 60
+    run(cli, "assign folder:t --model adapted.safetensors")
+    (_, adapted), (_, assigned) = (read_assignments(OUT / name) for name in ("adapted.h5", "assigned.h5"))
+    np.testing.assert_array_equal(adapted["all"].cluster, assigned["all"].cluster)
+    run(cli, f"{LINE} --method dann --snapshots --resume")
+    assert [(OUT / name).read_bytes() for name in ("adapted.h5", "adapted.safetensors")] == first
+
+
+@pytest.mark.parametrize(
+    "g", [f"train-g folder:s {OTHER}", "train-g folder:s --backbone mlp --size 16 --hidden 8 --epochs 1"]
+)
+def test_pairs_may_be_those_of_a_g_that_reads_the_pictures_in_another_form(g: str, cli: Cli) -> None:
+    run(cli, g, f"{LINE} --method ccn+")
+    assert header_of("adapted.h5")["dataset"]["features"][0]["name"] == "timm:test_vit"
+    Path("t/class3/3-0.png").unlink()
+    before = (OUT / "adapted.h5").read_bytes()
+    done = cli(f"{LINE} --method ccn+ --pairs pairs.h5")
+    assert (done.code, "pairs.h5" in done.err) == (3, True), done.err
+    assert (OUT / "adapted.h5").read_bytes() == before
+
+
+def test_a_trained_network_may_learn_pairs_of_fixed_features(cli: Cli) -> None:
+    run(cli, f"train-g folder:s {FIXED}", "adapt folder:s folder:t --method ccn+ --backbone mlp --size 16 --steps 2")
+    assert "features" not in header_of("adapted.h5")["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (f"{LINE} --pretrained", 2, "--pretrained: timm:test_vit has weights of its own"),
+        (f"{LINE} --no-pretrained", 2, "--pretrained: timm:test_vit has weights of its own"),
+        ("adapt folder:s folder:t --weights vit.safetensors", 2, "--weights: belongs to fixed backbones"),
+        (f"adapt synthetic:blobs synthetic:blobs {FIXED}", 2, "reads images, but synthetic:blobs holds vectors"),
+        (f"adapt folder:s features:x.npy {FIXED}", 3, "holds vectors, but a fixed backbone reads pictures"),
+        (f"{LINE} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
+        (f"adapt folder:s folder:t {OTHER.replace('resnet.', 'vit.')}", 3, "no weights of timm:test_resnet"),
+        ("adapt folder:s folder:t --backbone timm:test_vit --weights no.pth", 3, "no.pth: no such file"),
+        ("adapt folder:s folder:t --backbone dtm", 2, "--backbone dtm: choose one of"),
+        (f"{LINE} --variation strong", 2, "--variation strong"),
+    ],
+)
+def test_flags_and_files_that_do_not_fit(line: str, code: int, message: str, cli: Cli) -> None:
+    np.save("x.npy", np.random.default_rng(0).normal(size=(8, 64)))
+    OUT.mkdir()
+    (OUT / "adapted.h5").write_text("kept")
+    done = cli(f"{line} --method source-only")
+    assert (done.code, done.out, message in done.err) == (code, "", True), done.err
+    assert (OUT / "adapted.h5").read_text() == "kept"
+    assert done.err.strip().count("\n") <= 1
