@@ -14,9 +14,11 @@ from clusterkit.device import derive_seed, seeded, send
 from clusterkit.distributed import share, sum_all
 from clusterkit.losses import Loss, pair_loss
 from clusterkit.methods import CcnOptions
-from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.methods.common import sample
+from clusterkit.methods.common.consensus import consensus
 from clusterkit.methods.common.consensus_targets import consensus_targets, under_links
 from clusterkit.methods.common.g_features import Draw, augmented_features, on_target
+from clusterkit.methods.common.large_consensus import extended_consensus
 from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import values
@@ -28,6 +30,7 @@ from clusterkit.pairs.constraints import ConstrainedPairs, in_place_of
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.labels import LabelPairs
 from clusterkit.pairs.links import Closure, all_hold
+from clusterkit.pairs.members import EPSILON
 from clusterkit.pairs.source import PairSource, logit_matrix
 from clusterkit.sampling import Linked, Sampler, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
@@ -36,8 +39,6 @@ log = logging.getLogger("clusterkit")
 
 DROPOUT = {Loss.CCL: 0.5, Loss.KCL: 0.2}
 """Dropout of the hidden layer on G's features. Without dropout it learns wrong pairs by heart."""
-EPSILON = 1e-6
-"""Smallest difference of a pair's probability from 0 and 1."""
 BATCH, ON_FEATURES = 100, 200
 """Images in a batch of whole networks, and in a batch of heads on G's features."""
 BATCHES = {Loss.CCL: 400, Loss.KCL: 800}
@@ -291,12 +292,12 @@ def _assigned(training: Training, network: ClusterNet, histories: dict[str, Hist
 
 
 def agreed(training: Training) -> PairSource:
-    """Return the consensus of all pairs under the user's constraints, or in a large set the pairs themselves."""
-    pairs = training.pairs
-    if len(pairs) > LARGEST:
-        return pairs
+    """Return the consensus of all pairs under the user's constraints, in a large set that of a sample, extended."""
+    pairs, seed = training.pairs, derive_seed(training.run.seed, "consensus", training.name)
+    if len(pairs) > sample.LARGEST:
+        return in_place_of(pairs, extended_consensus(pairs, seed))
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
-    shares = consensus(logits.numpy(), derive_seed(training.run.seed, "consensus", training.name))
+    shares = consensus(logits.numpy(), seed)
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common import sample
 from clusterkit.methods.common.families import cut, families
+from clusterkit.methods.common.large_families import family_memberships
 from clusterkit.methods.common.points import centred, equal_together
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
@@ -13,6 +15,9 @@ def consensus(problem: Problem) -> Clustering:
     points = centred(problem.values)
 
     def cluster() -> NDArray[np.int32]:
+        if len(points) > sample.LARGEST:
+            clusters: NDArray[np.int32] = family_memberships(points, problem.k, problem.seed).argmax(1).astype(np.int32)
+            return clusters
         return cut(families(points, problem.k, problem.seed), problem.k)
 
     return hard(equal_together(problem, cluster), problem.k)

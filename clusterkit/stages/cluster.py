@@ -27,6 +27,7 @@ from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
+from clusterkit.methods.common import sample
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -105,6 +106,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             log.info("cluster: %s: %s since %s was made", data.name, changed, path)
     states = StateFolder(path, context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
+    compared = compared_items(config, data)
     results = {
         subset.name: clustered(
             subset, config, context, inputs, None if states is None else states.file(subset.name), key
@@ -112,6 +114,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         for subset in data.subsets
     }
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
+    if compared:
+        extra["compared"] = compared
     if counts_labels(config):
         extra["learned_from"] = [fields]
     clusters = {title: result.cluster for title, result in results.items()}
@@ -147,6 +151,16 @@ def check(config: ClusterConfig, context: Context) -> None:
     check_settings(config, context)
     if context.reading.labels is not None and not counts_labels(config):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
+
+
+def compared_items(config: ClusterConfig, data: Dataset) -> dict[str, int]:
+    """Return by subset how many items a consensus compares, where it compares only a sample, and log it."""
+    if config.method != "consensus" and getattr(config.options, "init", None) is not Init.G:
+        return {}
+    compared = {subset.name: sample.LARGEST for subset in data.subsets if len(subset) > sample.LARGEST}
+    for title, items in compared.items():
+        log.info("cluster %s: the consensus compares a random sample of %d items", title, items)
+    return compared
 
 
 def counts_labels(config: ClusterConfig) -> bool:

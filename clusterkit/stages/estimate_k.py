@@ -4,6 +4,7 @@ import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,9 +18,10 @@ from clusterkit.config import Context, EstimateKConfig
 from clusterkit.console import warn_all
 from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
-from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.methods.common import sample
+from clusterkit.methods.common.consensus import consensus
 from clusterkit.methods.common.outputs import finds_k, outputs
-from clusterkit.methods.common.rounds import SHARE, count
+from clusterkit.methods.common.rounds import SHARE, count_in_sample
 from clusterkit.metrics import doubts
 from clusterkit.metrics.clustering import ndc
 from clusterkit.metrics.k_estimates import LESS, eigengap, linkage_count
@@ -73,24 +75,30 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
         check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
     estimator = RECOMMENDED_OF_METRIC if by_metric else RECOMMENDED
     share = pairs_header.extra.get("counting", SHARE)
-    estimates, warnings = {}, list[str]()
+    estimates, warnings, compared = {}, list[str](), dict[str, int]()
     for title in assignments or groups:
         pairs, assignment = from_group(groups[title]), assignments.get(title)
         among = 0 if assignment is None else outputs(header, assignment)
         if isinstance(pairs, CosinePairs):
-            values = estimate_by_metric(assignment, among, pairs, title, context.seed, share)
+            values, items = estimate_by_metric(assignment, among, pairs, title, context.seed, share)
             warnings += doubts.of_communities(title, values)
         else:
             assert assignment is not None
+            items = min(len(pairs), sample.LARGEST)
             values = estimate(assignment, among, pairs, title, context.seed)
             used = len(set(assignment.cluster.tolist()) - {-1})
             full = assignment.k if used == assignment.k and not finds_k(header) else None
             warnings += doubts.of_k(title, values, values[estimator], full)
+        if len(pairs) > items:
+            compared[title] = items
+            log.info("estimate-k %s: pairs of %d of the %d items are used", title, items, len(pairs))
         estimates[title] = values
         log.info("estimate-k %s: %s", title, " ".join(f"{name} {value}" for name, value in values.items()))
     result = EstimateKResult(context.path(OUTPUT), estimates, warn_all(warnings), estimator)
     inputs = {"pairs": sha256(pairs_path), **({"assignments": sha256(path)} if assignments else {})}
-    extra = {"learned_from": learned_from(pairs_header, pairs_path)}
+    extra: dict[str, Any] = {"learned_from": learned_from(pairs_header, pairs_path)}
+    if compared:
+        extra["compared"] = compared
     new_header = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
     content = {"estimates": estimates, "recommended": result.recommended, "estimator": estimator}
     write_json(result.artifact, new_header, content)
@@ -131,9 +139,9 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
     """
     subset_seed = derive_seed(seed, "estimate-k", title)
     # The order is random even if all items are used, because linkage breaks ties by position.
-    sample = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(subset_seed))[:LARGEST]
-    logits = logit_matrix(pairs, sample).double()
-    smallest = max(2, len(sample) / among)
+    chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(subset_seed))[: sample.LARGEST]
+    logits = logit_matrix(pairs, chosen).double()
+    smallest = max(2, len(chosen) / among)
     estimates = {
         "ndc": ndc(assignment.cluster, among),
         "eigengap": eigengap(logits.sigmoid().numpy()),
@@ -145,12 +153,12 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
 
 def estimate_by_metric(
     assignment: Assignment | None, among: int, pairs: CosinePairs, title: str, seed: int, share: float
-) -> dict[str, int]:
+) -> tuple[dict[str, int], int]:
     """Return K by each graph of neighbours, their mean `communities`, `ndc` if there is a clustering, and `spread`.
 
-    `share` is that of the resolution, from G.
+    `share` is that of the resolution, from G. The second value is the number of items in the graphs.
     """
-    estimates = count(pairs.z.double().numpy(), derive_seed(seed, "estimate-k", title), share)
+    estimates, items = count_in_sample(pairs.z.double().numpy(), derive_seed(seed, "estimate-k", title), share)
     if assignment is not None:
         estimates["ndc"] = ndc(assignment.cluster, among)
-    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}
+    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}, items

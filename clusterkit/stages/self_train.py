@@ -31,7 +31,8 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import first_alone, is_first, share
 from clusterkit.errors import InputError, UsageError
-from clusterkit.methods.common.consensus import LARGEST, consensus
+from clusterkit.methods.common import sample
+from clusterkit.methods.common.consensus import consensus
 from clusterkit.metrics import doubts
 from clusterkit.metrics.k_estimates import cut, linkage_tree
 from clusterkit.networks.build import SimilarityNet
@@ -122,7 +123,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     config = replace(config, dataset=target.name)
     network.to(device)
     labelled = None if source is None else labelled_part(source, device)
-    inputs, in_groups = {"g": sha256(path)}, sum(min(len(subset), LARGEST) for subset in target.subsets)
+    inputs, in_groups = {"g": sha256(path)}, sum(min(len(subset), sample.LARGEST) for subset in target.subsets)
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
     plan = Plan(
@@ -223,11 +224,11 @@ def grouped(
     """Return a subset with the groups that the present G's pairs form among at most LARGEST random items."""
     pairs = g_pairs(network, subset, BatchNorm.TARGET, device)
     assert isinstance(pairs, FactoredPairs)
-    sample = torch.randperm(len(subset), generator=generator)[:LARGEST]
+    chosen = torch.randperm(len(subset), generator=generator)[: sample.LARGEST]
     seed = int(torch.randint(2**31, (), generator=generator))
-    tree = linkage_tree(consensus(every_logit(pairs.of(sample)).double().numpy(), seed, RANGE))
+    tree = linkage_tree(consensus(every_logit(pairs.of(chosen)).double().numpy(), seed, RANGE))
     classes, families = (torch.full((len(subset),), -1) for _ in range(2))
-    classes[sample], families[sample] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
+    classes[chosen], families[chosen] = (torch.from_numpy(cut(tree, level)) for level in (ALIKE, UNLIKE))
     _, group, sizes = classes.unique(return_inverse=True, return_counts=True)
     classes[sizes[group] < SMALLEST] = -1
     return Part(subset, classes.to(device), families.to(device), [], kind)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from clusterkit.methods.common import consensus_targets as of_targets
 from clusterkit.methods.common import families as of_families
+from clusterkit.methods.common import sample
 from clusterkit.methods.common.consensus_targets import consensus_targets
 from clusterkit.methods.common.families import (
     clusterings,
@@ -199,7 +199,7 @@ def test_memberships_are_the_mean_shares_with_each_group() -> None:
 
 def test_items_outside_the_sample_follow_their_nearest_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     points, labels = blobs([40, 40, 40])
-    monkeypatch.setattr(of_targets, "LARGEST", 60)
+    monkeypatch.setattr(sample, "LARGEST", 60)
     targets = consensus_targets(points, 3, 0)
     assert targets.shape == (120, 3)
     assert accuracy(targets.argmax(1), labels) == 1.0

@@ -71,7 +71,9 @@ def test_disagreement_and_a_single_group_are_said(metric, cli):
 
 def test_the_share_of_the_resolution_is_that_of_g(metric, cli, monkeypatch):
     shares = []
-    monkeypatch.setattr(estimate_k, "count", lambda z, seed, share: shares.append(share) or {"communities": 4})
+    monkeypatch.setattr(
+        estimate_k, "count_in_sample", lambda z, seed, share: (shares.append(share) or {"communities": 4}, len(z))
+    )
     assert cli("estimate-k").out == "4\n"
     write_pairs(metric, 7, counting=0.4)
     assert cli("estimate-k").out == "4\n"

@@ -15,6 +15,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Kind
 from clusterkit.datasets.base import Subset
+from clusterkit.methods.common import sample
 from clusterkit.stages import self_train
 from clusterkit.stages.self_train import Part, mixed, pair_loss
 
@@ -145,7 +146,7 @@ def test_a_labelled_set_that_has_changed(cli, tmp_path: Path) -> None:
 
 
 def test_large_subsets_are_grouped_in_part(points: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(self_train, "LARGEST", 100)
+    monkeypatch.setattr(sample, "LARGEST", 100)
     done = cli(LINE)
     assert done.code == 0
     assert "self-train: 5 groups of 16 % of the images" in done.err, "a sixth of the 600"

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from clusterkit.metrics.k_estimates import LESS, Matrix, linkage_count
 
-LARGEST = 4000
-"""Largest number of items. Beyond it, eigenvectors of N x N take too long."""
 SOFT = 3.0
 """Divisor of logits, because G is more certain than it is right."""
 Range = tuple[float, float]
@@ -23,22 +21,28 @@ ITERATIONS = 20
 
 
 def consensus(logits: Matrix, seed: int, second: Range = SECOND) -> Matrix:
-    """Return for each pair the share (N, N) of spectral clusterings in which its two items are in one group.
+    """Return for each pair the share (N, N) of spectral clusterings in which its two items are in one group."""
+    return clusterings(logits, seed, second)[0]
+
+
+def clusterings(logits: Matrix, seed: int, second: Range = SECOND) -> tuple[Matrix, NDArray[np.int64]]:
+    """Return the shares (N, N) of `consensus`, and the groups (N, C) in each of the C spectral clusterings.
 
     `logits` (N, N) are G's, symmetric. G errs on single pairs, and comparing all other pairs of both items corrects
     most errors. The clusterings have different numbers of groups, so that the result does not depend on the right
     number. These lie around the number that average linkage finds. In the first round, linkage uses the mean of the
     pairs' probabilities, their `likeness`, and the likeness of that; in the second round, it uses the first round's
-    shares. If linkage finds fewer than two groups, the pairs' probabilities are returned. Time is O(N^3).
+    shares. If linkage finds fewer than two groups, the pairs' probabilities and C = 0 are returned. Time is O(N^3).
     """
     probability = sigmoid(logits - LESS)
+    groups = np.zeros((len(logits), 0), np.int64)
     if len(logits) < 3:
-        return probability
+        return probability, groups
     smallest = max(2.0, len(logits) / 100)
     alike = likeness(probability)
     count = linkage_count((probability + alike + likeness(alike)) / 3, smallest)
     if count < 2:
-        return probability
+        return probability, groups
     rng = np.random.default_rng(seed)
     vectors = eigenvectors(sigmoid((logits - LESS) / SOFT), 3 * count)
     shares = probability
@@ -46,13 +50,14 @@ def consensus(logits: Matrix, seed: int, second: Range = SECOND) -> Matrix:
         # A group of fewer than three items says no more than its pairs.
         largest = max(2, min(vectors.shape[1], len(logits) // 3))
         counts = np.geomspace(low * count, high * count, CLUSTERINGS).round().clip(2, largest).astype(int)
+        numbers, repeats = np.unique(counts, return_counts=True)
+        groups = np.stack([spectral_groups(vectors, int(number), rng) for number in numbers], 1).repeat(repeats, 1)
         shares = np.zeros(logits.shape)
-        for number, repeats in zip(*np.unique(counts, return_counts=True), strict=True):
-            group = spectral_groups(vectors, int(number), rng)
-            shares += repeats * (group[:, None] == group)
+        for group in groups.T:
+            shares += group[:, None] == group
         shares /= len(counts)
         count = linkage_count(shares, smallest)
-    return shares
+    return shares, groups
 
 
 def likeness(probability: Matrix) -> Matrix:

@@ -6,6 +6,9 @@ from enum import Enum
 
 from clusterkit.settings import Options
 
+LARGEST = 4000
+"""Largest number of items of which a consensus compares all pairs. Beyond it, linkage and eigenvectors take minutes."""
+
 
 class Reads(Enum):
     """Form of the pairs that a method reads."""

@@ -1,18 +1,17 @@
 """Consensus of families of clusterings of points into K groups: how often they put two items together."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common import sample
 from clusterkit.methods.common.points import digests_of, numbered
 from clusterkit.methods.common.problem import Array
 from clusterkit.metrics.k_estimates import linkage_tree
 
-LARGEST = 4000
-"""Largest number of items that `ccn` compares. Beyond it, linkage of N x N takes minutes."""
 DIMENSIONS = (32, 64, 128)
 """Numbers of principal components. Which is best depends on the set, and no rule without labels tells."""
 NEIGHBOURS = (5, 10, 20)
@@ -90,8 +89,9 @@ def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
     components = principal(z, min(max(DIMENSIONS), len(z) - 1))
     for dimensions in sorted({min(dimensions, components.shape[1]) for dimensions in DIMENSIONS}):
         points = directions(components[:, :dimensions])
+        nearest = None if len(z) <= sample.LARGEST else nearest_of(points, max(NEIGHBOURS))
         for neighbours in sorted({min(neighbours, len(z) - 1) for neighbours in NEIGHBOURS}):
-            graph = neighbour_graph(points, neighbours)
+            graph = neighbour_graph(points, neighbours, nearest)
             moved = points
             for step in range(1, max(STEPS) + 1):
                 moved = directions(moved + graph @ moved)
@@ -106,14 +106,13 @@ def by_average(z: Array, k: int) -> tuple[Any, NDArray[np.int64]]:
 
     The points move farthest to their most neighbours, which leaves hardly anything between groups that have a gap.
     """
-    from scipy.cluster.hierarchy import average, fcluster
+    from scipy.cluster.hierarchy import average
 
     moved = directions(principal(z, DIMENSIONS[1]))
     graph = neighbour_graph(moved, min(max(NEIGHBOURS), len(z) - 1))
     for _ in range(max(STEPS)):
         moved = directions(moved + graph @ moved)
-    groups: NDArray[np.int64] = fcluster(average(moved), k, "maxclust").astype(np.int64) - 1
-    return graph, groups
+    return graph, by_linkage(average, moved, k)
 
 
 def told(graph: Any, groups: NDArray[np.integer]) -> float:
@@ -152,21 +151,29 @@ def directions(points: Array) -> Array:
     return scaled
 
 
-def neighbour_graph(points: Array, neighbours: int) -> Any:
+def neighbour_graph(points: Array, neighbours: int, found: tuple[Array, NDArray[np.int64]] | None = None) -> Any:
     """Return the sparse weights (N, N) of each item's neighbours, with sum one, Gaussian in their distance.
 
-    The Gaussian is narrower where items are denser (Zelnik-Manor and Perona 2004), and links count both ways.
+    The Gaussian is narrower where items are denser (Zelnik-Manor and Perona 2004), and links count both ways. `found`
+    are the distances and positions of at least as many nearest items, as of `nearest_of`.
     """
     from scipy.sparse import csr_array, diags_array
-    from sklearn.neighbors import NearestNeighbors
 
-    distances, nearest = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(points).kneighbors()
+    distances, nearest = (part[:, :neighbours] for part in found or nearest_of(points, neighbours))
     width = distances[:, min(SCALE, neighbours) - 1].clip(TINY) / 2
     weights = np.exp(-(distances**2) / (width[:, None] * width[nearest]))
     starts = np.arange(len(points) + 1) * neighbours
-    graph = csr_array((weights.ravel(), nearest.ravel(), starts), shape=(len(points), len(points)))
+    graph = csr_array((weights.ravel().astype(points.dtype), nearest.ravel(), starts), shape=(len(points), len(points)))
     graph = graph + graph.T
     return diags_array(1 / graph.sum(1).clip(TINY)) @ graph
+
+
+def nearest_of(points: Array, count: int) -> tuple[Array, NDArray[np.int64]]:
+    """Return the distances and the positions (N, M) of the nearest other points of each of points (N, D)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, nearest = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(points).kneighbors()
+    return distances, nearest
 
 
 def by_k_means(points: Array, k: int, seed: int) -> NDArray[np.int64]:
@@ -176,10 +183,22 @@ def by_k_means(points: Array, k: int, seed: int) -> NDArray[np.int64]:
 
 def by_ward(points: Array, k: int) -> NDArray[np.int64]:
     """Return the groups (N,) of Ward's linkage."""
-    from scipy.cluster.hierarchy import fcluster, ward
+    from scipy.cluster.hierarchy import ward
 
-    groups: NDArray[np.int64] = fcluster(ward(points), k, "maxclust").astype(np.int64) - 1
-    return groups
+    return by_linkage(ward, points, k)
+
+
+def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int) -> NDArray[np.int64]:
+    """Return the groups (N,) of a linkage of points (N, D), at most K of them.
+
+    Of more than LARGEST points, a sample is linked, and the others are in the group of their nearest point in it.
+    """
+    from scipy.cluster.hierarchy import fcluster
+    from sklearn.metrics import pairwise_distances_argmin
+
+    chosen = sample.sampled(len(points), 0)
+    groups: NDArray[np.int64] = fcluster(linkage(points[chosen]), k, "maxclust").astype(np.int64) - 1
+    return groups if len(chosen) == len(points) else groups[pairwise_distances_argmin(points, points[chosen])]
 
 
 def whitened(points: Array, groups: NDArray[np.int64], k: int) -> NDArray[np.int64]:

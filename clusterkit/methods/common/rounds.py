@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common import sample
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Array = NDArray[np.floating]
 Groups = NDArray[np.int64]
 
-LARGEST = 4000
-"""Largest number of items in a graph. Of a larger set, as many random items are used."""
 RESOLUTIONS = np.geomspace(0.25, 8, 11)
 """The resolutions of modularity among which the one that fits its own groups is sought."""
 SHARE = 0.3
@@ -38,21 +38,43 @@ PARTS = 0.2, 0.3, 0.45
 """Neighbours of an item in a round, as parts of the size of the group that it was in before, from SMALLEST to MOST. Of
 more, small groups are lost; of fewer, large ones fall apart."""
 MOST = 30
+ENOUGH = 40
+"""Mean number of items of a group in a sample. Of fewer, groups are missed."""
 SCALE = 5
 """The distance to this neighbour is the unit of distance at an item."""
+BLOCK = 4000**2
+"""Distances that are held at a time."""
 PASSES = 20
 """Largest number of passes over all items before groups are joined."""
 
 
 def count(z: Array, seed: int, share: float = SHARE) -> dict[str, int]:
-    """Return estimates of the number of groups of `z` (N, D), rows of length one, and their mean `communities`.
+    """Return the estimates of `count_in_sample`."""
+    return count_in_sample(z, seed, share)[0]
+
+
+def count_in_sample(z: Array, seed: int, share: float = SHARE) -> tuple[dict[str, int], int]:
+    """Return estimates of the number of groups of `z` (N, D), and the number of items among which they were counted.
+
+    Equal rows count once, and the order of the rows does not matter. Of more than LARGEST rows a random sample is
+    taken, which grows until a group has ENOUGH items in the mean.
+    """
+    points, size = distinct(z), sample.LARGEST
+    while True:
+        estimates = counted(points[sample.sampled(len(points), seed, size)], seed, share)
+        enough = ENOUGH * estimates["communities"]
+        if size >= min(enough, len(points)):
+            return estimates, len(z) if size >= len(points) else size
+        size = max(2 * size, enough)
+
+
+def counted(points: Array, seed: int, share: float = SHARE) -> dict[str, int]:
+    """Return estimates of the number of groups of points (N, D), rows of length one, and their mean `communities`.
 
     Each estimate is the number of communities of a graph of neighbours (`fitting_groups`), found in rounds: items of
     large communities have more neighbours in the next round. How many more is a part of their size, one of PARTS for
-    each estimate. `communities` is their geometric mean, and alone for at most SMALLEST items. Equal rows count once,
-    and the order of the rows does not matter. Time is O(N^2).
+    each estimate. `communities` is their geometric mean, and alone for at most SMALLEST items. Time is O(N^2).
     """
-    points = distinct(z, seed)
     if len(points) <= SMALLEST:
         return {"communities": 1}
     nearest, distances = neighbours(projection(points, COMPONENTS), MOST)
@@ -93,11 +115,9 @@ def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed
     return SHARES[int(np.argmin(np.mean(errors, 0) + PRIOR * distance**2))]
 
 
-def distinct(z: Array, seed: int) -> Array:
-    """Return the different rows of z (N, D), at most LARGEST, in an order that does not depend on theirs."""
+def distinct(z: Array) -> Array:
+    """Return the different rows of z (N, D) in an order that does not depend on theirs."""
     points: Array = np.unique(z.astype(np.float32).round(6), axis=0)
-    if len(points) > LARGEST:
-        points = points[np.sort(np.random.default_rng(seed).permutation(len(points))[:LARGEST])]
     return points.astype(np.float64)
 
 
@@ -122,12 +142,17 @@ def neighbours(points: Array, number: int) -> tuple[Groups, Array]:
     M is `number`, or N - 1 if that is smaller.
     """
     number = min(number, len(points) - 1)
-    distances = (2 - 2 * points @ points.T).clip(0)
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.argpartition(distances, number - 1, axis=1)[:, :number]
-    near = np.take_along_axis(distances, nearest, 1)
-    order = np.argsort(near, axis=1, kind="stable")
-    return np.take_along_axis(nearest, order, 1), np.take_along_axis(near, order, 1)
+    parts, size = [], max(1, BLOCK // len(points))
+    for start in range(0, len(points), size):
+        distances = (2 - 2 * points[start : start + size] @ points.T).clip(0)
+        rows = np.arange(len(distances))
+        distances[rows, start + rows] = np.inf
+        nearest = np.argpartition(distances, number - 1, axis=1)[:, :number]
+        near = np.take_along_axis(distances, nearest, 1)
+        order = np.argsort(near, axis=1, kind="stable")
+        parts.append((np.take_along_axis(nearest, order, 1), np.take_along_axis(near, order, 1)))
+    nearest, near = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return nearest, near
 
 
 def scaled_graph(nearest: Groups, distances: Array, number: Groups) -> "csr_matrix":

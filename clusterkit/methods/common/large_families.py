@@ -1,0 +1,96 @@
+"""Consensus of families of clusterings of any number of points, without a matrix of all pairs."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clusterkit.methods.common import sample
+from clusterkit.methods.common.families import (
+    DECISIVE,
+    DIMENSIONS,
+    by_average,
+    clusterings,
+    cut,
+    directions,
+    families,
+    memberships,
+    principal,
+    told,
+)
+from clusterkit.methods.common.problem import Array
+
+MOST = 10_000
+"""Most items in a clustering. Among more, nearest neighbours are too near to reach the whole of a group."""
+HEARD = 10
+"""Nearest items of the sample whose probabilities an item outside it takes."""
+
+
+def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
+    """Return the probabilities (N, K) of the groups that a consensus of families of clusterings finds in z (N, D).
+
+    Of more than LARGEST different points, each clustering groups all, or MOST random ones, but average linkage cuts the
+    consensus of LARGEST of these. A point then has the mean share of clusterings in which it is together with a group's
+    items, and the points beyond MOST have the mean of their nearest ones. Rows that differ by rounding alone count
+    once, and their order does not matter. Time is O(N D) and memory O(N (D + K)) beside those for MOST points.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(z) <= sample.LARGEST:
+        return _of_all_pairs(z, k, seed)
+    rounded = (z / max(np.abs(z).max(), np.finfo(np.float64).tiny)).astype(np.float32).round(6)
+    _, first, same = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
+    rows, same = z[first], same.ravel()
+    if len(rows) <= sample.LARGEST:
+        return _of_all_pairs(rows, k, seed)[same]
+    if len(rows) <= MOST:
+        return _of_sampled_pairs(rows, k, seed)[same]
+    heard = sample.sampled(len(rows), seed, MOST)
+    prob, every = _of_sampled_pairs(rows[heard], k, seed), np.empty((len(rows), k), np.float32)
+    nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(directions(rows[heard]))
+    for start in range(0, len(rows), MOST):
+        block = slice(start, start + MOST)
+        every[block] = prob[nearest.kneighbors(directions(rows[block]), return_distance=False)].mean(1)
+    return every[same]
+
+
+def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
+    chosen = sample.sampled(len(rows), seed)
+    # Numbers of half the size halve the time.
+    points: Any = principal(rows, max(DIMENSIONS)).astype(np.float32)
+    members = [groups.astype(np.int32) for groups in clusterings(points, k, seed)]
+    prob = extended(members, chosen, cut(shares_of([groups[chosen] for groups in members]), k), k)
+    graph, unequal = by_average(points, k)
+    if told(graph, unequal) > DECISIVE * told(graph, prob.argmax(1)):
+        prob = np.eye(k, dtype=np.float32)[unequal]
+    return prob
+
+
+def _of_all_pairs(z: Array, k: int, seed: int) -> NDArray[np.float32]:
+    shares = families(z, k, seed)
+    return memberships(shares, cut(shares, k), k)
+
+
+def shares_of(members: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+    """Return for each pair the share (N, N) of clusterings in which its items are in one of the groups (N,)."""
+    shares = np.zeros((len(members[0]), len(members[0])), np.float32)
+    for groups in members:
+        shares += groups[:, None] == groups
+    return shares / np.float32(len(members))
+
+
+def extended(
+    members: list[NDArray[np.int32]], chosen: NDArray[np.int64], groups: NDArray[np.int32], k: int
+) -> NDArray[np.float32]:
+    """Return the probabilities (N, K) of groups (M,) of the items at positions `chosen` (M,).
+
+    They are those of `memberships`: the mean shares of clusterings (N,) in which an item is together with a group's
+    items, scaled to a sum of one.
+    """
+    sizes = np.bincount(groups, minlength=k).clip(1)
+    means = np.zeros((len(members[0]), k), np.float32)
+    for member in members:
+        together = np.bincount(member[chosen] * k + groups, minlength=k * k).reshape(k, k)
+        means += (together / sizes).astype(np.float32)[member]
+    prob: NDArray[np.float32] = means / means.sum(1, keepdims=True).clip(np.finfo(np.float32).tiny)
+    return prob
