@@ -230,7 +230,10 @@ def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> Clus
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:
-    """Load the named data set, or else that of the pairs, in the shape that the start network or else G reads."""
+    """Load the named data set, or else that of the pairs, in the form that the start network or else G reads.
+
+    Pictures stay pictures where pairs by their features only name the set.
+    """
     header = pairs.header
     shape = None if start.any is None else start.any.architecture.shape
     if header is None:
@@ -241,16 +244,22 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
         if shape is None:
             return load_dataset(config.dataset, context, whole=start.features is not None)
         return load_like(config.dataset, shape, context, None if start.header is None else start.header.dataset)
-    g_shape = tuple(header.extra["shape"])
+    recorded = header.dataset
+    # Features of fixed backbones are made only for pairs that count, or for a network that reads them.
+    as_pictures = "features" in recorded and (not pairs.used if shape is None else len(shape) == 3)
+    if as_pictures:
+        recorded = {name: value for name, value in recorded.items() if name != "features"}
     if config.dataset is None:
-        data = load_recorded(header.dataset, context, pairs.path, labels=context.reading.labels)
+        data = load_recorded(recorded, context, pairs.path, labels=context.reading.labels)
+    elif as_pictures:
+        data = load_dataset(config.dataset, context, whole=True)
     else:
-        data = load_like(config.dataset, g_shape, context, header.dataset)
+        data = load_like(config.dataset, tuple(header.extra["shape"]), context, recorded)
     assert pairs.path is not None
     check_content(header, pairs.path, data, (group.get(DIGEST) for group in pairs.groups.values()))
-    if shape in (None, g_shape):
+    if shape in (None, data.shape):
         return data
-    return load_like(data.name, shape, context, header.dataset, reading=data.reading)
+    return load_like(data.name, shape, context, recorded, reading=data.reading)
 
 
 def clustered(

@@ -150,6 +150,14 @@ def test_a_pair_head_on_the_same_features(cli: Cli) -> None:
     assert (network["backbone"], network["shape"]) == ("mlp", [64])
     assert "logit" in read_hdf5(OUT / "pairs.h5", "pairs")[1]["all"]
     run(cli, "cluster --k 3 --init g --epochs 2")
+    # Pairs of features that only name the set leave its pictures to other methods and networks.
+    assert cli("pretrain folder:labelled --backbone mlp --epochs 1").code == 0
+    network = "clusterkit-out/pretrained.safetensors"
+    for words in (
+        "--method kmeans", f"--method kmeans --features {network}", f"folder:photos --init {network} --epochs 1"
+    ):  # fmt: skip
+        run(cli, f"cluster {words} --k 3")
+        assert "features" not in header_of("assignments.h5")["dataset"], words
 
 
 def test_vectors_of_the_user_can_have_a_metric(cli: Cli) -> None:
