@@ -71,7 +71,8 @@ class CcnOptions(LossOptions):
         super().check(config, is_given)
         if self.init not in (None, Init.RANDOM) and is_given("backbone"):
             backbone = "G's backbone" if self.init is Init.G else "the backbone of the file"
-            raise UsageError(f"--backbone: --init {self.init} uses {backbone}; leave one of them out")
+            advice = "leave one of them out" if is_given("init") else "leave it out, or give --init random"
+            raise UsageError(f"--backbone: --init {self.init} uses {backbone}; {advice}")
         if self.init is Init.G and self.precision is Precision.BF16:
             raise UsageError("--precision bf16: --init g trains no backbone; leave out --precision")
         if self.init is Init.G and not isinstance(config.pairs, File):

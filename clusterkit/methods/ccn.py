@@ -49,6 +49,8 @@ MEETINGS = 7.5
 """How often each pair of images shares a batch. Large sets need more of it, as a batch holds few similar pairs."""
 AGAIN = 0.5
 """Epochs of the second training, as a share of those of the first."""
+HEAVIER = 4.0
+"""Other items that a linked one counts as in the second training for targets. Much heavier, it pulls its neighbours."""
 SHORTEST = 250
 """Fewest batches of a training. With fewer, clusters of a small set are still merged."""
 LONGEST = 5000
@@ -70,9 +72,10 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     training = Training(
         replace(items, subset=items.subset.to(run.device)), question.pairs, question.k, question.options, run
     )
-    g, pairs = items.g, question.pairs
+    pairs = question.pairs
+    g = None if items.g is None else on_target(items.g, training.items.subset, items.bn, run.device)
     if g is not None and isinstance(g.head, CosineHead):
-        training = replace(training, targets=by_families(training))
+        training = replace(training, targets=by_families(training, g))
     elif g is not None:
         pairs = agreed(training)
     if isinstance(pairs, ConstrainedPairs) and pairs.alone:
@@ -127,9 +130,8 @@ def _rounds(training: Training, original: PairSource, train: Train, result: Clus
 
 
 def _heads(training: Training, g: SimilarityNet) -> Train:
-    """Return a function that trains heads on G's features and keeps the one of least loss."""
+    """Return a function that trains heads on the features of a G on the target, and keeps the one of least loss."""
     items, run = training.items, training.run
-    g = on_target(g, items.subset, items.bn, run.device)
     views = seeded(run.seed, "views", training.name)
     draw = augmented_features(g, items.subset, items.kind, views, run.device, training.options.variation)
     sampler = _sampler(training, ON_FEATURES)
@@ -157,8 +159,12 @@ def _last_loss(history: History) -> float:
 
 def _on_features(network: ClusterNet, draw: Draw, training: Training, sampler: Sampler, title: str) -> History:
     """Train the head of a network on G's features; return the losses of each epoch."""
-    options, device = training.options, training.run.device
-    dropout = DROPOUT.get(options.loss, DROPOUT[Loss.KCL])
+    device = training.run.device
+    # Targets are learned without a pair loss, in as many batches as with the default one.
+    loss = training.options.loss if training.targets is None else Loss.CCL
+    # With dropout, single items do not part from their neighbours, as links ask.
+    by_heart = training.linked and training.targets is not None
+    dropout = 0.0 if by_heart else DROPOUT.get(loss, DROPOUT[Loss.KCL])
 
     def batches(generator: torch.Generator) -> Iterator[Tensor]:
         return (send(index, device) for index in sampler.epoch(generator))
@@ -171,7 +177,7 @@ def _on_features(network: ClusterNet, draw: Draw, training: Training, sampler: S
         units = nn.Sequential(*hidden)(draw(index, generator)[rows]) * send(mask, index.device)[rows] / (1 - dropout)
         return {"loss": _loss(training, outputs(units), index)}
 
-    epochs = max(1, round(BATCHES.get(options.loss, BATCHES[Loss.KCL]) / sampler.steps))
+    epochs = max(1, round(BATCHES.get(loss, BATCHES[Loss.KCL]) / sampler.steps))
     return fit(network.head, batches, step, _plan(training, sampler, epochs, title))
 
 
@@ -208,7 +214,7 @@ def _held(
 
     In the second training every batch holds linked items, whose pairs have their weight. It begins with clusters that
     follow from all pairs: if linked pairs weighed more from the start, clusters would merge. Clusters that were learned
-    from targets change for linked items until the links hold.
+    from targets then change for linked items whose links the network still does not hold.
     """
     result = _assigned(training, network, histories)
     if not isinstance(training.pairs, ConstrainedPairs):
@@ -225,7 +231,11 @@ def _held(
     if training.targets is None:
         return result
     prob = under_links(result.prob, links)
-    return replace(result, cluster=prob.argmax(1).astype(np.int32), prob=prob)
+    cluster = prob.argmax(1).astype(np.int32)
+    moved = int((cluster != result.cluster).sum())
+    if moved:
+        log.warning("cluster %s: by the constraints, items are not where assign puts them: %d", training.name, moved)
+    return replace(result, cluster=cluster, prob=prob, moved=moved)
 
 
 def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
@@ -249,11 +259,13 @@ def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
 def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
     """Return the loss of this process's rows of a batch: the pair loss, or the cross-entropy to the targets.
 
+    Pairs of links, or for targets linked items, have their weight in the second training.
     `logits` (b, K) are those of its items, and `index` (B,) holds the positions of all items of the batch.
     """
     rows = share(len(index)).rows
     if training.targets is not None:
-        return F.cross_entropy(logits, training.targets[index[rows]])
+        losses = F.cross_entropy(logits, training.targets[index[rows]], reduction="none")
+        return (losses * _item_weights(training, index)[rows]).mean() if training.linked else losses.mean()
     pairs = training.pairs.logits(index[rows], index)
     weight = None
     if training.linked and isinstance(training.pairs, ConstrainedPairs):
@@ -261,6 +273,15 @@ def _loss(training: Training, logits: Tensor, index: Tensor) -> Tensor:
     # Positive logits become 1 and others 0; unknown pairs stay NaN.
     similar = pairs.clamp(0, 1).ceil().to(logits)
     return pair_loss(training.options.loss)(logits, similar, training.options.sigma, weight)
+
+
+def _item_weights(training: Training, index: Tensor) -> Tensor:
+    """Return the weights (B,) of items at positions (B,), of mean one, among which linked items weigh more."""
+    assert isinstance(training.pairs, ConstrainedPairs)
+    linked = torch.from_numpy(training.pairs.closure.linked).to(index.device)[index]
+    heavy = HEAVIER if training.pairs.weight is None else training.pairs.weight
+    weights = torch.where(linked, heavy, 1.0)
+    return weights / weights.mean()
 
 
 def _plan(training: Training, sampler: Sampler, epochs: int, title: str) -> Plan:
@@ -301,11 +322,14 @@ def agreed(training: Training) -> PairSource:
     return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
 
 
-def by_families(training: Training) -> Tensor:
-    """Return the probabilities (N, K) of clusters on the device, by the consensus of families under the links."""
+def by_families(training: Training, g: SimilarityNet) -> Tensor:
+    """Return the probabilities (N, K) of clusters on the device, by the consensus of families under the links.
+
+    The families group the features of a G on the target.
+    """
     device = training.run.device
     links = training.pairs.closure if isinstance(training.pairs, ConstrainedPairs) else None
-    z = values(training.items, device).astype(np.float64)
+    z = values(replace(training.items, g=None, start=g), device).astype(np.float64)
     seed = derive_seed(training.run.seed, "families", training.name) % 2**32
     return torch.from_numpy(consensus_targets(z, training.k, seed, links)).to(device)
 

@@ -1,5 +1,7 @@
 """Consensus of families of clusterings of the items' values; it reads no pairs."""
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,15 +11,24 @@ from clusterkit.methods.common.large_families import family_memberships
 from clusterkit.methods.common.points import centred, equal_together
 from clusterkit.methods.common.problem import Clustering, Problem, hard
 
+log = logging.getLogger("clusterkit")
+
 
 def consensus(problem: Problem) -> Clustering:
-    """Cluster by average linkage of how often clusterings of several kinds put two items together."""
+    """Cluster by average linkage of how often clusterings of several kinds put two items together.
+
+    If these tell fewer than K groups apart, there are fewer clusters, which a log line says.
+    """
     points = centred(problem.values)
 
     def cluster() -> NDArray[np.int32]:
         if len(points) > sample.LARGEST:
             clusters: NDArray[np.int32] = family_memberships(points, problem.k, problem.seed).argmax(1).astype(np.int32)
-            return clusters
-        return cut(families(points, problem.k, problem.seed), problem.k)
+        else:
+            clusters = cut(families(points, problem.k, problem.seed), problem.k)
+        count = len(np.unique(clusters))
+        if count < problem.k:
+            log.warning("%d clusters instead of %d, because the method tells no more items apart", count, problem.k)
+        return clusters
 
     return hard(equal_together(problem, cluster), problem.k)

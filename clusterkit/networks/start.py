@@ -110,7 +110,8 @@ def check_features(
         context = replace(context, reading=data.reading)
         pictures = load_dataset(data.name, context, whole=True)
         check_content(header, path, pictures, (subset.name_digest for subset in features.values()))
-    if data.features and list(data.features) != header.dataset["features"]:
+    used, held = ([entry | {"weights": None} for entry in part] for part in (data.features, header.dataset["features"]))
+    if used and used != held:
         names = "+".join(entry["name"] for entry in data.features)
         raise InputError(
             f"{path}: holds features by other backbones than the pairs; run: clusterkit embed {data.name} "

@@ -25,9 +25,5 @@ class CosinePairs:
         """Return the logits (R, C), which do not depend on the order of an item and its partner."""
         return self.logits(rows, columns)
 
-    def of(self, positions: Tensor) -> "CosinePairs":
-        """Return the pairs of the items at positions (M,)."""
-        return CosinePairs(self.z[positions], self.scale, self.bias)
-
     def to(self, device: torch.device) -> "CosinePairs":
         return CosinePairs(*(part.to(device) for part in (self.z, self.scale, self.bias)))

@@ -216,6 +216,7 @@ def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> Clus
     """Return the settings of a clustering of these pairs, in which the start of its network is decided.
 
     It is G for a metric, and for a G of the best recipe unless a flag is given that only a whole network has.
+    Raises UsageError for flags that have no effect with this start.
     """
     options = config.options
     if not isinstance(options, CcnOptions):
@@ -224,8 +225,13 @@ def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> Clus
         whole = context.is_given(options, "backbone") or options.precision is Precision.BF16
         by_recipe = config.recipe is Recipe.BEST and pairs.is_by_recipe and not whole
         options = replace(options, init=Init.G if pairs.is_by_metric or by_recipe else Init.RANDOM)
-    if pairs.is_by_metric and options.init is Init.G and options.rounds == 1 and "loss" in context.given:
-        log.info("cluster: --loss is not used: a network on fixed features learns the clusters of a consensus")
+        # The options as they were say that --init was not typed.
+        options.check(config, lambda name: context.is_given(config.options, name))
+    if pairs.is_by_metric and options.init is Init.G and options.rounds == 1 and context.is_given(options, "loss"):
+        raise UsageError(
+            "--loss: a network on fixed features learns the clusters of a consensus, without a pair loss; leave it "
+            "out, or give --init random"
+        )
     return replace(config, options=options)
 
 
@@ -306,6 +312,8 @@ def write(
             "learned_from": sets,
             "history": {title: results[title].history for title in networks},
         }
+        if moved := {title: results[title].moved for title in networks if results[title].moved}:
+            extra["moved_by_links"] = moved
         networks_header = replace(header, format="ccn", extra=extra)
         tensors = {**state_of(networks), **typical_tensors(networks, data, choose_device(context.device))}
         write_with_network(path, header, assignments, network_path, networks_header, tensors)

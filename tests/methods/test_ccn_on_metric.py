@@ -1,5 +1,6 @@
 """A clustering network on fixed features learns the consensus of families of clusterings."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from clusterkit.losses import Loss
+from clusterkit.methods import ccn
 from clusterkit.methods.ccn import Training, by_families
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, SimilarityNet
-from clusterkit.pairs.constraints import constrain
+from clusterkit.pairs.constraints import ConstrainedPairs, constrain
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.links import Link, closure
 from clusterkit.settings import Init
@@ -30,7 +33,8 @@ def on_metric(folder: Path, links: list[Link] | None = None) -> Case:
 
 def targets_of(asked: Case) -> Tensor:
     assert asked.question.pairs is not None
-    return by_families(Training(asked.items, asked.question.pairs, 3, asked.options, asked.run))
+    assert asked.items.g is not None
+    return by_families(Training(asked.items, asked.question.pairs, 3, asked.options, asked.run), asked.items.g)
 
 
 def test_the_network_sorts_as_the_consensus_does(tmp_path: Path) -> None:
@@ -48,9 +52,43 @@ def test_the_network_sorts_as_the_consensus_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("must", [True, False])
 def test_links_hold_where_the_features_say_otherwise(must: bool, tmp_path: Path) -> None:
     links = [Link(0, 55, True, 1)] if must else [Link(0, 1, False, 1)]
-    result = on_metric(tmp_path, links).clustered()
+    asked = on_metric(tmp_path, links)
+    result = asked.clustered()
     cluster = result.cluster
     assert (result.prob.argmax(1) == cluster).all()
+    # The network holds the links itself.
+    assert result.network is not None
+    with torch.no_grad():
+        again = result.network.eval()(asked.items.subset.images)
+    assert (again.argmax(1).numpy() == cluster).all()
+    assert result.moved == 0
     assert bool(cluster[0] == cluster[55 if must else 1]) is must
     others = np.setdiff1d(np.arange(90), [0, 1, 55])
     assert accuracy(cluster[others], LABELS[others]) == 1.0
+
+
+def test_what_the_network_cannot_hold_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked = on_metric(tmp_path, [Link(0, 1, False, 1)])
+    images = asked.items.subset.images.clone()
+    images[1] = images[0]
+    asked = asked.having(subset=replace(asked.items.subset, images=images)).by("ccn", epochs=4)
+    result = asked.clustered()
+    assert result.cluster[0] != result.cluster[1]
+    assert result.moved >= 1
+    assert f"items are not where assign puts them: {result.moved}" in caplog.text
+
+
+def test_linked_items_weigh_as_the_user_says(tmp_path: Path) -> None:
+    asked = on_metric(tmp_path, [Link(0, 1, False, 1)])
+    assert isinstance(asked.question.pairs, ConstrainedPairs)
+    for weight, ratio in ((None, ccn.HEAVIER), (9.0, 9.0)):
+        pairs = replace(asked.question.pairs, weight=weight)
+        weights = ccn._item_weights(Training(asked.items, pairs, 3, asked.options, asked.run), torch.arange(4))
+        assert weights[0] / weights[3] == pytest.approx(ratio)
+        assert weights.mean() == pytest.approx(1)
+
+
+def test_targets_are_learned_without_a_pair_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ccn, "BATCHES", {Loss.CCL: 4, Loss.KCL: 8})
+    probs = [on_metric(tmp_path).by("ccn", loss=loss, epochs=None).clustered().prob for loss in Loss]
+    np.testing.assert_array_equal(*probs)

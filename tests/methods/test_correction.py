@@ -236,7 +236,7 @@ def test_a_large_class_weighs_as_some_of_its_items_in_the_covariance() -> None:
 
 def splits_with(gains: dict[Form, list[float]]) -> list[dict[Form, module.Split]]:
     """Return splits in which forms exceed the others by so much in ACC, NMI and purity."""
-    none = np.zeros(0), np.zeros(0, bool)
+    none = np.zeros(0), np.zeros(0, bool), np.zeros((0, 0)), np.zeros(0, np.int64)
     count = len(next(iter(gains.values())))
     return [
         {form: module.Split(*3 * (0.5 + gains.get(form, [0] * count)[split],), *none) for form in module.FORMS}

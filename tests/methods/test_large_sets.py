@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from clusterkit.artifacts.hdf5 import read_header
+from clusterkit.methods import consensus
 from clusterkit.methods.common import large_families, rounds, sample
 from clusterkit.methods.common.consensus import clusterings
 from clusterkit.methods.common.families import cut, families, memberships
@@ -15,6 +16,7 @@ from clusterkit.methods.common.large_families import extended, family_membership
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.members import MemberPairs
+from tests.problems import case
 
 Array = np.ndarray
 
@@ -41,6 +43,19 @@ def test_a_set_beyond_the_limits_has_the_groups_of_the_whole_one(
     order = np.random.default_rng(1).permutation(len(points))
     np.testing.assert_allclose(family_memberships(points[order], 4, 0), prob[order], atol=1e-6)
     np.testing.assert_allclose(family_memberships(1e-9 * points, 4, 0).argmax(1), prob.argmax(1))
+
+
+def test_a_group_of_few_items_of_a_sample_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, _ = blobs([80, 70, 60, 10], spread=0.1)
+    monkeypatch.setattr(sample, "LARGEST", 100)
+    monkeypatch.setattr(large_families, "MOST", 110)
+    assert len(np.unique(family_memberships(points, 4, 0).argmax(1))) == 4
+
+
+def test_fewer_groups_than_k_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(consensus, "families", lambda z, k, seed: np.ones((len(z), len(z)), np.float32))
+    assert case("consensus", torch.randn(9, 3), None, 3, Path()).clustered().clusters == 1
+    assert "1 clusters instead of 3" in caplog.text
 
 
 def test_equal_items_of_a_large_set_are_together(monkeypatch: pytest.MonkeyPatch) -> None:

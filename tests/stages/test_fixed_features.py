@@ -85,6 +85,10 @@ def test_a_correction_goes_from_labelled_pictures_to_clusters_of_others(cli: Cli
     assert [model["sha256"]] == [entry["sha256"] for entry in pairs.dataset["features"]]
     assert set(groups["all"]) >= {"id", "z", "scale", "bias"}
     np.testing.assert_allclose(np.linalg.norm(groups["all"]["z"], axis=1), 1, rtol=1e-5)
+    # The same weights are the same backbone, wherever they lie.
+    shutil.copy("vit.safetensors", "copy.safetensors")
+    embed = f"embed folder:photos {FIXED}".replace("vit.safetensors", "copy.safetensors")
+    run(cli, embed, "cluster --k 3 --method mpckmeans --features features.h5")
     run(cli, "cluster --k 3")
     assert header_of("assignments.h5")["config"]["options"]["init"] == "g"
     scores = run(cli, "evaluate")["mean"]
@@ -172,6 +176,9 @@ def test_vectors_of_the_user_can_have_a_metric(cli: Cli) -> None:
         "predict-pairs features:t.npz",
         "cluster --k 4 --method agglomerative",
     )
+    for flag in ("--loss kcl", "--loss ccl", "--backbone mlp", "--precision bf16"):
+        done = cli(f"cluster --k 4 {flag}")
+        assert (done.code, f"{flag.split()[0]}" in done.err, done.err.count("\n")) == (2, True, 1), done.err
     assert run(cli, "evaluate")["mean"]["acc"] > 0.9
     assert header_of("g.safetensors")["config"]["backbone"] is None
     # A clustering can start from it, but no training of G.

@@ -124,8 +124,8 @@ class Split(NamedTuple):
     purity: float
     cosines: Values
     similar: NDArray[np.bool_]
-    z: Values = np.zeros((0, 0))
-    labels: Labels = np.zeros(0, np.int64)
+    z: Values
+    labels: Labels
 
 
 def learn(x: Values, labels: Labels, seed: int) -> Correction:

@@ -97,8 +97,8 @@ def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
                 moved = directions(moved + graph @ moved)
                 if step in STEPS:
                     base = principal(moved, min(dimensions, 64))
-                    yield whitened(base, by_k_means(base, k, seed), k)
-                    yield whitened(base, by_ward(base, k), k)
+                    yield whitened(base, by_k_means(base, k, seed))
+                    yield whitened(base, by_ward(base, k))
 
 
 def by_average(z: Array, k: int) -> tuple[Any, NDArray[np.int64]]:
@@ -201,7 +201,7 @@ def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int) -> NDAr
     return groups if len(chosen) == len(points) else groups[pairwise_distances_argmin(points, points[chosen])]
 
 
-def whitened(points: Array, groups: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def whitened(points: Array, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return groups (N,) that k-means keeps when the covariance within groups is that of a ball.
 
     From given groups (N,), the covariance and the groups follow each other until nothing changes.

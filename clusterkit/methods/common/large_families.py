@@ -51,6 +51,8 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     for start in range(0, len(rows), MOST):
         block = slice(start, start + MOST)
         every[block] = prob[nearest.kneighbors(directions(rows[block]), return_distance=False)].mean(1)
+    # Means of the nearest items would lose groups of few items.
+    every[heard] = prob
     return every[same]
 
 

@@ -88,13 +88,15 @@ class Run:
 class Clustering:
     """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, if there is one.
 
-    `history` holds the mean losses of each epoch of each training, by the training's title.
+    `history` holds the mean losses of each epoch of each training, by the training's title. `moved` counts the items
+    that links put into other clusters than the network does.
     """
 
     cluster: NDArray[np.int32]
     prob: NDArray[np.float32]
     network: ClusterNet | None = None
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    moved: int = 0
 
     @property
     def clusters(self) -> int:
