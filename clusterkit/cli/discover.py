@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -32,9 +32,6 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, USUAL
 from clusterkit.settings import CountedBy, Fixed
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLE = "Example: clusterkit discover folder:photos"
 SHOWN = 12
