@@ -139,12 +139,10 @@ def train_g(
 def worth_of(correction: Mapping[str, Any], like: str) -> str:
     """Return what the correction of the features is worth on classes that were kept out of its training."""
     forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
-    if not correction["labels_read"]:
-        return f"no labels of {like} were read, so the features decide alone"
     if not forms:
         return (
-            f"{like} has fewer than three classes of two items or more, so nothing could be learned from it, and the "
-            "features decide alone"
+            f"no labels of {like} were used, which takes three classes of two items or more, so the features decide "
+            "alone"
         )
     chosen = forms[correction["strength"], correction["share"]]
     if not chosen["strength"]:

@@ -245,16 +245,14 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
-    summary = {**correction.summary(), "labels_read": labels is not None}
+    summary = correction.summary()
     network = metric_of(correction)
-    # Of fewer than three classes the labels are not used.
-    is_learned = bool(correction.worth)
     extra = {
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
         "correction": summary,
-        "learned_from": [data.to_learned()] if is_learned else [],
+        "learned_from": [data.to_learned()] if correction.is_learned else [],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
@@ -270,12 +268,11 @@ def metric_of(correction: Correction) -> SimilarityNet:
     mean, std = tuple(correction.centre.tolist()), (correction.spread,) * count
     network = SimilarityNet(Architecture(None, (count,), mean, std, 0, width=width))
     # Without labels there is no covariance within classes, which G holds as zeros.
-    labelled = bool(correction.within.size)
-    within = correction.within if labelled else np.zeros((count, count))
+    within = correction.within if correction.is_learned else np.zeros((count, count))
     values = {
         "backbone.centre": np.zeros(count), "backbone.matrix": correction.matrix, "head.within": within,
         "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
-        "head.labelled": labelled,
+        "head.labelled": correction.is_learned,
     }  # fmt: skip
     network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     return network
