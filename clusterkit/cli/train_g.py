@@ -10,6 +10,7 @@ from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Backbones, Common, Precise, Recipes, Resume, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Head, TrainGConfig, Variation, parse_backbone
+from clusterkit.settings import LEAST, MOST_SIZE
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
@@ -45,7 +46,8 @@ def train_g(
         int | None,
         typer.Option(
             rich_help_panel=NETWORK,
-            min=8,
+            min=LEAST["size"],
+            max=MOST_SIZE,
             help="Side of the images in pixels.",
             show_default="64 for characters, else that of the set or of the fixed backbone",
         ),

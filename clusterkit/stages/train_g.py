@@ -71,12 +71,12 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
+    if config.unlabelled and context.reading.labels is not None:
+        raise UsageError("--labels: --unlabelled reads no labels; leave one of them out")
     start, trained, inputs, learned = read_init(config, context)
     data, config = read_source(config, context, start, trained)
     if has_metric(config):
         return correct(config, context, data)
-    if config.unlabelled:
-        raise UsageError("--unlabelled: a pair head learns from labels; use a fixed --backbone, or leave it out")
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
@@ -170,6 +170,8 @@ def read_init(
     for name in ("backbone", "weights", "head", "members", "size", "pretrained"):
         if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
+    if config.unlabelled:
+        raise UsageError("--unlabelled: --init starts a training, which learns from labels; leave one of them out")
     path = context.find(str(config.init))
     header, start = read_start(path)
     if start.architecture.backbone is None:

@@ -200,7 +200,7 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         ("train-g cifar10_test --epochs 1", 2, "--backbone conv4 trains a network"),
         (f"train-g folder:absent {FIXED} --epochs 1", 2, "--epochs: a metric"),
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
-        ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
+        ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME, torchvision:NAME or clusterkit:characters"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
         (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
         (
@@ -208,6 +208,12 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
             3,
             "name it by --weights FILE; --backbone conv4 trains a network\n",
         ),
+        (f"train-g folder:labelled {FIXED} --resume", 2, "--resume: a metric of fixed features"),
+        (f"train-g folder:labelled {FIXED} --unlabelled --labels y.csv", 2, "--labels: --unlabelled reads no labels"),
+        (f"train-g folder:absent {FIXED} --head pair --unlabelled", 2, "use --head metric, or leave it out"),
+        ("train-g synthetic:moons --unlabelled", 2, "use --head metric, or leave it out"),
+        ("train-g folder:labelled --unlabelled --backbone conv4", 2, "use a fixed --backbone, or leave it out"),
+        ("train-g digits --unlabelled --init g.safetensors", 2, "--unlabelled: --init starts a training"),
         (f"train-g synthetic:moons {FIXED}", 2, "reads images, but synthetic:moons holds vectors"),
     ],
 )
