@@ -262,5 +262,5 @@ def doubts_of_kept(steps: Steps, *, by_metric: bool) -> list[str]:
                 warnings += doubts.of_k(title, estimates, estimates["consensus"], None)
     if "cluster" in steps.kept:
         for title, assignment in subsets.items():
-            warnings += doubts.of_clusters(title, assignment.prob)
+            warnings += doubts.of_clusters(title, assignment.prob, by_metric=by_metric)
     return warnings

@@ -147,18 +147,19 @@ def test_a_pair_head_on_the_same_features(cli: Cli) -> None:
     run(cli, "cluster --k 3 --init g --epochs 2")
 
 
-def test_vectors_of_the_user_can_have_a_metric(cli: Cli) -> None:
+def test_vectors_of_the_user_can_have_a_metric(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     for name, classes in (("a", 6), ("t", 4)):
         y = np.repeat(np.arange(classes), 10)
         x = 3 * random.normal(size=(classes, 8))[y] + random.normal(size=(len(y), 8))
         np.savez(f"{name}.npz", x=x, y=y)
-    run(
-        cli,
-        "train-g features:a.npz --head metric",
-        "predict-pairs features:t.npz",
-        "cluster --k 4 --method agglomerative",
-    )
+    run(cli, "train-g features:a.npz --head metric")
+    done = cli("predict-pairs features:t.npz --form dense")
+    assert (done.code, "g.safetensors is a metric of fixed features" in done.err) == (2, True)
+    assert not (OUT / "pairs.h5").exists()
+    # No room is needed for a matrix that is not written.
+    monkeypatch.setattr("clusterkit.stages.predict_pairs.dense_bytes", lambda _: 2**80)
+    run(cli, "predict-pairs features:t.npz", "cluster --k 4 --method agglomerative")
     assert run(cli, "evaluate")["mean"]["acc"] > 0.9
     assert header_of("g.safetensors")["config"]["backbone"] is None
     # A clustering can start from it, but no training of G.
@@ -235,6 +236,7 @@ def test_how_pictures_are_read_is_said_where_it_is_so(cli: Cli) -> None:
 
 
 def test_self_train_refuses_what_is_not_trained(cli: Cli) -> None:
-    run(cli, f"train-g folder:labelled {FIXED}")
-    done = cli("self-train folder:photos")
-    assert (done.code, "fixed features are not trained" in done.err) == (2, True)
+    for head in ("metric", "pair --epochs 1 --hidden 8"):
+        run(cli, f"train-g folder:labelled {FIXED} --head {head}")
+        done = cli("self-train folder:photos")
+        assert (done.code, "fixed features are not trained" in done.err) == (2, True)
