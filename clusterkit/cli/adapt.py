@@ -1,6 +1,5 @@
 """clusterkit adapt"""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
