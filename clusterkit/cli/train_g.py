@@ -143,7 +143,7 @@ def worth_of(correction: Mapping[str, Any], like: str) -> str:
     forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
     if not forms:
         return (
-            f"no labels of {like} were used, which takes three classes of two items or more, so the features decide "
+            f"no labels of {like} were used (that takes three classes of two items or more), so the features decide "
             "alone"
         )
     chosen = forms[correction["strength"], correction["share"]]

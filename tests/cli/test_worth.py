@@ -39,5 +39,5 @@ def test_it_says_whether_labels_help(chosen: tuple[float, float], acc: tuple[flo
 
 def test_it_says_that_nothing_was_learned() -> None:
     assert worth_of({"strength": 0.5, "share": 0, "worth": []}, "A") == (
-        "no labels of A were used, which takes three classes of two items or more, so the features decide alone"
+        "no labels of A were used (that takes three classes of two items or more), so the features decide alone"
     )
