@@ -189,7 +189,7 @@ def test_long_parallel_groups_are_parted_along_their_length() -> None:
     labels = np.arange(2).repeat(100)
     points = np.c_[rng.normal(0, 2.5, 200), 3 * labels + rng.normal(0, 0.3, 200)]
     mixed = np.where(rng.random(200) < 0.2, 1 - labels, labels)
-    assert accuracy(whitened(points, mixed, 2), labels) == 1.0
+    assert accuracy(whitened(points, mixed), labels) == 1.0
 
 
 def test_memberships_are_the_mean_shares_with_each_group() -> None:
