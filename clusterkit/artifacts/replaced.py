@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clusterkit import console
 from clusterkit.artifacts.assignments import Assignment, read_assignments
-from clusterkit.artifacts.flags import settings_of, words_of
+from clusterkit.artifacts.flags import settings_of, typed_settings, words_of
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.own_data import settled
 from clusterkit.errors import InputError
@@ -32,7 +32,7 @@ def announce(path: Path, earlier: Header, now: Header) -> None:
     ]
     if earlier.stage == now.stage and not names:
         return
-    command = shlex.join(["clusterkit", earlier.stage, *words_of(old, names)])
+    command = shlex.join(["clusterkit", earlier.stage, *words_of(typed_settings(earlier), names)])
     console.log.info(
         "%s of another run (%s) will be replaced; to keep it, copy it first or set --workdir", path, command
     )

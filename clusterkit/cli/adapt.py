@@ -53,7 +53,9 @@ def adapt(
     ] = str(AdaptConfig.backbone),
     weights: Annotated[
         list[Path] | None,
-        typer.Option(rich_help_panel=NETWORK, help="File of weights; one for each fixed backbone, in order."),
+        typer.Option(
+            metavar="FILE", rich_help_panel=NETWORK, help="File of weights; one for each fixed backbone, in order."
+        ),
     ] = None,
     size: Annotated[
         int | None,
