@@ -205,7 +205,7 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         ("train-g cifar10_test --epochs 1", 2, "--backbone conv4 trains a network"),
         (f"train-g folder:absent {FIXED} --epochs 1", 2, "--epochs: a metric"),
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
-        ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME or torchvision:NAME"),
+        ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME, torchvision:NAME or clusterkit:characters"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
         (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
         (
