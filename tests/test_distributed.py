@@ -65,7 +65,7 @@ SOME = "@12-27,40-47"
 TRAIN_G = "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 2 --members 2 --variation strong"
 LINES = [
     TRAIN_G,
-    f"cluster glyphs_eval/Morwen{SOME} --k 25 --epochs 1 --loss ccl --backbone lenet --batch-size 25",
+    f"cluster glyphs_eval/Morwen{SOME} --k 25 --epochs 1 --loss ccl --backbone lenet --batch-size 25 --no-self-train",
     "adapt digits@0-4 digits@0-4 --steps 1 --size 8 --method ccn++ --backbone mlp --target-batch 9",
     "adapt digits@0-4 digits@0-4 --steps 1 --size 8 --method jan --backbone mlp --target-batch 9 --workdir jan",
     f"{TRAIN_G} --workdir kcl",

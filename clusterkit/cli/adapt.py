@@ -1,6 +1,5 @@
 """clusterkit adapt"""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from clusterkit import console
 from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli.chain import check_names, ensure_pairs
-from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Common, Precise, Resume, Weights, with_common
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, Optimizer, Variation, parse_backbone
@@ -51,12 +50,7 @@ def adapt(
             help="Network under the classifier; timm:NAME is a fixed one, joined to others by +.",
         ),
     ] = str(AdaptConfig.backbone),
-    weights: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=NETWORK, help="File of weights; one for each fixed backbone, in order."
-        ),
-    ] = None,
+    weights: Weights = None,
     size: Annotated[
         int | None,
         typer.Option(
