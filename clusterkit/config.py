@@ -52,7 +52,16 @@ def parse_backbone(text: str) -> Backbone | Fixed:
     return parse_fixed(text)
 
 
+def parse_fixed_backbone(text: str) -> Fixed:
+    """Return the value of `--backbone` where only fixed ones are possible. Raises UsageError for one to train."""
+    backbone = parse_backbone(text)
+    if isinstance(backbone, Backbone):
+        raise UsageError(f"--backbone {text}: is trained; name a fixed one, as in timm:NAME")
+    return backbone
+
+
 READERS[Backbone | Fixed | None] = parse_backbone
+READERS[Fixed] = parse_fixed_backbone
 CHARACTERS = Fixed(("clusterkit:characters",))
 """The features of the program's own G of characters, for sets of few large classes of characters."""
 PHOTOS = Fixed(("timm:vit_small_patch14_dinov2.lvd142m",))

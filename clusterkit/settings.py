@@ -177,7 +177,6 @@ READERS: dict[Any, Callable[[str], Any]] = {
     K: parse_k,
     Pairs: parse_pairs,
     Features | File | None: parse_features,
-    Fixed: parse_fixed,
     Path: Path,
     Path | None: Path,
 }

@@ -18,7 +18,6 @@ from clusterkit.cli.reading import reading_flags
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.cli.train_g import worth_of
 from clusterkit.config import (
-    PHOTOS,
     ClusterConfig,
     Context,
     EmbedConfig,
@@ -27,12 +26,12 @@ from clusterkit.config import (
     PredictPairsConfig,
     ReportConfig,
     TrainGConfig,
-    parse_backbone,
+    parse_fixed_backbone,
 )
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, USUAL
-from clusterkit.settings import CountedBy, Fixed
+from clusterkit.settings import CountedBy
 
 if TYPE_CHECKING:
     from clusterkit.stages.report import ReportResult
@@ -93,9 +92,7 @@ def discover(
     from clusterkit.datasets.catalogue import parse
 
     start = time.monotonic()
-    fixed = None if backbone is None else parse_backbone(backbone)
-    if not (fixed is None or isinstance(fixed, Fixed)):
-        raise UsageError(f"--backbone {backbone}: is trained; name a fixed one, such as {PHOTOS}, or use train-g")
+    fixed = None if backbone is None else parse_fixed_backbone(backbone)
     number = number_or_auto(k)
     if folders is None and "by" in common.context.given:
         raise UsageError("--by works only with --folders; leave it out or give --folders")
@@ -278,5 +275,5 @@ def doubts_of_kept(steps: Steps, *, by_metric: bool) -> list[str]:
                 warnings += doubts.of_k(title, estimates, estimates["consensus"], None)
     if "cluster" in steps.kept:
         for title, assignment in subsets.items():
-            warnings += doubts.of_clusters(title, assignment.prob)
+            warnings += doubts.of_clusters(title, assignment.prob, by_metric=by_metric)
     return warnings

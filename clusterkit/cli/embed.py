@@ -8,8 +8,7 @@ from clusterkit import console
 from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import FIXED, NETWORK, Common, Size, Weights, with_common
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import PHOTOS, EmbedConfig
-from clusterkit.settings import parse_fixed
+from clusterkit.config import PHOTOS, EmbedConfig, parse_fixed_backbone
 
 EXAMPLE = "Example: clusterkit embed folder:photos"
 
@@ -39,7 +38,7 @@ def embed(
     """
     from clusterkit.stages import embed as stage
 
-    fixed = parse_fixed(backbone)
+    fixed = parse_fixed_backbone(backbone)
     check_names(dataset)
     config = EmbedConfig(dataset=dataset, backbone=fixed, weights=tuple(weights or ()), size=size)
     done = stage.run(config, common.context)

@@ -10,6 +10,7 @@ from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Backbones, Common, Precise, Recipes, Resume, Weights, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Head, TrainGConfig, Variation, parse_backbone
+from clusterkit.settings import LEAST, MOST_SIZE
 
 EXAMPLE = "Example: clusterkit train-g omniglot_bg"
 
@@ -45,7 +46,8 @@ def train_g(
         int | None,
         typer.Option(
             rich_help_panel=NETWORK,
-            min=8,
+            min=LEAST["size"],
+            max=MOST_SIZE,
             help="Side of the images in pixels.",
             show_default="64 for characters, else that of the set or of the fixed backbone",
         ),
@@ -139,12 +141,10 @@ def train_g(
 def worth_of(correction: Mapping[str, Any], like: str) -> str:
     """Return what the correction of the features is worth on classes that were kept out of its training."""
     forms = {(one["strength"], one["share"]): one for one in correction["worth"]}
-    if not correction["labels_read"]:
-        return f"no labels of {like} were read, so the features decide alone"
     if not forms:
         return (
-            f"{like} has fewer than three classes of two items or more, so nothing could be learned from it, and the "
-            "features decide alone"
+            f"no labels of {like} were used (that takes three classes of two items or more), so the features decide "
+            "alone"
         )
     chosen = forms[correction["strength"], correction["share"]]
     if not chosen["strength"]:

@@ -81,5 +81,10 @@ def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: C
                     f"{typed(setting)}: a metric of fixed features is not trained in steps; leave it out or use "
                     f"--head pair; --backbone {trained} trains a network"
                 )
+        if context.resume:
+            raise UsageError("--resume: a metric of fixed features is not trained in steps; leave it out")
         return config
+    if config.unlabelled and (is_fixed(config) or kind is not None):
+        advice = "--head metric" if is_fixed(config) or vectors else "a fixed --backbone"
+        raise UsageError(f"--unlabelled: a pair head learns from labels; use {advice}, or leave it out")
     return config if kind is None else with_training(config, kind)

@@ -1,6 +1,6 @@
 """Signs that a result is worthless or unsure, each as one line for the user that ends with the next step."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -96,14 +96,21 @@ def median_margin(prob: NDArray[np.floating]) -> float:
     return float(np.median(largest[:, 1] - largest[:, 0]))
 
 
-def of_clusters(title: str, prob: NDArray[np.floating]) -> list[str]:
-    """Return a warning if a network is unsure of the clusters of most items, by their probabilities (N, K)."""
+def of_clusters(title: str, prob: NDArray[np.floating], *, by_metric: bool = False) -> list[str]:
+    """Return a warning if a network is unsure of the clusters of most items, by their probabilities (N, K).
+
+    `by_metric` says that G is a metric of fixed features, which decides alone how sure the network is.
+    """
     median = median_margin(prob)
     if median >= UNSURE:
         return []
+    advice = "train for longer (--epochs), or improve the pairs first, by a better G or by --constraints"
+    by_features = (
+        "learn G from a set that is more like this one, use another --backbone, or label some items (--examples)"
+    )
     return [
         f"{title}: the clustering is unsure: for half of the items, the largest probability is at most {median:.2f} "
-        "above the second; train for longer (--epochs), or improve the pairs first, by a better G or by --constraints"
+        f"above the second; {by_features if by_metric else advice}"
     ]
 
 
@@ -118,12 +125,14 @@ def of_replaced(title: str, before: NDArray[np.floating], now: NDArray[np.floati
     ]
 
 
-def of_one(titles: Iterable[str]) -> list[str]:
-    """Return a warning for each subset whose K was estimated as 1, which no clustering has."""
+def of_one(ks: Mapping[str, int]) -> list[str]:
+    """Return a warning for each subset whose K was estimated as 1, which no clustering has, given the K in its place.
+
+    This K is 2, or the number of labels of the examples.
+    """
     return [
-        f"{title}: k.json estimates only one cluster, so the smallest possible number, 2, is used; if the set has more "
-        "categories, give --k N"
-        for title in titles
+        f"{title}: k.json estimates only one cluster, so K is {k}; if the set has more categories, give --k N"
+        for title, k in ks.items()
     ]
 
 

@@ -128,17 +128,20 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
     if states is not None:
         states.remove()
     counts = {title: result.clusters for title, result in results.items()}
-    warnings = inputs.warnings + broken + warn_all(doubts_of(config, results, earlier))
+    warnings = inputs.warnings + broken + warn_all(doubts_of(config, inputs.pairs, results, earlier))
     return ClusterResult(path, data.name, counts, warnings, network, known.get("constraints"), known.get("names"))
 
 
-def doubts_of(config: ClusterConfig, results: dict[str, Clustering], earlier: Earlier | None) -> list[str]:
+def doubts_of(
+    config: ClusterConfig, pairs: PairInput, results: dict[str, Clustering], earlier: Earlier | None
+) -> list[str]:
     """Return warnings of networks that are unsure, or less sure than those of the clustering that was replaced."""
     warnings: list[str] = []
     if METHODS[config.method].trains:
+        by_metric = pairs.is_by_metric and getattr(config.options, "init", None) is Init.G
         before = {} if earlier is None or earlier[0].config.get("method") != config.method else earlier[1]
         for title, result in results.items():
-            warnings += doubts.of_clusters(title, result.prob)
+            warnings += doubts.of_clusters(title, result.prob, by_metric=by_metric)
             if title in before:
                 warnings += doubts.of_replaced(title, before[title].prob, result.prob)
     return warnings
@@ -208,7 +211,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash}
     learned = joined(k_learned, pairs.learned, start.learned)
-    warnings = warn_all(doubts.of_one(title for title in ks if estimates.get(title) == 1))
+    warnings = warn_all(doubts.of_one({title: k for title, k in ks.items() if estimates.get(title) == 1}))
     return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings)
 
 

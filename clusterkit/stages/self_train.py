@@ -108,7 +108,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     header, network = read_g(path)
     name = target_of(header, config.dataset)
     shape = network.architecture.shape
-    if network.architecture.backbone is None:
+    if network.architecture.backbone is None or header.dataset.get("features"):
         raise UsageError(f"--g {config.g}: fixed features are not trained; cluster without self-train")
     with first_alone():
         target = load_like(

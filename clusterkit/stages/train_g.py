@@ -71,12 +71,12 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
+    if config.unlabelled and context.reading.labels is not None:
+        raise UsageError("--labels: --unlabelled reads no labels; leave one of them out")
     start, trained, inputs, learned = read_init(config, context)
     data, config = read_source(config, context, start, trained)
     if has_metric(config):
         return correct(config, context, data)
-    if config.unlabelled:
-        raise UsageError("--unlabelled: a pair head learns from labels; use a fixed --backbone, or leave it out")
     union = data.union()
     labels = data.labels_for("train-g")
     held_out = held_out_classes(labels.unique(), context.seed)
@@ -170,6 +170,8 @@ def read_init(
     for name in ("backbone", "weights", "head", "members", "size", "pretrained"):
         if context.is_given(config, name):
             raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
+    if config.unlabelled:
+        raise UsageError("--unlabelled: --init starts a training, which learns from labels; leave one of them out")
     path = context.find(str(config.init))
     header, start = read_start(path)
     if start.architecture.backbone is None:
@@ -245,16 +247,14 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
     correction = plain(items, seed) if labels is None else learn(items, labels.numpy(), seed)
-    summary = {**correction.summary(), "labels_read": labels is not None}
+    summary = correction.summary()
     network = metric_of(correction)
-    # Of fewer than three classes the labels are not used.
-    is_learned = bool(correction.worth)
     extra = {
         "network": network.architecture.to_header(),
         "target": data.target,
         "held_out": {},
         "correction": summary,
-        "learned_from": [data.to_learned()] if is_learned else [],
+        "learned_from": [data.to_learned()] if correction.is_learned else [],
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
@@ -270,12 +270,11 @@ def metric_of(correction: Correction) -> SimilarityNet:
     mean, std = tuple(correction.centre.tolist()), (correction.spread,) * count
     network = SimilarityNet(Architecture(None, (count,), mean, std, 0, width=width))
     # Without labels there is no covariance within classes, which G holds as zeros.
-    labelled = bool(correction.within.size)
-    within = correction.within if labelled else np.zeros((count, count))
+    within = correction.within if correction.is_learned else np.zeros((count, count))
     values = {
         "backbone.centre": np.zeros(count), "backbone.matrix": correction.matrix, "head.within": within,
         "head.scale": correction.scale, "head.bias": correction.bias, "head.form": correction.form,
-        "head.labelled": labelled,
+        "head.labelled": correction.is_learned,
     }  # fmt: skip
     network.load_state_dict({name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()})
     return network

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from clusterkit.config import (
     PHOTOS,
-    Backbone,
     ClusterConfig,
     Context,
     EmbedConfig,
@@ -25,9 +24,8 @@ from clusterkit.config import (
     Kind,
     PredictPairsConfig,
     TrainGConfig,
-    parse_backbone,
+    parse_fixed_backbone,
 )
-from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.methods import CcnOptions
 from clusterkit.metrics.rows import Row, rows_of
@@ -77,14 +75,6 @@ TASKS = {
 CCN = {f"ccn-{loss}": CcnOptions(loss=loss, init=Init.G) for loss in PAIR_LOSSES}
 
 
-def fixed(text: str) -> Fixed:
-    """Return a fixed backbone. Raises UsageError for one to train."""
-    backbone = parse_backbone(text)
-    if isinstance(backbone, Backbone):
-        raise UsageError(f"--backbone {text}: is trained; name a fixed one, as in timm:NAME")
-    return backbone
-
-
 @dataclass(frozen=True, kw_only=True)
 class PhotosOptions(Options):
     sets: Annotated[
@@ -95,7 +85,7 @@ class PhotosOptions(Options):
         Fixed,
         Flag(
             help="Fixed backbone: timm:NAME or torchvision:NAME, several joined by +.",
-            read=fixed,
+            read=parse_fixed_backbone,
             default="a small DINOv2",
         ),
     ] = PHOTOS

@@ -248,11 +248,7 @@ def test_odd_features(cli: Cli) -> None:
         ("embed", 2, ["dataset"]),
         ("embed nowhere", 2, ["unknown data set 'nowhere'"]),
         ("embed folder:missing --backbone timm:test_vit --weights w.safetensors", 3, ["missing"]),
-        (
-            EMBED.replace("timm:test_vit", "conv4"),
-            2,
-            ["--backbone conv4: write timm:NAME, torchvision:NAME or clusterkit:characters"],
-        ),
+        (EMBED.replace("timm:test_vit", "conv4"), 2, ["--backbone conv4: is trained; name a fixed one"]),
         (f"{EMBED} --weights w.safetensors", 2, ["--weights: files given: 2, backbones: 1"]),
         (f"{EMBED} --size 4", 2, ["--size"]),
         (EMBED.replace("w.safetensors", "none.safetensors"), 3, ["none.safetensors: no such file"]),

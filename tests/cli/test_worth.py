@@ -14,7 +14,7 @@ def summary(chosen: tuple[float, float], acc: dict[tuple[float, float], float]) 
         {"strength": strength, "share": share, "acc": value, "acc_error": 0.02}
         for (strength, share), value in acc.items()
     ]
-    return {"strength": chosen[0], "share": chosen[1], "labels_read": True, "worth": worth}
+    return {"strength": chosen[0], "share": chosen[1], "worth": worth}
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,7 @@ def test_it_says_whether_labels_help(chosen: tuple[float, float], acc: tuple[flo
     assert worth_of(summary(chosen, dict(zip((PLAIN, OWN, EQUAL), acc, strict=True))), "A") == words
 
 
-def test_it_says_why_nothing_was_learned() -> None:
-    nothing = {"strength": 0.5, "share": 0, "worth": []}
-    assert worth_of({**nothing, "labels_read": False}, "A") == "no labels of A were read, so the features decide alone"
-    assert worth_of({**nothing, "labels_read": True}, "A") == (
-        "A has fewer than three classes of two items or more, so nothing could be learned from it, and the features "
-        "decide alone"
+def test_it_says_that_nothing_was_learned() -> None:
+    assert worth_of({"strength": 0.5, "share": 0, "worth": []}, "A") == (
+        "no labels of A were used (that takes three classes of two items or more), so the features decide alone"
     )

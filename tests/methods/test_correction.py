@@ -259,6 +259,38 @@ def test_labels_must_not_do_worse_than_none(form: Form, other: Form) -> None:
     assert module._chosen(splits_with({form: [0.07, -0.03, 0, 0, 0, 0], other: [-0.1] * 6})) == USUAL
 
 
+def test_the_error_of_a_gain_is_that_over_the_better_form_without_labels() -> None:
+    own, labels = [0.1, 0.3, 0.2, 0.4, 0, 0.2], Form(0.5, 1)
+    splits = splits_with({OWN: own, labels: [value + 0.01 for value in own]})
+    errors = {form: module._worth(form, OWN, splits).acc_error for form in (PLAIN, labels)}
+    assert errors == pytest.approx({PLAIN: np.std(own, ddof=1) / 6**0.5, labels: 0})
+
+
+@pytest.mark.parametrize(("classes", "count"), [(3, 3), (5, 6)])
+def test_no_split_is_drawn_twice(classes: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def split(x: Values, labels: Labels, *_: object) -> tuple[int, ...]:
+        seen.append(tuple(np.unique(labels)))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "_split", split)
+    for seed in range(5):
+        seen.clear()
+        x, labels = photos(range(classes), items=3)
+        assert len(module._splits(x, labels, np.arange(classes), seed)) == count
+        assert len(set(seen)) == count
+
+
+@pytest.mark.usefixtures("two_splits")
+def test_classes_of_one_item_are_not_counted_among_those_of_similar_pairs() -> None:
+    x, labels = photos(range(8), items=15)
+    alone = learn(x, labels, seed=0)
+    odd = np.random.default_rng(1).normal(size=(60, D)) + x.mean(0)
+    beside = learn(np.r_[x, odd], np.r_[labels, 100 + np.arange(60)], seed=0)
+    assert beside.bias - alone.bias == pytest.approx(0, abs=1)
+
+
 def test_calibrated_probabilities_match_the_frequencies() -> None:
     generator = np.random.default_rng(0)
     cosines = generator.uniform(-1, 1, 40000)

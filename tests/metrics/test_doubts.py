@@ -64,6 +64,9 @@ def test_an_unsure_clustering(largest, k, margin):
     [text] = doubts.of_clusters("all", prob_of(largest, k))
     assert "unsure" in text
     assert f"at most {margin} above the second" in text
+    assert "--epochs" in text
+    [text] = doubts.of_clusters("all", prob_of(largest, k), by_metric=True)
+    assert ("--epochs" in text, "--examples" in text) == (False, True)
 
 
 @pytest.mark.parametrize(("largest", "k"), [(0.71, 26), (0.76, 2), (0.6, 100)])

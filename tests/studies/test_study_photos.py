@@ -69,7 +69,7 @@ def line(root: Path, *words: str) -> list[str]:
 
 
 def test_all_methods_on_the_same_features(cli, root, tmp_path):
-    words = line(root, "--set", "eurosat", "--set", "cifar10-all", "--json")
+    words = line(root, "--set", "eurosat", "--set", "cifar10-all", "--json", "--resume")
     done = cli(words)
     assert done.code == 0, done.err
     rows = check_files("photos", OPTIONS)
@@ -89,7 +89,7 @@ def test_all_methods_on_the_same_features(cli, root, tmp_path):
     text = (tmp_path / "clusterkit-out" / "photos" / "photos.md").read_text()
     assert "| eurosat | 5 | 40 | 5 | 40 |" in text
     assert "| cifar10-all |  |  | 10 | 50 |" in text
-    again = cli([*words, "--resume"])
+    again = cli(words)
     assert again.code == 0, again.err
     assert {line.split()[3] for line in again.err.splitlines() if "$ clusterkit" in line} == {"estimate-k"}
 

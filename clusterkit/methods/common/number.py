@@ -52,7 +52,10 @@ def number_of_clusters(config: ClusterConfig, subset: Subset, name: str, estimat
         return 0
     k = requested_k(config, subset, name, estimates)
     if config.k is CountedBy.ESTIMATE and fewest > k:
-        log.info("cluster %s: K is %d, the number of labels of the examples; k.json estimates %d", name, fewest, k)
+        log.info(
+            "cluster %s: K is %d, the number of labels of the examples; k.json estimates %d",
+            name, fewest, estimates[subset.name],
+        )  # fmt: skip
         k = fewest
     if fewest > k:
         raise UsageError(f"--k {config.k}: the examples have {fewest} labels; give a number from {fewest}")

@@ -25,7 +25,7 @@ from clusterkit.config import (
     TrainGConfig,
 )
 from clusterkit.errors import InputError, UsageError
-from clusterkit.features.choice import with_training
+from clusterkit.features.choice import has_metric, with_training
 from clusterkit.methods import METHODS, with_options
 from clusterkit.metrics.rows import Row, rows_of
 
@@ -58,7 +58,9 @@ def run_stage(config: object, context: Context) -> Path:
     path: Path = context.path(stage.OUTPUT)
     if not keeps(path, config, context, **inputs):
         announce(command_line(command, config), context)
-        stage.run(config, context)
+        # train-g refuses --resume for a metric.
+        resume = context.resume and not (isinstance(config, TrainGConfig) and has_metric(config))
+        stage.run(config, replace(context, resume=resume))
     return path
 
 
