@@ -41,10 +41,11 @@ def read_features(path: Path) -> tuple[Header, dict[str, FeatureSet]]:
             title: FeatureSet(group["id"], group["x"], group.get("name_digest"))  # type: ignore[arg-type]
             for title, group in groups.items()
         }
-        widths = {subset.x.shape[1:] for subset in subsets.values() if len(subset.x) == len(subset.id)}
+        is_whole = all(len(subset.x) == len(subset.id) for subset in subsets.values())
+        widths = {subset.x.shape[1:] for subset in subsets.values()}
     except (KeyError, TypeError) as error:
         raise damaged(path, "features") from error
-    if len(widths) != 1 or len(next(iter(widths))) != 1 or not header.dataset.get("features"):
+    if not is_whole or len(widths) != 1 or len(next(iter(widths))) != 1 or not header.dataset.get("features"):
         raise damaged(path, "features")
     for title, subset in subsets.items():
         if not np.isfinite(subset.x).all():

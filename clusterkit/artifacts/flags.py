@@ -42,6 +42,14 @@ def settings_of(header: Header) -> dict[str, Any]:
     return {**named, **(options if isinstance(options, dict) else {}), "seed": header.seed}
 
 
+def typed_settings(header: Header) -> dict[str, Any]:
+    """Return `settings_of` a run, with the paths of its weights, of which the settings have bare names."""
+    weights = [
+        entry["weights"].partition(":")[2] for entry in header.dataset.get("features") or [] if "weights" in entry
+    ]
+    return settings_of(header) | ({"weights": weights} if weights else {})
+
+
 def unusual(header: Header) -> list[str]:
     """Return the settings of a run that have a flag and differ from their defaults, by name."""
     kind = CONFIGS.get(header.stage)

@@ -11,7 +11,7 @@ import torch
 from clusterkit import __version__
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
-from clusterkit.artifacts.flags import settings_of, unusual, words_of
+from clusterkit.artifacts.flags import typed_settings, unusual, words_of
 from clusterkit.artifacts.header import WRITERS, Header, canonical
 from clusterkit.artifacts.own_data import found, settled
 from clusterkit.config import CHARACTERS_FILE, CHARACTERS_G, G_FILE, Context, Recipe
@@ -156,7 +156,7 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
     if dataset not in (None, header.dataset.get("name")):
         # Constraints and examples are of the items of one set.
         names = [name for name in names if not name.startswith(("constraint", "examples"))]
-    words += [*words_of(settings_of(header), names), *reading.flags()]
+    words += [*words_of(typed_settings(header), names), *reading.flags()]
     if made.name in WRITERS and made.parent != Context.workdir:
         words += ["--workdir", str(made.parent)]
     return shlex.join(["clusterkit", header.stage, *words])

@@ -1,10 +1,11 @@
 """clusterkit discover"""
 
+import shlex
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +32,9 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, USUAL
 from clusterkit.settings import CountedBy
+
+if TYPE_CHECKING:
+    from clusterkit.stages.report import ReportResult
 
 EXAMPLE = "Example: clusterkit discover folder:photos"
 SHOWN = 12
@@ -113,7 +117,8 @@ def discover(
         group_by_features(config, photos, learning, models, steps)
     else:
         sort_letters(letters, photos, learning, steps)
-    page = show(config, photos, steps)
+    shown = show(config, photos, steps)
+    page = shown.artifact
     groups, lines = summary(steps, config)
     seconds = time.monotonic() - start
     for line in ["", *lines, f"{page} shows them; open it in a browser ({console.duration(seconds)} in all)"]:
@@ -125,7 +130,13 @@ def discover(
         "seconds": round(seconds, 1),
         "warnings": steps.warnings,
     }
-    console.result([str(page)], fields, common.as_json)
+    results = [str(page)]
+    if folders is not None:
+        fields["folders"] = str(folders)
+    if shown.undo is not None:
+        fields["undo"] = str(shown.undo)
+        results.append(f"sh {shlex.quote(str(shown.undo))}")
+    console.result(results, fields, common.as_json)
 
 
 def group_by_features(config: Discovery, photos: Context, learning: Context, models: list[Any], steps: Steps) -> None:
@@ -141,7 +152,7 @@ def group_by_features(config: Discovery, photos: Context, learning: Context, mod
     picture = EmbedConfig(dataset=config.name, **network)
     words = [config.name, *config.flags]
     steps.run("Compute the features.", "embed", words, embed.run, picture, photos, embed.OUTPUT, keeps(picture))
-    check_features(config, steps.context.path(embed.OUTPUT))
+    check_features(config, steps.context.path(embed.OUTPUT), photos)
 
     source, title = config.like or config.name, "Measure how alike pictures are."
     # Only a folder that is read flat has no labels.
@@ -167,28 +178,33 @@ def group_by_features(config: Discovery, photos: Context, learning: Context, mod
     group(config, here, models, steps)
 
 
-def show(config: Discovery, photos: Context, steps: Steps) -> Path:
-    """Write the page and the folders; return the page."""
+def show(config: Discovery, photos: Context, steps: Steps) -> "ReportResult":
+    """Write the page and the folders."""
     from clusterkit.stages import report
 
     here = replace(photos, reading=USUAL)
     folder, title = config.report.folders, "Show the groups on a page."
     words = [] if folder is None else ["--folders", str(folder), "--by", str(config.report.by)]
-    done = steps.run(title, "report", words, report.run, config.report, here, report.OUTPUT)
-    page: Path = done.artifact
-    return page
+    done: report.ReportResult = steps.run(title, "report", words, report.run, config.report, here, report.OUTPUT)
+    return done
 
 
-def check_features(config: Discovery, path: Path) -> None:
+def check_features(config: Discovery, path: Path, photos: Context) -> None:
     """Raise InputError if all pictures have the same features, so that no later stage can tell them apart."""
     from clusterkit.artifacts.features import read_features
+    from clusterkit.features.load import load_dataset
+    from clusterkit.pairs.clusters import small_values
 
-    if all((subset.x == subset.x[0]).all() for subset in read_features(path)[1].values()):
-        advice = "" if config.size is None else ", or leave out --size"
-        raise InputError(
-            f"{config.name}: all pictures have the same features, so nothing tells them apart; use another --backbone, "
-            f"or other --weights{advice}"
-        )
+    if any((subset.x != subset.x[0]).any() for subset in read_features(path)[1].values()):
+        return
+    values = [small_values(subset) for subset in load_dataset(config.name, photos, whole=True).subsets]
+    if all((part == part[0]).all() for part in values):
+        raise InputError(f"{config.name}: all pictures are copies of one; name a folder of different ones")
+    advice = "" if config.size is None else ", or leave out --size"
+    raise InputError(
+        f"{config.name}: all pictures have the same features, so nothing tells them apart; use another --backbone, "
+        f"or other --weights{advice}"
+    )
 
 
 def group(config: Discovery, context: Context, models: list[Any], steps: Steps) -> None:

@@ -1,5 +1,7 @@
 """What discover is asked for, and the checks before anything is made."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from clusterkit.settings import CountedBy, Fixed, K, parse_k
 
 if TYPE_CHECKING:
     from clusterkit.datasets.base import Dataset
+    from clusterkit.datasets.catalogue import Name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +52,24 @@ def number_or_auto(text: str) -> K:
 def check(
     config: Discovery, photos: Context, learning: Context
 ) -> tuple[Discovery, Letters | None, list[Any], list[str]]:
-    """Return what `settled` does, the header entries of the backbones, and warnings, before anything is made.
+    """Return what `with_way` does, the header entries of the backbones, and warnings, before anything is made.
 
     Raises UsageError and InputError for anything that would stop a later stage: pictures and examples that cannot be
     read, a labelled set without two classes, folders that exist, and weights that are not here.
     """
+    from clusterkit.datasets.catalogue import parse
     from clusterkit.features.load import load_dataset
     from clusterkit.features.models import find_models
     from clusterkit.pairs.user_links import read_user_links
     from clusterkit.report import folders
     from clusterkit.stages.report import home_of
 
+    selected = parse(config.name)
+    if selected.source == "folder" and selected.classes is not None:
+        raise UsageError(
+            f"{config.name}: discover reads no classes of a folder, from which @ could select; leave out "
+            f"@{selected.classes}"
+        )
     data, warnings = load_dataset(config.name, photos, whole=True), []
     if data.kind is Kind.VECTORS:
         raise InputError(f"{data.title} holds vectors, but discover reads pictures; use train-g and cluster")
@@ -82,14 +92,17 @@ def check(
         folders.check(pictures, config.report.folders, config.report.by, home_of(data))
     if config.like is not None:
         warnings = check_like(config.like, config.name, learning)
-    config, letters = settled(config, data, photos, learning)
+    config, letters = with_way(config, data, photos, learning)
+    check_folder(config, letters, photos)
     if config.backbone is None:
         return config, letters, [], warnings
     models = find_models(config.backbone, config.weights, photos, config.size)
     return config, letters, [model.to_header() for model in models], warnings
 
 
-def settled(config: Discovery, data: "Dataset", photos: Context, learning: Context) -> tuple[Discovery, Letters | None]:
+def with_way(
+    config: Discovery, data: "Dataset", photos: Context, learning: Context
+) -> tuple[Discovery, Letters | None]:
     """Return the settings with the backbone for the kind of the set, or without one and with the letters to sort.
 
     Raises UsageError for weights or a size without a backbone that they could belong to.
@@ -119,7 +132,7 @@ def settled(config: Discovery, data: "Dataset", photos: Context, learning: Conte
 
 
 def check_like(like: str, name: str, context: Context) -> list[str]:
-    """Return a warning if a labelled set lies among the pictures to sort.
+    """Return a warning if pictures to sort are also labelled ones.
 
     Raises UsageError if it is the same set, and InputError if it has no labels, or one class only.
     """
@@ -127,21 +140,86 @@ def check_like(like: str, name: str, context: Context) -> list[str]:
     from clusterkit.features.load import load_dataset
 
     first, second = parse(like), parse(name)
-    places = [Path(entry.argument).resolve() for entry in (first, second)]
-    if first == second or (first.source == second.source in OWN_DATA and places[0] == places[1]):
+    if is_at_same_place(first, second) and (first.subset, chosen(first)) == (second.subset, chosen(second)):
         raise UsageError(
             f"--like {like}: is the set to sort; name labelled pictures of other categories, or label some of these by "
             "--examples FILE"
         )
     try:
-        load_dataset(like, context, whole=True).labelled().labels_for("--like")
+        labelled = load_dataset(like, context, whole=True).labelled()
+        labelled.labels_for("--like")
     except OneClassError as error:
         raise InputError(
             f"{error.place}: {error.found}; give --like pictures of two classes or more, each in its own subfolder, or "
             "leave it out"
         ) from error
-    if first.source == second.source == "folder" and places[1] in places[0].parents:
-        return console.warn_all(
-            [f"--like {like}: lies in {name}, so its pictures are sorted too, although their labels were learned"]
-        )
+    if share_pictures(first, second, labelled.present_classes()):
+        return console.warn_all([f"--like {like}: pictures of {name} are among these, so labels of them were learned"])
     return []
+
+
+def share_pictures(like: "Name", name: "Name", classes: Sequence[str]) -> bool:
+    """Return whether pictures of a set are also in the labelled one, with these classes, as far as names tell."""
+    if is_at_same_place(like, name):
+        if None not in (like.subset, name.subset) and like.subset != name.subset:
+            return False
+        first, second = chosen(like), chosen(name)
+        return first is None or second is None or not first.isdisjoint(second)
+    if not like.source == name.source == "folder":
+        return False
+    labelled, sorted_ = (Path(entry.argument).resolve() for entry in (like, name))
+    if labelled.is_relative_to(sorted_):
+        return True
+    return sorted_.is_relative_to(labelled) and sorted_.relative_to(labelled).parts[0] in classes
+
+
+def is_at_same_place(first: "Name", second: "Name") -> bool:
+    """Return whether two names are of the same source, whichever subset and classes they select."""
+    if first.source != second.source:
+        return False
+    if first.source in OWN_DATA:
+        return Path(first.argument).resolve() == Path(second.argument).resolve()
+    return first.argument == second.argument
+
+
+def chosen(name: "Name") -> set[int] | None:
+    """Return the numbers of the classes that a name selects, None if it selects none."""
+    from clusterkit.datasets.catalogue import chosen_classes
+
+    return None if name.classes is None else set(chosen_classes(name.classes, sys.maxsize, name.full))
+
+
+def check_folder(config: Discovery, letters: Letters | None, context: Context) -> None:
+    """Raise InputError if the work folder has files of another set, or a trained G of other settings.
+
+    What another command predicted automatically may be replaced, and so may a damaged file.
+    """
+    from clusterkit.artifacts.header import Header, resolved
+    from clusterkit.artifacts.own_data import settled
+    from clusterkit.artifacts.summary import summarise
+    from clusterkit.stages import cluster, embed, estimate_k, predict_pairs, self_train, train_g
+
+    outputs = [predict_pairs.OUTPUT, cluster.OUTPUT]
+    outputs += [embed.OUTPUT] if letters is None else [self_train.OUTPUT]
+    outputs += [train_g.OUTPUT] if letters is None or letters.like is not None else []
+    outputs += [estimate_k.OUTPUT] if config.k is CountedBy.ESTIMATE else []
+    learning = None if letters is None or letters.like is None else letters.learning
+    for path in map(context.path, outputs):
+        if not path.exists():
+            continue
+        try:
+            header = Header(**summarise(path)["header"])
+        except InputError:
+            continue
+        if path.name == train_g.OUTPUT:
+            # A metric is made again in no time.
+            expected = None if learning is None else settled(resolved(learning))
+            fits = bool(header.dataset.get("features")) or settled(header.config) == expected
+        else:
+            name = header.extra.get("self_trained_on", header.dataset).get("name")
+            fits = bool(header.config.get("automatic")) or settled(name) == settled(config.name)
+        if not fits:
+            raise InputError(
+                f"{path}: was made by clusterkit {header.stage} from {header.dataset.get('name')}, and discover would "
+                "replace it; name a new folder with --workdir, or remove the file"
+            )

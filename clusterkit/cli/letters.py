@@ -81,6 +81,12 @@ class Letters:
     smallest: int
 
     @property
+    def learning(self) -> TrainGConfig:
+        """Return the settings of the training on the labelled set."""
+        assert self.like is not None
+        return with_training(TrainGConfig(dataset=self.like), Kind.CHARACTERS)
+
+    @property
     def steps(self) -> int:
         """Return the number of stages."""
         return 3 + (self.like is not None) + 2 * (self.k is CountedBy.ESTIMATE)
@@ -95,7 +101,7 @@ def sort_letters(letters: Letters, flat: Context, learning: Context, steps: Step
 
     g = CHARACTERS_G
     if letters.like is not None:
-        learn, g = with_training(TrainGConfig(dataset=letters.like), Kind.CHARACTERS), train_g.OUTPUT
+        learn, g = letters.learning, train_g.OUTPUT
         title = f"Learn from {letters.like} which differences count."
         steps.run(title, "train-g", [letters.like], train_g.run, learn, learning, train_g.OUTPUT, keeps(learn))
     more = SelfTrainConfig(dataset=letters.name, g=g)

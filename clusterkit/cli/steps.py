@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,26 @@ class Steps:
             console.log.info("%s is up to date", path)
             self.kept.add(command)
             return None
+        if command != "cluster":
+            # cluster announces this itself.
+            announce_replaced(path, command, config, context)
         done = stage(config, context)
         self.warnings += getattr(done, "warnings", [])
         return done
+
+
+def announce_replaced(path: Path, command: str, config: Any, context: Context) -> None:
+    """Log that a file which other settings made will be replaced; a damaged or an automatic one is not announced."""
+    from clusterkit.artifacts.header import Header, resolved
+    from clusterkit.artifacts.replaced import announce
+    from clusterkit.artifacts.summary import summarise
+
+    if not path.exists() or path.suffix == ".html":
+        return
+    with suppress(InputError):
+        earlier = Header(**summarise(path)["header"])
+        if not earlier.config.get("automatic"):
+            announce(path, earlier, replace(earlier, stage=command, config=resolved(config), seed=context.seed))
 
 
 def common_flags(context: Context) -> list[str]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from clusterkit import console
 from clusterkit.datasets.base import Subset
+from clusterkit.datasets.find import find
+from clusterkit.errors import InputError
+from clusterkit.reading import Reading
 
 Place = tuple[int, int]
 """The number of a subset and a position in it."""
@@ -43,7 +46,7 @@ class Lookup:
 
     def is_unread_id(self, text: str) -> bool:
         """Return whether a text is the id of a file in the folder of the items that is no item."""
-        return self.folder is not None and is_number(text) and int(text) < max(self.ids) and int(text) not in self.ids
+        return self.folder is not None and is_number(text) and int(text) not in self.ids and int(text) < self.count
 
     def hint(self, text: str) -> str:
         """Return the most similar name in brackets, after a space; empty if none is similar."""
@@ -76,6 +79,19 @@ class Lookup:
             for name, file in zip(subset.names or (), subset.files or (), strict=False):
                 return Path(*file.parts[: len(file.parts) - len(Path(name).parts)])
         return None
+
+    @cached_property
+    def count(self) -> int:
+        """The number of ids in the folder of the items, those of unread files included."""
+        assert self.folder is not None
+        try:
+            found = find(self.folder, Reading())
+        except InputError:  # of a folder that is gone
+            return max(self.ids)
+        if all("/" in name for subset in self.subsets for name in subset.names or ()):
+            found.leave_out_loose()
+        found.leave_out_second_names()
+        return max(len(found.files), max(self.ids))
 
     @cached_property
     def ids(self) -> dict[int, Place]:

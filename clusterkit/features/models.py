@@ -137,7 +137,14 @@ def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
     files = [given] if given is not None and given.is_file() else []
     file = _with_digest(files, digest)
     if file is None:
-        card = _library(name).card(_own_name(name), entry["size"])
+        try:
+            card = _library(name).card(_own_name(name), entry["size"])
+        except UsageError as error:
+            library = name.partition(":")[0]
+            raise InputError(
+                f"{name}: made these features, but the {library} that is installed does not have it; install the "
+                "version that has"
+            ) from error
         with first_alone():
             # What the user gave cannot be downloaded.
             named = at_hand(card, context.data) if given is not None else _by_name(name, card, context)

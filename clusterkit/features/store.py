@@ -5,7 +5,7 @@ import json
 import shutil
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -40,7 +40,7 @@ class Store:
     """The folder of the features by one model on one kind of device; it `keeps` them unless it cannot be written.
 
     Its files hold a part of the items each and are never changed: `HEAD`, the keys of M items (sha256, 32 bytes each),
-    the sha256 of all before, the features as float32 (M, D), and their sha256. A file that is damaged is removed.
+    the sha256 of all before, the features as float32 (M, D), and their sha256. A damaged file is removed if possible.
     """
 
     model: Model
@@ -85,7 +85,8 @@ class Store:
                         rows[key] = row
             except ValueError:
                 console.once(f"{path}: damaged, so its features are made again")
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
             except OSError as error:
                 console.once(f"{path}: cannot be read ({error.strerror}), so its features are made again")
         return rows

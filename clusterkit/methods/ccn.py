@@ -246,13 +246,8 @@ def _network(training: Training, architecture: Architecture, title: str) -> Clus
 def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:
     count, size = len(training.items.subset), training.options.batch_size or usual
     if count < size:
-        log.info(
-            "cluster %s%s: batches of %d items instead of %d, because the subset holds no more",
-            training.name,
-            title,
-            count,
-            size,
-        )
+        text = "cluster %s%s: batches of %d items instead of %d, because the subset holds no more"
+        log.info(text, training.name, title, count, size)
     return Shuffled(count, min(size, count))
 
 
@@ -323,10 +318,7 @@ def agreed(training: Training) -> PairSource:
 
 
 def by_families(training: Training, g: SimilarityNet) -> Tensor:
-    """Return the probabilities (N, K) of clusters on the device, by the consensus of families under the links.
-
-    The families group the features of a G on the target.
-    """
+    """Return the probabilities (N, K) of clusters, by a consensus of features of a G on the target, under the links."""
     device = training.run.device
     links = training.pairs.closure if isinstance(training.pairs, ConstrainedPairs) else None
     z = values(replace(training.items, g=None, start=g), device).astype(np.float64)

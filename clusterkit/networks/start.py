@@ -1,8 +1,10 @@
 """The network that a clustering starts from, or whose features represent the items."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,8 +112,7 @@ def check_features(
         context = replace(context, reading=data.reading)
         pictures = load_dataset(data.name, context, whole=True)
         check_content(header, path, pictures, (subset.name_digest for subset in features.values()))
-    used, held = ([entry | {"weights": None} for entry in part] for part in (data.features, header.dataset["features"]))
-    if used and used != held:
+    if data.features and contents(data.features) != contents(header.dataset["features"]):
         names = "+".join(entry["name"] for entry in data.features)
         raise InputError(
             f"{path}: holds features by other backbones than the pairs; run: clusterkit embed {data.name} "
@@ -121,6 +122,11 @@ def check_features(
         if subset.name not in features or not np.array_equal(features[subset.name].id, subset.ids.numpy()):
             command = again(header, path, data.name, data.reading)
             raise InputError(f"{path}: holds features of other items than {data.name}; run: {command}")
+
+
+def contents(models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the header entries of fixed backbones without the paths of their weights, which the sha256 names too."""
+    return [{key: value for key, value in entry.items() if key != "weights"} for entry in models]
 
 
 def path_of_g(context: Context, pairs: tuple[Header, Path] | None) -> Path:

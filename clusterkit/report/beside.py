@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.artifacts import flags
+from clusterkit.artifacts.features import FeatureSet, read_features
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5, read_header
 from clusterkit.artifacts.header import Header
@@ -39,7 +41,8 @@ LICENCE = (
 class Beside:
     """What was read beside assignments; empty or None where there is nothing, and then `notes` say why.
 
-    `networks` are by subset, and `estimates` hold the K of each estimator by subset.
+    `networks` are by subset, and `estimates` hold the K of each estimator by subset. `features` are those of the file
+    that was clustered, by subset, and `models` the header entries of the backbones that made them.
     """
 
     header: Header
@@ -47,6 +50,8 @@ class Beside:
     network_file: str = ""
     pairs: Mapping[str, Mapping[str, Array]] | None = None
     estimates: dict[str, dict[str, int]] | None = None
+    features: dict[str, FeatureSet] = field(default_factory=dict)
+    models: list[dict[str, Any]] = field(default_factory=list)
     weights: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -76,6 +81,7 @@ def read_beside(header: Header, path: Path) -> Beside:
         except InputError as error:
             made.notes.append(f"{network_path.name} cannot be used, so the page has no features of it: {error}")
     read_pairs(made, path)
+    read_feature_file(made, path)
     made.weights = weights_behind(made, {**network_header.inputs, **header.inputs}, pairs_at(network_header, path))
     read_estimates(made, path)
     return made
@@ -112,15 +118,36 @@ def read_pairs(made: Beside, path: Path) -> None:
             made.notes.append(f"{pairs_path.name} cannot be used, so the page has no histogram of pairs: {error}")
 
 
+def read_feature_file(made: Beside, path: Path) -> None:
+    """Read the file of `embed` whose features were clustered, if there is one."""
+    name = str(flags.settings_of(made.header).get("features"))
+    if "features" not in made.header.inputs or not name.endswith(".h5"):
+        return
+    file = path.with_name(name)
+    if belongs(file, made.header.inputs["features"], "no features of it", made.notes):
+        try:
+            header, made.features = read_features(file)
+            made.models = header.dataset["features"]
+        except InputError as error:
+            made.notes.append(f"{name} cannot be used, so the page has no features of it: {error}")
+
+
 def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> str:
     """Return what the files tell of pretrained weights behind assignments.
 
     `inputs` are those of the assignments and of their network, if there is one.
     """
-    models = made.header.dataset.get("features")
-    if models:
+    if models := made.models or made.header.dataset.get("features"):
         named = " and ".join(f"{one['name']} (licence: {one['licence'] or 'not stated'})" for one in models)
-        return f"The features of the pictures are those of {named}."
+        text = f"The features of the pictures are those of {named}."
+        by_metric = bool(made.header.dataset.get("features"))
+        inputs = {} if by_metric else {role: inputs[role] for role in inputs.keys() & {"g", "pairs"}}
+        return f"{text} Of the pairs: {of_networks(made, inputs, pairs_path)}" if inputs else text
+    return of_networks(made, inputs, pairs_path)
+
+
+def of_networks(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> str:
+    """Return what the files tell of the pretrained weights of trained networks."""
     means = {network.architecture.mean for network in made.networks.values()}
     g_mean = mean_of_g(inputs, pairs_path)
     # Every network that descends from ImageNet weights keeps their standardisation.
@@ -163,7 +190,8 @@ def read_estimates(made: Beside, path: Path) -> None:
     if by_pairs or k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
         made.estimates = content["estimates"]
     else:
-        made.notes.append(f"{ESTIMATES} was made from other assignments, so the page has no estimates of K")
+        source = "assignments" if "assignments" in k_header.inputs else "pairs"
+        made.notes.append(f"{ESTIMATES} was made from other {source}, so the page has no estimates of K")
 
 
 def logits_of(pairs: PairSource, seed: int, most: int) -> NDArray[np.float32]:

@@ -1,12 +1,13 @@
 """report: writes a page to look at and a table to work with."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from clusterkit.artifacts.assignments import Assignment, names_of, read_assignments
 from clusterkit.artifacts.files import together
@@ -75,13 +76,14 @@ def run(config: ReportConfig, context: Context) -> ReportResult:
     if config.folders is not None:
         folders.check(pictures, config.folders, config.by, home)
     beside = read_beside(header, path)
+    vectors = vectors_of(data, beside, context)
     for note in beside.notes:
         log.info("report: %s", note)
     parts = [(subset, assignments[subset.name]) for subset in data.subsets]
     limits = room([len(set(assignment.cluster.tolist()) - {-1}) for _, assignment in parts])
     truth = data.classes if config.truth else None
     most = max(maps.FEWEST, maps.MOST // len(parts))
-    sections = [section(*part, data, beside, truth, limits, most, context) for part in parts]
+    sections = [section(*part, data, beside, vectors, truth, limits, most, context) for part in parts]
     named = [one.scores for one in sections if one.scores is not None]
     mean = {name: float(np.mean([one[name] for one in named])) for name in named[0]} if named else None
     page = Page(
@@ -138,14 +140,17 @@ def home_of(data: Dataset) -> Path | None:
 
 
 def section(
-    subset: Subset, assignment: Assignment, data: Dataset, beside: Beside, truth: Sequence[str] | None, limits: Room,
-    most: int, context: Context,
+    subset: Subset, assignment: Assignment, data: Dataset, beside: Beside, vectors: Mapping[str, Subset],
+    truth: Sequence[str] | None, limits: Room, most: int, context: Context,
 ) -> Section:  # fmt: skip
-    """Return what the page shows of one subset, with a map of at most `most` items."""
+    """Return what the page shows of one subset, with a map of at most `most` items.
+
+    `vectors` are the features by fixed backbones that the page needs, by subset.
+    """
     header, is_images = beside.header, data.kind is not Kind.VECTORS
     log.info("report %s: comparing %d items, and drawing a map", subset.name, len(subset))
-    vectors = vectors_of(subset, data, beside, context)
-    features = features_of(subset, beside, context.seed, choose_device(context.device), vectors)
+    device = choose_device(context.device)
+    features = features_of(subset, beside, context.seed, device, vectors.get(subset.name))
     sure = certainty(assignment, features.values)
     rows = rows_of(subset, assignment, sure, features.values, names_of(header, subset.name), truth)
     groups = duplicates(small_values(subset), data.shape[0] if is_images else None)
@@ -171,19 +176,24 @@ def section(
     return result
 
 
-def vectors_of(subset: Subset, data: Dataset, beside: Beside, context: Context) -> Subset | None:
-    """Return the features of a subset by the fixed backbones behind its assignments, if the page needs them.
+def vectors_of(data: Dataset, beside: Beside, context: Context) -> dict[str, Subset]:
+    """Return the features by the fixed backbones behind the assignments, by subset, as far as the page needs them.
 
-    It does not if the pairs are there. A backbone that is no longer here is noted, and None returned.
+    It does not if the pairs are there. A backbone that is no longer here is noted, and nothing returned.
     """
-    if not beside.header.dataset.get("features") or beside.pairs_of(subset) is not None:
-        return None
+    vectors = {
+        subset.name: replace(subset, images=torch.from_numpy(beside.features[subset.name].x))
+        for subset in data.subsets
+        if subset.name in beside.features and beside.features[subset.name].id.tolist() == subset.ids.tolist()
+    }
+    have_pairs = all(beside.pairs_of(subset) is not None for subset in data.subsets)
+    if vectors or have_pairs or not beside.header.dataset.get("features"):
+        return vectors
     try:
-        with_vectors = with_features(data, beside.header.dataset, context)
+        return {part.name: part for part in with_features(data, beside.header.dataset, context).subsets}
     except InputError as error:
         beside.notes.append(f"the features cannot be computed again, so pictures are compared by pixels: {error}")
-        return None
-    return next(part for part in with_vectors.subsets if part.name == subset.name)
+        return {}
 
 
 def constraints_of(header: Header, subset: str) -> list[tuple[str, int, int]]:

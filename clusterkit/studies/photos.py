@@ -7,6 +7,7 @@ are read only to score, and to count the classes where K is known. Writes photos
 files are in the folder photos of --workdir, with one folder per row and run.
 """
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -267,7 +268,7 @@ def estimates(work: Work, pairs: Path) -> list[Row]:
     rows = []
     for seed in work.seeds:
         inner = runs.subfolder(work.context, f"{DEFAULT}-k{CountedBy.ESTIMATE}-seed{seed}", seed)
-        runs.announce(f"estimate-k --pairs {pairs}", inner)
+        runs.announce(shlex.join(["estimate-k", "--pairs", str(pairs)]), inner)
         done = estimate_k.run(EstimateKConfig(pairs=str(pairs)), inner)
         [k] = done.recommended.values()
         fields = {"subset": "mean", "method": "estimate-k", "k": str(CountedBy.ESTIMATE), "seed": seed}

@@ -12,10 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
+from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
+from clusterkit.artifacts.header import resolved
 from clusterkit.artifacts.lineage import g_of
 from clusterkit.cli import discovery, letters
-from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind
+from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind, TrainGConfig
 from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.features.choice import with_training
 from clusterkit.features.own_models import SHARE, Characters
 from clusterkit.networks.read import read_g
 from clusterkit.stages import cluster, embed, estimate_k, predict_pairs, report, self_train, train_g
@@ -46,11 +49,11 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     for stage in (cluster, embed, estimate_k, predict_pairs, report, self_train, train_g):
         monkeypatch.setattr(
             stage, "run", lambda config, context, stage=stage: settings.append(config) or SimpleNamespace(
-                artifact=context.path(stage.OUTPUT), warnings=[]
+                artifact=context.path(stage.OUTPUT), warnings=[], undo=None
             ),
         )  # fmt: skip
     monkeypatch.setattr("clusterkit.cli.discover.summary", lambda steps, config: ({"k": {}, "clusters": {}}, []))
-    monkeypatch.setattr("clusterkit.cli.discover.check_features", lambda config, path: None)
+    monkeypatch.setattr("clusterkit.cli.discover.check_features", lambda *parts: None)
     return settings
 
 
@@ -102,6 +105,17 @@ def test_labelled_letters_train_a_g_first(cli: Cli, monkeypatch: pytest.MonkeyPa
     found = commands(done.err)
     assert [words[0] for words in found] == ["train-g", "self-train", "predict-pairs", "cluster", "report"]
     assert found[1][2:4] == ["--g", train_g.OUTPUT]
+    # A G that discover did not make stays, and where discover makes none it is not in the way.
+    WHOLE.mkdir()
+    shutil.copy(CHARACTERS_FILE, WHOLE / train_g.OUTPUT)
+    done = cli("discover folder:letters --like folder:known --k 3")
+    assert (done.code, done.out) == (3, "")
+    assert "g.safetensors: was made by clusterkit train-g from omniglot_bg" in done.err
+    assert cli("discover folder:letters --k 3").code == 0
+    header, tensors = read_checkpoint(CHARACTERS_FILE, "g")
+    config = resolved(with_training(TrainGConfig(dataset="folder:known"), Kind.CHARACTERS))
+    write_checkpoint(WHOLE / train_g.OUTPUT, replace(header, config=config), tensors)
+    assert cli("discover folder:letters --like folder:./known --k 3").code == 0
 
 
 @pytest.mark.usefixtures("glyphs", "idle")
@@ -117,6 +131,9 @@ def test_few_large_classes_are_sorted_by_fixed_features(size: float, cli: Cli, m
 
 @pytest.mark.usefixtures("glyphs")
 def test_bad_input_is_one_line_and_makes_nothing(cli: Cli) -> None:
+    done = cli("discover folder:letters@0-2")
+    assert (done.code, done.out) == (2, "")
+    assert "discover reads no classes of a folder" in done.err
     for line, flag in (
         ("--size 96", "--size 96"), ("--weights none.safetensors", "--weights"),
         ("--backbone clusterkit:none", "clusterkit:none"),

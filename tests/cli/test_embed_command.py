@@ -13,6 +13,7 @@ from clusterkit.__main__ import main
 from clusterkit.artifacts.features import FeatureSet, read_features, write_features
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_hdf5
+from clusterkit.artifacts.lineage import again
 from clusterkit.config import cache_folder
 from clusterkit.errors import InputError
 from tests.conftest import Cli, Done, once
@@ -111,6 +112,15 @@ def test_methods_cluster_the_features(cli: Cli) -> None:
         assert "features" not in header.dataset
         scores = json.loads(cli("evaluate --json").out)
         assert scores["mean"]["acc"] == 1
+    done = cli("report")
+    assert done.code == 0, done.err
+    page = (OUT / "report.html").read_text(encoding="utf-8")
+    assert "The features of the pictures are those of timm:test_vit (licence: " in page
+    assert "the features of a fixed backbone" in page
+    FILE.unlink()
+    done = cli("report")
+    assert done.code == 0, done.err
+    assert "features.h5 is not beside the assignments" in done.err
 
 
 def test_features_of_other_pictures_are_refused(cli: Cli) -> None:
@@ -138,7 +148,10 @@ def test_features_of_another_backbone_than_the_pairs_are_refused(cli: Cli) -> No
         cli("cluster --method mpckmeans --k 3 --features features.h5"), 3,
         f"{FILE}: holds features by other backbones than the pairs", "--backbone timm:test_resnet",
     )  # fmt: skip
-    assert cli("embed folder:pics --backbone timm:test_resnet --weights r.safetensors").code == 0
+    Path("moved").mkdir()
+    shutil.copy("r.safetensors", "moved")
+    assert cli("embed folder:pics --backbone timm:test_resnet --weights moved/r.safetensors").code == 0
+    assert again(read_features(FILE)[0], FILE).endswith("--weights moved/r.safetensors")
     assert cli("cluster --method mpckmeans --k 3 --features features.h5").code == 0
 
 
@@ -223,6 +236,10 @@ def test_odd_features(cli: Cli) -> None:
     fails(cli(line.format("kmeans")), 3, f"{FILE}: some features of all are no finite numbers")
     with pytest.raises(InputError):
         read_features(FILE)
+    FILE.write_bytes(whole)
+    header, subsets = read_features(FILE)
+    write_features(FILE, header, {**subsets, "more": FeatureSet(subsets["all"].id[:4], subsets["all"].x)})
+    fails(cli(line.format("kmeans")), 3, f"{FILE}: damaged")
 
 
 @pytest.mark.parametrize(

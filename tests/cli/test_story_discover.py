@@ -4,6 +4,8 @@ import csv
 import json
 import random
 import shlex
+import shutil
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,12 +16,15 @@ import safetensors.torch
 import torch
 
 import clusterkit
+from clusterkit import console
 from clusterkit.artifacts.assignments import Assignment, write_assignments
 from clusterkit.artifacts.header import Header
-from clusterkit.cli.discover import Discovery, summary
+from clusterkit.cli.discover import summary
+from clusterkit.cli.discovery import Discovery, share_pictures
 from clusterkit.cli.steps import Steps
-from clusterkit.config import PHOTOS, Context, ReportConfig
+from clusterkit.config import CHARACTERS_FILE, PHOTOS, Context, PredictPairsConfig, ReportConfig
 from clusterkit.console import printable
+from clusterkit.datasets.catalogue import parse
 from clusterkit.settings import CountedBy, K
 from tests import photographer
 from tests.conftest import Cli
@@ -98,13 +103,18 @@ def test_labelled_pictures_and_examples_name_the_groups(cli: Cli) -> None:
     known = dict(list(kinds.items())[:9])
     Path("known.csv").write_text("path,label\n" + "".join(f"{name},{kind}\n" for name, kind in known.items()))
     flags = ["--like", "folder:labelled", "--examples", "known.csv", "--k", "3", "--folders", "found"]
+    flags += ["--by", "move", "--json"]
     done = cli(["discover", "folder:photos", *SMALL, *flags])
     assert done.code == 0, done.err
+    assert {name: json.loads(done.out)[name] for name in ("folders", "undo")} == {
+        "folders": "found", "undo": "found/undo.sh",
+    }  # fmt: skip
     assert "labelled" in done.err
     rows = table(OUT / "clusters.csv")
     assert {row["path"]: row["name"] for row in rows if row["path"] in known} == known
-    assert {path.name for path in Path("found").iterdir()} == set(photographer.KINDS)
-    assert sum(path.is_file() for path in Path("found").rglob("*")) == 15
+    assert {path.name for path in Path("found").iterdir()} == {*photographer.KINDS, "undo.sh"}
+    assert sum(path.is_file() for path in Path("found").glob("*/**/*")) == 15
+    subprocess.run(["sh", "found/undo.sh"], check=True)
 
     made = clusterkit.load(OUT / "assignments.h5")
     assert made.header["extra"]["uses_target_labels"] == "examples"
@@ -125,6 +135,47 @@ def test_labelled_pictures_and_examples_name_the_groups(cli: Cli) -> None:
 
 
 LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
+
+
+def made_by(path: Path, stage: str, config: dict[str, object]) -> None:
+    """Write a file of digits by a stage with these settings."""
+    made = Assignment(np.arange(2), np.arange(2), np.eye(2, dtype=np.float32))
+    write_assignments(path, Header("assignments", stage, config, 0, "cpu", {"name": "digits"}), {"all": made})
+
+
+def test_a_file_of_other_settings_is_not_replaced_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    made_by(OUT / "pairs.h5", "predict-pairs", {"g": "mine.safetensors", "dataset": "digits"})
+    for automatic, words in (
+        (False, "pairs.h5 of another run (clusterkit predict-pairs --g mine.safetensors)"),
+        (True, ""),
+    ):
+        if automatic:
+            made_by(OUT / "pairs.h5", "predict-pairs", {"g": "mine.safetensors", "automatic": True})
+        steps = Steps(Context(), 1)
+        console.set_up(quiet=False)
+        steps.run("Predict.", "predict-pairs", [], lambda *_: None, PredictPairsConfig(), Context(), "pairs.h5")
+        err = capsys.readouterr().err
+        assert words in err
+        assert ("will be replaced" in err) is not automatic
+
+
+@pytest.mark.parametrize(
+    ("like", "name", "shares"),
+    [
+        ("arrays:a.npz@0-3", "arrays:a.npz@4-7", False),
+        ("arrays:a.npz@0-4", "arrays:./a.npz@4-7", True),
+        ("arrays:a.npz@0-3", "arrays:a.npz", True),
+        ("folder:a", "folder:a/c1", True),
+        ("folder:a", "folder:a/c3", False),
+        ("folder:a/c1", "folder:a", True),
+        ("folder:a", "folder:b", False),
+        ("office31/amazon", "office31", True),
+        ("office31/amazon", "office31/webcam", False),
+        ("omniglot_bg", "omniglot_eval", False),
+    ],
+)
+def test_labelled_pictures_among_those_to_sort_are_known_by_names(like: str, name: str, shares: bool) -> None:
+    assert share_pictures(parse(like), parse(name), ["c1", "c2"]) is shares
 
 
 @pytest.mark.parametrize(
@@ -149,6 +200,8 @@ LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
         ([*SMALL, "--k", "5"], 2, "has only 4 pictures"),
         ([*SMALL, "--folders", "one"], 2, "exists and is not an empty folder"),
         ([*SMALL, "--by", "move"], 2, "--by works only with --folders"),
+        (["--workdir", "one"], 3, "one/pairs.h5: was made by clusterkit predict-pairs from digits"),
+        (["--workdir", "two"], 3, "two/g.safetensors: was made by clusterkit train-g from omniglot_bg"),
         (
             ["--backbone", "timm:test_resnet", "--weights", "short.safetensors"],
             3,
@@ -164,6 +217,9 @@ def test_what_stops_it_is_said_before_anything_is_made(cli: Cli, flags: list[str
     Path("short.safetensors").write_bytes(Path("small.safetensors").read_bytes()[:1000])
     Path("labels.csv").write_text(LABELS)
     Path("other.csv").write_text("gone.png,disc\n")
+    made_by(Path("one/pairs.h5"), "predict-pairs", {})
+    Path("two").mkdir()
+    shutil.copy(CHARACTERS_FILE, "two/g.safetensors")
     done = cli(["discover", "folder:photos", *flags, "--offline", "--data", "data"])
     assert (done.code, done.out) == (code, "")
     assert reason in done.err.splitlines()[-1]
@@ -175,6 +231,8 @@ def test_features_that_are_all_equal_stop_it(cli: Cli) -> None:
     state = state_of("test_resnet")
     safetensors.torch.save_file({name: torch.zeros_like(value) for name, value in state.items()}, "small.safetensors")
     album("photos", 4)
+    album("copies", 1)
+    shutil.copy("copies/day 0/0.png", "copies/1.png")
     for flags, advice in ([], "other --weights"), (["--size", "64"], "leave out --size"):
         for _ in range(2):
             done = cli(["discover", "folder:photos", *SMALL, *flags])
@@ -182,6 +240,9 @@ def test_features_that_are_all_equal_stop_it(cli: Cli) -> None:
             assert "folder:photos: all pictures have the same features" in done.err.splitlines()[-1]
             assert done.err.endswith(f"{advice}\n")
         assert [path.name for path in OUT.iterdir()] == ["features.h5"]
+    done = cli(["discover", "folder:copies", *SMALL, "--workdir", "other"])
+    assert (done.code, done.out) == (3, "")
+    assert "folder:copies: all pictures are copies of one" in done.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,13 @@ def test_labels_of_files_that_are_not_read_are_left_out(caplog: pytest.LogCaptur
     written("0,x\n1,y\n2,x\n")
     load_dataset("folder:pictures", Path(), reading=reading)
     assert f"l.csv: the label in line 2 (1) is {left}" in caplog.text
+    Path("pictures/z.png").write_text("no image")
+    written("0,x\n3,y\n2,x\n")
+    load_dataset("folder:pictures", Path(), reading=reading)
+    assert f"l.csv: the label in line 2 (3) is {left}" in caplog.text
+    written("0,x\n4,y\n2,x\n")
+    with pytest.raises(InputError, match=r"l\.csv: line 2: no item has the name '4'"):
+        load_dataset("folder:pictures", Path(), reading=reading)
     Path("pictures/second.png").hardlink_to("pictures/a.png")
     written("a.png,x\ndeep/b.png,y\npictures/bad.png,x\nsecond.png,y\n")
     load_dataset("folder:pictures", Path(), reading=reading)

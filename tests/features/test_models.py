@@ -185,6 +185,8 @@ def test_recorded_models_are_found_by_path_then_by_name(tmp_path: Path) -> None:
     del entry["weights"]
     with pytest.raises(InputError, match="--offline is set"):
         recorded_models([entry], context)
+    with pytest.raises(InputError, match=r"timm:gone: .*the timm that is installed does not have it"):
+        recorded_models([{**entry, "name": "timm:gone"}], context)
 
 
 def test_one_file_for_each_backbone_in_order(tmp_path: Path) -> None:

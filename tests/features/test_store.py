@@ -84,6 +84,18 @@ def test_a_damaged_part_counts_as_missing_and_is_made_again(caplog: pytest.LogCa
     assert plain(store.read(KEYS)) == expected(range(7))
 
 
+def test_a_damaged_part_that_cannot_be_removed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled()
+    path = min(store.folder.glob("*.rows"))
+    path.write_bytes(path.read_bytes()[:-1])
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert 0 < len(store.read(KEYS)) < 7
+
+
 def test_a_folder_that_cannot_be_made_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "clusterkit")
     cache_folder().parent.mkdir()

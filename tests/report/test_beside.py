@@ -9,12 +9,16 @@ import torch
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header
-from clusterkit.config import Backbone
+from clusterkit.artifacts.json_file import write_json
+from clusterkit.config import Backbone, Context, Kind
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.errors import InputError
 from clusterkit.networks.backbones import weights_statistics
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.read import state_of
-from clusterkit.report.beside import read_beside, settings_of
-from clusterkit.stages.report import constraints_of
+from clusterkit.report.beside import Beside, read_beside, settings_of
+from clusterkit.stages import report as stage
+from clusterkit.stages.report import constraints_of, vectors_of
 
 DATASET = {"name": "digits", "fingerprint": "f" * 64, "size": 8, "channels": 3}
 HEADER = Header("assignments", "cluster", {"pairs": "pairs.h5", "method": "ccn"}, 0, "cpu", DATASET, {}, {})
@@ -70,6 +74,31 @@ def test_constraints_that_hold_are_counted() -> None:
     header = replace(HEADER, extra={"constraints": counts})
     assert constraints_of(header, "all") == [("must-link", 3, 4)]
     assert constraints_of(header, "other") == constraints_of(HEADER, "all") == []
+
+
+def test_features_are_computed_once_for_all_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    subsets = tuple(Subset(name, torch.zeros(2, 1, 8, 8), torch.arange(2), None) for name in "ab")
+    data = Dataset("mine", Kind.PHOTOS, subsets, (), "f", 8, None)
+    beside, calls = Beside(replace(HEADER, dataset={**DATASET, "features": [{"name": "timm:a"}]})), list[object]()
+    monkeypatch.setattr(stage, "with_features", lambda *parts: calls.append(parts) or data)
+    assert list(vectors_of(data, beside, Context())) == ["a", "b"]
+    assert len(calls) == 1
+
+    def gone(*_: object) -> Dataset:
+        raise InputError("no weights")
+
+    monkeypatch.setattr(stage, "with_features", gone)
+    assert vectors_of(data, beside, Context()) == {}
+    assert len(beside.notes) == 1
+
+
+@pytest.mark.parametrize("source", ["pairs", "assignments"])
+def test_estimates_of_other_files_are_left_out(source: str, tmp_path: Path) -> None:
+    inputs = {"pairs": "0" * 64, source: "0" * 64}
+    write_json(tmp_path / "k.json", replace(HEADER, format="k", stage="estimate-k", inputs=inputs), {"estimates": {}})
+    (tmp_path / "assignments.h5").touch()
+    made = read_beside(HEADER, tmp_path / "assignments.h5")
+    assert made.notes[-1].startswith(f"k.json was made from other {source}")
 
 
 def test_settings_are_shown_with_the_options_of_the_method() -> None:
