@@ -185,7 +185,7 @@ def test_methods_without_a_network_take_the_same_estimate(method, letters_with_p
     for name in ("SHORTEST", "LONGEST"):
         monkeypatch.setattr(import_module("clusterkit.methods.ccn"), name, 4)
     monkeypatch.setattr(estimate_k, "estimate", lambda *_: {estimate_k.RECOMMENDED: 7, "spread": 0, "ndc": 7})
-    done = cli(f"cluster glyphs_eval/Morwen@12-27 --k auto --method {method}")
+    done = cli(f"cluster glyphs_eval/Morwen@12-27 --k auto --method {method} --recipe paper")
     assert done.code == 0, done.err
     counted, _ = read_assignments(letters_with_pairs / "over-clustered" / "assignments.h5")
     assert (counted.config["method"], counted.config["k"]) == ("ccn", 100)
@@ -232,7 +232,7 @@ def test_k_auto_counts_in_vectors_and_small_images_for_a_method_without_a_networ
     monkeypatch.setattr(ClusterConfig, "k", 12)
     for name in ("SHORTEST", "LONGEST"):
         monkeypatch.setattr(import_module("clusterkit.methods.ccn"), name, 4)
-    done = cli("cluster --k auto --method kmeans")
+    done = cli("cluster --k auto --method kmeans --recipe paper")
     assert done.code == 0, done.err
     assert "estimating K first" in done.err
     [*networks] = read_cluster_nets(folder / "over-clustered" / "ccn.safetensors")[1].values()

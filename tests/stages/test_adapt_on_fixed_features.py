@@ -50,7 +50,7 @@ def test_a_classifier_of_features_goes_to_another_domain(method: str, cli: Cli) 
     assert network.extra["networks"]["all"]["backbone"] is None
     assert state["all.head.0.weight"].shape == (256, 64)
     # Weights are random and classes are four, so chance gives a quarter.
-    assert run(cli, "evaluate --assignments adapted.h5")["mean"]["accuracy"] > 0.8
+    assert run(cli, "evaluate --assignments adapted.h5")["mean"]["accuracy"] > 0.75
 
 
 def test_the_result_is_read_by_other_commands_and_made_again_alike(cli: Cli) -> None:
