@@ -20,8 +20,7 @@ from clusterkit.features.embed import BATCH, USUAL_BATCH, embedded
 from clusterkit.features.models import find_models
 from clusterkit.settings import Fixed
 
-COUNT = 1024
-"""Enough that building the network once hardly counts."""
+COUNT = 256
 LEAST = 0.8
 """The least throughput as a share of that of the bare loop."""
 
