@@ -87,7 +87,6 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     check_classes(source, target, classes)
     pairs, pairs_header, g_path, inputs = read_target_pairs(config, context, target)
     if ADAPTATIONS[config.method].pairs:
-        # All processes must call it, because they embed the source together.
         warn_of_chance(g_path, config, context, device)
     network, start, weights = new_network(config, context, source, len(classes))
     inputs |= weights
@@ -315,7 +314,10 @@ def read_target_pairs(
 
 
 def warn_of_chance(g_path: Path | None, config: AdaptConfig, context: Context, device: torch.device) -> None:
-    """Warn if G predicts pairs of the source no better than chance, because then its target pairs will be as bad."""
+    """Warn if G predicts pairs of the source no better than chance, because then its target pairs will be as bad.
+
+    All processes must call it, because they may embed the source together.
+    """
     if g_path is None:
         return
     header, network = read_g(g_path)

@@ -56,11 +56,8 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     g_path = context.find(config.g)
     g_header, network = read_g(g_path)
     is_metric = network.architecture.backbone is None
-    if is_metric and config.form is Form.DENSE:
-        raise UsageError(
-            f"--form {config.form}: {g_path} is a metric of fixed features, whose pairs are stored as features; "
-            "leave it out"
-        )
+    if is_metric:
+        check_form(config.form, g_path)
     if g_path.parent == context.workdir:
         check_made_from(g_header, g_path, "g", g_of(g_header, g_path))
     name = target_of(g_header, config.dataset)
@@ -116,6 +113,14 @@ def work_out(groups: dict[str, Group]) -> None:
         for values in group.values():
             if isinstance(values, Blocks):
                 deque(values.blocks, maxlen=0)
+
+
+def check_form(form: Form, g_path: Path) -> None:
+    """Raise UsageError if the form of stored pairs is not one of a metric."""
+    if form is Form.DENSE:
+        raise UsageError(
+            f"--form {form}: {g_path} is a metric of fixed features, whose pairs are stored as features; leave it out"
+        )
 
 
 def check_room(data: Dataset, form: Form, output: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -123,28 +124,10 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     config = replace(config, dataset=target.name)
     network.to(device)
     labelled = None if source is None else labelled_part(source, device)
-    inputs, in_groups = {"g": sha256(path)}, sum(min(len(subset), sample.LARGEST) for subset in target.subsets)
+    inputs = {"g": sha256(path)}
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    plan = Plan(
-        title="self-train",
-        epochs=config.rounds,
-        steps=max(1, round(PASSES * in_groups / ((1 - LABELLED) * CLASSES * IMAGES))),
-        learning_rate=config.learning_rate,
-        seed=context.seed,
-        state=states.file("g"),
-        key=run_key(
-            "self-train",
-            resolved(replace(config, automatic=False)),
-            context.seed,
-            target.to_header(),
-            source_set,
-            inputs,
-            describe(device),
-        ),
-        resume=context.resume,
-        precision=config.precision,
-    )
+    plan = plan_of(config, context, target, source_set, inputs, device, states.file("g"))
     variation = Variation(header.config.get("variation") or Variation.MILD)
     history = train(network, labelled, target, variation, plan, device)
     extra = {
@@ -164,6 +147,26 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
         write_checkpoint(output, new_header, network.state_dict())
     states.remove()
     return SelfTrainResult(output, target.name)
+
+
+def plan_of(
+    config: SelfTrainConfig, context: Context, target: Dataset, source: dict[str, Any] | None, inputs: dict[str, str],
+    device: torch.device, state: Path,
+) -> Plan:  # fmt: skip
+    """Return the training plan: rounds of PASSES passes over the images of T that are grouped."""
+    in_groups = sum(min(len(subset), sample.LARGEST) for subset in target.subsets)
+    settings = resolved(replace(config, automatic=False))
+    return Plan(
+        title="self-train",
+        epochs=config.rounds,
+        steps=max(1, round(PASSES * in_groups / ((1 - LABELLED) * CLASSES * IMAGES))),
+        learning_rate=config.learning_rate,
+        seed=context.seed,
+        state=state,
+        key=run_key("self-train", settings, context.seed, target.to_header(), source, inputs, describe(device)),
+        resume=context.resume,
+        precision=config.precision,
+    )
 
 
 def train(
