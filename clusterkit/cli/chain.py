@@ -16,7 +16,7 @@ from clusterkit.config import (
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import reads_pairs
 from clusterkit.reading import OWN_DATA, Reading
-from clusterkit.settings import CountedBy, OnlyConstraints, Pairs
+from clusterkit.settings import OnlyConstraints, Pairs
 
 if TYPE_CHECKING:
     from clusterkit.artifacts.header import Header

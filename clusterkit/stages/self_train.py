@@ -162,8 +162,9 @@ def in_groups(target: Dataset) -> int:
 def time_of(target: Dataset, rounds: int) -> str:
     """Return how long the training of a G by the best recipe takes."""
     images = in_groups(target)
-    fast, slow = (duration(seconds * rounds * images) for seconds in SECONDS)
-    return f"{rounds} rounds with {images} images take {fast} to {slow} on two cores"
+    lengths = (duration(max(1, seconds * rounds * images)) for seconds in SECONDS)
+    rounds_of = "1 round" if rounds == 1 else f"{rounds} rounds"
+    return f"{rounds_of} with {images} images take {' to '.join(dict.fromkeys(lengths))} on two cores"
 
 
 def plan_of(
