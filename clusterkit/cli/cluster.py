@@ -102,7 +102,7 @@ def cluster(
 
     Missing pairs are predicted first, with the g.safetensors of the work folder, which the best recipe for characters
     first trains further on this set. With --k auto and no k.json, K is
-    estimated first, from a clustering with 100 outputs, or for features of a fixed backbone from the pairs alone.
+    estimated first, from a clustering with up to 100 outputs, or for features of a fixed backbone from the pairs alone.
     """
     from clusterkit.stages import cluster as stage
 

@@ -153,8 +153,9 @@ def check(config: ClusterConfig, context: Context) -> None:
     config = with_options(config)
     check_precision(getattr(config.options, "precision", Precision.FP32), choose_device(context.device))
     check_settings(config, context)
-    if config.recipe is Recipe.PAPER and not reads_pairs(config) and config.k is not CountedBy.ESTIMATE:
-        raise UsageError(f"--recipe paper: changes nothing for --method {config.method} without pairs; leave it out")
+    by_g = isinstance(config.pairs, File) and (reads_pairs(config) or config.k is CountedBy.ESTIMATE)
+    if config.recipe is Recipe.PAPER and not by_g:
+        raise UsageError(f"--recipe paper: --method {config.method} has none without pairs by G; leave it out")
     if context.reading.labels is not None and not counts_labels(config):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 

@@ -305,6 +305,7 @@ def test_a_recipe_without_effect_is_refused(cli):
     for line, flag in (
         ("cluster synthetic:blobs --k 5 --method kmeans --recipe paper", "--recipe paper"),
         ("cluster synthetic:blobs --k 5 --method spectral --features pixels --recipe paper", "--recipe paper"),
+        ("cluster synthetic:blobs --k 5 --pairs labels --recipe paper", "--recipe paper"),
         ("cluster synthetic:blobs --k 5 --method kmeans --no-self-train", "--no-self-train"),
         ("cluster synthetic:blobs --k 5 --pairs labels --no-self-train", "--no-self-train"),
         ("cluster synthetic:blobs --k 5 --pairs pairs.h5 --no-self-train", "--no-self-train"),
