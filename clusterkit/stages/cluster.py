@@ -155,7 +155,7 @@ def check(config: ClusterConfig, context: Context) -> None:
     check_settings(config, context)
     by_g = isinstance(config.pairs, File) and (reads_pairs(config) or config.k is CountedBy.ESTIMATE)
     if config.recipe is Recipe.PAPER and not by_g:
-        raise UsageError(f"--recipe paper: --method {config.method} has none without pairs by G; leave it out")
+        raise UsageError(f"--recipe paper: has no effect on --method {config.method} without pairs by G; leave it out")
     if context.reading.labels is not None and not counts_labels(config):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 

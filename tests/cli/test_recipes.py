@@ -14,6 +14,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.features.choice import with_backbone, with_training
+from clusterkit.metrics import doubts
 from clusterkit.settings import Fixed
 from clusterkit.stages import self_train
 from clusterkit.studies.common.runs import OMNIGLOT_G
@@ -119,10 +120,14 @@ def test_the_header_has_the_recipe_and_the_values_used(work: Path, cli) -> None:
     assert "recipe" not in header.extra
 
 
-def test_missing_pairs_are_predicted_after_self_train(work: Path, cli) -> None:
+def test_missing_pairs_are_predicted_after_self_train(work: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sha256(work / "g.safetensors")
-    done = cli(CLUSTER)
+    with monkeypatch.context() as patch:
+        patch.setattr(doubts, "of_kind", lambda path, *parts: [f"doubt of {path.name}"])
+        done = cli(f"{CLUSTER} --json")
     assert done.code == 0, done.err
+    warnings = json.loads(done.out)["warnings"]
+    assert warnings[:2] == ["doubt of g.safetensors", "doubt of self-trained.safetensors"], "of both stages"
     assert "training G further on arrays:new.npz first" in done.err
     assert "--no-self-train leaves it out" in done.err
     assert starts_of(work) == ("self-trained.safetensors", "g", "best")
