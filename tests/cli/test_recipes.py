@@ -216,7 +216,7 @@ def test_a_drawing_alone_is_refused_before_self_train(work: Path, cli) -> None:
     np.savez("one.npz", x=np.zeros((1, 8, 8), np.uint8))
     done = cli("cluster arrays:one.npz --k auto --json")
     assert (done.code, done.out) == (3, "")
-    assert "holds only one image, which has no pairs" in done.err.splitlines()[-1]
+    assert "holds only one item, which has no pairs" in done.err.splitlines()[-1]
     assert not (work / "self-trained.safetensors").exists()
 
 

@@ -218,6 +218,7 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
         ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME, torchvision:NAME or clusterkit:characters"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
+        ("train-g folder:labelled --backbone characters", 2, "torchvision:NAME or clusterkit:characters"),
         (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
         (
             "train-g folder:labelled --offline",
