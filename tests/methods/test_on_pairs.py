@@ -81,7 +81,7 @@ def test_items_that_are_not_alike_are_no_cluster(logit: float, tmp_path: Path) -
 
 def test_k_means_rests_at_the_nearest_means() -> None:
     points = np.random.default_rng(0).standard_normal((60, 3))
-    cluster = k_means(points, 5, 0)
+    cluster = k_means(points, 5, 0, "all")
     means = np.stack([points[cluster == number].mean(0) for number in range(5)])
     nearest = ((points[:, None] - means) ** 2).sum(2).argmin(1)
     assert (nearest == cluster).all()

@@ -121,9 +121,13 @@ def test_labels_of_the_target_change_nothing(cli: Cli) -> None:
 
 def test_without_labels_or_with_two_classes_the_similarity_is_the_features_own(cli: Cli) -> None:
     draw(Path("two"), range(2), 6)
-    for words in ("folder:photos --unlabelled", "folder:photos --flat", "folder:two"):
+    for words, cause in (
+        ("folder:photos --unlabelled", "--unlabelled is set"),
+        ("folder:photos --flat", "it has none"),
+        ("folder:two", "it has fewer than three classes of two items or more"),
+    ):
         done = cli(f"train-g {words} {FIXED} --json")
-        assert f"no labels of {words.split()[0]} were used" in done.err
+        assert f"no labels of {words.split()[0]} were used ({cause}), so the features decide alone" in done.err
         assert json.loads(done.out)["correction"]["worth"] == []
         _, state = read_checkpoint(OUT / "g.safetensors", "g")
         assert not state["head.within"].any()
