@@ -72,7 +72,7 @@ class State:
 def start(
     values: Array, pairs: Array, chosen: Labels, k: int, seed: int, links: Closure | None = None, alone: bool = False,
     title: str = "all",
-) -> State:
+) -> State:  # fmt: skip
     """Return the state in which each item belongs to the neighbourhood that it fits best.
 
     A neighbourhood is an item and all items similar to it. The K neighbourhoods are those with the most items that are

@@ -117,7 +117,12 @@ def test_k_means_speaks_of_clusters_and_methods_of_items(caplog: pytest.LogCaptu
     assert "cluster part: 2 clusters instead of 3, because the method tells no more items apart" in caplog.text
     assert "items differ" not in caplog.text
     problem = Problem(
-        values=np.repeat(np.eye(2), 5, axis=0), pairs=np.zeros((0, 0)), chosen=np.arange(10), k=3, options=None, seed=0,
+        values=np.repeat(np.eye(2), 5, axis=0),
+        pairs=np.zeros((0, 0)),
+        chosen=np.arange(10),
+        k=3,
+        options=None,
+        seed=0,
         title="part",
     )
     for features, words in ((False, "only 2 of 10 items differ"), (True, "the features of only 2 of 10 items differ")):

@@ -218,7 +218,9 @@ def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[F
         if kept.tobytes() in splits:
             continue
         within = within_classes(moved[~kept], labels[~kept], most)
-        splits[kept.tobytes()] = {form: _split(moved[items], labels[items], within, form, seed, width) for form in FORMS}
+        splits[kept.tobytes()] = {
+            form: _split(moved[items], labels[items], within, form, seed, width) for form in FORMS
+        }
         if len(splits) == SPLITS:
             break
     return list(splits.values())
