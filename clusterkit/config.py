@@ -48,7 +48,9 @@ def parse_backbone(text: str) -> Backbone | Fixed:
     if text in list(Backbone):
         return Backbone(text)
     if ":" not in text:
-        raise UsageError(f"--backbone {text}: choose one of {', '.join(Backbone)}, or timm:NAME or torchvision:NAME")
+        raise UsageError(
+            f"--backbone {text}: choose one of {', '.join(Backbone)}, timm:NAME, torchvision:NAME or {CHARACTERS}"
+        )
     return parse_fixed(text)
 
 

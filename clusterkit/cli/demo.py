@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def demo(common: Common) -> None:
     """Run the whole pipeline on characters that the program draws itself, in the folder demo of --workdir.
 
-    It needs no data, takes about two minutes on two cores, and ends with a table and a picture of the clusters found.
+    It needs no data, takes about a minute on two cores, and ends with a table and a picture of the clusters found.
     """
     from clusterkit.report.montage import write_montage
     from clusterkit.stages import cluster, estimate_k, evaluate, predict_pairs, self_train

@@ -54,13 +54,15 @@ HELD_OUT = 0.05
 class TrainGResult:
     """`held_out` holds the scores on classes that G was not trained on, which are none in a set of fewer than ten.
 
-    `correction` says what a correction of fixed features is worth on classes that were kept out.
+    `correction` says what a correction of fixed features is worth on classes that were kept out, and `unread` why it
+    read no labels, if so.
     """
 
     artifact: Path
     held_out: dict[str, float]
     warnings: list[str]
     correction: dict[str, Any] | None = None
+    unread: str | None = None
 
 
 def run(config: TrainGConfig, context: Context) -> TrainGResult:
@@ -243,6 +245,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     """
     items = torch.cat(list(data.union().blocks())).numpy()
     labels = None if config.unlabelled else data.labels
+    unread = "--unlabelled is set" if config.unlabelled else "it has none" if labels is None else None
     if labels is not None:
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
@@ -260,7 +263,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], summary)
+    return TrainGResult(output, {}, [], summary, unread)
 
 
 def metric_of(correction: Correction) -> SimilarityNet:

@@ -1,9 +1,11 @@
 """A person with a folder of letters: the G of the program sorts them, and says which of its two ways it takes."""
 
+import csv
 import json
 import shlex
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,10 +18,11 @@ from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.header import resolved
 from clusterkit.artifacts.lineage import g_of
 from clusterkit.cli import discovery, letters
-from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind, TrainGConfig
+from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind, SelfTrainConfig, TrainGConfig
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.features.choice import with_training
 from clusterkit.features.own_models import MOST, WIDTH, Characters, edges, stroke_width
+from clusterkit.methods import CcnOptions
 from clusterkit.networks.read import read_g
 from clusterkit.stages import cluster, embed, estimate_k, predict_pairs, report, self_train, train_g
 from tests.conftest import Cli
@@ -28,15 +31,19 @@ from tests.datasets.test_mnist import write_part
 WHOLE = Path("clusterkit-out")
 
 
-@pytest.fixture
-def glyphs() -> None:
-    """A folder of 24 drawings of three characters, dark ink on light, as a person would have them."""
+def draw(characters: int, drawings: int) -> None:
+    """Make a folder of drawings of characters, dark ink on light, as a person would have them."""
     subset = load_dataset("glyphs_eval", Path(), size=64).subsets[0]
     assert subset.labels is not None
     Path("letters").mkdir()
-    for character in range(3):
-        for number, image in enumerate(subset.images[subset.labels == subset.labels.unique()[character]][:8]):
+    for character in range(characters):
+        for number, image in enumerate(subset.images[subset.labels == subset.labels.unique()[character]][:drawings]):
             Image.fromarray(255 - image[0].numpy()).save(f"letters/{number}-{character}.png")
+
+
+@pytest.fixture
+def glyphs() -> None:
+    draw(3, 8)
 
 
 def commands(err: str) -> list[list[str]]:
@@ -154,6 +161,22 @@ def test_pictures_that_nothing_tells_apart_end_in_one_line(picture: str, cli: Cl
     assert expected in done.err.splitlines()[-1]
 
 
+def test_discover_sorts_letters_from_the_pictures_to_the_page(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are short; nothing else is replaced."""
+    monkeypatch.setattr(letters, "SelfTrainConfig", partial(SelfTrainConfig, rounds=1))
+    monkeypatch.setattr(letters, "CcnOptions", partial(CcnOptions, epochs=60))
+    draw(4, 10)
+    done = cli("discover folder:letters --json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert set(found["artifacts"]) == {"self-train", "predict-pairs", "estimate-k", "cluster", "report"}
+    assert (WHOLE / report.OUTPUT).is_file()
+    with (WHOLE / "clusters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    groups = {(row["cluster"], row["path"][-5]) for row in rows}
+    assert (len(rows), len(groups), found["k"]) == (40, 4, {"all": 4})
+
+
 @pytest.mark.usefixtures("glyphs")
 def test_bad_input_is_one_line_and_makes_nothing(cli: Cli) -> None:
     done = cli("discover folder:letters@0-2")
@@ -206,18 +229,27 @@ def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("glyphs")
-def test_self_train_without_its_labelled_set_learns_the_groups_alone(cli: Cli) -> None:
-    done = cli("self-train folder:letters --g characters --rounds 1 --data nowhere")
+def test_self_train_by_the_g_of_the_program_is_the_same_with_and_without_its_labelled_set(cli: Cli) -> None:
+    line = "self-train folder:letters --g characters --rounds 1"
+    done = cli(f"{line} --data nowhere")
     assert done.code == 0, done.err
-    assert "omniglot_bg is not on this machine" in done.err
+    assert "the G of the program learns the groups alone" in done.err
     first = (WHOLE / self_train.OUTPUT).read_bytes()
     assert read_g(WHOLE / self_train.OUTPUT)[0].extra["alone"] is True
-    assert cli("self-train folder:letters --g characters --rounds 1 --data nowhere").code == 0
+    # Drawings of another content would stop any other G that learned from omniglot_bg.
+    for number in range(2):
+        place = Path(f"data/omniglot-py/images_background/Alphabet/character0{number}")
+        place.mkdir(parents=True)
+        shutil.copy("letters/0-0.png", place / "0001_01.png")
+    done = cli(f"{line} --data data")
+    assert done.code == 0, done.err
+    assert "the G of the program learns the groups alone" in done.err
     assert (WHOLE / self_train.OUTPUT).read_bytes() == first
     # Another G has to find its set.
     shutil.copy(CHARACTERS_FILE, "mine.safetensors")
-    done = cli("self-train folder:letters --g mine.safetensors --rounds 1 --data nowhere --offline")
-    assert (done.code, done.out) == (3, "")
+    for folder in ("data", "nowhere"):
+        done = cli(f"self-train folder:letters --g mine.safetensors --rounds 1 --offline --data {folder}")
+        assert (done.code, done.out) == (3, ""), folder
     assert (WHOLE / self_train.OUTPUT).read_bytes() == first
 
 

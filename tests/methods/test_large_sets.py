@@ -55,7 +55,7 @@ def test_a_group_of_few_items_of_a_sample_stays(monkeypatch: pytest.MonkeyPatch)
 def test_fewer_groups_than_k_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(consensus, "families", lambda z, k, seed: np.ones((len(z), len(z)), np.float32))
     assert case("consensus", torch.randn(9, 3), None, 3, Path()).clustered().clusters == 1
-    assert "1 clusters instead of 3" in caplog.text
+    assert "cluster all: 1 clusters instead of 3" in caplog.text
 
 
 def test_equal_items_of_a_large_set_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
