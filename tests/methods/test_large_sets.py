@@ -68,12 +68,11 @@ def test_many_groups_have_a_larger_sample(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_item_far_from_all_others_leaves_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     points, labels = blobs([60, 50, 30], spread=0.05)
-    points[7] = 1e7
     monkeypatch.setattr(sample, "LARGEST", 60)
     others = np.arange(140) != 7
-    assert accuracy(family_memberships(points, 4, 0).argmax(1)[others], labels[others]) > 0.95
-    points[7] = 3e38
-    assert np.isfinite(family_memberships(points, 4, 0)).all()
+    for far in (1e7, 3e38):
+        points[7] = far
+        assert accuracy(family_memberships(points, 4, 0).argmax(1)[others], labels[others]) > 0.95
 
 
 def test_fewer_groups_than_k_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

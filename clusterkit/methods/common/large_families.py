@@ -26,6 +26,8 @@ EACH = 20
 """Fewest items of a mean group in a clustering, if that makes more than MOST."""
 HEARD = 10
 """Nearest items of the sample whose probabilities an item outside it takes."""
+FAR = 1e6
+"""Largest value of a point, as a multiple of the median. A point beyond would leave the others too few digits."""
 AT_A_TIME = 1000
 """Items outside the sample whose nearest ones are sought at a time."""
 
@@ -43,7 +45,12 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
 
     if len(z) <= sample.LARGEST:
         return _of_all_pairs(z, k, seed)
-    _, first, same = np.unique(rounded(z), axis=0, return_index=True, return_inverse=True)
+    largest = np.abs(z).max(1)
+    unit = float(np.median(largest) or largest.max() or 1)
+    if largest.max() > FAR * unit:
+        z = z.clip(-FAR * unit, FAR * unit)
+    rounded = (z / unit).astype(np.float32).round(6)
+    _, first, same = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
     same = same.ravel()
     if len(first) <= sample.LARGEST:
         return _of_all_pairs(z[first], k, seed)[same]
@@ -59,15 +66,6 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     # Means of the nearest items would lose groups of few items.
     every[heard] = prob
     return every[same]
-
-
-def rounded(z: Array) -> NDArray[np.float32]:
-    """Return points (N, D) without digits that rounding may change. A point far from all others does not matter."""
-    largest = np.abs(z).max(1)
-    unit = np.median(largest) or largest.max() or 1.0
-    limit = float(np.finfo(np.float32).max)
-    values: NDArray[np.float32] = (z / unit).clip(-limit, limit).astype(np.float32).round(6)
-    return values
 
 
 def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
