@@ -429,7 +429,7 @@ def test_ccn_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_network_on_a_metric_needs_what_its_consensus_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     config = with_options(ClusterConfig(options=CcnOptions(init=Init.G)))
-    monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 10**9)
+    monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 2 * 10**9)
     check_cost(config, "all", 100_000, 50, 10, by_metric=True)
     check_cost(config, "all", 1_000_000, 50, 10)
     with pytest.raises(UsageError, match=r"--method ccn: the 1000000 items of all need .*; use --method kmeans"):
