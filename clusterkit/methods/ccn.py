@@ -321,7 +321,7 @@ def by_families(training: Training, g: SimilarityNet) -> Tensor:
     """Return the probabilities (N, K) of clusters, by a consensus of features of a G on the target, under the links."""
     device = training.run.device
     links = training.pairs.closure if isinstance(training.pairs, ConstrainedPairs) else None
-    z = values(replace(training.items, g=None, start=g), device).astype(np.float64)
+    z = values(replace(training.items, g=None, start=g), device)
     seed = derive_seed(training.run.seed, "families", training.name) % 2**32
     return torch.from_numpy(consensus_targets(z, training.k, seed, links)).to(device)
 

@@ -319,3 +319,13 @@ def test_without_labels_the_rate_of_similar_pairs_follows_the_number_of_classes(
     z = np.repeat(np.eye(k) - 1 / k, 20, axis=0)
     scale, bias = calibrated_without_labels(scaled(z))
     assert 1 / (1 + np.exp(-(scale * 0.2 + bias))) == pytest.approx(1 / k, rel=0.01)
+
+
+def test_of_many_items_without_labels_a_sample_is_read_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(120, 4))
+    monkeypatch.setattr(module, "MOST", 50)
+    once, again = plain(x, 0), plain(x[::-1], 0)
+    np.testing.assert_array_equal(once.matrix, again.matrix)
+    assert not np.allclose(once.centre, x.mean(0))
+    monkeypatch.setattr(module, "MOST", 120)
+    np.testing.assert_allclose(plain(x, 0).centre, x.mean(0))

@@ -30,6 +30,7 @@ from clusterkit.networks.evening import (
     scaled,
     within_classes,
 )
+from clusterkit.networks.metric import MOST
 
 FORMS = (PLAIN, OWN, Form(0.5, 0.25), USUAL, Form(0.5, 0.75), Form(0.5, 1))
 """Forms among which kept-out classes choose."""
@@ -168,9 +169,11 @@ def learn(x: Values, labels: Labels, seed: int) -> Correction:
 
 
 def plain(x: Values, seed: int) -> Correction:
-    """Return the similarity of features (N, D) themselves, which reads no labels."""
-    nothing = np.zeros((0, 0))
-    x, centre, spread = standardised(x[by_content(x)])
+    """Return the similarity of features (N, D) themselves, of at most MOST random items; it reads no labels."""
+    nothing, order = np.zeros((0, 0)), by_content(x)
+    if len(x) > MOST:
+        order = np.random.default_rng(seed).permutation(order)[:MOST]
+    x, centre, spread = standardised(x[order])
     matrix = fitted(x, nothing, OWN, seed)[1]
     scale, bias = calibrated_without_labels(scaled(x @ matrix))
     return Correction(centre=centre, spread=spread, matrix=matrix, scale=scale, bias=bias, form=OWN, within=nothing)
