@@ -12,7 +12,7 @@ PAPER: dict[str, Any] = {
     "backbone": Backbone.CONV4, "epochs": 16, "learning_rate": 1e-3, "variation": Variation.MILD,
 }  # fmt: skip
 """The training of G in the papers (L2C, section 5), also that of the best recipe where there is no better one."""
-CHARACTERS: dict[str, Any] = {
+BEST_FOR_CHARACTERS: dict[str, Any] = {
     "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
 }  # fmt: skip
 """The best training of G on characters; more epochs are slightly better."""
@@ -34,7 +34,7 @@ def has_metric(config: TrainGConfig) -> bool:
 
 def is_best_for_characters(config: TrainGConfig, kind: Kind) -> bool:
     """Return whether G is one of characters by the best recipe, which is self-trained before it predicts pairs."""
-    return config.recipe is Recipe.BEST and kind is Kind.CHARACTERS and not has_metric(config)
+    return config.recipe is Recipe.BEST and kind is Kind.CHARACTERS and not is_fixed(config)
 
 
 def with_training(config: TrainGConfig, kind: Kind) -> TrainGConfig:
@@ -42,7 +42,7 @@ def with_training(config: TrainGConfig, kind: Kind) -> TrainGConfig:
 
     With `config.init`, the backbone and size stay None, as they are those of the file.
     """
-    recipe = CHARACTERS if is_best_for_characters(config, kind) else PAPER
+    recipe = BEST_FOR_CHARACTERS if is_best_for_characters(config, kind) else PAPER
     of_file = ("backbone", "size") if config.init is not None else ()
     return replace(
         config,

@@ -16,7 +16,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.header import resolved
 from clusterkit.artifacts.lineage import g_of
 from clusterkit.cli import discovery, letters
-from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind, TrainGConfig
+from clusterkit.config import CHARACTERS_BACKBONE, CHARACTERS_FILE, PHOTOS, Context, Kind, TrainGConfig
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.features.choice import with_training
 from clusterkit.features.own_models import SHARE, Characters
@@ -126,7 +126,7 @@ def test_few_large_classes_are_sorted_by_fixed_features(size: float, cli: Cli, m
     assert done.code == 0, done.err
     found = commands(done.err)
     assert [words[0] for words in found] == ["embed", "train-g", "predict-pairs", "estimate-k", "cluster", "report"]
-    assert found[0][1:4] == ["folder:letters", "--backbone", str(CHARACTERS)]
+    assert found[0][1:4] == ["folder:letters", "--backbone", str(CHARACTERS_BACKBONE)]
 
 
 @pytest.mark.usefixtures("glyphs")
