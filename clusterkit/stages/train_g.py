@@ -199,9 +199,9 @@ def read_source(
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation or Variation.NONE, data.kind, data.name)
     if parse(config.dataset).source in OWN_DATA and is_best_for_characters(config, data.kind):
-        network = "" if start is not None else f"{config.backbone} at {config.size} pixels, "
+        network = "" if start is not None else f"backbone {config.backbone}, size {config.size}, "
         console.once(
-            "%s holds grey pictures, which are taken for characters: %s%d epochs (--recipe paper takes the settings of "
+            "%s holds grey pictures, which are taken for characters: %sepochs %d (--recipe paper takes the settings of "
             "the papers)", data.name, network, config.epochs,
         )  # fmt: skip
     return (data if config.unlabelled else data.labelled()), config
