@@ -84,6 +84,11 @@ def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: C
         if context.resume:
             raise UsageError("--resume: a metric of fixed features is not trained in steps; leave it out")
         return config
+    if is_fixed(config) and config.variation in (Variation.STRONG, Variation.ERASED):
+        raise UsageError(
+            f"--variation {config.variation}: changes pictures, but a pair head on {config.backbone} learns from "
+            "features; leave it out"
+        )
     if config.unlabelled and (is_fixed(config) or kind is not None):
         advice = "--head metric" if is_fixed(config) or vectors else "a fixed --backbone"
         raise UsageError(f"--unlabelled: a pair head learns from labels; use {advice}, or leave it out")

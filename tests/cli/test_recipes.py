@@ -12,6 +12,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
+from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_backbone, with_training
 from clusterkit.settings import Fixed
 from clusterkit.stages import self_train
@@ -54,6 +55,11 @@ def test_a_typed_flag_replaces_one_setting_of_the_recipe(
     kind: Kind, typed: dict[str, object], expected: dict[str, object]
 ) -> None:
     assert chosen(kind, frozenset(typed), **typed) == expected
+
+
+def test_a_variation_of_pictures_is_refused_before_features_are_made() -> None:
+    with pytest.raises(UsageError, match="--variation strong: changes pictures"):
+        chosen(Kind.CHARACTERS, backbone=VIT, head=Head.PAIR, variation=Variation.STRONG)
 
 
 def test_photos_have_fixed_features_and_no_training_by_default() -> None:
