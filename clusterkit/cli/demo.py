@@ -9,7 +9,7 @@ import typer
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
 from clusterkit.config import (
-    CHARACTERS_G,
+    OWN_G,
     ClusterConfig,
     EstimateKConfig,
     EvaluateConfig,
@@ -21,7 +21,7 @@ from clusterkit.settings import Init
 
 EXAMPLE = "Example: clusterkit demo"
 
-SELF_TRAIN = SelfTrainConfig(dataset="glyphs_eval", g=CHARACTERS_G)
+SELF_TRAIN = SelfTrainConfig(dataset="glyphs_eval", g=OWN_G)
 CLUSTER = ClusterConfig(options=CcnOptions(init=Init.G))
 
 

@@ -24,7 +24,7 @@ from clusterkit.artifacts.lineage import (
     target_of,
 )
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
-from clusterkit.config import CHARACTERS_FILE, BatchNorm, Context, Kind, Recipe, SelfTrainConfig, Variation
+from clusterkit.config import CHARACTERS_FILE, OWN_G, BatchNorm, Context, Kind, Recipe, SelfTrainConfig, Variation
 from clusterkit.console import warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like, load_recorded
@@ -121,7 +121,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     learned = distinct(learned_from(header, path), [] if source_set is None else [source_set])
     warn_of_training({"G": learned}, target.to_header())
     warn_all(doubts.of_kind(path, target.kind, target.title))
-    config = replace(config, dataset=target.name)
+    config = replace(config, dataset=target.name, g=OWN_G if path == CHARACTERS_FILE else config.g)
     network.to(device)
     labelled = None if source is None else labelled_part(source, device)
     inputs = {"g": sha256(path)}

@@ -11,6 +11,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
+from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_backbone, with_training
 from clusterkit.settings import Fixed
 from clusterkit.stages import self_train
@@ -22,6 +23,7 @@ CLUSTER = "cluster arrays:new.npz --k 6 --epochs 2"
 BEST = {
     "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
 }  # fmt: skip
+VIT = Fixed(("timm:test_vit",))
 PAPER = {"backbone": Backbone.CONV4, "size": None, "epochs": 16, "learning_rate": 1e-3, "variation": Variation.MILD}
 
 
@@ -40,6 +42,7 @@ def chosen(kind: Kind, given: frozenset[str] = frozenset(), **typed: object) -> 
         (Kind.CHARACTERS, {"learning_rate": 1e-3}, {**BEST, "learning_rate": 1e-3}),
         (Kind.CHARACTERS, {"variation": Variation.MILD}, {**BEST, "variation": Variation.MILD}),
         (Kind.CHARACTERS, {"recipe": Recipe.PAPER}, PAPER),
+        (Kind.CHARACTERS, {"backbone": VIT, "head": Head.PAIR}, {**PAPER, "backbone": VIT}),
         (Kind.CHARACTERS, {"recipe": Recipe.PAPER, "size": 64}, {**PAPER, "size": 64}),
         (Kind.PHOTOS, {"recipe": Recipe.PAPER}, PAPER),
         (Kind.PHOTOS, {"backbone": Backbone.RESNET18}, {**PAPER, "backbone": Backbone.RESNET18}),
@@ -51,6 +54,11 @@ def test_a_typed_flag_replaces_one_setting_of_the_recipe(
     kind: Kind, typed: dict[str, object], expected: dict[str, object]
 ) -> None:
     assert chosen(kind, frozenset(typed), **typed) == expected
+
+
+def test_a_variation_of_pictures_is_refused_before_features_are_made() -> None:
+    with pytest.raises(UsageError, match="--variation strong: changes pictures"):
+        chosen(Kind.CHARACTERS, backbone=VIT, head=Head.PAIR, variation=Variation.STRONG)
 
 
 def test_photos_have_fixed_features_and_no_training_by_default() -> None:
@@ -109,7 +117,11 @@ def test_the_header_has_the_recipe_and_the_values_used(work: Path, cli) -> None:
     values = {"recipe": "best", "backbone": "mlp", "size": 8, "learning_rate": 3e-3, "variation": "mild", "epochs": 60}
     assert {name: header.config[name] for name in values} == values
     assert header.extra["recipe"] == "best"
-    assert cli("train-g arrays:known.npz --recipe paper --epochs 1").code == 0
+    done = cli(f"{TRAIN} --epochs 1")
+    line = "arrays:known.npz holds grey pictures, which are taken for characters: backbone mlp, size 8, epochs 1 (--re"
+    assert done.err.count(line) == 1
+    done = cli("train-g arrays:known.npz --recipe paper --epochs 1")
+    assert (done.code, "taken for characters" in done.err) == (0, False)
     header, _ = read_checkpoint(work / "g.safetensors", "g")
     values = {"recipe": "paper", "backbone": "conv4", "size": None, "learning_rate": 1e-3, "variation": "mild"}
     assert {name: header.config[name] for name in values} == values
