@@ -8,7 +8,8 @@ from clusterkit.cli.counting import OVER_CLUSTERED, with_many_outputs
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.config import (
     CHARACTERS_FILE,
-    CHARACTERS_G,
+    G_FILE,
+    OWN_G,
     BatchNorm,
     ClusterConfig,
     Context,
@@ -83,6 +84,12 @@ class Letters:
         return with_training(TrainGConfig(dataset=self.like), Kind.CHARACTERS)
 
     @property
+    def further(self) -> SelfTrainConfig:
+        """Return the settings of the training on the pictures to sort."""
+        # The name of the program's G is one that no file of the user has.
+        return SelfTrainConfig(dataset=self.name, g=OWN_G if self.like is None else G_FILE)
+
+    @property
     def steps(self) -> int:
         """Return the number of stages."""
         return 3 + (self.like is not None) + 2 * (self.k is CountedBy.ESTIMATE)
@@ -95,14 +102,13 @@ def sort_letters(letters: Letters, flat: Context, learning: Context, steps: Step
     def keeps(settings: object, **inputs: Path) -> Keeps:
         return lambda path, context: is_current(path, settings, context, None, inputs)
 
-    g = CHARACTERS_G
     if letters.like is not None:
-        learn, g = letters.learning, train_g.OUTPUT
+        learn = letters.learning
         title = f"Learn from {letters.like} which differences count."
         steps.run(title, "train-g", [letters.like], train_g.run, learn, learning, train_g.OUTPUT, keeps(learn))
-    more = SelfTrainConfig(dataset=letters.name, g=g)
+    more = letters.further
     title = "Train G further on the pictures, without labels."
-    words, kept = [letters.name, "--g", g], keeps(more, g=steps.context.find(g))
+    words, kept = [letters.name, "--g", more.g], keeps(more, g=steps.context.find(more.g))
     steps.run(title, "self-train", words, self_train.run, more, flat, self_train.OUTPUT, kept)
     predict = PredictPairsConfig(dataset=letters.name, g=self_train.OUTPUT)
     words = [letters.name, "--g", self_train.OUTPUT]

@@ -35,7 +35,8 @@ class Model(Preprocessing):
     """A fixed backbone whose weights are at hand.
 
     `name` is `timm:NAME`, `torchvision:NAME` or `clusterkit:characters`, `width` the number of features D, and `given`
-    says that the user named the file of weights.
+    says that the user named the file of weights. `learned_from` are the `dataset` objects of the sets whose labels the
+    weights learned, as far as they are sets of the program.
     """
 
     name: str
@@ -44,11 +45,13 @@ class Model(Preprocessing):
     licence: str
     width: int
     given: bool = False
+    learned_from: tuple[dict[str, Any], ...] = ()
 
     def to_header(self) -> dict[str, Any]:
         """Return what headers record: all but the file, unless the user named it."""
-        fields = {key: value for key, value in asdict(self).items() if key not in ("file", "given")}
+        fields = {key: value for key, value in asdict(self).items() if key not in ("file", "given", "learned_from")}
         fields |= {"mean": list(self.mean), "std": list(self.std)}
+        fields |= {"learned_from": list(self.learned_from)} if self.learned_from else {}
         return {**fields, "weights": f"{WEIGHTS}:{self.file.as_posix()}"} if self.given else fields
 
     def build(self) -> nn.Module:
@@ -118,6 +121,7 @@ def _find(name: str, given: Path | None, context: Context, size: int | None) -> 
         licence=card.licence,
         width=width,
         given=given is not None,
+        learned_from=card.learned_from,
         **preprocessing,
     )
 
@@ -158,7 +162,7 @@ def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
             f"{digest[:12]}); put the file that was used in its place, or into {context.data / 'weights'}"
         )
     fields = {key: value for key, value in entry.items() if key != "weights"}
-    fields |= {"mean": tuple(entry["mean"]), "std": tuple(entry["std"])}
+    fields |= {name: tuple(entry.get(name, ())) for name in ("mean", "std", "learned_from")}
     return Model(file=file, given=file == given, **fields)
 
 

@@ -20,6 +20,7 @@ from clusterkit.artifacts.lineage import (
     check_made_from,
     distinct,
     g_of,
+    learned_by,
     learned_from,
     run_key,
 )
@@ -90,7 +91,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         warn_of_chance(g_path, config, context, device)
     network, start, weights = new_network(config, context, source, len(classes))
     inputs |= weights
-    forms, learned = [target.to_header()], {"the classifier": [source.to_learned()]}
+    forms, learned = [target.to_header()], {"the classifier": [*learned_by(source.features), source.to_learned()]}
     if pairs_header is not None and ADAPTATIONS[config.method].pairs:
         forms.append(pairs_header.dataset)
         learned["G"] = learned_from(pairs_header, context.find(config.pairs or PAIRS_FILE.name))

@@ -107,7 +107,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             log.info("cluster: %s: %s since %s was made", data.name, changed, path)
     states = StateFolder(path, context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
-    compared = compared_items(config, data)
+    compared = compared_items(config, inputs)
     results = {
         subset.name: clustered(
             subset, config, context, inputs, None if states is None else states.file(subset.name), key
@@ -160,13 +160,17 @@ def check(config: ClusterConfig, context: Context) -> None:
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 
 
-def compared_items(config: ClusterConfig, data: Dataset) -> dict[str, int]:
+def compared_items(config: ClusterConfig, inputs: Inputs) -> dict[str, int]:
     """Return by subset how many items a consensus compares, where it compares only a sample, and log it."""
+    of_values = config.method == "consensus" or inputs.pairs.is_by_metric
     if config.method != "consensus" and getattr(config.options, "init", None) is not Init.G:
         return {}
-    compared = {subset.name: sample.LARGEST for subset in data.subsets if len(subset) > sample.LARGEST}
-    for title, items in compared.items():
-        log.info("cluster %s: the consensus compares a random sample of %d items", title, items)
+    compared = {}
+    for subset in inputs.data.subsets:
+        items = sample.compared(len(subset), inputs.ks[subset.name] if of_values else 0)
+        if items < len(subset):
+            compared[subset.name] = items
+            log.info("cluster %s: the consensus compares a random sample of %d items", subset.name, items)
     return compared
 
 
@@ -210,7 +214,9 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     }
     for subset in data.subsets:
         title = data.name if len(data.subsets) == 1 else f"{data.name}, {subset.name}"
-        check_cost(config, title, len(subset), start.width(data), ks[subset.name])
+        check_cost(
+            config, title, len(subset), start.width(data), ks[subset.name], by_metric=pairs.is_by_metric and pairs.used
+        )
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash}

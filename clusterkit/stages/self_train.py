@@ -24,7 +24,17 @@ from clusterkit.artifacts.lineage import (
     target_of,
 )
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
-from clusterkit.config import CHARACTERS_FILE, Backbone, BatchNorm, Context, Kind, Recipe, SelfTrainConfig, Variation
+from clusterkit.config import (
+    CHARACTERS_FILE,
+    OWN_G,
+    Backbone,
+    BatchNorm,
+    Context,
+    Kind,
+    Recipe,
+    SelfTrainConfig,
+    Variation,
+)
 from clusterkit.console import duration, warn_all
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_like, load_recorded
@@ -101,8 +111,8 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     """Train G further, on T and on A, and write `self-trained.safetensors`, a G like any other.
 
     In each round the images of every subset of T are grouped by the consensus of G's pairs, and the groups taken for
-    classes. No label of T is read. Raises InputError where A, which G's header names, has changed since, and where G
-    finds nothing alike in T.
+    classes. No label of T is read, and for the G of the program no A. Raises InputError where A, which G's header
+    names, has changed since, and where G finds nothing alike in T.
     """
     device = choose_device(context.device)
     check_precision(config.precision, device)
@@ -126,7 +136,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     warnings = warn_all(doubts.of_kind(path, target.kind, target.title))
     if device.type == "cpu" and network.architecture.backbone is Backbone.CONV4_FINE:
         log.info("self-train: %s", time_of(target, config.rounds))
-    config = replace(config, dataset=target.name)
+    config = replace(config, dataset=target.name, g=OWN_G if path == CHARACTERS_FILE else config.g)
     network.to(device)
     labelled = None if source is None else labelled_part(source, device)
     inputs = {"g": sha256(path)}
@@ -190,7 +200,7 @@ def train(
     network: SimilarityNet, labelled: Part | None, target: Dataset, variation: Variation, plan: Plan,
     device: torch.device,
 ) -> History:  # fmt: skip
-    """Train G in place on the groups that it finds in T in each round, and on A if it is here; return the losses."""
+    """Train G in place on the groups that it finds in T in each round, and on A if it has one; return the losses."""
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
@@ -209,18 +219,14 @@ def train(
 
 
 def learned_set(header: Header, path: Path, context: Context) -> Dataset | None:
-    """Return A, or None if G is that of the program and A is not on this machine.
+    """Return A, or None for the G of the program, which gives the same result on machines with and without A.
 
-    Raises InputError where A has changed since, or is missing for another G.
+    Raises InputError where A is missing or has changed since.
     """
-    ours = path == CHARACTERS_FILE
-    try:
-        source = load_recorded(header.dataset, context, path, offline=ours).labelled()
-    except InputError:
-        if not ours:
-            raise
-        log.info("self-train: %s is not on this machine, so G learns the groups alone", header.dataset["name"])
+    if path == CHARACTERS_FILE:
+        log.info("self-train: the G of the program learns the groups alone, without labelled pictures")
         return None
+    source = load_recorded(header.dataset, context, path).labelled()
     check_dataset(header, path, source.name, source.fingerprint)
     return source
 

@@ -13,6 +13,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
+from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_backbone, with_training
 from clusterkit.metrics import doubts
 from clusterkit.settings import Fixed
@@ -27,6 +28,7 @@ REMOVE = "; remove it, or add --no-self-train"
 BEST = {
     "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
 }  # fmt: skip
+VIT = Fixed(("timm:test_vit",))
 PAPER = {"backbone": Backbone.CONV4, "size": None, "epochs": 16, "learning_rate": 1e-3, "variation": Variation.MILD}
 
 
@@ -45,6 +47,7 @@ def chosen(kind: Kind, given: frozenset[str] = frozenset(), **typed: object) -> 
         (Kind.CHARACTERS, {"learning_rate": 1e-3}, {**BEST, "learning_rate": 1e-3}),
         (Kind.CHARACTERS, {"variation": Variation.MILD}, {**BEST, "variation": Variation.MILD}),
         (Kind.CHARACTERS, {"recipe": Recipe.PAPER}, PAPER),
+        (Kind.CHARACTERS, {"backbone": VIT, "head": Head.PAIR}, {**PAPER, "backbone": VIT}),
         (Kind.CHARACTERS, {"recipe": Recipe.PAPER, "size": 64}, {**PAPER, "size": 64}),
         (Kind.PHOTOS, {"recipe": Recipe.PAPER}, PAPER),
         (Kind.PHOTOS, {"backbone": Backbone.RESNET18}, {**PAPER, "backbone": Backbone.RESNET18}),
@@ -58,6 +61,11 @@ def test_a_typed_flag_replaces_one_setting_of_the_recipe(
     assert chosen(kind, frozenset(typed), **typed) == expected
 
 
+def test_a_variation_of_pictures_is_refused_before_features_are_made() -> None:
+    with pytest.raises(UsageError, match="--variation strong: changes pictures"):
+        chosen(Kind.CHARACTERS, backbone=VIT, head=Head.PAIR, variation=Variation.STRONG)
+
+
 def test_photos_have_fixed_features_and_no_training_by_default() -> None:
     found = chosen(Kind.PHOTOS)
     assert isinstance(found.pop("backbone"), Fixed)
@@ -66,8 +74,9 @@ def test_photos_have_fixed_features_and_no_training_by_default() -> None:
     assert (config.epochs, config.variation) == (16, Variation.MILD)
 
 
-def test_the_studies_share_the_recipe() -> None:
-    assert with_training(TrainGConfig(dataset="omniglot_bg", epochs=100), Kind.CHARACTERS) == OMNIGLOT_G
+def test_the_studies_share_the_recipe_but_train_for_longer() -> None:
+    values = {name: getattr(OMNIGLOT_G, name) for name in BEST}
+    assert (OMNIGLOT_G.dataset, OMNIGLOT_G.recipe, values) == ("omniglot_bg", Recipe.BEST, {**BEST, "epochs": 100})
 
 
 def make_drawings(folder: Path) -> None:
@@ -93,7 +102,7 @@ def drawings_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def work(drawings_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the work folder beside the drawings; self-train has two rounds."""
+    """A copy of the work folder beside the drawings."""
     shutil.copytree(drawings_made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "clusterkit-out"
 
@@ -113,7 +122,11 @@ def test_the_header_has_the_recipe_and_the_values_used(work: Path, cli) -> None:
     values = {"recipe": "best", "backbone": "mlp", "size": 8, "learning_rate": 3e-3, "variation": "mild", "epochs": 60}
     assert {name: header.config[name] for name in values} == values
     assert header.extra["recipe"] == "best"
-    assert cli("train-g arrays:known.npz --recipe paper --epochs 1").code == 0
+    done = cli(f"{TRAIN} --epochs 1")
+    line = "arrays:known.npz holds grey pictures, which are taken for characters: backbone mlp, size 8, epochs 1 (--re"
+    assert done.err.count(line) == 1
+    done = cli("train-g arrays:known.npz --recipe paper --epochs 1")
+    assert (done.code, "taken for characters" in done.err) == (0, False)
     header, _ = read_checkpoint(work / "g.safetensors", "g")
     values = {"recipe": "paper", "backbone": "conv4", "size": None, "learning_rate": 1e-3, "variation": "mild"}
     assert {name: header.config[name] for name in values} == values
@@ -287,7 +300,7 @@ def test_a_drawing_alone_is_refused_before_self_train(work: Path, cli) -> None:
     np.savez("one.npz", x=np.zeros((1, 8, 8), np.uint8))
     done = cli("cluster arrays:one.npz --k auto --json")
     assert (done.code, done.out) == (3, "")
-    assert "holds only one image, which has no pairs" in done.err.splitlines()[-1]
+    assert "holds only one item, which has no pairs" in done.err.splitlines()[-1]
     assert not (work / "self-trained.safetensors").exists()
 
 
@@ -296,4 +309,3 @@ def test_an_unknown_recipe(cli) -> None:
         done = cli(line)
         assert (done.code, done.out) == (2, "")
         assert "--recipe" in done.err
-    assert json.loads(cli("datasets --json").out)
