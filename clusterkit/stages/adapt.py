@@ -33,12 +33,12 @@ from clusterkit.distributed import first_alone, is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
-from clusterkit.features.models import find_models
+from clusterkit.features.models import Model, find_models
 from clusterkit.metrics.doubts import is_chance
 from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
-from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
+from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet, TailOf
 from clusterkit.networks.predict import limit_of, mean_and_std, predict
 from clusterkit.networks.read import read_g, state_of
 from clusterkit.networks.typical import typical_of
@@ -57,7 +57,7 @@ EPOCH = 100
 """The largest number of steps in an epoch; with two data sets there is no natural epoch."""
 WEIGHT_DECAY = 5e-4
 PRETRAINED_RATE = 0.1
-"""The learning rate of a backbone with ImageNet weights, as a share of the rate of new layers."""
+"""The learning rate of a backbone with pretrained weights, as a share of the rate of new layers."""
 SAMPLE = 1000
 """The number of source images on which G is tested."""
 
@@ -82,13 +82,14 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     config = with_options(config)
     check_flags(config, context)
     device = choose_device(context.device)
-    source, target = read_domains(config, context)
+    models = fixed_models(config, context)
+    source, target = read_domains(config, context, models)
     labels, classes = source.numbered("adapt")
     check_classes(source, target, classes)
     pairs, pairs_header, g_path, inputs = read_target_pairs(config, context, target)
     if ADAPTATIONS[config.method].pairs:
         warn_of_chance(g_path, config, context, device)
-    network, start, weights = new_network(config, context, source, len(classes))
+    network, start, weights = new_network(config, context, models, source, len(classes))
     inputs |= weights
     forms, learned = [target.to_header()], {"the classifier": [source.to_learned()]}
     if pairs_header is not None and ADAPTATIONS[config.method].pairs:
@@ -152,7 +153,7 @@ def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) 
         precision=config.precision,
         optimizer=config.optimizer,
         weight_decay=WEIGHT_DECAY,
-        backbone_rate=PRETRAINED_RATE if "weights" in header.inputs else 1.0,
+        backbone_rate=PRETRAINED_RATE if "weights" in header.inputs or config.fine_tune else 1.0,
     )
 
 
@@ -172,16 +173,25 @@ def check_flags(config: AdaptConfig, context: Context) -> None:
         raise UsageError("--weights: belongs to fixed backbones; name them with --backbone timm:NAME, or leave it out")
     if is_fixed and context.is_given(config, "pretrained"):
         raise UsageError(f"--pretrained: {config.backbone} has weights of its own; leave it out")
+    if config.fine_tune is not None and not (isinstance(config.backbone, Fixed) and len(config.backbone.names) == 1):
+        raise UsageError("--fine-tune: trains one fixed backbone; name it with --backbone timm:NAME, or leave it out")
 
 
-def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
+def fixed_models(config: AdaptConfig, context: Context) -> tuple[Model, ...]:
+    """Return the fixed backbones, without the blocks that are trained; none for a backbone that is trained as a whole."""
+    if not isinstance(config.backbone, Fixed):
+        return ()
+    models = find_models(config.backbone, config.weights, context, config.size)
+    return models if config.fine_tune is None else tuple(model.without_last(config.fine_tune) for model in models)
+
+
+def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...]) -> tuple[Dataset, Dataset]:
     """Return the labelled items of the source, and the target in the shape of the source's items.
 
-    With fixed backbones both are sets of their features.
+    With fixed backbones both are sets of their features; with `--fine-tune`, of what the trained blocks read.
     """
     context_s = replace(context, reading=labelled(context.reading))
-    if isinstance(config.backbone, Fixed):
-        models = find_models(config.backbone, config.weights, context, config.size)
+    if models:
         pictures = load_dataset(config.source, context_s, whole=True)
         if pictures.kind is Kind.VECTORS:
             raise UsageError(
@@ -228,7 +238,7 @@ def listed(names: list[str]) -> str:
 
 
 def new_network(
-    config: AdaptConfig, context: Context, source: Dataset, outputs: int
+    config: AdaptConfig, context: Context, models: tuple[Model, ...], source: Dataset, outputs: int
 ) -> tuple[ClusterNet, str, dict[str, str]]:
     """Return an untrained classifier and what its backbone starts from.
 
@@ -242,8 +252,10 @@ def new_network(
         and config.pretrained
         and weights_at_hand(backbone, context)
     )
-    mean, std = weights_statistics(backbone) if backbone and weights else mean_and_std(source.union())
     torch.manual_seed(derive_seed(context.seed, "adapt"))
+    if config.fine_tune is not None:
+        return with_tail(models[0], source, outputs), str(config.backbone), {}
+    mean, std = weights_statistics(backbone) if backbone and weights else mean_and_std(source.union())
     network = ClusterNet(
         Architecture(backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape), width=width)
     )
@@ -256,6 +268,22 @@ def new_network(
         "imagenet",
         {"weights": sha256(load_pretrained(network.backbone, backbone, offline=context.offline))},
     )
+
+
+def with_tail(model: Model, source: Dataset, outputs: int) -> ClusterNet:
+    """Return an untrained classifier on the last blocks of a fixed backbone, which start from its weights."""
+    tail = model.tail()
+    with torch.no_grad():
+        width = tail(torch.zeros(1, *model.map)).shape[1]
+    [count] = source.shape
+    network = ClusterNet(
+        Architecture(
+            None, source.shape, (0.0,) * count, (1.0,) * count, BOTTLENECK, outputs, width=width,
+            tail=TailOf(model.name, model.size, model.blocks, model.map),
+        )
+    )  # fmt: skip
+    network.backbone[1].load_state_dict(tail.state_dict())
+    return network
 
 
 def weights_at_hand(backbone: Backbone, context: Context) -> bool:
