@@ -54,7 +54,10 @@ def adapt(
     fine_tune: Annotated[
         int | None,
         typer.Option(
-            rich_help_panel=NETWORK, min=1, metavar="BLOCKS", help="Also train the last blocks of a fixed backbone.",
+            rich_help_panel=NETWORK,
+            min=1,
+            metavar="BLOCKS",
+            help="Also train the last blocks of a fixed backbone.",
             show_default="none",
         ),
     ] = AdaptConfig.fine_tune,

@@ -4,10 +4,13 @@ import inspect
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from clusterkit.networks.backbones import BackboneLayers
 
+PART = 64
+"""Items of which a prediction computes the features at a time."""
 LISTS = (nn.Sequential, nn.ModuleList)
 
 
@@ -24,7 +27,9 @@ class Tail(BackboneLayers):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features (B, D)."""
         maps, network = self
-        return network(maps(x))  # type: ignore[no-any-return]
+        # Without gradients the blocks of a prediction are many more items than a batch of a training.
+        parts = [x] if torch.is_grad_enabled() else x.split(PART)
+        return torch.cat([network(maps(part)) for part in parts])
 
     def train(self, mode: bool = True) -> "Tail":
         super().train(False)

@@ -9,6 +9,7 @@ import torch
 
 from clusterkit.adaptation import ADAPTATIONS, with_options
 from clusterkit.adaptation.joint import Domains
+from clusterkit.adaptation.network import new_network, tell_of_blocks
 from clusterkit.adaptation.training import adapt
 from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.checkpoint import write_checkpoint
@@ -24,12 +25,12 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.augment import check_variation
-from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, BatchNorm, Context, Kind
+from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import DIGEST, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
-from clusterkit.distributed import first_alone, is_first
+from clusterkit.distributed import is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
@@ -37,16 +38,15 @@ from clusterkit.features.models import Model, find_models
 from clusterkit.metrics.doubts import is_chance
 from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
-from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
-from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet, TailOf
-from clusterkit.networks.predict import limit_of, mean_and_std, predict
+from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.predict import predict
 from clusterkit.networks.read import read_g, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.reading import Reading
-from clusterkit.settings import Fixed, Init, options_of
+from clusterkit.settings import Fixed, options_of
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
@@ -109,6 +109,9 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         at_hand(source, "source", config.source_batch, device), source.kind, labels.to(device),
         at_hand(target, "target", config.target_batch, device), target.kind, device_pairs,
     )  # fmt: skip
+
+    if config.fine_tune is not None:
+        tell_of_blocks(network.to(device), domains.source, config, plan.epochs * plan.steps, device)
 
     def keep(epoch: int) -> None:
         path = context.path(NETWORK).with_stem(f"{Path(NETWORK).stem}-{epoch * plan.steps}")
@@ -178,7 +181,7 @@ def check_flags(config: AdaptConfig, context: Context) -> None:
 
 
 def fixed_models(config: AdaptConfig, context: Context) -> tuple[Model, ...]:
-    """Return the fixed backbones, without the blocks that are trained; none for a backbone that is trained as a whole."""
+    """Return the fixed backbones, without the blocks that are trained; none for a backbone of another kind."""
     if not isinstance(config.backbone, Fixed):
         return ()
     models = find_models(config.backbone, config.weights, context, config.size)
@@ -235,68 +238,6 @@ def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) ->
 def listed(names: list[str]) -> str:
     first = ", ".join(names[:3])
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first or "none"
-
-
-def new_network(
-    config: AdaptConfig, context: Context, models: tuple[Model, ...], source: Dataset, outputs: int
-) -> tuple[ClusterNet, str, dict[str, str]]:
-    """Return an untrained classifier and what its backbone starts from.
-
-    If these are ImageNet weights, also return the hash of their file as an input.
-    """
-    backbone = None if isinstance(config.backbone, Fixed) else config.backbone
-    width = source.shape[0] if backbone is None else None
-    weights = (
-        backbone is not None
-        and has_weights(backbone, source.shape)
-        and config.pretrained
-        and weights_at_hand(backbone, context)
-    )
-    torch.manual_seed(derive_seed(context.seed, "adapt"))
-    if config.fine_tune is not None:
-        return with_tail(models[0], source, outputs), str(config.backbone), {}
-    mean, std = weights_statistics(backbone) if backbone and weights else mean_and_std(source.union())
-    network = ClusterNet(
-        Architecture(backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape), width=width)
-    )
-    if backbone is None:
-        return network, str(config.backbone), {}
-    if not weights:
-        return network, Init.RANDOM.value, {}
-    return (
-        network,
-        "imagenet",
-        {"weights": sha256(load_pretrained(network.backbone, backbone, offline=context.offline))},
-    )
-
-
-def with_tail(model: Model, source: Dataset, outputs: int) -> ClusterNet:
-    """Return an untrained classifier on the last blocks of a fixed backbone, which start from its weights."""
-    tail = model.tail()
-    with torch.no_grad():
-        width = tail(torch.zeros(1, *model.map)).shape[1]
-    [count] = source.shape
-    network = ClusterNet(
-        Architecture(
-            None, source.shape, (0.0,) * count, (1.0,) * count, BOTTLENECK, outputs, width=width,
-            tail=TailOf(model.name, model.size, model.blocks, model.map),
-        )
-    )  # fmt: skip
-    network.backbone[1].load_state_dict(tail.state_dict())
-    return network
-
-
-def weights_at_hand(backbone: Backbone, context: Context) -> bool:
-    """Return whether the ImageNet weights exist or can be downloaded; log the reason if not."""
-    reason = None
-    with first_alone():
-        try:
-            weights_file(backbone, offline=context.offline)
-        except InputError as error:
-            reason = str(error).partition(";")[0]
-    if reason is not None:
-        log.warning("adapt: %s starts from random weights: %s", backbone, reason)
-    return reason is None
 
 
 def at_hand(data: Dataset, part: str, batch_size: int, device: torch.device) -> Subset:

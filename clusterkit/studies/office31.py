@@ -1,9 +1,9 @@
 """Adapt a classifier of office objects between three domains by every method (L2C, tables 2, 10 and 11).
 
 ResNets start from ImageNet's weights if these are present or can be downloaded, and otherwise from random weights; the
-tables say which. --backbone timm:NAME trains only a classifier on the features of a fixed backbone, and --fine-tune also
-the backbone's last blocks. G is trained on the source domain alone, whose classes are those of the target. The paper's
-G learned from ImageNet; --g takes such a G. Writes office31.md, office31.json and results.csv. All files are in the
+tables say which. --backbone timm:NAME trains only a classifier on the features of a fixed backbone, and --fine-tune
+also its last blocks. G is trained on the source domain alone, whose classes are those of the target. The paper's G
+learned from ImageNet; --g takes such a G. Writes office31.md, office31.json and results.csv. All files are in the
 folder office31 of --workdir, with one folder per direction and run.
 """
 
