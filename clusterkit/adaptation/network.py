@@ -85,9 +85,10 @@ def tell_of_blocks(network: ClusterNet, source: Subset, config: AdaptConfig, ste
     predict(network, few, device)
     seconds = (time.monotonic() - started) / len(few)
     batch = config.source_batch + (config.target_batch if ADAPTATIONS[config.method].terms else 0)
+    blocks = "block" if config.fine_tune == 1 else f"{config.fine_tune} blocks"
     log.info(
-        "adapt: the last %d blocks of %s are trained, with what follows them: %.1f million weights, about %s",
-        config.fine_tune, config.backbone, sum(value.numel() for value in network.backbone.parameters()) / 1e6,
+        "adapt: trains also the last %s of %s and what follows: %.1f million weights, about %s",
+        blocks, config.backbone, sum(value.numel() for value in network.backbone.parameters()) / 1e6,
         duration(BACKWARD * seconds * batch * steps),
     )  # fmt: skip
 
