@@ -34,7 +34,9 @@ MOMENTUM = 0.9
 SAVING = 0.05
 """The largest share of a training's time that saving its state may take; short epochs are not saved one by one."""
 LINES = 10
-"""The number of lines that tell of a training's progress, besides that of the first epoch."""
+"""The most lines that tell of a training's progress, besides that of the first epoch."""
+APART = 5.0
+"""Seconds between two such lines, at least, so that hundreds of short trainings stay readable."""
 Batch = TypeVar("Batch")
 History = list[dict[str, float]]
 
@@ -102,7 +104,7 @@ def fit(
     if is_first():
         # Adam keeps two numbers for each weight.
         check_place(plan.state, 3 * sum(tensor.nbytes for tensor in network.state_dict().values()))
-    saved_at, saving_time = -math.inf, 0.0
+    saved_at, saving_time, reported_at = -math.inf, 0.0, 0.0
     started, resumed_at = time.monotonic(), len(history)
     with progress(plan.title, plan.epochs * plan.steps, resumed_at * plan.steps) as advance:
         for epoch in range(resumed_at, plan.epochs):
@@ -114,16 +116,22 @@ def fit(
                 _save(network, optimizer, plan, history)
                 saved_at = time.monotonic()
                 saving_time = saved_at - trained_at
-            _report(plan, history, time.monotonic() - started, resumed_at)
+            seconds = time.monotonic() - started
+            if epoch + 1 in (1, plan.epochs) or (_ends_tenth(epoch + 1, plan) and seconds - reported_at >= APART):
+                _report(plan, history, seconds, resumed_at)
+                reported_at = seconds
     network.eval()
     return history
 
 
+def _ends_tenth(epoch: int, plan: Plan) -> bool:
+    """Return whether a tenth of the training ends with this epoch."""
+    return epoch * LINES // plan.epochs != (epoch - 1) * LINES // plan.epochs
+
+
 def _report(plan: Plan, history: History, seconds: float, resumed_at: int) -> None:
-    """Log the losses of the last epoch, unless neither a tenth of the training ends with it nor its first epoch."""
+    """Log the losses of the last epoch, and the time left."""
     epoch = len(history)
-    if epoch > 1 and epoch * LINES // plan.epochs == (epoch - 1) * LINES // plan.epochs:
-        return
     losses = " ".join(f"{name} {mean:.4f}" for name, mean in history[-1].items())
     left = seconds * (plan.epochs - epoch) / (epoch - resumed_at)
     time_left = f", {duration(left)} left" if epoch < plan.epochs else ""

@@ -79,8 +79,9 @@ def cluster(
         typer.Option(
             rich_help_panel="Input",
             help="Number of other pairs that a constrained pair counts as; for ccn only in its second training, which "
-            "runs if some constraints do not hold.",
-            show_default="all constrained pairs count as much as all other pairs",
+            "runs if some constraints do not hold. On pairs of a metric, the number of other items that a linked item "
+            "counts as.",
+            show_default="all constrained pairs count as much as all other pairs; on a metric 4",
         ),
     ] = None,
     features: Annotated[

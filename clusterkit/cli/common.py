@@ -72,7 +72,8 @@ Recipes = Annotated[
     typer.Option(
         "--recipe",
         help="Settings where no flag is typed; a typed flag replaces that one setting. best depends on the kind of the "
-        "set and clusters best; paper has the papers' own settings, and trains a network for photos too.",
+        "set and clusters best; paper has the papers' own settings: whole networks from random weights, on photos "
+        "too, and no self-train.",
     ),
 ]
 FIXED = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clusterkit import console
+from clusterkit import console, training
 from clusterkit.training import LINES
 
 REFUSED = """
@@ -119,8 +119,11 @@ def test_a_disk_that_is_too_small_for_a_training_is_found_before_it(line, points
     assert {path.name: path.read_bytes() for path in points.iterdir()} == before
 
 
-@pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (7, 7), (10, 10), (200, LINES + 1)])
-def test_a_line_for_each_tenth_of_a_training(epochs, lines, cli):
+@pytest.mark.parametrize(
+    ("apart", "epochs", "lines"), [(0, 1, 1), (0, 7, 7), (0, 10, 10), (0, 200, LINES + 1), (3600, 200, 2)]
+)
+def test_a_line_for_each_tenth_of_a_training(apart, epochs, lines, cli, monkeypatch):
+    monkeypatch.setattr(training, "APART", apart)
     done = cli(f"train-g synthetic:moons --backbone mlp --hidden 2 --epochs {epochs}")
     rows = [row for row in done.err.splitlines() if "epoch" in row]
     assert len(rows) == lines
