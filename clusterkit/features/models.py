@@ -22,7 +22,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features import own_models, timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
-from clusterkit.features.tails import split
+from clusterkit.features.tails import SEVERAL, split
 from clusterkit.features.weights import PUT, at_hand, download, first_line, misfit, missing, read_state
 from clusterkit.reading import WEIGHTS
 from clusterkit.settings import MOST_SIZE, Fixed
@@ -76,9 +76,12 @@ class Model(Preprocessing):
         """Return this backbone without its last blocks. Raises UsageError if it cannot be cut there."""
         try:
             front, _ = split(self._whole(), blocks)
+            maps = _features(_ready(front, self), self.size)
+            if not isinstance(maps, Tensor):
+                raise ValueError(SEVERAL)
         except ValueError as error:
             raise UsageError(f"--fine-tune {blocks}: {self.name} {error}") from error
-        shape = tuple(_features(_ready(front, self), self.size).shape[1:])
+        shape = tuple(maps.shape[1:])
         return replace(self, blocks=blocks, map=shape, width=math.prod(shape))
 
     def _whole(self) -> nn.Module:

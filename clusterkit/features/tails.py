@@ -11,6 +11,7 @@ from clusterkit.networks.backbones import BackboneLayers
 
 PART = 64
 """Items of which a prediction computes the features at a time."""
+SEVERAL = "has blocks that read more than one value; choose another model"
 LISTS = (nn.Sequential, nn.ModuleList)
 
 
@@ -53,7 +54,9 @@ def split(network: nn.Module, count: int) -> tuple[nn.Module, nn.Module]:
         have = "1 block" if len(calls) == 1 else f"{len(calls)} blocks"
         advice = f"give a number up to {len(calls)}" if calls else "choose another model"
         raise ValueError(f"has {have if calls else 'no blocks'} that can be trained; {advice}")
-    middle = calls[-count].args[0]
+    middle = next(iter(calls[-count].args), None)
+    if not isinstance(middle, fx.Node):
+        raise ValueError(SEVERAL)
     before = _needed(middle)
     front, tail = fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -69,7 +72,7 @@ def split(network: nn.Module, count: int) -> tuple[nn.Module, nn.Module]:
             if node in after:
                 copies[node] = tail.node_copy(node, copies.__getitem__)
     except KeyError as error:
-        raise ValueError("has blocks that read more than one value; choose another model") from error
+        raise ValueError(SEVERAL) from error
     return fx.GraphModule(network, front), fx.GraphModule(network, tail)
 
 

@@ -82,8 +82,15 @@ class Reused(Skipping):
         return second
 
 
+class Listed(Skipping):
+    def forward(self, x: Tensor) -> Tensor:
+        first: Tensor = self.blocks[0]([x, x])
+        return first
+
+
 def test_blocks_beside_which_another_value_passes() -> None:
-    with pytest.raises(ValueError, match="has blocks that read more than one value"):
-        split(Reused(), 1)
+    for network in (Reused(), Listed()):
+        with pytest.raises(ValueError, match="has blocks that read more than one value"):
+            split(network, 1)
     with pytest.raises(ValueError, match="has no blocks that can be trained alone"):
         split(Skipping(), 1)
