@@ -109,15 +109,15 @@ def with_way(
     """
     from clusterkit.features.load import load_dataset
 
-    if config.backbone is not None or data.kind is not Kind.CHARACTERS:
+    is_grey = data.kind is Kind.CHARACTERS or data.shape[0] == 1
+    if config.backbone is not None or not is_grey:
         return replace(config, backbone=config.backbone or PHOTOS), None
     if config.weights or config.size is not None:
         flag = "--weights" if config.weights else f"--size {config.size}"
         raise UsageError(f"{flag}: {data.title} holds grey pictures; name the backbone of it with --backbone")
     classes = class_size(config.name, photos)
-    few = not is_alphabet(classes) or (
-        config.like is not None and load_dataset(config.like, learning, whole=True).kind is not Kind.CHARACTERS
-    )
+    sets = [data] if config.like is None else [data, load_dataset(config.like, learning, whole=True)]
+    few = not is_alphabet(classes) or any(part.kind is not Kind.CHARACTERS for part in sets)
     console.log.info(
         "%s: grey pictures, taken for characters, %s (about %.0f pictures each); for photos give --backbone %s",
         data.title, "of few large classes" if few else "of an alphabet", classes, PHOTOS,

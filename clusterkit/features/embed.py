@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.files import sha256
-from clusterkit.config import Context, Kind, Precision
+from clusterkit.config import CHARACTERS, PHOTOS, Context, Kind, Precision
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.decode import picture, quiet
 from clusterkit.datasets.stream import Stream
@@ -111,7 +111,7 @@ def embed(data: Dataset, models: Sequence[Model], context: Context) -> Embedded:
         new=int(new.sum()),
         kept=int((~new).sum()),
         copies=len(keys) - len(first),
-        warnings=tuple(oddities(vectors, rows, titles)),
+        warnings=(*foreign(data, models), *oddities(vectors, rows, titles)),
     )
 
 
@@ -299,6 +299,15 @@ def unit(rows: Tensor) -> Tensor:
     lengths = rows.double().norm(dim=1, keepdim=True)
     scaled: Tensor = rows / lengths.where(lengths > 0, 1)
     return scaled.float()
+
+
+def foreign(data: Dataset, models: Sequence[Model]) -> Iterator[str]:
+    """Yield a warning if the program's backbone for characters reads photos in colour."""
+    if data.kind is Kind.PHOTOS and data.shape[0] > 1 and str(CHARACTERS) in [model.name for model in models]:
+        yield (
+            f"--backbone {CHARACTERS}: learned from characters and reads no colours, but {data.title} holds photos in "
+            f"colour; use another one, such as {PHOTOS}"
+        )
 
 
 def oddities(data: Dataset, rows: Tensor, titles: Sequence[str]) -> Iterator[str]:

@@ -19,10 +19,11 @@ from clusterkit.cli import discovery, letters
 from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind, TrainGConfig
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.features.choice import with_training
-from clusterkit.features.own_models import SHARE, Characters
+from clusterkit.features.own_models import MOST, WIDTH, Characters, edges, stroke_width
 from clusterkit.networks.read import read_g
 from clusterkit.stages import cluster, embed, estimate_k, predict_pairs, report, self_train, train_g
 from tests.conftest import Cli
+from tests.datasets.test_mnist import write_part
 
 WHOLE = Path("clusterkit-out")
 
@@ -129,6 +130,30 @@ def test_few_large_classes_are_sorted_by_fixed_features(size: float, cli: Cli, m
     assert found[0][1:4] == ["folder:letters", "--backbone", str(CHARACTERS)]
 
 
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("size", [20, 61])
+def test_clothes_are_sorted_without_weights_of_photos(size: float, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_large(size, monkeypatch)
+    write_part(Path("root"), "FashionMNIST", "t10k", [0, 1] * 3)
+    done = cli("discover fashion_mnist_test --offline --data root")
+    assert done.code == 0, done.err
+    assert commands(done.err)[0][:4] == ["embed", "fashion_mnist_test", "--backbone", str(CHARACTERS)]
+    assert f"of few large classes (about {size} pictures each); for photos give --backbone {PHOTOS}" in done.err
+
+
+@pytest.mark.parametrize("picture", ["black", "equal", "one"])
+def test_pictures_that_nothing_tells_apart_end_in_one_line(picture: str, cli: Cli) -> None:
+    Path("letters").mkdir()
+    chance = np.random.default_rng(0)
+    image = np.zeros((32, 32), np.uint8) if picture == "black" else chance.integers(0, 255, (32, 32), np.uint8)
+    for number in range(1 if picture == "one" else 6):
+        Image.fromarray(image).save(f"letters/{number}.png")
+    done = cli(f"discover folder:letters --k 2 --backbone {CHARACTERS}")
+    expected = "holds one picture only" if picture == "one" else "all pictures are copies of one"
+    assert (done.code, done.out) == (3, "")
+    assert expected in done.err.splitlines()[-1]
+
+
 @pytest.mark.usefixtures("glyphs")
 def test_bad_input_is_one_line_and_makes_nothing(cli: Cli) -> None:
     done = cli("discover folder:letters@0-2")
@@ -174,6 +199,10 @@ def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli) -> None:
     assert done.code == 0, done.err
     assert "--g characters: learned from handwritten characters" in done.err
     assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
+    done = cli(f"embed folder:photos --backbone {CHARACTERS} --json")
+    assert done.code == 0, done.err
+    assert "reads no colours" in json.loads(done.out)["warnings"][0]
+    assert PHOTOS.names[0] in done.err
 
 
 @pytest.mark.usefixtures("glyphs")
@@ -207,9 +236,35 @@ def test_fixed_features_see_the_ink_and_not_its_colour() -> None:
     with torch.no_grad():
         features = network(ink)
         assert torch.allclose(network(1 - ink), features, atol=1e-4)
-    assert torch.allclose(features[:, :-256].norm(dim=1), torch.ones(3), atol=1e-5)
-    assert torch.allclose(features[:, -256:].norm(dim=1), torch.full((3,), SHARE), atol=1e-5)
-    assert torch.allclose(features[:, -256:].mean(1), torch.zeros(3), atol=1e-6)
+    assert torch.allclose(features[:, :512].norm(dim=1), torch.ones(3), atol=1e-5)
+    lengths = (stroke_width(ink[:, :1]) / WIDTH) ** 2
+    assert (lengths < 1).all()
+    assert torch.allclose(features[:, 512:].norm(dim=1), lengths, atol=1e-5)
+    assert torch.allclose(features[:, 512:].mean(1), torch.zeros(3), atol=1e-6)
+
+
+def test_edges_count_for_more_the_wider_the_strokes_are() -> None:
+    bars = torch.zeros(4, 1, 64, 64)
+    for bar, width in zip(bars, (3, 8, 24), strict=False):
+        bar[0, 4:60, 20 : 20 + width] = 1
+    blurred = torch.nn.functional.avg_pool2d(bars, 3, 1, 1)
+    for widths in (stroke_width(bars), stroke_width(blurred)):
+        assert widths.tolist() == pytest.approx([2.8, 7.0, 16.9, 0], rel=0.05)
+    network = Characters(read_g(CHARACTERS_FILE)[1]).eval()
+    with torch.no_grad():
+        features = network(bars.expand(-1, 3, -1, -1))
+    assert features[:, 512:].norm(dim=1).tolist() == pytest.approx([0.12, 0.77, MOST, 0], rel=0.1)
+    assert features.isfinite().all(), "the last picture is black"
+
+
+def test_edges_tell_directions_and_not_contrast() -> None:
+    pictures = torch.zeros(3, 1, 64, 64)
+    pictures[0, 0, 8:56, 28:36] = 1
+    pictures[1] = pictures[0].transpose(1, 2)
+    pictures[2] = 0.3 * pictures[0]
+    upright, flat, faint = edges(pictures)
+    assert torch.allclose(upright, faint, atol=1e-5)
+    assert upright @ flat < 0.5
 
 
 def test_the_size_of_a_class_is_that_of_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
