@@ -48,7 +48,10 @@ def parse_backbone(text: str) -> Backbone | Fixed:
     if text in list(Backbone):
         return Backbone(text)
     if ":" not in text:
-        raise UsageError(f"--backbone {text}: choose one of {', '.join(Backbone)}, or timm:NAME or torchvision:NAME")
+        raise UsageError(
+            f"--backbone {text}: choose one of {', '.join(Backbone)}, timm:NAME, torchvision:NAME or "
+            f"{CHARACTERS_BACKBONE}"
+        )
     return parse_fixed(text)
 
 
@@ -62,7 +65,7 @@ def parse_fixed_backbone(text: str) -> Fixed:
 
 READERS[Backbone | Fixed | None] = parse_backbone
 READERS[Fixed] = parse_fixed_backbone
-CHARACTERS = Fixed(("clusterkit:characters",))
+CHARACTERS_BACKBONE = Fixed(("clusterkit:characters",))
 """The features of the program's own G of characters, for sets of few large classes of characters."""
 PHOTOS = Fixed(("timm:vit_small_patch14_dinov2.lvd142m",))
 """The default backbone of photos: small, with a free licence (Apache-2.0)."""
@@ -164,13 +167,14 @@ class Context(Settings):
     def find(self, name: str) -> Path:
         """Return the path of a file to read; a bare name is looked up in the work folder first.
 
-        `characters` is the G of the program, unless a file has this name.
+        `clusterkit:characters` is the G of the program, and so is `characters`, unless a file has this name.
         """
-        inside, path = self.workdir / name, Path(name)
-        if name == CHARACTERS_G and not (inside.exists() or path.exists()):
+        if name == OWN_G:
             return CHARACTERS_FILE
-        bare = path.name == name
-        return inside if bare and (inside.exists() or not path.exists()) else path
+        path = Path(name)
+        places = [self.workdir / name, path] if path.name == name else [path]
+        elsewhere = CHARACTERS_FILE if name == CHARACTERS_G else places[0]
+        return next((place for place in places if place.is_file()), elsewhere)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +193,9 @@ class PretrainConfig(Settings):
 G_FILE = "g.safetensors"
 """The default G."""
 CHARACTERS_G = "characters"
-"""The name of the G of characters that is a part of the program."""
+"""The name of the G of characters that is a part of the program, where no file of the user has it."""
+OWN_G = f"clusterkit:{CHARACTERS_G}"
+"""The name of this G in headers, and the one that always means it."""
 CHARACTERS_FILE = Path(__file__).parent / "networks" / "characters.safetensors"
 """The file of that G, which `train-g omniglot_bg` made."""
 PAIRS_FILE = File("pairs.h5")
@@ -323,6 +329,7 @@ class AdaptConfig(Settings):
     pairs: str | None = None
     backbone: Backbone | Fixed = Backbone.DTN
     weights: tuple[Path, ...] = ()
+    fine_tune: int | None = None
     size: int | None = None
     pretrained: bool = True
     steps: int = 1000

@@ -76,8 +76,11 @@ LINES = [
     "pretrain digits@0-4 --size 8 --backbone mlp --epochs 2 --batch-size 33 --optimizer sgd --workdir digits",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --rounds 2 --workdir digits",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 2 --backbone mlp --constraints links.csv --workdir linked",
+    "train-g synthetic:blobs --head metric --unlabelled --workdir metric",
+    "cluster synthetic:blobs --k 3 --epochs 1 --workdir metric",
 ]
-"""Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way."""
+"""Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, and a
+metric; sets of which a sample is compared."""
 TRAINED = ("digits/self-trained", "digits/pretrained", "digits/ccn", "linked/ccn")
 
 
@@ -101,7 +104,9 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         *TRAINED,
     ):
         compare_networks(one / f"{name}.safetensors", two / f"{name}.safetensors")
-    for name in ("clusterkit-out/assignments", "clusterkit-out/adapted", "jan/adapted", "kcl/assignments"):
+    assert "the consensus compares a random sample of 100 items" in first[2]
+    names = "clusterkit-out/assignments", "clusterkit-out/adapted", "jan/adapted", "kcl/assignments"
+    for name in (*names, "metric/assignments"):
         (_, a), (_, b) = read_assignments(one / f"{name}.h5"), read_assignments(two / f"{name}.h5")
         assert a.keys() == b.keys()
         for title in a:
@@ -153,7 +158,7 @@ def wait_for(word: str, process: subprocess.Popen[str]) -> None:
 
 def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Path, cli: Callable[..., Any]) -> None:
     first, second = start_two(POINTS.split(), tmp_path)
-    wait_for("epoch 3/", first)
+    wait_for("epoch 1/", first)
     second.kill()
     [(code, out, err), _] = finish(first, second)
     assert (code, out) == (1, ""), err
@@ -171,7 +176,7 @@ def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Pat
 
 def test_an_interrupted_process_ends_all_in_order(tmp_path: Path) -> None:
     first, second = start_two(POINTS.split(), tmp_path)
-    wait_for("epoch 3/", first)
+    wait_for("epoch 1/", first)
     first.send_signal(signal.SIGINT)
     [(code, _, err), (other, _, other_err)] = finish(first, second)
     assert (code, other) == (130, 1), err + other_err

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from clusterkit.__main__ import main
 from clusterkit.distributed import gather_rows, joined, share, size, sum_all, sum_gradients
 from clusterkit.losses import Loss, blocks, pair_loss
+from clusterkit.methods.common import large_families, sample
 from clusterkit.networks.global_norm import globalise
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.pairs import tiles
@@ -142,6 +143,8 @@ def in_float64(ports: list[str], lines: list[str]) -> int:
     Each has a port of its own: one process joins others once in its life, and here does so several times.
     """
     tiles.SIZE = 64
+    # Larger sets have their consensus, estimates of K and groups to learn from a sample.
+    sample.LARGEST, large_families.MOST = 100, 150
     sets.keep()
     torch.set_default_dtype(torch.float64)
     Tensor.float = Tensor.double  # type: ignore[method-assign]

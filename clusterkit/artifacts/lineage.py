@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.flags import typed_settings, unusual, words_of
 from clusterkit.artifacts.header import WRITERS, Header, canonical
 from clusterkit.artifacts.own_data import found, settled
-from clusterkit.config import CHARACTERS_FILE, CHARACTERS_G, G_FILE, Context, Recipe
+from clusterkit.config import CHARACTERS_FILE, G_FILE, OWN_G, Context, Recipe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.reading import Reading
 
@@ -50,8 +51,7 @@ def check_made_from(header: Header, made: Path, name: str, path: Path) -> None:
 def g_of(header: Header, made: Path) -> Path:
     """Return the path of the G that an artifact was made from: the file beside it with the recorded name, or ours."""
     name = header.config.get("g", G_FILE)
-    beside = made.with_name(name)
-    return CHARACTERS_FILE if name == CHARACTERS_G and not beside.exists() else beside
+    return CHARACTERS_FILE if name == OWN_G else made.with_name(name)
 
 
 def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:
@@ -69,6 +69,11 @@ def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:
         is_same = g_path.exists() and sha256(g_path) == header.inputs.get("g")
         return learned_from(read_checkpoint(g_path, "g")[0], g_path) if is_same else []
     return [header.extra["source"]] if "source" in header.extra else []
+
+
+def learned_by(features: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the `dataset` objects of the sets whose labels fixed backbones learned, from their header entries."""
+    return distinct(*(entry.get("learned_from", []) for entry in features))
 
 
 def distinct(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import typer
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
 from clusterkit.config import (
-    CHARACTERS_G,
+    OWN_G,
     ClusterConfig,
     EstimateKConfig,
     EvaluateConfig,
@@ -21,7 +21,7 @@ from clusterkit.settings import Init
 
 EXAMPLE = "Example: clusterkit demo"
 
-SELF_TRAIN = SelfTrainConfig(dataset="glyphs_eval", g=CHARACTERS_G)
+SELF_TRAIN = SelfTrainConfig(dataset="glyphs_eval", g=OWN_G)
 CLUSTER = ClusterConfig(options=CcnOptions(init=Init.G))
 
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def demo(common: Common) -> None:
     """Run the whole pipeline on characters that the program draws itself, in the folder demo of --workdir.
 
-    It needs no data, takes about two minutes on two cores, and ends with a table and a picture of the clusters found.
+    It needs no data, takes about a minute on two cores, and ends with a table and a picture of the clusters found.
     """
     from clusterkit.report.montage import write_montage
     from clusterkit.stages import cluster, estimate_k, evaluate, predict_pairs, self_train

@@ -12,6 +12,7 @@ import typer
 from clusterkit import console
 from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import FIXED, NETWORK, Common, Examples, Size, Weights, with_common
+from clusterkit.cli.counting import OVER_CLUSTERED
 from clusterkit.cli.discovery import Discovery, check, number_or_auto
 from clusterkit.cli.letters import sort_letters
 from clusterkit.cli.reading import reading_flags
@@ -260,7 +261,9 @@ def doubts_of_kept(steps: Steps, *, by_metric: bool) -> list[str]:
     from clusterkit.artifacts.assignments import read_assignments
     from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.artifacts.json_file import read_json
+    from clusterkit.methods.common.outputs import none_empty
     from clusterkit.metrics import doubts
+    from clusterkit.stages import cluster
 
     subsets, warnings = read_assignments(Path(steps.artifacts["cluster"]))[1], list[str]()
     if "predict-pairs" in steps.kept:
@@ -268,11 +271,13 @@ def doubts_of_kept(steps: Steps, *, by_metric: bool) -> list[str]:
         for title, signs in health.items():
             warnings += doubts.of_pairs(title, signs, len(subsets[title].id), by_metric=by_metric)
     if "estimate-k" in steps.kept:
+        more = None if by_metric else read_assignments(steps.context.path(OVER_CLUSTERED) / cluster.OUTPUT)
         for title, estimates in read_json(Path(steps.artifacts["estimate-k"]), "k")[1]["estimates"].items():
-            if by_metric:
+            if more is None:
                 warnings += doubts.of_communities(title, estimates)
             else:
-                warnings += doubts.of_k(title, estimates, estimates["consensus"], None)
+                full = none_empty(more[0], more[1][title])
+                warnings += doubts.of_k(title, estimates, estimates["consensus"], full)
     if "cluster" in steps.kept:
         for title, assignment in subsets.items():
             warnings += doubts.of_clusters(title, assignment.prob, by_metric=by_metric)

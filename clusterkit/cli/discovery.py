@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusterkit import console
 from clusterkit.cli.letters import Letters, class_size, is_alphabet
-from clusterkit.config import CHARACTERS, PHOTOS, Context, Kind, ReportConfig
+from clusterkit.config import CHARACTERS_BACKBONE, PHOTOS, Context, Kind, ReportConfig, SelfTrainConfig, TrainGConfig
 from clusterkit.errors import InputError, OneClassError, UsageError
 from clusterkit.reading import OWN_DATA
 from clusterkit.settings import CountedBy, Fixed, K, parse_k
@@ -114,20 +114,23 @@ def with_way(
         return replace(config, backbone=config.backbone or PHOTOS), None
     if config.weights or config.size is not None:
         flag = "--weights" if config.weights else f"--size {config.size}"
-        raise UsageError(f"{flag}: {data.title} holds grey pictures; name the backbone of it with --backbone")
+        raise UsageError(
+            f"{flag}: belongs to a backbone, but the network for the grey pictures of {data.title} comes with the "
+            "program; name a backbone with --backbone, or leave it out"
+        )
     classes = class_size(config.name, photos)
     sets = [data] if config.like is None else [data, load_dataset(config.like, learning, whole=True)]
     few = not is_alphabet(classes) or any(part.kind is not Kind.CHARACTERS for part in sets)
     console.log.info(
-        "%s: grey pictures, taken for characters, %s (about %.0f pictures each); for photos give --backbone %s",
-        data.title, "of few large classes" if few else "of an alphabet", classes, PHOTOS,
+        "%s holds grey pictures, which are taken for characters: about %.0f pictures of each, so %s; if they are "
+        "photos, add --backbone %s",
+        data.title, classes, "few large classes" if few else "an alphabet", PHOTOS,
     )  # fmt: skip
     if few:
-        return replace(config, backbone=CHARACTERS), None
-    sizes = [len(subset) for subset in data.subsets]
+        return replace(config, backbone=CHARACTERS_BACKBONE), None
     return config, Letters(
-        name=config.name, like=config.like, k=config.k, examples=config.examples, count=sum(sizes),
-        smallest=min(sizes),
+        name=config.name, like=config.like, k=config.k, examples=config.examples,
+        smallest=min(len(subset) for subset in data.subsets),
     )  # fmt: skip
 
 
@@ -190,7 +193,7 @@ def chosen(name: "Name") -> set[int] | None:
 
 
 def check_folder(config: Discovery, letters: Letters | None, context: Context) -> None:
-    """Raise InputError if the work folder has files of another set, or a trained G of other settings.
+    """Raise InputError if the work folder has files of another set, or a G of other settings than discover trains.
 
     What another command predicted automatically may be replaced, and so may a damaged file.
     """
@@ -203,7 +206,10 @@ def check_folder(config: Discovery, letters: Letters | None, context: Context) -
     outputs += [embed.OUTPUT] if letters is None else [self_train.OUTPUT]
     outputs += [train_g.OUTPUT] if letters is None or letters.like is not None else []
     outputs += [estimate_k.OUTPUT] if config.k is CountedBy.ESTIMATE else []
-    learning = None if letters is None or letters.like is None else letters.learning
+    trained: dict[str, SelfTrainConfig | TrainGConfig] = {}
+    if letters is not None:
+        trained[self_train.OUTPUT] = letters.further
+        trained |= {} if letters.like is None else {train_g.OUTPUT: letters.learning}
     for path in map(context.path, outputs):
         if not path.exists():
             continue
@@ -211,15 +217,20 @@ def check_folder(config: Discovery, letters: Letters | None, context: Context) -
             header = Header(**summarise(path)["header"])
         except InputError:
             continue
-        if path.name == train_g.OUTPUT:
-            # A metric is made again in no time.
-            expected = None if learning is None else settled(resolved(learning))
-            fits = bool(header.dataset.get("features")) or settled(header.config) == expected
-        else:
-            name = header.extra.get("self_trained_on", header.dataset).get("name")
-            fits = bool(header.config.get("automatic")) or settled(name) == settled(config.name)
+        title = header.extra.get("self_trained_on", header.dataset).get("name")
+        # A metric is made again in no time.
+        is_metric = path.name == train_g.OUTPUT and header.dataset.get("features")
+        if is_metric or header.config.get("automatic"):
+            continue
+        fits, other = settled(title) == settled(config.name), ""
+        if path.name in trained:
+            expected = trained[path.name]
+            fits = settled(header.config) == settled(resolved(expected))
+            other = " with other settings" if settled(title) == settled(expected.dataset) else ""
+        elif path.name == train_g.OUTPUT:
+            fits = False
         if not fits:
             raise InputError(
-                f"{path}: was made by clusterkit {header.stage} from {header.dataset.get('name')}, and discover would "
-                "replace it; name a new folder with --workdir, or remove the file"
+                f"{path}: was made by clusterkit {header.stage} from {title}{other}, and discover would replace it; "
+                "name a new folder with --workdir, or remove the file"
             )

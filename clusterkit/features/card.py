@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clusterkit.errors import UsageError
 from clusterkit.features.prepare import Preprocessing
@@ -21,7 +22,8 @@ class Card(Preprocessing):
 
     In the data root, its weights have one of the names `files`. Published, they are at `url`, or in a `repository` of
     the Hugging Face hub; those of the program itself are the file `packaged`. A network with `fixed_size` is built for
-    one size of its input.
+    one size of its input. `learned_from` are the `dataset` objects of the sets whose labels the weights learned, as far
+    as they are sets of the program.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Card(Preprocessing):
     url: str = ""
     fixed_size: bool = False
     packaged: Path | None = None
+    learned_from: tuple[dict[str, Any], ...] = ()
 
 
 def unknown(library: str, name: str, names: Collection[str]) -> UsageError:

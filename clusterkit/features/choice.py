@@ -12,7 +12,7 @@ PAPER: dict[str, Any] = {
     "backbone": Backbone.CONV4, "epochs": 16, "learning_rate": 1e-3, "variation": Variation.MILD,
 }  # fmt: skip
 """The training of G in the papers (L2C, section 5), also that of the best recipe where there is no better one."""
-CHARACTERS: dict[str, Any] = {
+BEST_FOR_CHARACTERS: dict[str, Any] = {
     "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
 }  # fmt: skip
 """The best training of G on characters; more epochs are slightly better."""
@@ -34,7 +34,7 @@ def has_metric(config: TrainGConfig) -> bool:
 
 def is_best_for_characters(config: TrainGConfig, kind: Kind) -> bool:
     """Return whether G is one of characters by the best recipe, which is self-trained before it predicts pairs."""
-    return config.recipe is Recipe.BEST and kind is Kind.CHARACTERS and not has_metric(config)
+    return config.recipe is Recipe.BEST and kind is Kind.CHARACTERS and not is_fixed(config)
 
 
 def with_training(config: TrainGConfig, kind: Kind) -> TrainGConfig:
@@ -42,7 +42,7 @@ def with_training(config: TrainGConfig, kind: Kind) -> TrainGConfig:
 
     With `config.init`, the backbone and size stay None, as they are those of the file.
     """
-    recipe = CHARACTERS if is_best_for_characters(config, kind) else PAPER
+    recipe = BEST_FOR_CHARACTERS if is_best_for_characters(config, kind) else PAPER
     of_file = ("backbone", "size") if config.init is not None else ()
     return replace(
         config,
@@ -84,6 +84,11 @@ def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: C
         if context.resume:
             raise UsageError("--resume: a metric of fixed features is not trained in steps; leave it out")
         return config
+    if is_fixed(config) and config.variation in (Variation.STRONG, Variation.ERASED):
+        raise UsageError(
+            f"--variation {config.variation}: changes pictures, but a pair head on {config.backbone} learns from "
+            "features; leave it out"
+        )
     if config.unlabelled and (is_fixed(config) or kind is not None):
         advice = "--head metric" if is_fixed(config) or vectors else "a fixed --backbone"
         raise UsageError(f"--unlabelled: a pair head learns from labels; use {advice}, or leave it out")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.artifacts.files import sha256
-from clusterkit.config import CHARACTERS, PHOTOS, Context, Kind, Precision
+from clusterkit.config import CHARACTERS_BACKBONE, PHOTOS, Context, Kind, Precision
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.decode import picture, quiet
 from clusterkit.datasets.stream import Stream
@@ -303,10 +303,10 @@ def unit(rows: Tensor) -> Tensor:
 
 def foreign(data: Dataset, models: Sequence[Model]) -> Iterator[str]:
     """Yield a warning if the program's backbone for characters reads photos in colour."""
-    if data.kind is Kind.PHOTOS and data.shape[0] > 1 and str(CHARACTERS) in [model.name for model in models]:
+    if data.kind is Kind.PHOTOS and data.shape[0] > 1 and str(CHARACTERS_BACKBONE) in [model.name for model in models]:
         yield (
-            f"--backbone {CHARACTERS}: learned from characters and reads no colours, but {data.title} holds photos in "
-            f"colour; use another one, such as {PHOTOS}"
+            f"--backbone {CHARACTERS_BACKBONE}: learned from characters and reads no colours, but {data.title} holds "
+            f"photos in colour; use another one, such as {PHOTOS}"
         )
 
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clusterkit.artifacts.lineage import learned_from
 from clusterkit.config import CHARACTERS_FILE, CHARACTERS_G
 from clusterkit.errors import UsageError
 from clusterkit.features.card import Card, unknown
@@ -82,12 +83,14 @@ def card(name: str, size: int | None) -> Card:
     """Return what the program says of its backbone. Raises UsageError for another name or size."""
     if name != CHARACTERS_G:
         raise unknown("clusterkit", name, [CHARACTERS_G])
-    own = read_g(CHARACTERS_FILE)[1].architecture.shape[1]
+    header, g = read_g(CHARACTERS_FILE)
+    own = g.architecture.shape[1]
     if size not in (None, own):
         raise UsageError(f"--size {size}: clusterkit:{name} takes pictures of {own} pixels only; leave out --size")
     return Card(
         name=name, licence="MIT", size=own, crop=1.0, mode="center", interpolation="bilinear", mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0), files=(CHARACTERS_FILE.name,), packaged=CHARACTERS_FILE,
+        learned_from=tuple(learned_from(header, CHARACTERS_FILE)),
     )  # fmt: skip
 
 

@@ -34,6 +34,8 @@ HEAD = struct.Struct("<8sII")
 MARK = b"ckrows1\n"
 DIGEST = hashlib.sha256().digest_size
 LOCK = ".lock"
+BESIDE = ("licence", "weights", "learned_from")
+"""The parts of a model's header entry on which its features do not depend."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Store:
 
     @cached_property
     def folder(self) -> Path:
-        header = {key: value for key, value in self.model.to_header().items() if key not in ("licence", "weights")}
+        header = {key: value for key, value in self.model.to_header().items() if key not in BESIDE}
         library = self.model.name.partition(":")[0]
         made_by = version(library)
         if library == "clusterkit":

@@ -321,7 +321,7 @@ def by_families(training: Training, g: SimilarityNet) -> Tensor:
     """Return the probabilities (N, K) of clusters, by a consensus of features of a G on the target, under the links."""
     device = training.run.device
     links = training.pairs.closure if isinstance(training.pairs, ConstrainedPairs) else None
-    z = values(replace(training.items, g=None, start=g), device).astype(np.float64)
+    z = values(replace(training.items, g=None, start=g), device)
     seed = derive_seed(training.run.seed, "families", training.name) % 2**32
     return torch.from_numpy(consensus_targets(z, training.k, seed, links)).to(device)
 
@@ -335,7 +335,7 @@ def by_values(training: Training, links: Closure) -> PairSource:
     log.info("cluster %s: pairs without a constraint follow from k-means under the constraints", name)
     points = values(items, training.run.device) if items.start is not None else small_values(items.subset)
     seed = derive_seed(training.run.seed, "values", name) % 2**32
-    return LabelPairs(torch.from_numpy(linked_k_means(points.astype(np.float64), training.k, seed, links)))
+    return LabelPairs(torch.from_numpy(linked_k_means(points.astype(np.float64), training.k, seed, links, name)))
 
 
 def default_epochs(sampler: Shuffled) -> int:

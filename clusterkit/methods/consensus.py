@@ -1,17 +1,13 @@
 """Consensus of families of clusterings of the items' values; it reads no pairs."""
 
-import logging
-
 import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.families import cut, families
 from clusterkit.methods.common.large_families import family_memberships
-from clusterkit.methods.common.points import centred, equal_together
+from clusterkit.methods.common.points import centred, equal_together, warn_of_fewer
 from clusterkit.methods.common.problem import Clustering, Problem, hard
-
-log = logging.getLogger("clusterkit")
 
 
 def consensus(problem: Problem) -> Clustering:
@@ -26,9 +22,7 @@ def consensus(problem: Problem) -> Clustering:
             clusters: NDArray[np.int32] = family_memberships(points, problem.k, problem.seed).argmax(1).astype(np.int32)
         else:
             clusters = cut(families(points, problem.k, problem.seed), problem.k)
-        count = len(np.unique(clusters))
-        if count < problem.k:
-            log.warning("%d clusters instead of %d, because the method tells no more items apart", count, problem.k)
+        warn_of_fewer(clusters, problem.k, problem.title)
         return clusters
 
     return hard(equal_together(problem, cluster), problem.k)

@@ -22,7 +22,7 @@ def csp(problem: Problem) -> Clustering:
     """
     if problem.alone:
         rows = cheapest_cuts(neighbour_affinity(problem.values), problem.k)
-        return hard(linked_k_means(rows, problem.k, problem.seed, problem.links), problem.k)
+        return hard(linked_k_means(rows, problem.k, problem.seed, problem.links, problem.title), problem.k)
     cuts = feasible_cuts(neighbour_affinity(problem.values), problem.pairs + np.eye(len(problem.values)), problem.k)
     weight = 1 - cuts.cost
     # The trivial cut costs nothing and would outweigh all others.

@@ -26,7 +26,9 @@ def itml(problem: Problem) -> Clustering:
     upper, lower = bounds(points[chosen], SHARE)
     slack = SLACK * share_of_metric(problem.pairs, points.shape[1]) if problem.alone else SLACK
     learned = learn(points[chosen], pair_loss(problem.pairs, upper, lower, slack))
-    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
+    return hard(
+        linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links, problem.title), problem.k
+    )
 
 
 def scaled(values: Array) -> Array:

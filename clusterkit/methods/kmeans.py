@@ -6,4 +6,6 @@ from clusterkit.methods.common.problem import Clustering, Problem, hard
 
 def kmeans(problem: Problem) -> Clustering:
     """Cluster by scikit-learn's k-means, the best of ten starts."""
-    return hard(equal_together(problem, lambda: k_means(problem.values, problem.k, problem.seed)), problem.k)
+    return hard(
+        equal_together(problem, lambda: k_means(problem.values, problem.k, problem.seed, problem.title)), problem.k
+    )

@@ -36,7 +36,7 @@ def lpnmf(problem: Problem) -> Clustering:
         x = shares(points)
         for _, v, _ in factors(x, laplacian(points), smoothness(x), k, seed):
             last = v
-        return k_means(last / np.linalg.norm(last, axis=1, keepdims=True), k, seed)
+        return k_means(last / np.linalg.norm(last, axis=1, keepdims=True), k, seed, problem.title)
 
     return hard(equal_together(problem, cluster), k)
 

@@ -24,7 +24,8 @@ def lsc(problem: Problem) -> Clustering:
 
     def cluster() -> NDArray[np.int32]:
         rows = embedding(representation(points, k, seed), k)[1]
-        return k_means(rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny), k, seed)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+        return k_means(rows, k, seed, problem.title)
 
     return hard(equal_together(problem, cluster), k)
 

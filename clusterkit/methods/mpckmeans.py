@@ -28,7 +28,9 @@ def mpckmeans(problem: Problem) -> Clustering:
     items. Violations cost, but are never excluded. Under links, items that must be together move together.
     """
     values = centred(problem.values)
-    state = start(values, problem.pairs, problem.chosen, problem.k, problem.seed, problem.links, problem.alone)
+    state = start(
+        values, problem.pairs, problem.chosen, problem.k, problem.seed, problem.links, problem.alone, problem.title
+    )
     for _ in range(ROUNDS):
         for _ in range(SWEEPS):
             if not sweep(state):
@@ -68,8 +70,9 @@ class State:
 
 
 def start(
-    values: Array, pairs: Array, chosen: Labels, k: int, seed: int, links: Closure | None = None, alone: bool = False
-) -> State:
+    values: Array, pairs: Array, chosen: Labels, k: int, seed: int, links: Closure | None = None, alone: bool = False,
+    title: str = "all",
+) -> State:  # fmt: skip
     """Return the state in which each item belongs to the neighbourhood that it fits best.
 
     A neighbourhood is an item and all items similar to it. The K neighbourhoods are those with the most items that are
@@ -81,7 +84,7 @@ def start(
     units = units_of(len(chosen) if links is None else links.group[chosen])
     weight = np.ones(values.shape[1])
     if alone:
-        cluster = linked_k_means(values, k, seed, links).astype(np.int64)
+        cluster = linked_k_means(values, k, seed, links, title).astype(np.int64)
         return State(values, weight, cluster, pairs, chosen, k, rng, squared_distances(values[chosen]), units)
     neighbourhoods = (pairs > 0) + np.eye(len(pairs))
     free, first = np.ones(len(pairs)), np.empty(k, np.int64)

@@ -20,4 +20,6 @@ def skkm(problem: Problem) -> Clustering:
     upper, lower = bounds(points, SHARE)
     slack = SLACK * share_of_metric(problem.pairs, points.shape[1]) if problem.alone else SLACK
     learned = learn(points, pair_loss(problem.pairs, upper, lower, slack))
-    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
+    return hard(
+        linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links, problem.title), problem.k
+    )

@@ -20,7 +20,9 @@ def sklr(problem: Problem) -> Clustering:
     """
     points = kernel_points(problem.values)
     learned = learn(points, comparison_loss(problem.pairs))
-    return hard(linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links), problem.k)
+    return hard(
+        linked_k_means(points @ learned.transform, problem.k, problem.seed, problem.links, problem.title), problem.k
+    )
 
 
 def comparison_loss(pairs: Array) -> Loss:

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.source import PairSource, in_blocks
 
 BLOCK = 512
-"""Rows of pairs that are scored at a time."""
+"""Most rows of pairs that are scored at a time."""
 SAMPLE = 2000
 """Largest number of items whose pairs are checked without labels."""
 
@@ -21,7 +21,7 @@ def pair_scores(pairs: PairSource, labels: Tensor) -> dict[str, float]:
     """
     counts = torch.zeros(2, 2, dtype=torch.int64)
     positions = torch.arange(len(pairs))
-    for rows in positions.split(BLOCK):
+    for rows in in_blocks(len(pairs), BLOCK):
         predicted = pairs.logits(rows, positions) > 0
         same = labels[rows][:, None] == labels[None]
         counted = (rows[:, None] != positions[None]) & (labels[rows] >= 0)[:, None] & (labels >= 0)

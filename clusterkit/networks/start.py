@@ -95,7 +95,8 @@ def read_network(
             path = context.find(value.name)
             if name == "features" and path.suffix == ".h5":
                 header, subsets = read_features(path)
-                return Start({name: sha256(path)}, header=header, path=path, features=subsets)
+                learned = {path.name: learned_from(header, path)}
+                return Start({name: sha256(path)}, header=header, path=path, features=subsets, learned=learned)
             header, network = read_start(path)
             return Start(
                 {name: sha256(path)}, network=network, header=header, learned={path.name: learned_from(header, path)}

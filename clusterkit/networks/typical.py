@@ -60,15 +60,14 @@ def typical_of(network: ClusterNet, subset: Subset, device: torch.device) -> Typ
     count = len(subset)
     if count > SAMPLE:
         subset = subset.take(torch.arange(SAMPLE) * count // SAMPLE)
-    parts = list(represent(network, subset, device))
-    hidden, prob = (torch.cat(values) for values in zip(*parts, strict=True))
+    hidden, prob = (torch.cat(values) for values in zip(*represent(network, subset, device), strict=True))
     best, cluster = prob.max(1)
     sizes = cluster.bincount(minlength=prob.shape[1])
     sums = torch.zeros(prob.shape[1], hidden.shape[1], dtype=torch.float64).index_add_(0, cluster, hidden.double())
     mean = sums / sizes.clamp_min(1)[:, None]
     # The distance to the mean of the other items, to which the item itself is as new as those of `assign`.
     members = sizes[cluster]
-    distance = (hidden - mean[cluster]).norm(dim=1) * members / (members - 1).clamp_min(1)
+    distance = mean[cluster].sub_(hidden).norm(dim=1) * members / (members - 1).clamp_min(1)
     squares = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, cluster, distance.square())
     several = members > 1
     overall = distance[several].square().mean() if several.any() else torch.ones((), dtype=torch.float64)

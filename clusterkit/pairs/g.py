@@ -27,7 +27,7 @@ def check_has_pairs(data: Dataset, name: str) -> None:
     for subset in data.subsets:
         if len(subset) < 2:
             raise InputError(
-                f"data set {name}: subset {subset.name} holds only one image, which has no pairs; name another set"
+                f"data set {name}: subset {subset.name} holds only one item, which has no pairs; name another set"
             )
 
 

@@ -1,5 +1,6 @@
 """The interface of all sources of pairs."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -11,6 +12,8 @@ CERTAIN = 16.0
 
 ROWS = 512
 """Rows of pairs that are computed at a time for a matrix."""
+AT_A_TIME = 2**25
+"""Most pairs that are computed at a time where all pairs of a set are gone through."""
 
 
 class PairSource(Protocol):
@@ -28,6 +31,12 @@ class PairSource(Protocol):
     def to(self, device: torch.device) -> "PairSource":
         """Return the pairs for use on a device: `logits` then takes positions on that device."""
         ...
+
+
+def in_blocks(count: int, most: int) -> Sequence[Tensor]:
+    """Return the positions of N items in blocks of at most `most`, fewer if their pairs with all items are too many."""
+    size = max(1, min(most, AT_A_TIME // max(1, count)))
+    return [torch.arange(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def logit_matrix(pairs: PairSource, positions: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Array, read_hdf5, read_header
 from clusterkit.artifacts.header import Header
 from clusterkit.artifacts.json_file import read_json
-from clusterkit.artifacts.lineage import g_of
-from clusterkit.config import G_FILE, PAIRS_FILE, Backbone
+from clusterkit.artifacts.lineage import g_of, learned_by, learned_from
+from clusterkit.config import CHARACTERS_FILE, G_FILE, PAIRS_FILE, Backbone
 from clusterkit.datasets.base import Subset
 from clusterkit.errors import InputError
 from clusterkit.methods.common.number import ESTIMATES
@@ -138,7 +138,10 @@ def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) ->
     `inputs` are those of the assignments and of their network, if there is one.
     """
     if models := made.models or made.header.dataset.get("features"):
-        named = " and ".join(f"{one['name']} (licence: {one['licence'] or 'not stated'})" for one in models)
+        named = " and ".join(
+            f"{one['name']} (licence: {one['licence'] or 'not stated'}{trained_on(learned_by([one]))})"
+            for one in models
+        )
         text = f"The features of the pictures are those of {named}."
         by_metric = bool(made.header.dataset.get("features"))
         inputs = {} if by_metric else {role: inputs[role] for role in inputs.keys() & {"g", "pairs"}}
@@ -149,7 +152,7 @@ def weights_behind(made: Beside, inputs: Mapping[str, str], pairs_path: Path) ->
 def of_networks(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> str:
     """Return what the files tell of the pretrained weights of trained networks."""
     means = {network.architecture.mean for network in made.networks.values()}
-    g_mean = mean_of_g(inputs, pairs_path)
+    g_mean, behind = g_behind(inputs, pairs_path)
     # Every network that descends from ImageNet weights keeps their standardisation.
     if weights_statistics(Backbone.RESNET18)[0] in means | {g_mean} or "weights" in inputs:
         return f"A network behind these clusters {LICENCE}"
@@ -160,19 +163,31 @@ def of_networks(made: Beside, inputs: Mapping[str, str], pairs_path: Path) -> st
         return "Unknown: the network behind these clusters does not lie beside them."
     if g_mean is None and roles & {"g", "pairs"}:
         return "Unknown: the G behind these clusters, or its file of pairs, does not lie beside them."
+    if sha256(CHARACTERS_FILE) in {*inputs.values(), *behind}:
+        learned = learned_from(read_g(CHARACTERS_FILE)[0], CHARACTERS_FILE)
+        return f"Those of the G of clusterkit (licence: MIT{trained_on(learned)})."
     return "No pretrained weights: the networks behind these clusters started from random ones."
 
 
-def mean_of_g(inputs: Mapping[str, str], pairs_path: Path) -> tuple[float, ...] | None:
-    """Return the means by which G standardises images; None if there is no G, or if it does not lie beside."""
+def trained_on(learned: list[dict[str, Any]]) -> str:
+    """Return the end of a description of weights: the names of the sets whose labels they learned, if there are any."""
+    return ", trained on " + " and ".join(fields["name"] for fields in learned) if learned else ""
+
+
+def g_behind(inputs: Mapping[str, str], pairs_path: Path) -> tuple[tuple[float, ...] | None, set[str]]:
+    """Return the means by which G standardises images, and the hashes of its file and of those it was made from.
+
+    They are None and empty if there is no G, or if it does not lie beside.
+    """
     digest, g_path = inputs.get("g"), pairs_path.with_name(G_FILE)
     with suppress(InputError):
         if "pairs" in inputs and sha256(pairs_path) == inputs["pairs"]:
             header = read_header(pairs_path, "pairs")
             digest, g_path = header.inputs.get("g"), g_of(header, pairs_path)
         if digest is not None and sha256(g_path) == digest:
-            return read_g(g_path)[1].architecture.mean
-    return None
+            header, network = read_g(g_path)
+            return network.architecture.mean, {digest, *header.inputs.values()}
+    return None, set()
 
 
 def read_estimates(made: Beside, path: Path) -> None:

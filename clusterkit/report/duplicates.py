@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clusterkit.pairs.source import in_blocks
 from clusterkit.report.features import ROWS, Values
 
 ALIKE = 0.99
@@ -51,7 +52,7 @@ def near(values: Values, channels: int) -> NDArray[np.int64]:
     points = points / points.norm(dim=1, keepdim=True).clamp_min(1e-12)
     points[plain] = 0
     starts, ends = [], []
-    for rows in torch.arange(len(points)).split(ROWS):
+    for rows in in_blocks(len(points), ROWS):
         alike = points[rows] @ points.T
         alike[torch.arange(len(rows)), rows] = 0
         found = alike.topk(min(EDGES, alike.shape[1]))

@@ -14,13 +14,13 @@ from clusterkit.device import derive_seed
 from clusterkit.networks.build import ClusterNet
 from clusterkit.pairs.clusters import small_values
 from clusterkit.pairs.cosine import CosinePairs
-from clusterkit.pairs.source import PairSource
+from clusterkit.pairs.source import PairSource, in_blocks
 from clusterkit.report.beside import Beside
 
 OTHERS = 1000
 """Random items whose pairs with an item describe it."""
 ROWS = 500
-"""Items whose distances to all others are computed at a time."""
+"""Most items whose distances to all others are computed at a time."""
 
 Values = NDArray[np.float32]
 
@@ -47,7 +47,7 @@ def features_of(
     network, items = beside.network(subset.name), subset if vectors is None else vectors
     shape = tuple(next(items.batches([torch.zeros(1, dtype=torch.int64)])).shape[1:])
     if network is not None and network.architecture.shape == shape:
-        if network.architecture.backbone is None:
+        if network.architecture.backbone is None and network.architecture.tail is None:
             return Features(layer(network, network.features, items, device), "the features that G compares")
         return Features(layer(network, network.bottleneck, items, device), f"the hidden layer of {beside.network_file}")
     if vectors is not None:
@@ -93,7 +93,7 @@ def of_another_cluster(values: Values, cluster: NDArray[np.int32]) -> NDArray[np
     found = torch.full((len(points),), -1, dtype=torch.int64)
     if not len(members):
         return found.numpy()
-    for rows in torch.arange(len(points)).split(ROWS):
+    for rows in in_blocks(len(points), ROWS):
         apart = distances(points[rows], points[members])
         apart[clusters[rows][:, None] == clusters[members]] = torch.inf
         nearest = apart.argmin(1)

@@ -10,6 +10,7 @@ import torch
 from clusterkit.artifacts.features import FeatureSet, write_features
 from clusterkit.artifacts.files import check_place
 from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.lineage import learned_by
 from clusterkit.config import Context, EmbedConfig
 from clusterkit.console import warn_all
 from clusterkit.datasets.grown import name_digest
@@ -58,9 +59,10 @@ def run(config: EmbedConfig, context: Context) -> EmbedResult:
     done = embed(data, models, context)
     log.info("%s", done.count)
     data = done.data
+    learned = learned_by(data.features)
     header = Header(
         "features", "embed", resolved(replace(config, dataset=data.name)), context.seed, describe(device),
-        data.to_header(),
+        data.to_header(), extra={"learned_from": learned} if learned else {},
     )  # fmt: skip
     subsets = {
         subset.name: FeatureSet(subset.ids.numpy(), torch.cat(list(subset.blocks())).numpy(), name_digest(data, subset))

@@ -20,7 +20,7 @@ from clusterkit.device import derive_seed
 from clusterkit.errors import InputError
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.consensus import consensus
-from clusterkit.methods.common.outputs import finds_k, outputs
+from clusterkit.methods.common.outputs import none_empty, outputs
 from clusterkit.methods.common.rounds import SHARE, count_in_sample
 from clusterkit.metrics import doubts
 from clusterkit.metrics.clustering import ndc
@@ -86,9 +86,7 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
             assert assignment is not None
             items = min(len(pairs), sample.LARGEST)
             values = estimate(assignment, among, pairs, title, context.seed)
-            used = len(set(assignment.cluster.tolist()) - {-1})
-            full = assignment.k if used == assignment.k and not finds_k(header) else None
-            warnings += doubts.of_k(title, values, values[estimator], full)
+            warnings += doubts.of_k(title, values, values[estimator], none_empty(header, assignment))
         if len(pairs) > items:
             compared[title] = items
             log.info("estimate-k %s: pairs of %d of the %d items are used", title, items, len(pairs))

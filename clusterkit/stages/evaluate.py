@@ -21,6 +21,7 @@ from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_like
+from clusterkit.methods.common.check import warn_of_hours
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics import clustering
 from clusterkit.metrics.n_way import n_way
@@ -28,6 +29,7 @@ from clusterkit.metrics.pairs import pair_scores
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
+from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.g import g_pairs
 
 log = logging.getLogger("clusterkit")
@@ -165,11 +167,15 @@ def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Score G's pairs within each subset, and its N-way tests over all classes."""
     device = choose_device(context.device)
     path, network, data = read_labelled(config, context)
-    scores = {
-        subset.name: pair_scores(g_pairs(network, subset.to(device), config.bn, device), subset.labels)
-        for subset in data.subsets
-        if subset.labels is not None
-    }
+    scores = {}
+    for subset in data.subsets:
+        if subset.labels is not None:
+            pairs = g_pairs(network, subset.to(device), config.bn, device)
+            width = pairs.z.shape[1] if isinstance(pairs, CosinePairs) else 2 * pairs.u.shape[1]
+            warn_of_hours(
+                f"evaluate --g: all pairs of the {len(subset)} items of {subset.name}", width * len(subset) ** 2
+            )
+            scores[subset.name] = pair_scores(pairs, subset.labels)
     mean = mean_scores(scores) | n_way_scores(network, data, config, context)
     return finish(config, context, data, {"g": sha256(path)}, scores, describe(device), mean)
 

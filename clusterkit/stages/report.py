@@ -21,6 +21,7 @@ from clusterkit.datasets.grown import check_content
 from clusterkit.device import choose_device, derive_seed
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import with_features
+from clusterkit.methods.common.check import warn_of_hours
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.metrics.clustering import scores
 from clusterkit.metrics.pairs import SAMPLE
@@ -151,6 +152,7 @@ def section(
     log.info("report %s: comparing %d items, and drawing a map", subset.name, len(subset))
     device = choose_device(context.device)
     features = features_of(subset, beside, context.seed, device, vectors.get(subset.name))
+    warn_of_hours(f"report: the {len(subset)} items of {subset.name}", features.values.shape[1] * len(subset) ** 2)
     sure = certainty(assignment, features.values)
     rows = rows_of(subset, assignment, sure, features.values, names_of(header, subset.name), truth)
     groups = duplicates(small_values(subset), data.shape[0] if is_images else None)

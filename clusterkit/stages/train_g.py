@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clusterkit import console
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import RECIPE, distinct, learned_from, run_key
+from clusterkit.artifacts.lineage import RECIPE, distinct, learned_by, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
-from clusterkit.config import Backbone, BatchNorm, Context, Kind, TrainGConfig, Variation
-from clusterkit.console import warn_all
+from clusterkit.config import Backbone, BatchNorm, Context, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import parse
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
@@ -54,13 +54,15 @@ HELD_OUT = 0.05
 class TrainGResult:
     """`held_out` holds the scores on classes that G was not trained on, which are none in a set of fewer than ten.
 
-    `correction` says what a correction of fixed features is worth on classes that were kept out.
+    `correction` says what a correction of fixed features is worth on classes that were kept out, and `unread` why it
+    read no labels, if so.
     """
 
     artifact: Path
     held_out: dict[str, float]
     warnings: list[str]
     correction: dict[str, Any] | None = None
+    unread: str | None = None
 
 
 def run(config: TrainGConfig, context: Context) -> TrainGResult:
@@ -73,6 +75,10 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     check_precision(config.precision, device)
     if config.unlabelled and context.reading.labels is not None:
         raise UsageError("--labels: --unlabelled reads no labels; leave one of them out")
+    if has_metric(config) and config.recipe is Recipe.PAPER:
+        raise UsageError(
+            "--recipe paper: a metric of fixed features is not trained; leave it out, or name a backbone to train"
+        )
     start, trained, inputs, learned = read_init(config, context)
     data, config = read_source(config, context, start, trained)
     if has_metric(config):
@@ -106,7 +112,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
         "target": data.target,
         "held_out": scores,
         "history": history,
-        "learned_from": distinct(learned, [source_set]),
+        "learned_from": distinct(learned, learned_by(data.features), [source_set]),
     }
     if is_best_for_characters(config, data.kind):
         extra[RECIPE] = config.recipe
@@ -116,7 +122,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     states.remove()
     if not scores:
         log.info("train-g: not tested on unseen classes, because %s has fewer than ten", data.name)
-    return TrainGResult(output, scores, warn_all(doubts.of_g(scores)))
+    return TrainGResult(output, scores, console.warn_all(doubts.of_g(scores)))
 
 
 def train(
@@ -198,6 +204,12 @@ def read_source(
     if config.size is not None and not is_fixed(config) and len(data.shape) != 3:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     check_variation(config.variation or Variation.NONE, data.kind, data.name)
+    if parse(config.dataset).source in OWN_DATA and is_best_for_characters(config, data.kind):
+        network = "" if start is not None else f"backbone {config.backbone}, size {config.size}, "
+        console.once(
+            "%s holds grey pictures, which are taken for characters: %sepochs %d (--recipe paper takes the settings of "
+            "the papers)", data.name, network, config.epochs,
+        )  # fmt: skip
     return (data if config.unlabelled else data.labelled()), config
 
 
@@ -243,6 +255,7 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
     """
     items = torch.cat(list(data.union().blocks())).numpy()
     labels = None if config.unlabelled else data.labels
+    unread = "--unlabelled is set" if config.unlabelled else "it has none" if labels is None else None
     if labels is not None:
         data.labels_for("train-g")
     seed = derive_seed(context.seed, "train-g") % 2**32
@@ -254,13 +267,13 @@ def correct(config: TrainGConfig, context: Context, data: Dataset) -> TrainGResu
         "target": data.target,
         "held_out": {},
         "correction": summary,
-        "learned_from": [data.to_learned()] if correction.is_learned else [],
+        "learned_from": distinct(learned_by(data.features), [data.to_learned()] if correction.is_learned else []),
     }
     output = context.path(OUTPUT)
     header = Header("g", "train-g", resolved(config), context.seed, "cpu", data.to_header(), {}, extra)
     if is_first():
         write_checkpoint(output, header, network.state_dict())
-    return TrainGResult(output, {}, [], summary)
+    return TrainGResult(output, {}, [], summary, unread)
 
 
 def metric_of(correction: Correction) -> SimilarityNet:

@@ -13,7 +13,7 @@ from typing import Annotated
 from clusterkit import console
 from clusterkit.config import ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig
 from clusterkit.errors import InputError, UsageError
-from clusterkit.features.choice import CHARACTERS
+from clusterkit.features.choice import BEST_FOR_CHARACTERS
 from clusterkit.losses import Loss
 from clusterkit.methods import CcnOptions, with_options
 from clusterkit.metrics.rows import Row
@@ -41,7 +41,7 @@ EXAMPLE = "Example: clusterkit reproduce omniglot --loss ccl --k 100 --seeds 1"
 
 G = runs.OMNIGLOT_G
 SELF_TRAIN, CLUSTER = SelfTrainConfig(dataset="omniglot_eval"), ClusterConfig(dataset="omniglot_eval")
-BACKBONE = CHARACTERS["backbone"]
+BACKBONE = BEST_FOR_CHARACTERS["backbone"]
 """The backbone of clustering networks with `--init random`."""
 DIGITS = "mnist_test"
 SET = "omniglot"

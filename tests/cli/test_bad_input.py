@@ -138,8 +138,8 @@ def test_very_small_targets(count, cli, tmp_path):
     assert cli(TRAIN).code == 0
     done = cli("predict-pairs folder:few/class0")
     if count == 1:
-        fails(done, 3, "only one image")
-        fails(cli("cluster folder:few/class0 --k 2"), 3, "only one image")
+        fails(done, 3, "only one item")
+        fails(cli("cluster folder:few/class0 --k 2"), 3, "only one item")
         return
     assert done.code == 0
     assert cli("cluster --k 2 --epochs 1 --backbone mlp").code == 0

@@ -1,9 +1,11 @@
 """A person with a folder of letters: the G of the program sorts them, and says which of its two ways it takes."""
 
+import csv
 import json
 import shlex
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,15 +14,35 @@ import pytest
 import torch
 from PIL import Image
 
+from clusterkit.artifacts.assignments import Assignment, read_assignments, write_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from clusterkit.artifacts.header import resolved
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.hdf5 import read_header
+from clusterkit.artifacts.header import Header, resolved
+from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import g_of
+from clusterkit.artifacts.summary import read_any
 from clusterkit.cli import discovery, letters
-from clusterkit.config import CHARACTERS, CHARACTERS_FILE, PHOTOS, Context, Kind, TrainGConfig
+from clusterkit.cli.counting import OVER_CLUSTERED
+from clusterkit.cli.discover import doubts_of_kept
+from clusterkit.cli.steps import Steps
+from clusterkit.config import (
+    CHARACTERS_BACKBONE,
+    CHARACTERS_FILE,
+    OWN_G,
+    PHOTOS,
+    Context,
+    Kind,
+    SelfTrainConfig,
+    TrainGConfig,
+)
 from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.features.choice import with_training
 from clusterkit.features.own_models import MOST, WIDTH, Characters, edges, stroke_width
+from clusterkit.methods import CcnOptions
 from clusterkit.networks.read import read_g
+from clusterkit.report.beside import read_beside
 from clusterkit.stages import cluster, embed, estimate_k, predict_pairs, report, self_train, train_g
 from tests.conftest import Cli
 from tests.datasets.test_mnist import write_part
@@ -28,15 +50,19 @@ from tests.datasets.test_mnist import write_part
 WHOLE = Path("clusterkit-out")
 
 
-@pytest.fixture
-def glyphs() -> None:
-    """A folder of 24 drawings of three characters, dark ink on light, as a person would have them."""
+def draw(characters: int, drawings: int) -> None:
+    """Make a folder of drawings of characters, dark ink on light, as a person would have them."""
     subset = load_dataset("glyphs_eval", Path(), size=64).subsets[0]
     assert subset.labels is not None
     Path("letters").mkdir()
-    for character in range(3):
-        for number, image in enumerate(subset.images[subset.labels == subset.labels.unique()[character]][:8]):
+    for character in range(characters):
+        for number, image in enumerate(subset.images[subset.labels == subset.labels.unique()[character]][:drawings]):
             Image.fromarray(255 - image[0].numpy()).save(f"letters/{number}-{character}.png")
+
+
+@pytest.fixture
+def glyphs() -> None:
+    draw(3, 8)
 
 
 def commands(err: str) -> list[list[str]]:
@@ -70,13 +96,12 @@ def test_an_alphabet_is_sorted_by_the_g_of_the_program(cli: Cli, monkeypatch: py
     found = commands(done.err)
     names = ["self-train", "predict-pairs", "cluster", "estimate-k", "cluster", "report"]
     assert [words[0] for words in found] == names
-    assert found[0][1:4] == ["folder:letters", "--g", "characters"]
+    assert found[0][1:4] == ["folder:letters", "--g", OWN_G]
     assert found[1][2:4] == ["--g", self_train.OUTPUT]
     assert found[2][1:3] == ["--k", "24"], "not more outputs than pictures"
     assert found[4][1:5] == ["--k", "auto", "--init", "g"]
     assert "1 of 6. Train G further" in done.err
-    assert "this takes some 1 s" in done.err
-    assert "taken for characters, of an alphabet" in done.err
+    assert "which are taken for characters: about 20 pictures of each, so an alphabet" in done.err
     assert f"--backbone {PHOTOS}" in done.err
 
 
@@ -120,6 +145,94 @@ def test_labelled_letters_train_a_g_first(cli: Cli, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("glyphs", "idle")
+def test_only_a_g_that_discover_trained_itself_is_replaced(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_large(20, monkeypatch)
+    header, tensors = read_checkpoint(CHARACTERS_FILE, "g")
+    target = load_dataset("folder:letters", Path()).to_header()
+    extra = {**header.extra, "self_trained_on": target}
+    file, usual = WHOLE / self_train.OUTPUT, SelfTrainConfig(dataset="folder:letters", g=OWN_G)
+    WHOLE.mkdir()
+    for config, code in (
+        (replace(usual, rounds=1), 3), (replace(usual, g="g.safetensors"), 3), (replace(usual, rounds=6), 3),
+        (usual, 0), (replace(usual, rounds=1, automatic=True), 0),
+    ):  # fmt: skip
+        mine = replace(header, stage="self-train", config=resolved(config), extra=extra)
+        write_checkpoint(file, mine, tensors)
+        before = file.read_bytes()
+        done = cli("discover folder:letters --k 6")
+        assert done.code == code, config
+        assert file.read_bytes() == before
+        if code:
+            words = "was made by clusterkit self-train from folder:letters with other settings"
+            assert f"{file}: {words}, and discover would replace it" in done.err
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_folder_that_has_the_name_of_the_programs_g(
+    glyphs: None, cli: Cli, monkeypatch: pytest.MonkeyPatch, idle: list[object]
+) -> None:
+    as_large(20, monkeypatch)
+    Path("letters").rename("characters")
+    assert cli("discover folder:characters --k 3").code == 0
+    assert idle[0] == SelfTrainConfig(dataset="folder:characters", g=OWN_G)
+
+
+def test_a_kept_estimate_repeats_its_warning_of_full_outputs() -> None:
+    prob, header = np.eye(4, dtype=np.float32), Header("assignments", "cluster", {"method": "ccn"}, 0, "cpu")
+    steps = Steps(Context(), 1, kept={"estimate-k"}, artifacts={"cluster": "few.h5", "estimate-k": "k.json"})
+    estimates = {"ndc": 4, "eigengap": 4, "linkage": 4, "consensus": 4, "spread": 0}
+    write_json(Path("k.json"), replace(header, format="k", stage="estimate-k"), {"estimates": {"all": estimates}})
+    (WHOLE / OVER_CLUSTERED).mkdir(parents=True)
+    for used, warnings in ((4, 1), (3, 0)):
+        part = Assignment(np.arange(4), np.arange(4, dtype=np.int32) % used, prob)
+        for file in ("few.h5", WHOLE / OVER_CLUSTERED / cluster.OUTPUT):
+            write_assignments(Path(file), header, {"all": part})
+        found = doubts_of_kept(steps, by_metric=False)
+        assert len(found) == warnings
+        assert all("all 4 outputs are in use" in warning for warning in found)
+
+
+@pytest.mark.usefixtures("glyphs")
+def test_labels_behind_the_programs_backbone_are_recorded(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = "folder:letters --flat --backbone clusterkit:characters"
+    for line in (f"embed {flags}", f"train-g {flags} --unlabelled", "predict-pairs folder:letters --flat"):
+        done = cli(line)
+        assert done.code == 0, done.err
+    for name in ("features.h5", "g.safetensors", "pairs.h5"):
+        learned = read_any(WHOLE / name)[0].extra["learned_from"]
+        assert [fields["name"] for fields in learned] == ["omniglot_bg"], name
+    korean = {"name": "omniglot_bg/Korean", "fingerprint": "0"}
+    assert warn_of_training({"G": learned}, korean) == "labels, in the training of G"
+    # As if the pictures were drawings of that set.
+    monkeypatch.setattr(cluster, "warn_of_training", lambda learned, *forms: warn_of_training(learned, korean))
+    for line, networks in (
+        ("cluster --method agglomerative --k 3", "G"),
+        ("cluster folder:letters --flat --method kmeans --k 3 --features features.h5", "features.h5"),
+    ):
+        done = cli(line)
+        assert done.code == 0, done.err
+        used = read_assignments(WHOLE / cluster.OUTPUT)[0].extra["uses_target_labels"]
+        assert used == f"labels, in the training of {networks}"
+    page = read_beside(read_assignments(WHOLE / cluster.OUTPUT)[0], WHOLE / cluster.OUTPUT)
+    assert "clusterkit:characters (licence: MIT, trained on omniglot_bg)" in page.weights
+
+
+@pytest.mark.usefixtures("glyphs")
+@pytest.mark.parametrize("further", [False, True])
+def test_the_page_names_the_g_of_the_program(further: bool, cli: Cli) -> None:
+    g = OWN_G
+    if further:
+        header, tensors = read_checkpoint(CHARACTERS_FILE, "g")
+        g = self_train.OUTPUT
+        WHOLE.mkdir()
+        write_checkpoint(WHOLE / g, replace(header, inputs={"g": sha256(CHARACTERS_FILE)}), tensors)
+    assert cli(f"predict-pairs folder:letters --g {g}").code == 0
+    assert cli("cluster --method agglomerative --k 3").code == 0
+    made = read_beside(read_assignments(WHOLE / cluster.OUTPUT)[0], WHOLE / cluster.OUTPUT)
+    assert made.weights == "Those of the G of clusterkit (licence: MIT, trained on omniglot_bg)."
+
+
+@pytest.mark.usefixtures("glyphs", "idle")
 @pytest.mark.parametrize("size", [0.5, 61])
 def test_few_large_classes_are_sorted_by_fixed_features(size: float, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     as_large(size, monkeypatch)
@@ -127,7 +240,7 @@ def test_few_large_classes_are_sorted_by_fixed_features(size: float, cli: Cli, m
     assert done.code == 0, done.err
     found = commands(done.err)
     assert [words[0] for words in found] == ["embed", "train-g", "predict-pairs", "estimate-k", "cluster", "report"]
-    assert found[0][1:4] == ["folder:letters", "--backbone", str(CHARACTERS)]
+    assert found[0][1:4] == ["folder:letters", "--backbone", str(CHARACTERS_BACKBONE)]
 
 
 @pytest.mark.usefixtures("idle")
@@ -137,8 +250,10 @@ def test_clothes_are_sorted_without_weights_of_photos(size: float, cli: Cli, mon
     write_part(Path("root"), "FashionMNIST", "t10k", [0, 1] * 3)
     done = cli("discover fashion_mnist_test --offline --data root")
     assert done.code == 0, done.err
-    assert commands(done.err)[0][:4] == ["embed", "fashion_mnist_test", "--backbone", str(CHARACTERS)]
-    assert f"of few large classes (about {size} pictures each); for photos give --backbone {PHOTOS}" in done.err
+    assert commands(done.err)[0][:4] == ["embed", "fashion_mnist_test", "--backbone", str(CHARACTERS_BACKBONE)]
+    assert (
+        f"about {size} pictures of each, so few large classes; if they are photos, add --backbone {PHOTOS}" in done.err
+    )
 
 
 @pytest.mark.parametrize("picture", ["black", "equal", "one"])
@@ -148,10 +263,26 @@ def test_pictures_that_nothing_tells_apart_end_in_one_line(picture: str, cli: Cl
     image = np.zeros((32, 32), np.uint8) if picture == "black" else chance.integers(0, 255, (32, 32), np.uint8)
     for number in range(1 if picture == "one" else 6):
         Image.fromarray(image).save(f"letters/{number}.png")
-    done = cli(f"discover folder:letters --k 2 --backbone {CHARACTERS}")
+    done = cli(f"discover folder:letters --k 2 --backbone {CHARACTERS_BACKBONE}")
     expected = "holds one picture only" if picture == "one" else "all pictures are copies of one"
     assert (done.code, done.out) == (3, "")
     assert expected in done.err.splitlines()[-1]
+
+
+def test_discover_sorts_letters_from_the_pictures_to_the_page(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are short; nothing else is replaced."""
+    monkeypatch.setattr(letters, "SelfTrainConfig", partial(SelfTrainConfig, rounds=1))
+    monkeypatch.setattr(letters, "CcnOptions", partial(CcnOptions, epochs=60))
+    draw(4, 10)
+    done = cli("discover folder:letters --json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert set(found["artifacts"]) == {"self-train", "predict-pairs", "estimate-k", "cluster", "report"}
+    assert (WHOLE / report.OUTPUT).is_file()
+    with (WHOLE / "clusters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    groups = {(row["cluster"], row["path"][-5]) for row in rows}
+    assert (len(rows), len(groups), found["k"]) == (40, 4, {"all": 4})
 
 
 @pytest.mark.usefixtures("glyphs")
@@ -160,7 +291,7 @@ def test_bad_input_is_one_line_and_makes_nothing(cli: Cli) -> None:
     assert (done.code, done.out) == (2, "")
     assert "discover reads no classes of a folder" in done.err
     for line, flag in (
-        ("--size 96", "--size 96"), ("--weights none.safetensors", "--weights"),
+        ("--size 96", "--size 96: belongs to a backbone"), ("--weights none.safetensors", "--weights"),
         ("--backbone clusterkit:none", "clusterkit:none"),
         ("--backbone clusterkit:characters --size 96", "--size 96"),
         ("--backbone clusterkit:characters --weights none.safetensors", "--weights"),
@@ -177,9 +308,14 @@ def test_pairs_by_the_g_of_the_program_and_a_file_of_its_name(cli: Cli) -> None:
     assert done.code == 0, done.err
     assert "photos" not in done.err
     assert json.loads(done.out)["health"]["all"]["similar_rate"] > 0.1
-    header, _ = read_g(CHARACTERS_FILE)
-    pairs = replace(header, format="pairs", config={"g": "characters"})
-    assert g_of(pairs, WHOLE / "pairs.h5") == CHARACTERS_FILE
+    # A folder of this name is no G.
+    Path("characters").mkdir()
+    (WHOLE / "characters").mkdir()
+    assert cli("predict-pairs folder:letters --g characters").code == 0
+    pairs = read_header(WHOLE / "pairs.h5", "pairs")
+    assert pairs.config["g"] == OWN_G
+    for folder in (Path(), WHOLE):
+        (folder / "characters").rmdir()
     # A file of this name in the work folder, and then in the current one, wins.
     Path("characters").write_bytes(b"no network")
     assert Context().find("characters") == Path("characters")
@@ -187,37 +323,51 @@ def test_pairs_by_the_g_of_the_program_and_a_file_of_its_name(cli: Cli) -> None:
     assert (done.code, done.out) == (3, "")
     (WHOLE / "characters").write_bytes(b"no network")
     assert Context().find("characters") == WHOLE / "characters"
-    assert g_of(pairs, WHOLE / "pairs.h5") == WHOLE / "characters"
+    by_file = replace(pairs, config={"g": "characters"})
+    assert g_of(by_file, WHOLE / "pairs.h5") == WHOLE / "characters"
+    assert Context().find(OWN_G) == g_of(pairs, WHOLE / "pairs.h5") == CHARACTERS_FILE
 
 
-def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli) -> None:
+def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(0)
     Path("photos").mkdir()
     for number in range(4):
         Image.fromarray(chance.integers(0, 255, (32, 32, 3), np.uint8)).save(f"photos/{number}.png")
-    done = cli("predict-pairs folder:photos --g characters --json")
-    assert done.code == 0, done.err
-    assert "--g characters: learned from handwritten characters" in done.err
-    assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
-    done = cli(f"embed folder:photos --backbone {CHARACTERS} --json")
+    monkeypatch.setattr(self_train, "train", lambda *parts: {})
+    for command in ("predict-pairs", "self-train"):
+        done = cli(f"{command} folder:photos --g characters --json --data nowhere")
+        assert done.code == 0, done.err
+        assert "--g characters: learned from handwritten characters" in done.err
+        assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
+    assert "self-train: 7 rounds with 4 images take 1 s on two cores" in done.err
+    done = cli(f"embed folder:photos --backbone {CHARACTERS_BACKBONE} --json")
     assert done.code == 0, done.err
     assert "reads no colours" in json.loads(done.out)["warnings"][0]
     assert PHOTOS.names[0] in done.err
 
 
 @pytest.mark.usefixtures("glyphs")
-def test_self_train_without_its_labelled_set_learns_the_groups_alone(cli: Cli) -> None:
-    done = cli("self-train folder:letters --g characters --rounds 1 --data nowhere")
+def test_self_train_by_the_g_of_the_program_is_the_same_with_and_without_its_labelled_set(cli: Cli) -> None:
+    line = "self-train folder:letters --g characters --rounds 1"
+    done = cli(f"{line} --data nowhere")
     assert done.code == 0, done.err
-    assert "omniglot_bg is not on this machine" in done.err
+    assert "the G of the program learns the groups alone" in done.err
     first = (WHOLE / self_train.OUTPUT).read_bytes()
     assert read_g(WHOLE / self_train.OUTPUT)[0].extra["alone"] is True
-    assert cli("self-train folder:letters --g characters --rounds 1 --data nowhere").code == 0
+    # Drawings of another content would stop any other G that learned from omniglot_bg.
+    for number in range(2):
+        place = Path(f"data/omniglot-py/images_background/Alphabet/character0{number}")
+        place.mkdir(parents=True)
+        shutil.copy("letters/0-0.png", place / "0001_01.png")
+    done = cli(f"{line} --data data")
+    assert done.code == 0, done.err
+    assert "the G of the program learns the groups alone" in done.err
     assert (WHOLE / self_train.OUTPUT).read_bytes() == first
     # Another G has to find its set.
     shutil.copy(CHARACTERS_FILE, "mine.safetensors")
-    done = cli("self-train folder:letters --g mine.safetensors --rounds 1 --data nowhere --offline")
-    assert (done.code, done.out) == (3, "")
+    for folder in ("data", "nowhere"):
+        done = cli(f"self-train folder:letters --g mine.safetensors --rounds 1 --offline --data {folder}")
+        assert (done.code, done.out) == (3, ""), folder
     assert (WHOLE / self_train.OUTPUT).read_bytes() == first
 
 

@@ -37,7 +37,13 @@ def test_it_says_whether_labels_help(chosen: tuple[float, float], acc: tuple[flo
     assert worth_of(summary(chosen, dict(zip((PLAIN, OWN, EQUAL), acc, strict=True))), "A") == words
 
 
-def test_it_says_that_nothing_was_learned() -> None:
-    assert worth_of({"strength": 0.5, "share": 0, "worth": []}, "A") == (
-        "no labels of A were used (that takes three classes of two items or more), so the features decide alone"
-    )
+@pytest.mark.parametrize(
+    ("unread", "words"),
+    [
+        (None, "no labels of A were used (it has fewer than three classes of two items or more), so the features "
+         "decide alone"),
+        ("it has none", "no labels of A were used (it has none), so the features decide alone"),
+    ],
+)  # fmt: skip
+def test_it_says_why_nothing_was_learned(unread: str | None, words: str) -> None:
+    assert worth_of({"strength": 0.5, "share": 0, "worth": []}, "A", unread) == words

@@ -266,8 +266,11 @@ def test_the_error_of_a_gain_is_that_over_the_better_form_without_labels() -> No
     assert errors == pytest.approx({PLAIN: np.std(own, ddof=1) / 6**0.5, labels: 0})
 
 
+@pytest.mark.parametrize("most", [800, 25])
 @pytest.mark.parametrize(("classes", "count"), [(3, 3), (5, 6)])
-def test_no_split_is_drawn_twice(classes: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_classes_are_kept_out_twice(classes: int, count: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few items of each class in a split, other items of the same classes are no other split."""
+    monkeypatch.setattr(module, "SPLIT_ITEMS", most)
     seen: list[tuple[int, ...]] = []
 
     def split(x: Values, labels: Labels, *_: object) -> tuple[int, ...]:
@@ -277,7 +280,7 @@ def test_no_split_is_drawn_twice(classes: int, count: int, monkeypatch: pytest.M
     monkeypatch.setattr(module, "_split", split)
     for seed in range(5):
         seen.clear()
-        x, labels = photos(range(classes), items=3)
+        x, labels = photos(range(classes), items=15)
         assert len(module._splits(x, labels, np.arange(classes), seed)) == count
         assert len(set(seen)) == count
 
@@ -316,3 +319,13 @@ def test_without_labels_the_rate_of_similar_pairs_follows_the_number_of_classes(
     z = np.repeat(np.eye(k) - 1 / k, 20, axis=0)
     scale, bias = calibrated_without_labels(scaled(z))
     assert 1 / (1 + np.exp(-(scale * 0.2 + bias))) == pytest.approx(1 / k, rel=0.01)
+
+
+def test_of_many_items_without_labels_a_sample_is_read_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(120, 4))
+    monkeypatch.setattr(module, "MOST", 50)
+    once, again = plain(x, 0), plain(x[::-1], 0)
+    np.testing.assert_array_equal(once.matrix, again.matrix)
+    assert not np.allclose(once.centre, x.mean(0))
+    monkeypatch.setattr(module, "MOST", 120)
+    np.testing.assert_allclose(plain(x, 0).centre, x.mean(0))

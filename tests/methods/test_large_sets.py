@@ -52,10 +52,33 @@ def test_a_group_of_few_items_of_a_sample_stays(monkeypatch: pytest.MonkeyPatch)
     assert len(np.unique(family_memberships(points, 4, 0).argmax(1))) == 4
 
 
+def test_many_groups_have_a_larger_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 40
+    points = rng.normal(size=(40, 12))[labels] + 0.1 * rng.normal(size=(400, 12))
+    monkeypatch.setattr(sample, "LARGEST", 20)
+    monkeypatch.setattr(large_families, "MOST", 30)
+    assert sample.compared(400, 40) == 320
+    prob = family_memberships(points, 40, 0)
+    assert accuracy(prob.argmax(1), labels) > 0.99
+    for name in ("EACH", "AT_A_TIME"):
+        monkeypatch.setattr(large_families, name, 9)
+    assert accuracy(family_memberships(points, 40, 0).argmax(1), labels) > 0.97
+
+
+def test_an_item_far_from_all_others_leaves_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, labels = blobs([60, 50, 30], spread=0.05)
+    monkeypatch.setattr(sample, "LARGEST", 60)
+    others = np.arange(140) != 7
+    for far in (1e7, 3e38):
+        points[7] = far
+        assert accuracy(family_memberships(points, 4, 0).argmax(1)[others], labels[others]) > 0.95
+
+
 def test_fewer_groups_than_k_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(consensus, "families", lambda z, k, seed: np.ones((len(z), len(z)), np.float32))
     assert case("consensus", torch.randn(9, 3), None, 3, Path()).clustered().clusters == 1
-    assert "1 clusters instead of 3" in caplog.text
+    assert "cluster all: 1 clusters instead of 3" in caplog.text
 
 
 def test_equal_items_of_a_large_set_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,5 +163,7 @@ def test_a_large_clustering_says_how_many_items_it_compared(points: Path, cli, m
     assert "the consensus compares a random sample of 100 items" in done.err
     header = read_header(points / "assignments.h5", "assignments")
     assert header.extra["compared"] == {"all": 100}
+    assert cli("cluster synthetic:blobs --method consensus --k 20").code == 0
+    assert read_header(points / "assignments.h5", "assignments").extra["compared"] == {"all": 160}
     assert cli("cluster synthetic:blobs --method kmeans --k 3").code == 0
     assert "compared" not in read_header(points / "assignments.h5", "assignments").extra

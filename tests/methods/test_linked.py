@@ -44,7 +44,7 @@ def test_links_are_made_to_hold(links: list[Link], cluster: list[int], seed: int
 
 def test_without_links_nothing_changes() -> None:
     points = np.random.default_rng(0).normal(size=(50, 3))
-    assert linked_k_means(points, 4, 7, None).tolist() == k_means(points, 4, 7).tolist()
+    assert linked_k_means(points, 4, 7, None, "all").tolist() == k_means(points, 4, 7, "all").tolist()
     assert settled(np.arange(5) - 1, np.zeros((5, 4)), None).tolist() == [-1, 0, 1, 2, 3]
 
 

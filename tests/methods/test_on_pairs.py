@@ -81,7 +81,7 @@ def test_items_that_are_not_alike_are_no_cluster(logit: float, tmp_path: Path) -
 
 def test_k_means_rests_at_the_nearest_means() -> None:
     points = np.random.default_rng(0).standard_normal((60, 3))
-    cluster = k_means(points, 5, 0)
+    cluster = k_means(points, 5, 0, "all")
     means = np.stack([points[cluster == number].mean(0) for number in range(5)])
     nearest = ((points[:, None] - means) ** 2).sum(2).argmin(1)
     assert (nearest == cluster).all()
@@ -113,16 +113,22 @@ def test_ties_leave_as_many_clusters_as_asked_for(tmp_path: Path) -> None:
 
 
 def test_k_means_speaks_of_clusters_and_methods_of_items(caplog: pytest.LogCaptureFixture) -> None:
-    assert set(k_means(np.repeat(np.eye(2), 5, axis=0), 3, 0)) == {0, 1}
-    assert "2 clusters instead of 3, because the method tells no more items apart" in caplog.text
+    assert set(k_means(np.repeat(np.eye(2), 5, axis=0), 3, 0, "part")) == {0, 1}
+    assert "cluster part: 2 clusters instead of 3, because the method tells no more items apart" in caplog.text
     assert "items differ" not in caplog.text
     problem = Problem(
-        values=np.repeat(np.eye(2), 5, axis=0), pairs=np.zeros((0, 0)), chosen=np.arange(10), k=3, options=None, seed=0
+        values=np.repeat(np.eye(2), 5, axis=0),
+        pairs=np.zeros((0, 0)),
+        chosen=np.arange(10),
+        k=3,
+        options=None,
+        seed=0,
+        title="part",
     )
     for features, words in ((False, "only 2 of 10 items differ"), (True, "the features of only 2 of 10 items differ")):
         caplog.clear()
         equal_together(replace(problem, features=features), lambda: np.zeros(10, int))
-        assert words in caplog.text
+        assert f"cluster part: {words}" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["itml", "skkm", "sklr"])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from clusterkit.metrics import pairs as pair_metrics
 from clusterkit.metrics.pairs import health, pair_scores
+from clusterkit.pairs import source
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.labels import LabelPairs
@@ -46,7 +47,10 @@ def test_scores_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     labels = torch.arange(N) % 4
     pairs = random_factors(1)
     whole = pair_scores(pairs, labels)
-    monkeypatch.setattr(pair_metrics, "BLOCK", 5)
+    monkeypatch.setattr(source, "AT_A_TIME", 3 * N)
+    assert [len(block) for block in source.in_blocks(N, 100)][:2] == [3, 3]
+    assert pair_scores(pairs, labels) == whole
+    monkeypatch.setattr(pair_metrics, "BLOCK", 2)
     assert pair_scores(pairs, labels) == whole
     assert set(pair_scores(LabelPairs(labels), labels).values()) == {1.0}
 

@@ -175,6 +175,7 @@ SOME = np.where(np.abs(np.subtract.outer(range(40), range(40))) < 2, SAME, np.na
         ({"k": 3, "method": "csp"}, "pairs: method csp reads pairs; give pairs (N, N) or constraints"),
         ({"k": 3, "method": "ccn"}, "pairs: method ccn reads pairs"),
         ({"k": 3, "method": "kmeans", "pairs": SAME}, "pairs: method kmeans uses no pairs"),
+        ({"k": 3, "method": "consensus", "pairs": SAME}, "pairs: method consensus uses no pairs"),
         ({"k": 3, "method": "lsc", "constraints": {"must_link": [(0, 1)]}}, "constraints: method lsc uses no pairs"),
         ({"k": 3, "method": "hdbscan", "pairs": SAME}, "k 3: method hdbscan finds the number of clusters itself"),
         ({"k": 100, "method": "skms", "pairs": SAME}, "k 100: method skms finds the number of clusters itself"),

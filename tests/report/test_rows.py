@@ -9,6 +9,7 @@ import torch
 
 from clusterkit.artifacts.assignments import Assignment
 from clusterkit.datasets.base import Subset
+from clusterkit.pairs import source
 from clusterkit.report.features import of_another_cluster
 from clusterkit.report.rows import Row, certainty, rows_of, to_csv
 
@@ -64,11 +65,13 @@ def test_unassigned_items_and_a_single_cluster_have_no_margin() -> None:
     assert of_another_cluster(values, np.array([-1, -1, -1], np.int32)).tolist() == [-1, -1, -1]
 
 
-def test_neighbours_are_the_nearest_of_another_cluster() -> None:
+def test_neighbours_are_the_nearest_of_another_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(700, 5)).astype(np.float32)
     cluster = rng.integers(-1, 4, 700).astype(np.int32)
     found = of_another_cluster(values, cluster)
+    monkeypatch.setattr(source, "AT_A_TIME", 9 * 700)
+    assert (of_another_cluster(values, cluster) == found).all()
     for item in range(0, 700, 7):
         others = np.flatnonzero((cluster >= 0) & (cluster != cluster[item]))
         nearest = others[np.linalg.norm(values[others] - values[item], axis=1).argmin()]

@@ -14,14 +14,14 @@ from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.config import Backbone, ClusterConfig
 from clusterkit.errors import UsageError
-from clusterkit.methods import METHODS, with_options
+from clusterkit.methods import METHODS, CcnOptions, with_options
 from clusterkit.methods.common.check import check_cost
 from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.problem import Clustering
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, BackboneNet
 from clusterkit.pairs.dense import DensePairs
-from clusterkit.settings import Features
+from clusterkit.settings import Features, Init
 from tests.cli.test_bad_input import fails, state_of
 from tests.conftest import LETTERS, Cli
 from tests.groups import plain_groups, two_groupings
@@ -425,6 +425,17 @@ def test_ccn_is_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     check_cost(with_options(ClusterConfig()), "all", 10_000_000, 150_528, 100)
     with pytest.raises(UsageError, match=r"60000 items of all need about \d{11,} bytes"):
         check_cost(with_options(ClusterConfig(method="spectral")), "all", 60_000, 784, 100)
+
+
+def test_a_network_on_a_metric_needs_what_its_consensus_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = with_options(ClusterConfig(options=CcnOptions(init=Init.G)))
+    monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: 2 * 10**9)
+    check_cost(config, "all", 100_000, 50, 10, by_metric=True)
+    check_cost(config, "all", 1_000_000, 50, 10)
+    with pytest.raises(UsageError, match=r"--method ccn: the 1000000 items of all need .*; use --method kmeans"):
+        check_cost(config, "all", 1_000_000, 50, 10, by_metric=True)
+    with pytest.raises(UsageError, match="--method consensus: the 20000 items of all need about"):
+        check_cost(with_options(ClusterConfig(method="consensus")), "all", 20_000, 50, 5000)
 
 
 @pytest.mark.parametrize("method", METHODS)

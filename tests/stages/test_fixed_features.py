@@ -121,9 +121,13 @@ def test_labels_of_the_target_change_nothing(cli: Cli) -> None:
 
 def test_without_labels_or_with_two_classes_the_similarity_is_the_features_own(cli: Cli) -> None:
     draw(Path("two"), range(2), 6)
-    for words in ("folder:photos --unlabelled", "folder:photos --flat", "folder:two"):
+    for words, cause in (
+        ("folder:photos --unlabelled", "--unlabelled is set"),
+        ("folder:photos --flat", "it has none"),
+        ("folder:two", "it has fewer than three classes of two items or more"),
+    ):
         done = cli(f"train-g {words} {FIXED} --json")
-        assert f"no labels of {words.split()[0]} were used" in done.err
+        assert f"no labels of {words.split()[0]} were used ({cause}), so the features decide alone" in done.err
         assert json.loads(done.out)["correction"]["worth"] == []
         _, state = read_checkpoint(OUT / "g.safetensors", "g")
         assert not state["head.within"].any()
@@ -218,6 +222,7 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         ("train-g folder:labelled --backbone conv4 --head metric", 2, "--head metric: corrects features"),
         ("train-g folder:labelled --backbone timm:", 2, "write timm:NAME, torchvision:NAME or clusterkit:characters"),
         ("train-g folder:labelled --backbone convv4", 2, "--backbone convv4: choose one of"),
+        ("train-g folder:labelled --backbone characters", 2, "torchvision:NAME or clusterkit:characters"),
         (f"train-g digits {FIXED} --weights resnet.safetensors", 2, "--weights: files given: 2, backbones: 1"),
         (
             "train-g folder:labelled --offline",

@@ -1,6 +1,7 @@
 """Checks of a clustering against what its method declares, before it starts."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from clusterkit.config import ClusterConfig, Context
@@ -84,30 +85,37 @@ def with_backbone(options: Any, shape: tuple[int, ...], context: Context) -> Any
     return suited(options, shape, typed=context.is_given(options, "backbone")) if whole else options
 
 
-def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int) -> None:
+def check_cost(config: ClusterConfig, name: str, count: int, width: int, k: int, *, by_metric: bool = False) -> None:
     """Raise UsageError if the method needs more items, or more memory for N items of D values, than there is.
 
-    Warn if the clustering takes more than an hour.
+    `by_metric` says that pairs are cosines of the values, of which `ccn --init g` takes a consensus. Warn if the
+    clustering takes more than an hour.
     """
     method = METHODS[config.method]
     if count < method.fewest:
         raise UsageError(f"--method {config.method}: {name} has fewer than {method.fewest} items; use another method")
+    by_consensus = by_metric and getattr(config.options, "init", None) is Init.G
+    size = size_of(config, count, width, k)
+    if by_consensus:
+        method, size = METHODS["consensus"], replace(size, width=width)
     if method.memory is None or method.work is None:
         return
-    size = size_of(config, count, width, k)
     needed, available = method.memory(size), memory()
     if available is not None and needed > available:
         advice = "give --max-pairs or use" if hasattr(config.options, "max_pairs") else "use"
+        other = "kmeans" if method is METHODS["consensus"] else "ccn"
         raise UsageError(
             f"--method {config.method}: the {count} items of {name} need about {needed:.0f} bytes of memory "
-            f"({needed / GIB:.1f} GiB), this machine (or its container) has {available}; {advice} --method ccn"
+            f"({needed / GIB:.1f} GiB), this machine (or its container) has {available}; {advice} --method {other}"
         )
-    seconds = method.work(size) / SPEED
+    warn_of_hours(f"--method {config.method}: the {count} items of {name}", method.work(size))
+
+
+def warn_of_hours(what: str, work: float) -> None:
+    """Warn if multiplications take more than an hour."""
+    seconds = work / SPEED
     if seconds > HOUR:
-        log.warning(
-            "--method %s: the %d items of %s take about %.0f hours",
-            config.method, count, name, max(1, seconds / HOUR),
-        )  # fmt: skip
+        log.warning("%s take about %.0f hours", what, max(1, seconds / HOUR))
 
 
 def size_of(config: ClusterConfig, count: int, width: int, k: int) -> Size:

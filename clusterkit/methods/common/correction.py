@@ -30,13 +30,14 @@ from clusterkit.networks.evening import (
     scaled,
     within_classes,
 )
+from clusterkit.networks.metric import MOST
 
 FORMS = (PLAIN, OWN, Form(0.5, 0.25), USUAL, Form(0.5, 0.75), Form(0.5, 1))
 """Forms among which kept-out classes choose."""
 SPLITS = 6
 """Times that half of the classes are kept out."""
 DRAWS = 20
-"""Draws of splits until so many differ. Three classes have only three."""
+"""Most draws until as many splits as wanted differ."""
 FEWEST = 3
 """Fewest classes of two items from which a correction is learned."""
 COUNTED = 4
@@ -168,9 +169,11 @@ def learn(x: Values, labels: Labels, seed: int) -> Correction:
 
 
 def plain(x: Values, seed: int) -> Correction:
-    """Return the similarity of features (N, D) themselves, which reads no labels."""
-    nothing = np.zeros((0, 0))
-    x, centre, spread = standardised(x[by_content(x)])
+    """Return the similarity of features (N, D) themselves, of at most MOST random items; it reads no labels."""
+    nothing, order = np.zeros((0, 0)), by_content(x)
+    if len(x) > MOST:
+        order = np.random.default_rng(seed).permutation(order)[:MOST]
+    x, centre, spread = standardised(x[order])
     matrix = fitted(x, nothing, OWN, seed)[1]
     scale, bias = calibrated_without_labels(scaled(x @ matrix))
     return Correction(centre=centre, spread=spread, matrix=matrix, scale=scale, bias=bias, form=OWN, within=nothing)
@@ -199,7 +202,8 @@ def standardised(x: Values) -> tuple[Values, Values, float]:
 def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[Form, Split]]:
     """Return for each split what each form does on the classes that it keeps out.
 
-    `usable` are the classes of two items and more. Half of them are kept out, two at least. No two splits are equal.
+    `usable` are the classes of two items and more. Half of them are kept out, two at least. No two splits keep
+    out the same classes; three classes give three splits.
     """
     moved = x - x.mean(0)
     width = int((moved.std(0) > 0).sum()) or 1
@@ -213,11 +217,11 @@ def _splits(x: Values, labels: Labels, usable: Labels, seed: int) -> list[dict[F
         count = min(max(2, (len(usable) + number % 2) // 2), SPLIT_CLASSES)
         kept = np.isin(labels, generator.permutation(usable)[:count])
         items = np.sort(generator.permutation(even[kept[even]])[:SPLIT_ITEMS])
-        # The same split twice would make the standard errors too small.
-        if items.tobytes() in splits:
+        # The same classes twice would make the standard errors too small, whichever of their items are drawn.
+        if kept.tobytes() in splits:
             continue
         within = within_classes(moved[~kept], labels[~kept], most)
-        splits[items.tobytes()] = {
+        splits[kept.tobytes()] = {
             form: _split(moved[items], labels[items], within, form, seed, width) for form in FORMS
         }
         if len(splits) == SPLITS:

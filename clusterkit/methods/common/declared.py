@@ -8,6 +8,8 @@ from clusterkit.settings import Options
 
 LARGEST = 4000
 """Largest number of items of which a consensus compares all pairs. Beyond it, linkage and eigenvectors take minutes."""
+EACH = 8
+"""Fewest items of a mean cluster in the sample of which a consensus of values compares all pairs."""
 
 
 class Reads(Enum):

@@ -191,12 +191,12 @@ def by_ward(points: Array, k: int) -> NDArray[np.int64]:
 def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int) -> NDArray[np.int64]:
     """Return the groups (N,) of a linkage of points (N, D), at most K of them.
 
-    Of more than LARGEST points, a sample is linked, and the others are in the group of their nearest point in it.
+    Of a large set, a sample is linked, and the others are in the group of their nearest point in it.
     """
     from scipy.cluster.hierarchy import fcluster
     from sklearn.metrics import pairwise_distances_argmin
 
-    chosen = sample.sampled(len(points), 0)
+    chosen = sample.sampled(len(points), 0, sample.compared(len(points), k))
     groups: NDArray[np.int64] = fcluster(linkage(points[chosen]), k, "maxclust").astype(np.int64) - 1
     return groups if len(chosen) == len(points) else groups[pairwise_distances_argmin(points, points[chosen])]
 

@@ -22,42 +22,54 @@ from clusterkit.methods.common.problem import Array
 
 MOST = 10_000
 """Most items in a clustering. Among more, nearest neighbours are too near to reach the whole of a group."""
+EACH = 20
+"""Fewest items of a mean group in a clustering, if that makes more than MOST."""
 HEARD = 10
 """Nearest items of the sample whose probabilities an item outside it takes."""
+FAR = 1e6
+"""Largest value of a point, as a multiple of the median. A point beyond would leave the others too few digits."""
+AT_A_TIME = 1000
+"""Items outside the sample whose nearest ones are sought at a time."""
 
 
 def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     """Return the probabilities (N, K) of the groups that a consensus of families of clusterings finds in z (N, D).
 
     Of more than LARGEST different points, each clustering groups all, or MOST random ones, but average linkage cuts the
-    consensus of LARGEST of these. A point then has the mean share of clusterings in which it is together with a group's
-    items, and the points beyond MOST have the mean of their nearest ones. Rows that differ by rounding alone count
-    once, and their order does not matter. Time is O(N D) and memory O(N (D + K)) beside those for MOST points.
+    consensus of LARGEST of these. Both limits are higher if there are many groups. A point then has the mean share of
+    clusterings in which it is together with a group's items, and the points beyond MOST have the mean of their nearest
+    ones. Rows that differ by rounding alone count once, and their order does not matter. Time is O(N D) and memory
+    O(N (D + K)) beside those for MOST points.
     """
     from sklearn.neighbors import NearestNeighbors
 
     if len(z) <= sample.LARGEST:
         return _of_all_pairs(z, k, seed)
-    rounded = (z / max(np.abs(z).max(), np.finfo(np.float64).tiny)).astype(np.float32).round(6)
+    largest = np.abs(z).max(1)
+    unit = float(np.median(largest) or largest.max() or 1)
+    if largest.max() > FAR * unit:
+        z = z.clip(-FAR * unit, FAR * unit)
+    rounded = (z / unit).astype(np.float32).round(6)
     _, first, same = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
-    rows, same = z[first], same.ravel()
-    if len(rows) <= sample.LARGEST:
-        return _of_all_pairs(rows, k, seed)[same]
-    if len(rows) <= MOST:
-        return _of_sampled_pairs(rows, k, seed)[same]
-    heard = sample.sampled(len(rows), seed, MOST)
-    prob, every = _of_sampled_pairs(rows[heard], k, seed), np.empty((len(rows), k), np.float32)
-    nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(directions(rows[heard]))
-    for start in range(0, len(rows), MOST):
-        block = slice(start, start + MOST)
-        every[block] = prob[nearest.kneighbors(directions(rows[block]), return_distance=False)].mean(1)
+    same = same.ravel()
+    if len(first) <= sample.LARGEST:
+        return _of_all_pairs(z[first], k, seed)[same]
+    heard = sample.sampled(len(first), seed, max(MOST, EACH * k))
+    prob = _of_sampled_pairs(z[first[heard]], k, seed)
+    if len(heard) == len(first):
+        return prob[same]
+    every = np.empty((len(first), k), np.float32)
+    nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(directions(z[first[heard]]))
+    for start in range(0, len(first), AT_A_TIME):
+        block = slice(start, start + AT_A_TIME)
+        every[block] = prob[nearest.kneighbors(directions(z[first[block]]), return_distance=False)].mean(1)
     # Means of the nearest items would lose groups of few items.
     every[heard] = prob
     return every[same]
 
 
 def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
-    chosen = sample.sampled(len(rows), seed)
+    chosen = sample.sampled(len(rows), seed, sample.compared(len(rows), k))
     # Numbers of half the size halve the time.
     points: Any = principal(rows, max(DIMENSIONS)).astype(np.float32)
     members = [groups.astype(np.int32) for groups in clusterings(points, k, seed)]

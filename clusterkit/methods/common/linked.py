@@ -76,13 +76,13 @@ def part(groups: NDArray[np.integer], cost: Array, closure: Closure) -> None:
             return
 
 
-def linked_k_means(points: Array, k: int, seed: int, closure: Closure | None) -> NDArray[np.int32]:
+def linked_k_means(points: Array, k: int, seed: int, closure: Closure | None, title: str) -> NDArray[np.int32]:
     """Return the clusters (N,) of k-means on points (N, D) under links; without links, those of `k_means`.
 
     It goes on from the clusters of `k_means`: the links are made to hold, centres move to the means, and each group
     that must-links tie goes to the nearest centre, until nothing changes.
     """
-    cluster = k_means(points, k, seed)
+    cluster = k_means(points, k, seed, title)
     if closure is None:
         return cluster
     size = closure.size.astype(np.float64)

@@ -13,7 +13,7 @@ def memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) ->
 
     `proc` and `groups` are the folders where the system lists processes and control groups.
     """
-    limits = [of_machine(), of_process(), *of_groups(proc, groups)]
+    limits = [of_machine(), of_process(proc), *of_groups(proc, groups)]
     return min((limit for limit in limits if limit is not None and limit < UNLIMITED), default=None)
 
 
@@ -24,14 +24,17 @@ def of_machine() -> int | None:
         return None
 
 
-def of_process() -> int | None:
-    """Return the limit of the address space."""
+def of_process(proc: Path) -> int | None:
+    """Return how much of the limit of the address space is left. The libraries alone take some 4 GiB of it."""
     try:
         import resource
     except ImportError:  # not on Unix
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
+    if limit == resource.RLIM_INFINITY:
+        return None
+    pages = number_in(proc / "self" / "statm")
+    return limit if pages is None else max(0, limit - pages * resource.getpagesize())
 
 
 def of_groups(proc: Path, groups: Path) -> Iterator[int]:
@@ -60,8 +63,8 @@ def of_groups(proc: Path, groups: Path) -> Iterator[int]:
 
 
 def number_in(file: Path) -> int | None:
-    """Return the number that a file holds, or None if there is no file or no number, as for "max"."""
+    """Return the first number in a file, or None if there is no file or no number, as for "max"."""
     try:
-        return int(file.read_text())
-    except (OSError, ValueError):
+        return int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
         return None

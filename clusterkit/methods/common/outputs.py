@@ -20,3 +20,9 @@ def outputs(header: Header, assignment: Assignment) -> int:
     A method that finds K has no spare outputs. Its small clusters are counted as for a network.
     """
     return OUTPUTS if finds_k(header) else assignment.k
+
+
+def none_empty(header: Header, assignment: Assignment) -> int | None:
+    """Return the number of outputs if every output has items, else None; also None for a method that finds K."""
+    used = len(set(assignment.cluster.tolist()) - {-1})
+    return assignment.k if used == assignment.k and not finds_k(header) else None

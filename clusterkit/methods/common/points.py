@@ -16,10 +16,10 @@ RESTARTS = 10
 """Starts of k-means, of which the one with the least sum of squares is kept."""
 
 
-def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
+def k_means(points: Array, k: int, seed: int, title: str) -> NDArray[np.int32]:
     """Return the clusters (N,) of scikit-learn's k-means on points (N, D), the best of several starts.
 
-    If fewer than K points differ, there are fewer clusters, which a log line says.
+    If fewer than K points differ, there are fewer clusters, which a log line says of the items that `title` names.
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -29,10 +29,16 @@ def k_means(points: Array, k: int, seed: int) -> NDArray[np.int32]:
         clusters: NDArray[np.int32] = KMeans(min(k, len(points)), n_init=RESTARTS, random_state=seed).fit_predict(
             points
         )
+    warn_of_fewer(clusters, k, title)
+    return clusters
+
+
+def warn_of_fewer(clusters: NDArray[np.integer], k: int, title: str) -> None:
+    """Log a warning if the clusters (N,) of the items that `title` names are fewer than K."""
     count = len(np.unique(clusters))
     if count < k:
-        log.warning("%d clusters instead of %d, because the method tells no more items apart", count, k)
-    return clusters
+        text = "cluster %s: %d clusters instead of %d, because the method tells no more items apart"
+        log.warning(text, title, count, k)
 
 
 def equal_together(problem: Problem, cluster: Callable[[], NDArray[np.integer]]) -> NDArray[np.int32]:
@@ -46,7 +52,7 @@ def equal_together(problem: Problem, cluster: Callable[[], NDArray[np.integer]])
     if count <= k:
         if count < k:
             what = "the features of only %d of %d items" if problem.features else "only %d of %d items"
-            log.warning(f"{what} differ, so there are fewer clusters", count, len(points))
+            log.warning(f"cluster %s: {what} differ, so there are fewer clusters", problem.title, count, len(points))
         return same
     clusters: NDArray[np.int32] = cluster().astype(np.int32)
     if count == len(points):

@@ -3,7 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common.declared import EACH
 from clusterkit.methods.common.declared import LARGEST as LARGEST
+
+
+def compared(count: int, k: int) -> int:
+    """Return of how many of N items a consensus of values compares all pairs to find K clusters."""
+    return min(count, max(LARGEST, EACH * k))
 
 
 def sampled(count: int, seed: int, most: int | None = None) -> NDArray[np.int64]:

@@ -116,7 +116,8 @@ def values(items: Items, device: torch.device) -> Array:
         return matrix
     # A network may round the same image differently in blocks of different sizes.
     same = numbered(digests)
-    return matrix[np.unique(same, return_index=True)[1]][same]
+    first = np.unique(same, return_index=True)[1]
+    return matrix if len(first) == len(matrix) else matrix[first][same]
 
 
 def probabilities(pairs: PairSource) -> Array:

@@ -62,6 +62,10 @@ def test_without_limits_the_machine_counts(tmp_path: Path, monkeypatch: pytest.M
 def test_the_address_space_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1000 if which == resource.RLIMIT_AS else 1, 5000))
     assert memory(tmp_path) == 1000
+    (tmp_path / "self").mkdir()
+    for pages, left in ((0, 1000), (1000, 0)):
+        (tmp_path / "self" / "statm").write_text(f"{pages} 5 3 1 0 4 0\n")
+        assert memory(tmp_path) == left
 
 
 def test_the_memory_of_this_machine() -> None:
