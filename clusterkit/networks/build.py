@@ -1,5 +1,6 @@
 """The networks, each built from an architecture that its checkpoint's header holds."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbo
 from clusterkit.networks.metric import CosineHead, Metric
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.networks.target_statistics import set_target_statistics
+from clusterkit.settings import MOST_SIZE
 
 HIDDEN = 512
 """Units of the hidden layer of a clustering network or a classifier."""
@@ -21,7 +23,10 @@ BOTTLENECK = 256
 
 @dataclass(frozen=True)
 class TailOf:
-    """The last `blocks` blocks of the fixed backbone `name`, and the shape (C, H, W) or (T, C) of what they read."""
+    """The last `blocks` blocks of the fixed backbone `name`, which read maps of pictures of `size` x `size` pixels.
+
+    `map` is the shape of a map without its batch: (C, H, W), (H, W, C), or tokens (T, C).
+    """
 
     name: str
     size: int
@@ -30,15 +35,34 @@ class TailOf:
 
     @staticmethod
     def from_header(fields: dict[str, Any]) -> "TailOf":
-        return replace(TailOf(**fields), map=tuple(fields["map"]))
+        """Rebuild from a header. Raises KeyError, TypeError or ValueError if the fields are no blocks of a backbone."""
+        tail = replace(TailOf(**fields), map=tuple(fields["map"]))
+        numbers = (tail.size, tail.blocks, *tail.map)
+        if type(tail.name) is not str or not all(type(number) is int and number > 0 for number in numbers):
+            raise ValueError(f"{fields} are no blocks of a backbone")
+        if tail.size > MOST_SIZE:
+            raise ValueError(f"no fixed backbone reads pictures of {tail.size} pixels")
+        return tail
 
     def build(self, width: int) -> BackboneLayers:
-        """Return these blocks with random weights, from flat maps to features (B, width)."""
+        """Return these blocks with random weights, from flat maps (B, prod(map)) to features (B, width).
+
+        Raises ValueError if they do not take maps of this shape, or make other features of them.
+        """
         # Only these networks need the libraries of fixed backbones.
         from clusterkit.features.models import untrained_tail
         from clusterkit.features.tails import Tail
 
-        return Tail(width, self.map, untrained_tail(self.name, self.size, self.blocks))
+        tail = Tail(width, self.map, untrained_tail(self.name, self.size, self.blocks))
+        try:
+            with torch.no_grad():
+                features = tail(torch.zeros(1, math.prod(self.map)))
+        except Exception as error:
+            # The blocks of the libraries refuse other maps in many ways.
+            raise ValueError(f"the last blocks of {self.name} do not read maps {self.map}") from error
+        if features.shape != (1, width):
+            raise ValueError(f"the last blocks of {self.name} do not make {width} features")
+        return tail
 
 
 @dataclass(frozen=True)

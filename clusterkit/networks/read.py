@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.header import Header, damaged
-from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, SimilarityNet
+from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, SimilarityNet, TailOf
 from clusterkit.networks.typical import Typical, read_typical
 
 
@@ -48,7 +48,7 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
     header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
         networks = {
-            title: (_cluster_net(fields, title, state), read_typical(state, title))
+            title: (_cluster_net(fields, title, state, header.dataset), read_typical(state, title))
             for title, fields in header.extra["networks"].items()
         }
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -58,10 +58,26 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
     return header, networks
 
 
-def _cluster_net(fields: dict[str, Any], title: str, state: Mapping[str, Tensor]) -> ClusterNet:
-    network = ClusterNet(Architecture.from_header(fields))
+def _cluster_net(
+    fields: dict[str, Any], title: str, state: Mapping[str, Tensor], dataset: Mapping[str, Any]
+) -> ClusterNet:
+    architecture = Architecture.from_header(fields)
+    _check_cut(architecture, dataset.get("features", []))
+    network = ClusterNet(architecture)
     prefix = f"{title}."
     network.load_state_dict(
         {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     )
     return network.eval()
+
+
+def _check_cut(architecture: Architecture, features: list[dict[str, Any]]) -> None:
+    """Raise ValueError if the fixed backbones of a data set are not cut where the blocks of the network begin."""
+    if architecture.tail is None:
+        if any("blocks" in entry for entry in features):
+            raise ValueError("the features are maps, but the network has no blocks for them")
+        return
+    [entry] = features
+    cut = TailOf.from_header({name: entry[name] for name in TailOf.__dataclass_fields__})
+    if cut != architecture.tail or architecture.shape != (entry["width"],):
+        raise ValueError("the features are other maps than the blocks read")

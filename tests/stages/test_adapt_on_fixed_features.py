@@ -105,11 +105,39 @@ def test_networks_of_trained_blocks_that_are_damaged(tuned: Path, cli: Cli) -> N
     file = OUT / "adapted.safetensors"
     header, state = read_checkpoint(file, "adapted")
     fields = header.extra["networks"]["all"]
-    for change in ({"blocks": 7}, {"blocks": 1}, {"map": [64, 5]}, {"name": "timm:no_model"}, {"size": "32"}):
-        networks = {"all": {**fields, "tail": {**fields["tail"], **change}}}
-        write_checkpoint(file, replace(header, extra={**header.extra, "networks": networks}), state)
+    [entry] = header.dataset["features"]
+    of_tail: list[dict[str, Any]] = [
+        {"blocks": 7}, {"blocks": 1}, {"map": [64, 5]}, {"map": [5, 64, 1]}, {"name": "timm:no_model"}, {"size": "32"},
+    ]  # fmt: skip
+    of_features: list[dict[str, Any]] = [
+        {"blocks": 1}, {"blocks": -1}, {"blocks": 9}, {"blocks": "2"}, {"map": [64, 5]}, {"map": 7}, {"width": 3},
+    ]  # fmt: skip
+    of_both: list[dict[str, Any]] = [
+        {"blocks": 0}, {"blocks": True}, {"map": [5, 64, 1]}, {"map": [64, 5]}, {"map": 7}, {"size": "32"},
+        {"size": 10**9}, {"size": 32.0}, {"name": 7},
+    ]  # fmt: skip
+    changes = [
+        *((change, {}) for change in of_tail),
+        *(({}, change) for change in of_features),
+        *((change, change) for change in of_both),
+    ]
+    for for_tail, for_features in changes:
+        networks = {"all": {**fields, "tail": {**fields["tail"], **for_tail}}}
+        dataset = {**header.dataset, "features": [{**entry, **for_features}]}
+        changed = replace(header, dataset=dataset, extra={**header.extra, "networks": networks})
+        write_checkpoint(file, changed, state)
         done = cli("assign folder:t --model adapted.safetensors")
-        assert (done.code, done.err.count("\n"), done.out) == (3, 1, ""), done.err
+        assert (done.code, done.err.count("\n"), done.out) == (3, 1, ""), (for_tail, for_features, done.err)
+        assert "adapted.safetensors: damaged" in done.err, (for_tail, for_features, done.err)
+    for dataset, networks in (
+        ({name: value for name, value in header.dataset.items() if name != "features"}, {"all": fields}),
+        ({**header.dataset, "features": [entry, entry]}, {"all": fields}),
+        (header.dataset, {"all": {**fields, "tail": None}}),
+        (header.dataset, {"all": {**fields, "width": 3}}),
+    ):
+        write_checkpoint(file, replace(header, dataset=dataset, extra={**header.extra, "networks": networks}), state)
+        done = cli("assign folder:t --model adapted.safetensors")
+        assert (done.code, "adapted.safetensors: damaged" in done.err) == (3, True), done.err
     file.write_bytes((tuned / file.name).read_bytes()[:-100])
     assert cli("assign folder:t --model adapted.safetensors").code == 3
     Path("vit.safetensors").unlink()
