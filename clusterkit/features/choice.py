@@ -40,13 +40,14 @@ def is_best_for_characters(config: TrainGConfig, kind: Kind) -> bool:
 def with_training(config: TrainGConfig, kind: Kind) -> TrainGConfig:
     """Return the settings with what the recipe has for every setting that is None.
 
-    With `config.init`, the backbone and size stay None, as they are those of the file.
+    With `config.init`, the backbone and size stay None, as they are those of the file; with a fixed backbone the
+    variation does, as features are not varied.
     """
     recipe = BEST_FOR_CHARACTERS if is_best_for_characters(config, kind) else PAPER
-    of_file = ("backbone", "size") if config.init is not None else ()
+    left = ("backbone", "size") if config.init is not None else ("variation",) if is_fixed(config) else ()
     return replace(
         config,
-        **{name: value for name, value in recipe.items() if getattr(config, name) is None and name not in of_file},
+        **{name: value for name, value in recipe.items() if getattr(config, name) is None and name not in left},
     )
 
 
@@ -84,7 +85,7 @@ def with_backbone(config: TrainGConfig, name: str, kind: Kind | None, context: C
         if context.resume:
             raise UsageError("--resume: a metric of fixed features is not trained in steps; leave it out")
         return config
-    if is_fixed(config) and config.variation in (Variation.STRONG, Variation.ERASED):
+    if is_fixed(config) and context.is_given(config, "variation"):
         raise UsageError(
             f"--variation {config.variation}: changes pictures, but a pair head on {config.backbone} learns from "
             "features; leave it out"

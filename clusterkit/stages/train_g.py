@@ -144,8 +144,8 @@ def train(
     if sampler.classes < config.classes_per_batch:
         log.info("train-g: batches of %d classes, because the training set has no more", sampler.classes)
     turned = data.kind is Kind.CHARACTERS and len(labels.unique()) >= TURNED_FROM
-    assert config.variation is not None
-    strong, variation = config.variation is Variation.STRONG, config.variation
+    variation = config.variation or Variation.NONE
+    strong = variation is Variation.STRONG
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         for number, (index, x) in enumerate(batches_of(items, sampler, generator, device)):

@@ -151,6 +151,8 @@ def test_a_pair_head_on_the_same_features(cli: Cli) -> None:
     run(cli, f"train-g folder:labelled {FIXED} --head pair --epochs 2 --hidden 16", "predict-pairs folder:photos")
     network = header_of("g.safetensors")["extra"]["network"]
     assert (network["backbone"], network["shape"]) == ("mlp", [64])
+    # A command that makes the file again must not name a variation, which would be refused.
+    assert header_of("g.safetensors")["config"]["variation"] is None
     assert "logit" in read_hdf5(OUT / "pairs.h5", "pairs")[1]["all"]
     run(cli, "cluster --k 3 --init g --epochs 2")
     # Pairs of features that only name the set leave its pictures to other methods and networks.
@@ -231,6 +233,11 @@ def test_a_network_is_used_with_its_own_backbone(cli: Cli) -> None:
         ),
         (f"train-g folder:labelled {FIXED} --resume", 2, "--resume: a metric of fixed features"),
         (f"train-g folder:labelled {FIXED} --unlabelled --labels y.csv", 2, "--labels: --unlabelled reads no labels"),
+        *(
+            (f"train-g {name} {FIXED} --head pair --variation {value}", 2, f"--variation {value}: changes pictures")
+            for name in ("folder:absent", "cifar10_test")
+            for value in ("mild", "none", "strong")
+        ),
         (f"train-g folder:absent {FIXED} --head pair --unlabelled", 2, "use --head metric, or leave it out"),
         ("train-g synthetic:moons --unlabelled", 2, "use --head metric, or leave it out"),
         ("train-g folder:labelled --unlabelled --backbone conv4", 2, "use a fixed --backbone, or leave it out"),
