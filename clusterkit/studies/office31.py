@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from clusterkit.adaptation import ADAPTATIONS
+from clusterkit.adaptation import ADAPTATIONS, with_options
 from clusterkit.config import AdaptConfig, Backbone, Context, Kind, PredictPairsConfig, TrainGConfig, parse_backbone
 from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_training
@@ -72,8 +72,7 @@ class Office31Options(DomainsOptions):
 def run(options: Office31Options, context: Context) -> Outcome:
     """Return the scores of G and of each method and seed in each direction, and the weights before the training."""
     config = config_of(options)
-    if options.fine_tune is not None and not isinstance(options.backbone, Fixed):
-        raise UsageError("--fine-tune: trains one fixed backbone; name it with --backbone timm:NAME, or leave it out")
+    check(options, config, context)
     g_config = g_config_of(options, context)
     rows, weights = [], []
     for domain in (name for name in DOMAINS if name in options.source):
@@ -94,6 +93,17 @@ def run(options: Office31Options, context: Context) -> Outcome:
             rows += scores
             weights += starts
     return Outcome(rows + means(rows), {"weights": list(dict.fromkeys(weights))})
+
+
+def check(options: Office31Options, config: AdaptConfig, context: Context) -> None:
+    """Raise UsageError or InputError for flags and weights that a later training would refuse or not use."""
+    from clusterkit.stages import adapt
+
+    if isinstance(options.backbone, Fixed) and context.is_given(options, "g_steps"):
+        raise UsageError(f"--g-steps: G on {options.backbone} is a metric, not trained in steps; leave it out")
+    config, alone = with_options(replace(config, options=None)), replace(context, given=frozenset())
+    adapt.check_flags(config, alone)
+    adapt.fixed_models(config, alone)
 
 
 def config_of(options: Office31Options) -> AdaptConfig:

@@ -80,9 +80,18 @@ def test_office31_on_a_fixed_backbone(cli, tmp_path):
     assert "| office31/webcam | office31/dslr | " in tables
     again = cli(f"{line} --json --resume")
     assert (again.out, "$ clusterkit" in again.err) == (done.out, False)
-    for words in (f"{fixed} --weights no.pth", "--backbone timm:test_vitt", "--fine-tune 1"):
+    for words, message in (
+        (f"{fixed} --weights no.pth", "--weights: files given: 2, backbones: 1"),
+        ("--backbone timm:test_vitt", "timm:test_vitt"),
+        ("--fine-tune 1", "--fine-tune: trains one fixed backbone"),
+        (f"{fixed.replace('_vit', '_vit+timm:test_resnet', 1)} --fine-tune 1", "--fine-tune: trains one fixed backbone"),
+        (f"{fixed} --fine-tune 7", "--fine-tune 7: timm:test_vit has 6 blocks"),
+        (f"--weights {tmp_path / 'vit.safetensors'}", "--weights: belongs to fixed backbones"),
+        (f"{fixed} --g-steps 1000", "--g-steps: G on timm:test_vit is a metric"),
+    ):
         wrong = cli(f"reproduce office31 {words} --data {tmp_path}")
-        assert (wrong.code, wrong.out) == (2, "")
+        assert (wrong.code, wrong.out, message in wrong.err) == (2, "", True), (words, wrong.err)
+        assert "$ clusterkit" not in wrong.err, words
     assert (tmp_path / "clusterkit-out" / "office31" / "office31.md").read_text() == tables
 
 
