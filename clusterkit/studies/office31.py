@@ -30,6 +30,7 @@ DATASET = "office31"
 SIZE = 224
 """Side of the images of a backbone that is trained, in pixels."""
 G = with_training(TrainGConfig(dataset="", classes_per_batch=20, images_per_class=5), Kind.PHOTOS)
+G_STEPS = 1000
 GIVEN = "g"
 """`method` in the rows of the G of `--g`."""
 MEANS = ["mean", "mean of some"]
@@ -40,8 +41,13 @@ MEANS = ["mean", "mean of some"]
 class Office31Options(DomainsOptions):
     g: Annotated[Path | None, Flag(help="Use this G for all targets.", default="a G trained on each source")] = None
     g_steps: Annotated[
-        int, Flag(help="Batches of the training of G on each source domain, rounded to whole epochs.", min=1)
-    ] = 1000
+        int | None,
+        Flag(
+            help="Batches of the training of G on each source domain, rounded to whole epochs.",
+            min=1,
+            default=f"{G_STEPS}; a fixed backbone has none",
+        ),
+    ] = None
     source: Annotated[tuple[str, ...], Flag(help="Source domain; may be repeated.", choices=DOMAINS)] = DOMAINS
     backbone: Annotated[
         Backbone | Fixed,
@@ -79,7 +85,7 @@ def run(options: Office31Options, context: Context) -> Outcome:
         source = f"{DATASET}/{domain}"
         of_source = replace(g_config, dataset=source)
         if not (options.g or isinstance(options.backbone, Fixed)):
-            of_source = replace(of_source, epochs=epochs_of(source, options.g_steps, context))
+            of_source = replace(of_source, epochs=epochs_of(source, options.g_steps or G_STEPS, context))
         g = runs.g_for(options.g, of_source, runs.subfolder(context, domain))
         for other in (name for name in DOMAINS if name != domain):
             task = Task(source, f"{DATASET}/{other}")
@@ -99,7 +105,7 @@ def check(options: Office31Options, config: AdaptConfig, context: Context) -> No
     """Raise UsageError or InputError for flags and weights that a later training would refuse or not use."""
     from clusterkit.stages import adapt
 
-    if isinstance(options.backbone, Fixed) and context.is_given(options, "g_steps"):
+    if isinstance(options.backbone, Fixed) and options.g_steps is not None:
         raise UsageError(f"--g-steps: G on {options.backbone} is a metric, not trained in steps; leave it out")
     config, alone = with_options(replace(config, options=None)), replace(context, given=frozenset())
     adapt.check_flags(config, alone)

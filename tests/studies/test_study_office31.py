@@ -84,7 +84,10 @@ def test_office31_on_a_fixed_backbone(cli, tmp_path):
         (f"{fixed} --weights no.pth", "--weights: files given: 2, backbones: 1"),
         ("--backbone timm:test_vitt", "timm:test_vitt"),
         ("--fine-tune 1", "--fine-tune: trains one fixed backbone"),
-        (f"{fixed.replace('_vit', '_vit+timm:test_resnet', 1)} --fine-tune 1", "--fine-tune: trains one fixed backbone"),
+        (
+            f"{fixed.replace('_vit', '_vit+timm:test_resnet', 1)} --fine-tune 1",
+            "--fine-tune: trains one fixed backbone",
+        ),
         (f"{fixed} --fine-tune 7", "--fine-tune 7: timm:test_vit has 6 blocks"),
         (f"--weights {tmp_path / 'vit.safetensors'}", "--weights: belongs to fixed backbones"),
         (f"{fixed} --g-steps 1000", "--g-steps: G on timm:test_vit is a metric"),
