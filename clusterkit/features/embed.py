@@ -25,7 +25,7 @@ from clusterkit.device import choose_device, describe, multiplying, one_thread_e
 from clusterkit.distributed import gather_rows, is_first, rank, size, sum_all
 from clusterkit.errors import InputError
 from clusterkit.features.models import Model
-from clusterkit.features.store import Store
+from clusterkit.features.store import MOST_MAPS, Store
 
 PART = 256
 """Pictures after which their features are kept on disk."""
@@ -148,11 +148,12 @@ def key_of(source: Source) -> bytes:
 def by_model(pictures: Pictures, model: Model, context: Context) -> tuple[Tensor, Tensor]:
     """Return the features (M, D) of distinct pictures by one model, and which (M,) were not kept on disk."""
     device = choose_device(context.device)
-    store = Store(model, describe(device))
+    maps = 4 * model.width * len(pictures.keys) if model.blocks else 0
+    store = Store(model, describe(device), keeps=maps <= MOST_MAPS)
     # The first process decides what is missing, as the others may have another disk.
     known = store.read(pictures.keys) if is_first() else {}
     # A command whose features are all kept does not wait for another one that embeds.
-    waits = is_first() and len(known) < len(pictures.keys)
+    waits = is_first() and store.keeps and len(known) < len(pictures.keys)
     with store.held() if waits else nullcontext():
         if waits:
             known |= store.read([key for key in pictures.keys if key not in known])
@@ -163,6 +164,9 @@ def by_model(pictures: Pictures, model: Model, context: Context) -> tuple[Tensor
         rows[~missing] = gather_rows(torch.from_numpy(kept.reshape(-1, model.width)))
         positions = missing.nonzero()[:, 0].tolist()
         own = positions[rank() * len(positions) // size() : (rank() + 1) * len(positions) // size()]
+        if positions and not store.keeps and maps:
+            text = "embed: maps of %s are not kept on disk, so every command computes them again"
+            console.once(text, console.size(maps))
         if positions:
             rows[missing] = gather_rows(computed(pictures.take(own), model, device, store))
     return rows, missing

@@ -29,6 +29,8 @@ FORM = 1
 """Increase it with every change of the features of a picture or of their files, so that older files are not read."""
 MARGIN = 2**30
 """Bytes of the disk that the kept features leave free."""
+MOST_MAPS = 2e9
+"""Bytes up to which the maps of a set, which the last blocks of a backbone read, are kept."""
 HEAD = struct.Struct("<8sII")
 """The start of a file: a mark, the number M of items, and the number D of features."""
 MARK = b"ckrows1\n"

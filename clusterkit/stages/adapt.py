@@ -9,7 +9,7 @@ import torch
 
 from clusterkit.adaptation import ADAPTATIONS, with_options
 from clusterkit.adaptation.joint import Domains
-from clusterkit.adaptation.network import new_network, tell_of_blocks
+from clusterkit.adaptation.network import check_maps, new_network, tell_of_blocks
 from clusterkit.adaptation.training import adapt
 from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.checkpoint import write_checkpoint
@@ -112,7 +112,8 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     )  # fmt: skip
 
     if config.fine_tune is not None:
-        tell_of_blocks(network.to(device), domains.source, config, plan.epochs * plan.steps, device)
+        steps = plan.epochs * plan.steps
+        tell_of_blocks(network.to(device), domains.source, domains.target, config, steps, device)
 
     def keep(epoch: int) -> None:
         path = context.path(NETWORK).with_stem(f"{Path(NETWORK).stem}-{epoch * plan.steps}")
@@ -195,6 +196,7 @@ def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...
     With fixed backbones both are sets of their features; with `--fine-tune`, of what the trained blocks read.
     """
     context_s = replace(context, reading=labelled(context.reading))
+    context_t = replace(context, reading=context.reading.unlabelled)
     if models:
         pictures = load_dataset(config.source, context_s, whole=True)
         if pictures.kind is Kind.VECTORS:
@@ -202,12 +204,15 @@ def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...
                 f"--backbone {config.backbone}: reads images, but {pictures.name} holds vectors; leave it out"
             )
         check_variation(config.variation, pictures.kind, pictures.name)
-        source = embedded(pictures.labelled(), models, context)
+        of_target = load_dataset(config.target, context_t, whole=True)
+        if config.fine_tune is not None:
+            check_maps(models, len(pictures.labelled()) + len(of_target), config.fine_tune)
+        source, target = (embedded(data, models, context) for data in (pictures.labelled(), of_target))
     else:
         source = load_dataset(config.source, context_s, size=config.size).labelled()
         if config.size is not None and len(source.shape) != 3:
             raise UsageError(f"--size: {source.name} holds vectors; leave it out")
-    target = load_like(config.target, source.shape, context, source.to_header(), reading=context.reading.unlabelled)
+        target = load_like(config.target, source.shape, context, source.to_header(), reading=context_t.reading)
     for data in (source, target):
         check_variation(config.variation, data.kind, data.name)
     if len(target.subsets) > 1:

@@ -14,6 +14,7 @@ from clusterkit.__main__ import main
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.summary import summarise
+from clusterkit.config import cache_folder
 from tests.conftest import Cli
 from tests.features.weights_of import state_of, weights_of
 from tests.stages.test_fixed_features import FIXED, OUT, draw, header_of, run
@@ -98,6 +99,33 @@ def test_the_last_blocks_of_a_backbone_are_trained(tuned: Path, cli: Cli) -> Non
     run(cli, "assign folder:t --model adapted.safetensors", "report --assignments adapted.h5")
     (_, adapted), (_, assigned) = (read_assignments(OUT / name) for name in ("adapted.h5", "assigned.h5"))
     np.testing.assert_array_equal(adapted["all"].prob, assigned["all"].prob)
+
+
+def test_maps_that_do_not_fit_in_memory(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    OUT.mkdir()
+    (OUT / "adapted.h5").write_text("kept")
+    monkeypatch.setattr("clusterkit.adaptation.network.memory", lambda: 200_000)
+    monkeypatch.setattr("clusterkit.features.embed.computed", lambda *parts: pytest.fail("embeds"))
+    done = cli(TUNED)
+    # Of 24 pictures in each set, 5 x 64 values in float32, and 3.3 copies.
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
+    assert "48 pictures needs about 203 kB of memory, but 200 kB are left; train fewer blocks" in done.err
+    assert (OUT / "adapted.h5").read_text() == "kept"
+
+
+def test_large_maps_are_told_of_and_not_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = TUNED.replace("--size 32 --steps 30", "--size 48 --steps 1")
+    kept = cache_folder() / "features"
+    before = set(kept.rglob("*.rows"))
+    with monkeypatch.context() as patch:
+        patch.setattr("clusterkit.adaptation.network.LARGE", 100)
+        patch.setattr("clusterkit.features.embed.MOST_MAPS", 100)
+        done = cli(line)
+    assert (done.code, done.err.count("are not kept on disk")) == (0, 1), done.err
+    assert "; maps of 123 kB" in done.err
+    assert set(kept.rglob("*.rows")) == before
+    assert "maps" not in cli(line).err
+    assert set(kept.rglob("*.rows")) > before
 
 
 def test_networks_of_trained_blocks_that_are_damaged(tuned: Path, cli: Cli) -> None:
