@@ -39,7 +39,7 @@ class Model(Preprocessing):
     `name` is `timm:NAME`, `torchvision:NAME` or `clusterkit:characters`, `width` the number of features D, and `given`
     says that the user named the file of weights. `learned_from` are the `dataset` objects of the sets whose labels the
     weights learned, as far as they are sets of the program. Without its last `blocks` blocks, its features are what
-    these read: a `map` (C, H, W), or tokens (T, C), as one row.
+    these read: a `map` (C, H, W), (H, W, C) or (T, C), as one row.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Model(Preprocessing):
         return _ready(network, self)
 
     def tail(self) -> nn.Module:
-        """Return the last blocks and what follows them, from a map (B, C, H, W) or tokens to pooled features."""
+        """Return the last blocks and what follows them, from maps (B, *map) to pooled features (B, D)."""
         return split(self._whole(), self.blocks)[1]
 
     def without_last(self, blocks: int) -> "Model":

@@ -18,6 +18,7 @@ LISTS = (nn.Sequential, nn.ModuleList)
 class Tail(BackboneLayers):
     """The last blocks of a fixed backbone and what follows them, from flat maps (B, prod(shape)) to features (B, D).
 
+    `width` is D, and `shape` that of a map: (C, H, W), (H, W, C), or (T, C) for tokens. `network` reads (B, *shape).
     It stays as in evaluation while it is trained: batch normalisation keeps its statistics, and nothing is dropped.
     """
 
@@ -40,6 +41,7 @@ class Tail(BackboneLayers):
 def split(network: nn.Module, count: int) -> tuple[nn.Module, nn.Module]:
     """Return a network without its last `count` blocks and what follows them, and these as a network of their own.
 
+    The first makes maps (B, C, H, W), (B, H, W, C) or (B, T, C) of pictures (B, 3, S, S), and the second reads them.
     Both share their layers with the network. Raises ValueError, as the end of a sentence about the network, if it has
     fewer blocks, or if they read more than one value that the front computes.
     """
