@@ -147,7 +147,7 @@ def test_what_covers_what():
     assert covers("folder:/a/b", "folder:/a/b")
 
 
-AUTO = "cluster --k auto --epochs 3 --backbone mlp"
+AUTO = "cluster --k auto --epochs 1 --backbone mlp"
 
 
 @pytest.fixture
