@@ -54,4 +54,6 @@ def _do(job: Job, environment: dict[str, str], files: tuple[Path, Path]) -> None
     os.environ.update(environment)
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    # The parent's own streams may know a place in the files that they were.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     sys.exit(function(*arguments))

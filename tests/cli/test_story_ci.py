@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli
-from tests.forked import finish_forked, program
 
 PIPELINE = (
     "train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 5 --learning-rate 0.01",
@@ -63,26 +62,14 @@ def test_the_pipeline_runs():
     ]  # fmt: skip
 
 
-def unread(stream: int, line: str) -> None:
-    """Be the program, called with a line, whose stdout (1) or stderr (2) nobody reads."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    os.dup2(writer, stream)
-    program(line)
-
-
-@pytest.mark.parametrize(("stream", "line"), [(1, "datasets"), (2, "evaluate")])
-def test_nobody_reads_what_is_printed(stream: int, line: str, points: Path) -> None:
-    [(code, _, err)] = finish_forked((points.parent, {}, unread, (stream, line)))
-    assert (code, err) == (0, "")
-
-
 def test_pipes(points):
     done = shell("clusterkit evaluate --json --quiet | python3 -m json.tool")
     assert done.returncode == 0
     assert json.loads(done.stdout)["mean"]["acc"] == 1
     for line in (
+        "clusterkit datasets | head -1",
         "clusterkit -h | head -0",
+        "clusterkit evaluate 2>&1 >/dev/null | head -0",
         "clusterkit evaluate >&-",
     ):
         done = shell(line)
