@@ -18,7 +18,7 @@ from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
 from clusterkit.cli import discovery, letters
-from clusterkit.cli.chain import OVER_CLUSTERED
+from clusterkit.cli.counting import OVER_CLUSTERED
 from clusterkit.cli.discover import doubts_of_kept
 from clusterkit.cli.steps import Steps
 from clusterkit.config import (
@@ -92,7 +92,6 @@ def test_an_alphabet_is_sorted_by_the_g_of_the_program(cli: Cli, monkeypatch: py
     assert found[2][1:3] == ["--k", "24"], "not more outputs than pictures"
     assert found[4][1:5] == ["--k", "auto", "--init", "g"]
     assert "1 of 6. Train G further" in done.err
-    assert "this takes some 1 s" in done.err
     assert "which are taken for characters: about 20 pictures of each, so an alphabet" in done.err
     assert f"--backbone {PHOTOS}" in done.err
 

@@ -104,15 +104,18 @@ def test_pairs_by_the_g_of_the_program_and_a_file_of_its_name(cli: Cli) -> None:
     assert Context().find(OWN_G) == g_of(pairs, WHOLE / "pairs.h5") == CHARACTERS_FILE
 
 
-def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli) -> None:
+def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(0)
     Path("photos").mkdir()
     for number in range(4):
         Image.fromarray(chance.integers(0, 255, (32, 32, 3), np.uint8)).save(f"photos/{number}.png")
-    done = cli("predict-pairs folder:photos --g characters --json")
-    assert done.code == 0, done.err
-    assert "--g characters: learned from handwritten characters" in done.err
-    assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
+    monkeypatch.setattr(self_train, "train", lambda *parts: {})
+    for command in ("predict-pairs", "self-train"):
+        done = cli(f"{command} folder:photos --g characters --json --data nowhere")
+        assert done.code == 0, done.err
+        assert "--g characters: learned from handwritten characters" in done.err
+        assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
+    assert "self-train: 7 rounds with 4 images take 1 s on two cores" in done.err
     done = cli(f"embed folder:photos --backbone {CHARACTERS_BACKBONE} --json")
     assert done.code == 0, done.err
     assert "reads no colours" in json.loads(done.out)["warnings"][0]
