@@ -126,13 +126,21 @@ def test_pairs_without_groups_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) 
     assert extended_consensus(pairs, 0) is pairs
 
 
+def small_groups(count: int, size: int) -> Array:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(count, 64)).repeat(size, 0) + 0.5 * rng.normal(size=(count * size, 64))
+    rows: Array = points / np.linalg.norm(points, axis=1, keepdims=True)
+    return rows
+
+
 def test_a_sample_grows_until_its_groups_have_enough_items(monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = blobs([30] * 12, spread=0.05)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    whole = rounds.count(points, 0)
+    whole = rounds.count_in_sample(points, 0)[0]
     monkeypatch.setattr(sample, "LARGEST", 40)
     monkeypatch.setattr(rounds, "ENOUGH", 0)
-    assert rounds.count(points, 0)["communities"] < 10
+    monkeypatch.setattr(rounds, "APART", 99)
+    assert rounds.count_in_sample(points, 0)[0]["communities"] < 10
     monkeypatch.setattr(rounds, "ENOUGH", 25)
     estimates, items = rounds.count_in_sample(points, 0)
     assert 40 < items <= 360
@@ -140,6 +148,49 @@ def test_a_sample_grows_until_its_groups_have_enough_items(monkeypatch: pytest.M
     monkeypatch.setattr(sample, "LARGEST", 300)
     monkeypatch.setattr(rounds, "ENOUGH", 5)
     assert rounds.count_in_sample(points, 0)[1] == 300
+
+
+def test_one_graph_that_loses_small_groups_does_not_keep_the_sample_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = small_groups(60, 15)
+    for module, name, value in ((sample, "LARGEST", 240), (rounds, "ENOUGH", 20), (rounds, "APART", 99)):
+        monkeypatch.setattr(module, name, value)
+    few = rounds.counted(rounds.distinct(points)[sample.sampled(len(points), 0)], 0)
+    assert few["rounds-0.45"] == 1
+    assert 20 * few["communities"] < 240 < 20 * few["rounds-0.2"]
+    assert rounds.count_in_sample(points, 0)[0]["communities"] == 60
+
+
+def test_a_sample_with_hardly_two_items_of_a_group_is_not_taken_for_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = small_groups(60, 15)
+    monkeypatch.setattr(sample, "LARGEST", 120)
+    assert set(rounds.counted(rounds.distinct(points)[sample.sampled(len(points), 0)], 0).values()) == {1}
+    assert rounds.count_in_sample(points, 0)[0]["communities"] == 60
+
+
+def test_estimates_that_disagree_have_a_larger_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, disagree = list[int](), {"rounds-0.2": 8, "rounds-0.45": 5, "communities": 6}
+    monkeypatch.setattr(rounds, "counted", lambda points, seed, share: sizes.append(len(points)) or disagree)
+    monkeypatch.setattr(sample, "LARGEST", 400)
+    points = small_groups(60, 15)
+    assert rounds.count_in_sample(points, 0) == (disagree, 900)
+    assert sizes == [400, 800, 900]
+    disagree["rounds-0.45"] = 6
+    assert rounds.count_in_sample(points, 0)[1] == 400
+
+
+def test_a_sample_stops_growing_and_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    estimates = {"rounds-0.2": 9, "rounds-0.45": 4, "communities": 6}
+    monkeypatch.setattr(rounds, "counted", lambda points, seed, share: estimates)
+    for module, name, value in ((sample, "LARGEST", 100), (rounds, "SLOW", 300), (rounds, "MOST_ITEMS", 500)):
+        monkeypatch.setattr(module, name, value)
+    with caplog.at_level("INFO", "clusterkit"):
+        assert rounds.count_in_sample(small_groups(60, 15), 0) == (estimates, 500)
+    assert caplog.messages == [
+        "estimate-k: counting groups again, in 360 items; it can take minutes",
+        "estimate-k: counting groups again, in 500 items; it can take minutes",
+        "estimate-k: a sample of 500 items, the most that are compared, shows from 4 to 9 groups; a larger one might "
+        "show more",
+    ]
 
 
 def test_neighbours_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
