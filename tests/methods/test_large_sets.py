@@ -10,7 +10,7 @@ from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.methods import consensus
 from clusterkit.methods.common import large_families, rounds, sample
 from clusterkit.methods.common.consensus import clusterings
-from clusterkit.methods.common.families import cut, families, memberships
+from clusterkit.methods.common.families import by_ward, cut, families, memberships
 from clusterkit.methods.common.large_consensus import extended_consensus
 from clusterkit.methods.common.large_families import extended, family_memberships, shares_of
 from clusterkit.metrics.clustering import accuracy
@@ -36,20 +36,21 @@ def test_a_set_beyond_the_limits_has_the_groups_of_the_whole_one(
     whole = accuracy(cut(shares, 4), labels)
     monkeypatch.setattr(sample, "LARGEST", largest)
     monkeypatch.setattr(large_families, "MOST", most)
-    prob = family_memberships(points, 4, 0)
+    prob, compared = family_memberships(points, 4, 0)
+    assert compared == 60
     assert prob.shape == (156, 4)
     np.testing.assert_allclose(prob.sum(1), 1, rtol=1e-5)
     assert accuracy(prob.argmax(1), labels) == whole == 1.0
     order = np.random.default_rng(1).permutation(len(points))
-    np.testing.assert_allclose(family_memberships(points[order], 4, 0), prob[order], atol=1e-6)
-    np.testing.assert_allclose(family_memberships(1e-9 * points, 4, 0).argmax(1), prob.argmax(1))
+    np.testing.assert_allclose(family_memberships(points[order], 4, 0)[0], prob[order], atol=1e-6)
+    np.testing.assert_allclose(family_memberships(1e-9 * points, 4, 0)[0].argmax(1), prob.argmax(1))
 
 
 def test_a_group_of_few_items_of_a_sample_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = blobs([80, 70, 60, 10], spread=0.1)
     monkeypatch.setattr(sample, "LARGEST", 100)
     monkeypatch.setattr(large_families, "MOST", 110)
-    assert len(np.unique(family_memberships(points, 4, 0).argmax(1))) == 4
+    assert len(np.unique(family_memberships(points, 4, 0)[0].argmax(1))) == 4
 
 
 def test_many_groups_have_a_larger_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,11 +60,11 @@ def test_many_groups_have_a_larger_sample(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sample, "LARGEST", 20)
     monkeypatch.setattr(large_families, "MOST", 30)
     assert sample.compared(400, 40) == 320
-    prob = family_memberships(points, 40, 0)
+    prob = family_memberships(points, 40, 0)[0]
     assert accuracy(prob.argmax(1), labels) > 0.99
     for name in ("EACH", "AT_A_TIME"):
         monkeypatch.setattr(large_families, name, 9)
-    assert accuracy(family_memberships(points, 40, 0).argmax(1), labels) > 0.97
+    assert accuracy(family_memberships(points, 40, 0)[0].argmax(1), labels) > 0.97
 
 
 def test_an_item_far_from_all_others_leaves_their_groups(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ def test_an_item_far_from_all_others_leaves_their_groups(monkeypatch: pytest.Mon
     others = np.arange(140) != 7
     for far in (1e7, 3e38):
         points[7] = far
-        assert accuracy(family_memberships(points, 4, 0).argmax(1)[others], labels[others]) > 0.95
+        assert accuracy(family_memberships(points, 4, 0)[0].argmax(1)[others], labels[others]) > 0.95
 
 
 def test_fewer_groups_than_k_are_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -84,8 +85,19 @@ def test_fewer_groups_than_k_are_said(monkeypatch: pytest.MonkeyPatch, caplog: p
 def test_equal_items_of_a_large_set_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "LARGEST", 20)
     labels = np.arange(60) % 3
-    assert accuracy(family_memberships(np.eye(3)[labels], 3, 0).argmax(1), labels) == 1.0
-    assert not family_memberships(np.zeros((60, 3)), 3, 0).argmax(1).any()
+    prob, compared = family_memberships(np.eye(3)[labels], 3, 0)
+    assert accuracy(prob.argmax(1), labels) == 1.0
+    assert compared == 0
+    assert not family_memberships(np.zeros((60, 3)), 3, 0)[0].argmax(1).any()
+
+
+def test_linkage_of_a_large_set_reads_another_sample_for_another_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(0).normal(size=(90, 4))
+    assert np.array_equal(by_ward(points, 3, 0), by_ward(points, 3, 1))
+    monkeypatch.setattr(sample, "LARGEST", 30)
+    first = by_ward(points, 3, 0)
+    assert np.array_equal(first, by_ward(points, 3, 0))
+    assert not np.array_equal(first, by_ward(points, 3, 1))
 
 
 def test_shares_with_a_sample_are_those_of_the_matrix_of_all_pairs() -> None:
@@ -111,7 +123,8 @@ def test_the_consensus_of_a_sample_mends_the_pairs_of_all(monkeypatch: pytest.Mo
     wrong = np.triu(rng.random(alike.shape) < 0.1, 1)
     pairs = DensePairs(torch.from_numpy(np.where(alike ^ wrong ^ wrong.T, 4.0, -4.0)))
     monkeypatch.setattr(sample, "LARGEST", 80)
-    mended = extended_consensus(pairs, 0)
+    mended, compared = extended_consensus(pairs, 0)
+    assert compared == 80
     every = torch.arange(200)
     assert ((mended.logits(every, every).numpy() > 0) == alike).mean() > 0.99
     chosen = torch.from_numpy(sample.sampled(200, 0))
@@ -123,7 +136,7 @@ def test_the_consensus_of_a_sample_mends_the_pairs_of_all(monkeypatch: pytest.Mo
 def test_pairs_without_groups_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "LARGEST", 10)
     pairs = DensePairs(torch.full((30, 30), -9.0))
-    assert extended_consensus(pairs, 0) is pairs
+    assert extended_consensus(pairs, 0) == (pairs, 0)
 
 
 def small_groups(count: int, size: int) -> Array:
@@ -204,17 +217,22 @@ def test_neighbours_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_graph_that_falls_apart_gives_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     points, labels = blobs([60, 50, 30], spread=0.001)
     monkeypatch.setattr(sample, "LARGEST", 60)
-    assert accuracy(family_memberships(points, 3, 0).argmax(1), labels) == 1.0
+    assert accuracy(family_memberships(points, 3, 0)[0].argmax(1), labels) == 1.0
 
 
 def test_a_large_clustering_says_how_many_items_it_compared(points: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "LARGEST", 100)
     done = cli("cluster synthetic:blobs --method consensus --k 3")
     assert done.code == 0
-    assert "the consensus compares a random sample of 100 items" in done.err
+    assert "the consensus compared a random sample of 100 items" in done.err
     header = read_header(points / "assignments.h5", "assignments")
     assert header.extra["compared"] == {"all": 100}
     assert cli("cluster synthetic:blobs --method consensus --k 20").code == 0
     assert read_header(points / "assignments.h5", "assignments").extra["compared"] == {"all": 160}
+    np.savez("few.npz", x=np.eye(4, 8, dtype=np.float32).repeat(50, 0))
+    done = cli("cluster arrays:few.npz --method consensus --k 3")
+    assert done.code == 0
+    assert "random sample" not in done.err
+    assert "compared" not in read_header(points / "assignments.h5", "assignments").extra
     assert cli("cluster synthetic:blobs --method kmeans --k 3").code == 0
     assert "compared" not in read_header(points / "assignments.h5", "assignments").extra

@@ -54,7 +54,7 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
         shares += member @ member.T
         number += 1
     shares /= np.float32(number)
-    graph, unequal = by_average(rows, k)
+    graph, unequal = by_average(rows, k, seed)
     if told(graph, unequal) > DECISIVE * told(graph, cut(shares, k)):
         shares = (unequal[:, None] == unequal).astype(np.float32)
     return shares if len(rows) == len(z) else shares[np.ix_(same, same)]
@@ -98,10 +98,10 @@ def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
                 if step in STEPS:
                     base = principal(moved, min(dimensions, 64))
                     yield whitened(base, by_k_means(base, k, seed))
-                    yield whitened(base, by_ward(base, k))
+                    yield whitened(base, by_ward(base, k, seed))
 
 
-def by_average(z: Array, k: int) -> tuple[Any, NDArray[np.int64]]:
+def by_average(z: Array, k: int, seed: int) -> tuple[Any, NDArray[np.int64]]:
     """Return the graph (N, N) of neighbours of points z (N, D), and the groups (N,) that average linkage finds in it.
 
     The points move farthest to their most neighbours, which leaves hardly anything between groups that have a gap.
@@ -112,7 +112,7 @@ def by_average(z: Array, k: int) -> tuple[Any, NDArray[np.int64]]:
     graph = neighbour_graph(moved, min(max(NEIGHBOURS), len(z) - 1))
     for _ in range(max(STEPS)):
         moved = directions(moved + graph @ moved)
-    return graph, by_linkage(average, moved, k)
+    return graph, by_linkage(average, moved, k, seed)
 
 
 def told(graph: Any, groups: NDArray[np.integer]) -> float:
@@ -181,22 +181,22 @@ def by_k_means(points: Array, k: int, seed: int) -> NDArray[np.int64]:
     return fitted(points, k, n_init=STARTS, random_state=seed)
 
 
-def by_ward(points: Array, k: int) -> NDArray[np.int64]:
+def by_ward(points: Array, k: int, seed: int) -> NDArray[np.int64]:
     """Return the groups (N,) of Ward's linkage."""
     from scipy.cluster.hierarchy import ward
 
-    return by_linkage(ward, points, k)
+    return by_linkage(ward, points, k, seed)
 
 
-def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int) -> NDArray[np.int64]:
+def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int, seed: int) -> NDArray[np.int64]:
     """Return the groups (N,) of a linkage of points (N, D), at most K of them.
 
-    Of a large set, a sample is linked, and the others are in the group of their nearest point in it.
+    Of a large set, a random sample is linked, and the others are in the group of their nearest point in it.
     """
     from scipy.cluster.hierarchy import fcluster
     from sklearn.metrics import pairwise_distances_argmin
 
-    chosen = sample.sampled(len(points), 0, sample.compared(len(points), k))
+    chosen = sample.sampled(len(points), seed, sample.compared(len(points), k))
     groups: NDArray[np.int64] = fcluster(linkage(points[chosen]), k, "maxclust").astype(np.int64) - 1
     return groups if len(chosen) == len(points) else groups[pairwise_distances_argmin(points, points[chosen])]
 

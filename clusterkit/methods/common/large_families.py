@@ -32,8 +32,10 @@ AT_A_TIME = 1000
 """Items outside the sample whose nearest ones are sought at a time."""
 
 
-def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
+def family_memberships(z: Array, k: int, seed: int) -> tuple[NDArray[np.float32], int]:
     """Return the probabilities (N, K) of the groups that a consensus of families of clusterings finds in z (N, D).
+
+    The second value is the size of the sample of which it compares all pairs, 0 where that is all different points.
 
     Of more than LARGEST different points, each clustering groups all, or MOST random ones, but average linkage cuts the
     consensus of LARGEST of these. Both limits are higher if there are many groups. A point then has the mean share of
@@ -44,7 +46,7 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     from sklearn.neighbors import NearestNeighbors
 
     if len(z) <= sample.LARGEST:
-        return _of_all_pairs(z, k, seed)
+        return _of_all_pairs(z, k, seed), 0
     largest = np.abs(z).max(1)
     unit = float(np.median(largest) or largest.max() or 1)
     if largest.max() > FAR * unit:
@@ -53,11 +55,12 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     _, first, same = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
     same = same.ravel()
     if len(first) <= sample.LARGEST:
-        return _of_all_pairs(z[first], k, seed)[same]
+        return _of_all_pairs(z[first], k, seed)[same], 0
     heard = sample.sampled(len(first), seed, max(MOST, EACH * k))
     prob = _of_sampled_pairs(z[first[heard]], k, seed)
+    compared = sample.compared(len(first), k)
     if len(heard) == len(first):
-        return prob[same]
+        return prob[same], compared if compared < len(first) else 0
     every = np.empty((len(first), k), np.float32)
     nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(directions(z[first[heard]]))
     for start in range(0, len(first), AT_A_TIME):
@@ -65,7 +68,7 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
         every[block] = prob[nearest.kneighbors(directions(z[first[block]]), return_distance=False)].mean(1)
     # Means of the nearest items would lose groups of few items.
     every[heard] = prob
-    return every[same]
+    return every[same], compared
 
 
 def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
@@ -74,7 +77,7 @@ def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
     points: Any = principal(rows, max(DIMENSIONS)).astype(np.float32)
     members = [groups.astype(np.int32) for groups in clusterings(points, k, seed)]
     prob = extended(members, chosen, cut(shares_of([groups[chosen] for groups in members]), k), k)
-    graph, unequal = by_average(points, k)
+    graph, unequal = by_average(points, k, seed)
     if told(graph, unequal) > DECISIVE * told(graph, prob.argmax(1)):
         prob = np.eye(k, dtype=np.float32)[unequal]
     return prob
