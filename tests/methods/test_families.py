@@ -15,7 +15,6 @@ from clusterkit.methods.common.consensus_targets import consensus_targets
 from clusterkit.methods.common.families import (
     clusterings,
     cut,
-    directions,
     families,
     memberships,
     neighbour_graph,
@@ -24,6 +23,7 @@ from clusterkit.methods.common.families import (
     whitened,
 )
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.evening import scaled
 from clusterkit.pairs.links import Link, closure
 
 Array = np.ndarray
@@ -106,7 +106,7 @@ def test_groups_of_which_one_has_nearly_all_items_are_found(sizes: list[int], di
     labels = np.arange(len(sizes)).repeat(sizes)
     centres = 3 * distance * rng.normal(size=(len(sizes), 30)) / np.sqrt(30)
     points = centres[labels] + rng.normal(size=(len(labels), 30)) * rng.uniform(0.3, 1.5, 30)
-    assert adjusted_rand_score(labels, groups(directions(points - points.mean(0)), len(sizes))) > 0.9
+    assert adjusted_rand_score(labels, groups(scaled(points - points.mean(0)), len(sizes))) > 0.9
 
 
 def test_average_linkage_is_chosen_only_where_neighbours_tell_its_groups_decisively(

@@ -12,7 +12,8 @@ from clusterkit.methods.common import large_families, rounds, sample
 from clusterkit.methods.common.consensus import clusterings
 from clusterkit.methods.common.families import by_ward, cut, families, memberships
 from clusterkit.methods.common.large_consensus import extended_consensus
-from clusterkit.methods.common.large_families import extended, family_memberships, shares_of
+from clusterkit.methods.common.large_families import extended, family_memberships
+from clusterkit.methods.common.points import shares_of
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.members import MemberPairs
@@ -104,7 +105,7 @@ def test_shares_with_a_sample_are_those_of_the_matrix_of_all_pairs() -> None:
     rng = np.random.default_rng(0)
     members = [rng.integers(0, 3, 30).astype(np.int32) for _ in range(5)]
     chosen, groups = np.arange(0, 30, 2), np.arange(15, dtype=np.int32) % 3
-    with_sample = shares_of(members)[:, chosen]
+    with_sample = shares_of(members, np.float32)[:, chosen]
     np.testing.assert_allclose(extended(members, chosen, groups, 3), memberships(with_sample, groups, 3), rtol=1e-5)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common import sample
-from clusterkit.methods.common.points import digests_of, numbered
+from clusterkit.methods.common.points import digests_of, numbered, shares_of
 from clusterkit.methods.common.problem import Array
 from clusterkit.metrics.k_estimates import linkage_tree
+from clusterkit.networks.evening import scaled
 
 DIMENSIONS = (32, 64, 128)
 """Numbers of principal components. Which is best depends on the set, and no rule without labels tells."""
@@ -47,13 +48,7 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     rows = z[np.unique(same, return_index=True)[1]]
     if len(rows) <= max(k, 2):
         return shares
-    shares = np.zeros((len(rows), len(rows)), np.float32)
-    number = 0
-    for groups in clusterings(rows, k, seed):
-        member = np.eye(k, dtype=np.float32)[groups]
-        shares += member @ member.T
-        number += 1
-    shares /= np.float32(number)
+    shares = shares_of(clusterings(rows, k, seed), np.float32)
     graph, unequal = by_average(rows, k, seed)
     if told(graph, unequal) > DECISIVE * told(graph, cut(shares, k)):
         shares = (unequal[:, None] == unequal).astype(np.float32)
@@ -88,13 +83,13 @@ def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Yield groups (N,) of different points z (N, D), at most K of them."""
     components = principal(z, min(max(DIMENSIONS), len(z) - 1))
     for dimensions in sorted({min(dimensions, components.shape[1]) for dimensions in DIMENSIONS}):
-        points = directions(components[:, :dimensions])
+        points = scaled(components[:, :dimensions], TINY)
         nearest = None if len(z) <= sample.LARGEST else nearest_of(points, max(NEIGHBOURS))
         for neighbours in sorted({min(neighbours, len(z) - 1) for neighbours in NEIGHBOURS}):
             graph = neighbour_graph(points, neighbours, nearest)
             moved = points
             for step in range(1, max(STEPS) + 1):
-                moved = directions(moved + graph @ moved)
+                moved = scaled(moved + graph @ moved, TINY)
                 if step in STEPS:
                     base = principal(moved, min(dimensions, 64))
                     yield whitened(base, by_k_means(base, k, seed))
@@ -108,10 +103,10 @@ def by_average(z: Array, k: int, seed: int) -> tuple[Any, NDArray[np.int64]]:
     """
     from scipy.cluster.hierarchy import average
 
-    moved = directions(principal(z, DIMENSIONS[1]))
+    moved = scaled(principal(z, DIMENSIONS[1]), TINY)
     graph = neighbour_graph(moved, min(max(NEIGHBOURS), len(z) - 1))
     for _ in range(max(STEPS)):
-        moved = directions(moved + graph @ moved)
+        moved = scaled(moved + graph @ moved, TINY)
     return graph, by_linkage(average, moved, k, seed)
 
 
@@ -143,12 +138,6 @@ def principal(points: Array, dimensions: int) -> Array:
     else:
         components = points @ eigh(points.T @ points, subset_by_index=chosen)[1]
     return components[:, ::-1]
-
-
-def directions(points: Array) -> Array:
-    """Return the rows scaled to length one; a row of zeros stays."""
-    scaled: Array = points / np.linalg.norm(points, axis=1, keepdims=True).clip(TINY)
-    return scaled
 
 
 def neighbour_graph(points: Array, neighbours: int, found: tuple[Array, NDArray[np.int64]] | None = None) -> Any:

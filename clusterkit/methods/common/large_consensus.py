@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from clusterkit.methods.common.consensus import clusterings, sigmoid
 from clusterkit.methods.common.sample import sampled
 from clusterkit.metrics.k_estimates import LESS, Matrix
+from clusterkit.networks.evening import scaled
 from clusterkit.pairs.members import MemberPairs
 from clusterkit.pairs.source import ROWS, PairSource, logit_matrix
 
@@ -38,9 +39,7 @@ def extended_consensus(pairs: PairSource, seed: int) -> tuple[PairSource, int]:
 
 def alike(logits: Matrix, weight: Matrix) -> Matrix:
     """Return rows (R, M) whose products with those of the sample are their `likeness`, of logits (R, M) with it."""
-    scaled = sigmoid(logits - LESS) * weight
-    rows: Matrix = scaled / np.linalg.norm(scaled, axis=1, keepdims=True).clip(TINY)
-    return rows
+    return scaled(sigmoid(logits - LESS) * weight)
 
 
 def means(rows: Matrix, groups: NDArray[np.integer]) -> Matrix:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clusterkit.methods.common import sample
 from clusterkit.metrics.doubts import APART
+from clusterkit.networks.evening import scaled
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -146,9 +147,8 @@ def projection(points: Array, dimensions: int) -> Array:
     first = max(0, len(square) - dimensions)
     values, vectors = eigh(square, subset_by_index=[first, len(square) - 1])
     kept = vectors[:, values > 1e-9 * values[-1]]
-    projected = kept * np.sqrt(values[values > 1e-9 * values[-1]]) if wide else centred @ kept
-    rows: Array = projected / np.linalg.norm(projected, axis=1, keepdims=True).clip(1e-12)
-    return rows
+    projected: Array = kept * np.sqrt(values[values > 1e-9 * values[-1]]) if wide else centred @ kept
+    return scaled(projected, 1e-12)
 
 
 def neighbours(points: Array, number: int) -> tuple[Groups, Array]:
