@@ -329,6 +329,7 @@ class AdaptConfig(Settings):
     pairs: str | None = None
     backbone: Backbone | Fixed = Backbone.DTN
     weights: tuple[Path, ...] = ()
+    fine_tune: int | None = None
     size: int | None = None
     pretrained: bool = True
     steps: int = 1000

@@ -46,7 +46,7 @@ def test_the_folder_of_the_methods_holds_them_and_nothing_else() -> None:
 
 def test_every_term_of_an_adaptation_has_its_file() -> None:
     terms = {term for method in ADAPTATIONS.values() for term in method.terms}
-    assert files_in("clusterkit.adaptation") == terms | {"joint", "training"}
+    assert files_in("clusterkit.adaptation") == terms | {"joint", "network", "training"}
 
 
 def test_every_loss_has_its_file() -> None:

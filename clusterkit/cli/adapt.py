@@ -51,6 +51,16 @@ def adapt(
         ),
     ] = str(AdaptConfig.backbone),
     weights: Weights = None,
+    fine_tune: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=NETWORK,
+            min=1,
+            metavar="BLOCKS",
+            help="Also train the last blocks of a fixed backbone.",
+            show_default="none",
+        ),
+    ] = AdaptConfig.fine_tune,
     size: Annotated[
         int | None,
         typer.Option(
@@ -104,6 +114,7 @@ def adapt(
         pairs=pairs,
         backbone=parse_backbone(backbone),
         weights=tuple(weights or ()),
+        fine_tune=fine_tune,
         size=size,
         pretrained=pretrained,
         steps=steps,

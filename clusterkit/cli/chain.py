@@ -10,23 +10,19 @@ from clusterkit.config import (
     PAIRS_FILE,
     ClusterConfig,
     Context,
-    EstimateKConfig,
     PredictPairsConfig,
     SelfTrainConfig,
 )
 from clusterkit.errors import InputError, UsageError
-from clusterkit.methods import METHODS, CcnOptions, reads_pairs
+from clusterkit.methods import reads_pairs
 from clusterkit.reading import OWN_DATA, Reading
-from clusterkit.settings import CountedBy, File, OnlyConstraints, Pairs
+from clusterkit.settings import OnlyConstraints, Pairs
 
 if TYPE_CHECKING:
     from clusterkit.artifacts.header import Header
-    from clusterkit.pairs.read import PairInput
 
 SELF_TRAINED = "self-trained.safetensors"
 """The G that `self-train` writes."""
-OVER_CLUSTERED = "over-clustered"
-"""The subfolder of the clustering from which `--k auto` estimates K."""
 
 
 def check_names(*names: str | None) -> None:
@@ -60,27 +56,26 @@ def ensure_pairs(
     *,
     needed: bool = True,
     reader: ClusterConfig | None = None,
-    self_train: bool = False,
+    self_train: bool | None = None,
 ) -> list[str]:
     """Predict the pairs of the work folder if they are missing, or if earlier automatic pairs do not fit.
 
     Pairs that the user predicted, or names with `--pairs`, are never replaced. The stage that reads them reports what
-    does not fit. Several processes predict pairs together. The constraints and K of the clustering that will be the
-    `reader` of the pairs are checked before. With `self_train`, a G of characters by the best recipe is first trained
-    further on the set. Returns the warnings of predict-pairs.
+    does not fit. Several processes predict pairs together. The flags, constraints and K of the clustering that will be
+    the `reader` of the pairs are checked before. With `self_train`, a G of characters by the best recipe is first
+    trained further on the set; with None, earlier pairs by such a G fit too. Returns the warnings of both stages.
     """
     if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
         return []
-    context = replace(context, given=frozenset(), reading=context.reading.unlabelled)
+    given, context = context.given, replace(context, given=frozenset(), reading=context.reading.unlabelled)
     from clusterkit.artifacts.hdf5 import read_header
-    from clusterkit.artifacts.lineage import made_from
     from clusterkit.datasets.catalogue import check_place, parse
     from clusterkit.datasets.current import is_of_same_data
     from clusterkit.datasets.overlap import covers
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import predict_pairs
 
-    path, g = context.path(PAIRS_FILE.name), predictor(context, self_train=self_train)
+    path, g = context.path(PAIRS_FILE.name), predictor(context, self_train=bool(self_train))
     reason = "there are none yet"
     if path.exists():
         header = read_header(path, "pairs")
@@ -90,24 +85,26 @@ def ensure_pairs(
         if dataset is None:
             check_place(name, path)
             dataset, context = name, replace(context, reading=reading)
-        fits = covers(name, dataset) and context.reading.of(parse(dataset).source) == reading
-        fits = fits and header.config["g"] == g and made_from(header, "g", context.path(g))
-        if fits and is_made_from_g(context.path(g), context) and is_of_same_data(header, context):
-            return []
-        reason = f"those of {' '.join([name, *reading.flags()])} no longer fit"
-        if fits and (changed := changes_since(path, header, context)):
-            reason = f"{name}: {changed} since {path} was made"
-    if reader is not None and (reader.has_links or isinstance(reader.k, int)):
-        check_reader(reader, dataset, context)
+        pairs_of = f"those of {' '.join([name, *reading.flags()])}"
+        reason = f"{pairs_of} no longer fit"
+        if covers(name, dataset) and context.reading.of(parse(dataset).source) == reading:
+            accepts_both = self_train is None and header.config["g"] == SELF_TRAINED
+            if other := other_g(header, SELF_TRAINED if accepts_both else g, context):
+                reason = f"{pairs_of} are by {other}"
+            elif is_of_same_data(header, context):
+                return []
+            elif changed := changes_since(path, header, context):
+                reason = f"{name}: {changed} since {path} was made"
+    if reader is not None:
+        check_reader(reader, dataset, replace(context, given=given))
     if context.path(G_FILE).exists():
         console.log.info("predicting pairs first (%s), as clusterkit predict-pairs does", reason)
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
-    if g == SELF_TRAINED:
-        ensure_self_trained(dataset, context)
+    warnings = ensure_self_trained(dataset, context) if g == SELF_TRAINED else []
     done = predict_pairs.run(PredictPairsConfig(dataset=dataset, g=g, automatic=True), context)
     wait_for_all()
-    return done.warnings
+    return warnings + done.warnings
 
 
 def predictor(context: Context, *, self_train: bool) -> str:
@@ -123,53 +120,107 @@ def predictor(context: Context, *, self_train: bool) -> str:
     return SELF_TRAINED if follows_recipe(header) and header.stage == "train-g" else G_FILE
 
 
-def is_made_from_g(g: Path, context: Context) -> bool:
-    """Return whether a G of self-train, if it is one and is there, was made from the present `g.safetensors`."""
+def other_g(pairs: "Header", g: str, context: Context) -> str:
+    """Return by which other G automatic pairs are than the present one of the name `g`; "" if they are by this one.
+
+    A self-trained G must be there and come from the present `g.safetensors`.
+    """
     from clusterkit.artifacts.checkpoint import read_checkpoint
     from clusterkit.artifacts.lineage import made_from
 
-    if g.name == G_FILE or not g.exists():
-        return True
-    return made_from(read_checkpoint(g, "g")[0], "g", context.path(G_FILE))
+    made_by = pairs.config["g"]
+    path = context.path(made_by)
+    if made_by != g:
+        return f"{made_by}, not by {g}"
+    if made_by == SELF_TRAINED and not path.is_file():
+        return f"{made_by}, which is gone"
+    if not made_from(pairs, "g", path):
+        return f"an earlier {made_by}"
+    if made_by == SELF_TRAINED and not made_from(read_checkpoint(path, "g")[0], "g", context.path(G_FILE)):
+        return f"{made_by}, which was made from an earlier {G_FILE}"
+    return ""
 
 
-def ensure_self_trained(dataset: str | None, context: Context) -> None:
+def check_no_self_train(pairs: Pairs, context: Context, *, needed: bool) -> None:
+    """Raise UsageError for `--no-self-train` where no pairs are predicted, or by a G that is never trained further."""
+    from clusterkit.networks.read import read_g
+
+    if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
+        raise UsageError("--no-self-train: this command predicts no pairs; leave it out")
+    g = context.path(G_FILE)
+    if g.exists() and read_g(g)[1].architecture.backbone is None:
+        raise UsageError(f"--no-self-train: {g} is a metric, which self-train does not train; leave it out")
+
+
+def ensure_self_trained(dataset: str | None, context: Context) -> list[str]:
     """Train the G of the work folder further on T, unless `self-trained.safetensors` is already such a G.
 
-    Raises InputError for a file that the user made from another set or G, and where the training is impossible.
+    Raises InputError for a file that the user made from another set or G, for one that self-train did not make, and
+    where the training is impossible. Returns the warnings of self-train.
     """
     from clusterkit.artifacts.checkpoint import read_checkpoint
-    from clusterkit.artifacts.lineage import target_of
+    from clusterkit.artifacts.lineage import again, target_of
     from clusterkit.datasets.catalogue import parse
-    from clusterkit.datasets.current import is_of_same_data
-    from clusterkit.datasets.overlap import covers
     from clusterkit.distributed import wait_for_all
     from clusterkit.stages import self_train
 
     path = context.path(SELF_TRAINED)
     name = target_of(read_checkpoint(context.path(G_FILE), "g")[0], dataset)
     if path.exists():
-        header = read_checkpoint(path, "g")[0]
-        target = header.extra["self_trained_on"]
-        reading = Reading.recorded(target).unlabelled
-        fits = covers(target["name"], name) and context.reading.of(parse(name).source) == reading
-        if fits and is_made_from_g(path, context) and is_of_same_data(header, context):
-            return
+        header = read_self_trained(path)
+        problem = misfit(header, name, context)
+        if not problem:
+            return []
         if not header.config.get("automatic"):
-            raise InputError(
-                f"{path}: was made from another {G_FILE}, or on another set than {name} is now; "
-                f"run: clusterkit self-train {name}, or add --no-self-train"
-            )
+            wanted = replace(header, config={**header.config, "dataset": name, "g": G_FILE})
+            command = again(wanted, path, reading=context.reading.of(parse(name).source))
+            raise InputError(f"{path}: {problem}; run: {command}, or add --no-self-train")
     console.log.info(
-        "training G further on %s first, as clusterkit self-train does: about a minute for 1,000 images on two cores "
-        "(--no-self-train leaves it out)", name,
-    )  # fmt: skip
+        "training G further on %s first, as clusterkit self-train does (--no-self-train leaves it out)", name
+    )
     wait_for_all()
     try:
-        self_train.run(SelfTrainConfig(dataset=name, automatic=True), context)
+        done = self_train.run(SelfTrainConfig(dataset=name, automatic=True), context)
     except InputError as error:
         raise InputError(f"{error}; --no-self-train leaves this training out") from error
     wait_for_all()
+    return done.warnings
+
+
+def read_self_trained(path: Path) -> "Header":
+    """Return the header of `self-trained.safetensors`. Raises InputError for a file that self-train did not make."""
+    from clusterkit.artifacts.checkpoint import read_checkpoint
+
+    advice = "remove it, or add --no-self-train"
+    try:
+        header = read_checkpoint(path, "g")[0]
+    except InputError as error:
+        # No other file can be named here, and self-train may need other flags than its usual ones.
+        raise InputError(f"{str(error).rpartition(';')[0]}; {advice}") from error
+    if "self_trained_on" not in header.extra:
+        raise InputError(f"{path}: was made by {header.stage}, not by self-train; {advice}")
+    return header
+
+
+def misfit(header: "Header", name: str, context: Context) -> str:
+    """Return why a G of self-train is not one of the set `name` and the present `g.safetensors`; "" if it is."""
+    from clusterkit.artifacts.lineage import made_from
+    from clusterkit.datasets.catalogue import parse
+    from clusterkit.datasets.current import is_of_same_data
+    from clusterkit.datasets.overlap import covers
+
+    target = header.extra["self_trained_on"]
+    before, now = Reading.recorded(target).unlabelled, context.reading.of(parse(name).source)
+    if not covers(target["name"], name) or before != now:
+        sets = [" ".join([title, *reading.flags()]) for title, reading in ((target["name"], before), (name, now))]
+        return f"was trained further on {sets[0]}, not on {sets[1]}"
+    if not made_from(header, "g", context.path(G_FILE)):
+        return f"was made from another {G_FILE} than the present one"
+    if is_of_same_data(header, context):
+        return ""
+    labelled = replace(header, extra={key: value for key, value in header.extra.items() if key != "self_trained_on"})
+    changed = target["name"] if is_of_same_data(labelled, context) else header.dataset["name"]
+    return f"the content of {changed} has changed since this file was made"
 
 
 def changes_since(pairs: Path, header: "Header", context: Context) -> str:
@@ -183,15 +234,19 @@ def changes_since(pairs: Path, header: "Header", context: Context) -> str:
 
 
 def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -> None:
-    """Raise InputError or UsageError for links of the user, or for a K, that do not fit the set of the future pairs."""
-    from clusterkit.artifacts.lineage import target_of
+    """Raise InputError or UsageError for flags, links of the user or a K that do not fit G or the set of the pairs."""
+    from clusterkit.artifacts.lineage import follows_recipe, target_of
     from clusterkit.features.load import load_dataset, load_like
     from clusterkit.methods.common.number import number_of_clusters
+    from clusterkit.methods.common.suited import suited
     from clusterkit.networks.read import read_g
     from clusterkit.pairs.user_links import read_user_links
 
     header, g = read_g(context.path(G_FILE))
+    suited(config, context, by_metric=g.architecture.backbone is None, by_recipe=follows_recipe(header))
     name = target_of(header, dataset)
+    if not (config.has_links or isinstance(config.k, int)):
+        return
     if header.dataset.get("features"):
         # The images suffice for these checks, before their features are computed.
         data = load_dataset(name, context, whole=True)
@@ -203,103 +258,3 @@ def check_reader(config: ClusterConfig, dataset: str | None, context: Context) -
             # A single item has no pairs, which predict-pairs reports.
             if len(subset) > 1:
                 number_of_clusters(config, subset, data.name, {}, known.fewest(subset.name))
-
-
-def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
-    """Estimate K for `--k auto` if `k.json` is missing, or if an earlier automatic `k.json` does not fit.
-
-    The set is first clustered with the default K in its own folder, unless its pairs suffice (`ensure_k_of_metric`). A
-    `k.json` that the user made is never replaced. Returns the warnings of this clustering and of estimate-k.
-    """
-    if config.k is not CountedBy.ESTIMATE or not isinstance(config.pairs, File):
-        return []
-    context = replace(context, given=context.given & {"backbone"})
-    from clusterkit.artifacts.files import sha256
-    from clusterkit.artifacts.json_file import read_json
-    from clusterkit.datasets.current import up_to_date
-    from clusterkit.distributed import is_first, wait_for_all
-    from clusterkit.pairs.read import read_pairs
-    from clusterkit.stages import cluster, estimate_k
-
-    source = read_pairs(config, context, used=True)
-    if source.is_by_metric:
-        return ensure_k_of_metric(context.find(config.pairs.name), context)
-    path, pairs = context.path(estimate_k.OUTPUT), context.find(config.pairs.name)
-    inner = replace(context, workdir=context.path(OVER_CLUSTERED))
-    weight = None if config.constraints is None else config.constraint_weight
-    # Examples would make the estimate one with labels.
-    config = replace(config, examples=None, constraint_weight=weight)
-    over_clustering = replace(by_network(config, source, context), k=ClusterConfig.k, pairs=File(str(pairs)))
-    options = over_clustering.options
-    if isinstance(options, CcnOptions) and isinstance(options.init, File):
-        # This clustering has another work folder, in which a bare name would not be found.
-        over_clustering = replace(
-            over_clustering, options=replace(options, init=File(str(context.find(options.init.name))))
-        )
-    assignments = inner.path(cluster.OUTPUT)
-    is_current = up_to_date(assignments, over_clustering, inner, **cluster.files_read(over_clustering, inner))
-    if path.exists():
-        header, _ = read_json(path, "k")
-        if not header.config.get("automatic") or (
-            is_current and header.inputs.get("assignments") == sha256(assignments)
-        ):
-            return []
-    console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over_clustering.k)
-    # No process writes before all have checked, and none reads before all has been written.
-    wait_for_all()
-    warnings: list[str] = []
-    if not is_current:
-        try:
-            warnings += cluster.run(over_clustering, inner).warnings
-        except UsageError as error:
-            reason = str(error).removeprefix(f"--k {over_clustering.k}: ").partition(";")[0]
-            raise UsageError(
-                f"--k auto: K is estimated from {over_clustering.k} outputs, but {reason}; run clusterkit cluster with "
-                "a smaller --k, then clusterkit estimate-k"
-            ) from error
-    wait_for_all()
-    if is_first():
-        estimating = EstimateKConfig(assignments=str(assignments), pairs=str(pairs), automatic=True)
-        warnings += estimate_k.run(estimating, context).warnings
-    wait_for_all()
-    return warnings
-
-
-def ensure_k_of_metric(pairs: Path, context: Context) -> list[str]:
-    """Estimate K from pairs by a metric alone, likewise if `k.json` is missing or an automatic one does not fit."""
-    from clusterkit.artifacts.files import sha256
-    from clusterkit.artifacts.json_file import read_json
-    from clusterkit.distributed import is_first, wait_for_all
-    from clusterkit.stages import estimate_k
-
-    path = context.path(estimate_k.OUTPUT)
-    if path.exists():
-        header, _ = read_json(path, "k")
-        if not header.config.get("automatic") or header.inputs.get("pairs") == sha256(pairs):
-            return []
-    console.log.info("estimating K first (--k auto), from the pairs alone")
-    # No process writes before all have checked, and none reads before all has been written.
-    wait_for_all()
-    warnings: list[str] = []
-    if is_first():
-        warnings = estimate_k.run(EstimateKConfig(pairs=str(pairs), automatic=True), context).warnings
-    wait_for_all()
-    return warnings
-
-
-def by_network(config: ClusterConfig, pairs: "PairInput", context: Context) -> ClusterConfig:
-    """Return a clustering by a network to estimate K from, because other methods leave no cluster empty.
-
-    The network is that of a `config` of a network, or else the default one, with a backbone for the items of the pairs.
-    """
-    from clusterkit.methods.common.check import with_backbone
-    from clusterkit.stages.cluster import suited_to
-
-    assert pairs.header is not None
-    if not METHODS[config.method].trains:
-        config = ClusterConfig(
-            dataset=config.dataset, recipe=config.recipe, constraints=config.constraints,
-            constraint_weight=config.constraint_weight, options=CcnOptions(),
-        )  # fmt: skip
-    config = suited_to(config, pairs, context)
-    return replace(config, options=with_backbone(config.options, tuple(pairs.header.extra["shape"]), context))

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import alone_without_g, check_names, ensure_k, ensure_pairs
+from clusterkit.cli.chain import alone_without_g, check_names, check_no_self_train, ensure_pairs
 from clusterkit.cli.common import Common, Examples, Recipes, Resume, with_common
+from clusterkit.cli.counting import ensure_k
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Recipe
@@ -101,7 +102,7 @@ def cluster(
 
     Missing pairs are predicted first, with the g.safetensors of the work folder, which the best recipe for characters
     first trains further on this set. With --k auto and no k.json, K is
-    estimated first, from a clustering with 100 outputs, or for features of a fixed backbone from the pairs alone.
+    estimated first, from a clustering with up to 100 outputs, or for features of a fixed backbone from the pairs alone.
     """
     from clusterkit.stages import cluster as stage
 
@@ -120,13 +121,17 @@ def cluster(
     named = with_options(config)
     config = alone_without_g(named, common.context)
     stage.check(config, common.context)
+    by_pairs = reads_pairs(config) or config.k is CountedBy.ESTIMATE
+    if no_self_train:
+        check_no_self_train(config.pairs, common.context, needed=by_pairs)
     check_names(dataset)
     if config is not named:
         workdir = common.context.workdir
         links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)
         console.log.info("using the %s alone, as %s has neither %s nor %s", links, workdir, PAIRS_FILE, G_FILE)
-    needed = reads_pairs(config) or dataset is None or config.k is CountedBy.ESTIMATE
-    self_train = recipe is Recipe.BEST and not no_self_train
+    needed = by_pairs or dataset is None
+    # Pairs that only name the set may be by any G.
+    self_train = recipe is Recipe.BEST and not no_self_train if by_pairs else None
     warnings = ensure_pairs(config.pairs, dataset, common.context, needed=needed, reader=config, self_train=self_train)
     warnings += ensure_k(with_options(config), common.context)
     done = stage.run(config, common.context)

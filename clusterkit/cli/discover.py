@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import OVER_CLUSTERED, check_names
+from clusterkit.cli.chain import check_names
 from clusterkit.cli.common import FIXED, NETWORK, Common, Examples, Size, Weights, with_common
+from clusterkit.cli.counting import OVER_CLUSTERED
 from clusterkit.cli.discovery import Discovery, check, number_or_auto
 from clusterkit.cli.letters import sort_letters
 from clusterkit.cli.reading import reading_flags

@@ -128,10 +128,9 @@ def with_way(
     )  # fmt: skip
     if few:
         return replace(config, backbone=CHARACTERS_BACKBONE), None
-    sizes = [len(subset) for subset in data.subsets]
     return config, Letters(
-        name=config.name, like=config.like, k=config.k, examples=config.examples, count=sum(sizes),
-        smallest=min(sizes),
+        name=config.name, like=config.like, k=config.k, examples=config.examples,
+        smallest=min(len(subset) for subset in data.subsets),
     )  # fmt: skip
 
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from clusterkit import console
-from clusterkit.cli.chain import OVER_CLUSTERED
+from clusterkit.cli.counting import OVER_CLUSTERED, with_many_outputs
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.config import (
     CHARACTERS_FILE,
@@ -23,7 +22,7 @@ from clusterkit.config import (
 from clusterkit.features.choice import with_training
 from clusterkit.methods import CcnOptions, with_options
 from clusterkit.reading import USUAL
-from clusterkit.settings import CountedBy, File, Init, K
+from clusterkit.settings import CountedBy, Init, K
 
 SAMPLE = 2000
 """Most pictures of a subset whose pairs tell how large its classes are."""
@@ -32,8 +31,6 @@ LARGE = 60
 on the alphabets of Omniglot the estimate is 20 to 52."""
 FEWEST = 1
 """Pictures of a class below which G finds hardly anything alike."""
-PER_PICTURE = 0.03
-"""Seconds of self-train per picture on two cores."""
 
 
 def class_size(name: str, context: Context) -> float:
@@ -71,14 +68,13 @@ def is_alphabet(size: float) -> bool:
 class Letters:
     """The sets of letters to sort and, if there is one, to learn from, by their full names; and K.
 
-    `count` is the number of pictures in all subsets, and `smallest` that in the smallest one.
+    `smallest` is the number of pictures in the smallest subset.
     """
 
     name: str
     like: str | None
     k: K
     examples: Path | None
-    count: int
     smallest: int
 
     @property
@@ -111,8 +107,7 @@ def sort_letters(letters: Letters, flat: Context, learning: Context, steps: Step
         title = f"Learn from {letters.like} which differences count."
         steps.run(title, "train-g", [letters.like], train_g.run, learn, learning, train_g.OUTPUT, keeps(learn))
     more = letters.further
-    length = console.duration(PER_PICTURE * letters.count)
-    title = f"Train G further on the pictures, without labels; this takes some {length} on two cores."
+    title = "Train G further on the pictures, without labels."
     words, kept = [letters.name, "--g", more.g], keeps(more, g=steps.context.find(more.g))
     steps.run(title, "self-train", words, self_train.run, more, flat, self_train.OUTPUT, kept)
     predict = PredictPairsConfig(dataset=letters.name, g=self_train.OUTPUT)
@@ -129,9 +124,7 @@ def cluster_letters(letters: Letters, context: Context, steps: Steps) -> None:
 
     usual, pairs = ClusterConfig(options=CcnOptions(init=Init.G)), context.path(predict_pairs.OUTPUT)
     if letters.k is CountedBy.ESTIMATE:
-        # More outputs than pictures tell nothing.
-        assert isinstance(usual.k, int)
-        more = replace(usual, k=min(usual.k, letters.smallest), pairs=File(str(pairs)))
+        more = with_many_outputs(usual, [letters.smallest], pairs)
         inner = replace(context, workdir=context.path(OVER_CLUSTERED))
         words = ["--k", str(more.k), "--pairs", str(pairs), "--init", "g"]
         output = f"{OVER_CLUSTERED}/{cluster.OUTPUT}"

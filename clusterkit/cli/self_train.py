@@ -50,4 +50,5 @@ def self_train(
         SelfTrainConfig(dataset=dataset, g=g, rounds=rounds, learning_rate=learning_rate, precision=precision),
         common.context,
     )
-    console.result([str(done.artifact)], {"artifact": str(done.artifact), "dataset": done.dataset}, common.as_json)
+    fields = {"artifact": str(done.artifact), "dataset": done.dataset, "warnings": done.warnings}
+    console.result([str(done.artifact)], fields, common.as_json)

@@ -3,9 +3,10 @@
 They are not trained.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features import own_models, timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
+from clusterkit.features.tails import SEVERAL, split
 from clusterkit.features.weights import PUT, at_hand, download, first_line, misfit, missing, read_state
 from clusterkit.reading import WEIGHTS
 from clusterkit.settings import MOST_SIZE, Fixed
@@ -36,7 +38,8 @@ class Model(Preprocessing):
 
     `name` is `timm:NAME`, `torchvision:NAME` or `clusterkit:characters`, `width` the number of features D, and `given`
     says that the user named the file of weights. `learned_from` are the `dataset` objects of the sets whose labels the
-    weights learned, as far as they are sets of the program.
+    weights learned, as far as they are sets of the program. Without its last `blocks` blocks, its features are what
+    these read: a `map` (C, H, W), or tokens (T, C), as one row.
     """
 
     name: str
@@ -46,12 +49,16 @@ class Model(Preprocessing):
     width: int
     given: bool = False
     learned_from: tuple[dict[str, Any], ...] = ()
+    blocks: int = 0
+    map: tuple[int, ...] = ()
 
     def to_header(self) -> dict[str, Any]:
         """Return what headers record: all but the file, unless the user named it."""
         fields = {key: value for key, value in asdict(self).items() if key not in ("file", "given", "learned_from")}
-        fields |= {"mean": list(self.mean), "std": list(self.std)}
+        fields |= {"mean": list(self.mean), "std": list(self.std), "map": list(self.map)}
         fields |= {"learned_from": list(self.learned_from)} if self.learned_from else {}
+        if not self.blocks:
+            del fields["blocks"], fields["map"]
         return {**fields, "weights": f"{WEIGHTS}:{self.file.as_posix()}"} if self.given else fields
 
     def build(self) -> nn.Module:
@@ -59,8 +66,29 @@ class Model(Preprocessing):
 
         Raises InputError if the file does not hold the weights of this model.
         """
-        card = _library(self.name).card(_own_name(self.name), self.size)
-        return _ready(_loaded(self.name, card, self.file), self)
+        network = self._whole()
+        if self.blocks:
+            network = nn.Sequential(split(network, self.blocks)[0], nn.Flatten())
+        return _ready(network, self)
+
+    def tail(self) -> nn.Module:
+        """Return the last blocks and what follows them, from a map (B, C, H, W) or tokens to pooled features."""
+        return split(self._whole(), self.blocks)[1]
+
+    def without_last(self, blocks: int) -> "Model":
+        """Return this backbone without its last blocks. Raises UsageError if it cannot be cut there."""
+        try:
+            front, _ = split(self._whole(), blocks)
+            maps = _features(_ready(front, self), self.size)
+            if not isinstance(maps, Tensor):
+                raise ValueError(SEVERAL)
+        except ValueError as error:
+            raise UsageError(f"--fine-tune {blocks}: {self.name} {error}") from error
+        shape = tuple(maps.shape[1:])
+        return replace(self, blocks=blocks, map=shape, width=math.prod(shape))
+
+    def _whole(self) -> nn.Module:
+        return _loaded(self.name, _library(self.name).card(_own_name(self.name), self.size), self.file)
 
 
 def find_models(fixed: Fixed, weights: Sequence[Path], context: Context, size: int | None = None) -> tuple[Model, ...]:
@@ -141,14 +169,7 @@ def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
     files = [given] if given is not None and given.is_file() else []
     file = _with_digest(files, digest)
     if file is None:
-        try:
-            card = _library(name).card(_own_name(name), entry["size"])
-        except UsageError as error:
-            library = name.partition(":")[0]
-            raise InputError(
-                f"{name}: made these features, but the {library} that is installed does not have it; install the "
-                "version that has"
-            ) from error
+        card = _card(name, entry["size"])
         with first_alone():
             # What the user gave cannot be downloaded.
             named = at_hand(card, context.data) if given is not None else _by_name(name, card, context)
@@ -162,8 +183,31 @@ def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
             f"{digest[:12]}); put the file that was used in its place, or into {context.data / 'weights'}"
         )
     fields = {key: value for key, value in entry.items() if key != "weights"}
-    fields |= {name: tuple(entry.get(name, ())) for name in ("mean", "std", "learned_from")}
+    fields |= {name: tuple(entry.get(name, ())) for name in ("mean", "std", "learned_from", "map")}
     return Model(file=file, given=file == given, **fields)
+
+
+def untrained_tail(name: str, size: int, blocks: int) -> nn.Module:
+    """Return the last blocks of a fixed backbone as `Model.tail` does, with random weights.
+
+    Raises InputError for a model that the installed library does not have, and ValueError for other blocks than it has.
+    """
+    card = _card(name, size)
+    with quiet(), torch.random.fork_rng(devices=[]):
+        return split(_library(name).plain(card), blocks)[1]
+
+
+def _card(name: str, size: int) -> Card:
+    """Return what a library says of a model that a header names."""
+    try:
+        card: Card = _library(name).card(_own_name(name), size)
+    except UsageError as error:
+        library = name.partition(":")[0]
+        raise InputError(
+            f"{name}: made these features, but the {library} that is installed does not have it; install the "
+            "version that has"
+        ) from error
+    return card
 
 
 def _with_digest(files: Sequence[Path], digest: str) -> Path | None:

@@ -20,6 +20,28 @@ BOTTLENECK = 256
 
 
 @dataclass(frozen=True)
+class TailOf:
+    """The last `blocks` blocks of the fixed backbone `name`, and the shape (C, H, W) or (T, C) of what they read."""
+
+    name: str
+    size: int
+    blocks: int
+    map: tuple[int, ...]
+
+    @staticmethod
+    def from_header(fields: dict[str, Any]) -> "TailOf":
+        return replace(TailOf(**fields), map=tuple(fields["map"]))
+
+    def build(self, width: int) -> BackboneLayers:
+        """Return these blocks with random weights, from flat maps to features (B, width)."""
+        # Only these networks need the libraries of fixed backbones.
+        from clusterkit.features.models import untrained_tail
+        from clusterkit.features.tails import Tail
+
+        return Tail(width, self.map, untrained_tail(self.name, self.size, self.blocks))
+
+
+@dataclass(frozen=True)
 class Architecture:
     """All that is needed to build a network.
 
@@ -28,7 +50,7 @@ class Architecture:
     standardise items. They are those of the data the network was trained on, images scaled to 0..1, or those that
     belong to the weights it started from. `limit` is the largest number of standard deviations between a value and its
     mean, beyond which it is cut off; None sets no limit. Without a `backbone` the items are fixed features, which a
-    metric turns into `width` values.
+    metric turns into `width` values; with a `tail` they are flat maps, of which its blocks make `width` features.
     """
 
     backbone: Backbone | None
@@ -40,11 +62,17 @@ class Architecture:
     members: int = 1
     limit: float | None = None
     width: int | None = None
+    tail: TailOf | None = None
 
     def to_header(self) -> dict[str, Any]:
         fields = {**asdict(self), "shape": list(self.shape), "mean": list(self.mean), "std": list(self.std)}
         if self.backbone is not None:
             del fields["width"]
+        if self.tail is None:
+            del fields["tail"]
+        else:
+            # A map has thousands of values, none of which is standardised.
+            fields |= {"mean": self.mean[0], "std": self.std[0]}
         return fields
 
     @staticmethod
@@ -60,7 +88,10 @@ class Architecture:
         limit = None if fields.get("limit") is None else float(fields["limit"])
         if limit is not None and not limit > 0:
             raise ValueError(f"the limit {limit} is not positive")
-        return replace(Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std, limit=limit)
+        tail = None if fields.get("tail") is None else TailOf.from_header(fields["tail"])
+        return replace(
+            Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std, limit=limit, tail=tail
+        )
 
 
 def _per_channel(numbers: float | list[float], count: int) -> tuple[float, ...]:
@@ -113,6 +144,8 @@ class BackboneNet(nn.Module):
     def _build(architecture: Architecture) -> BackboneLayers:
         if architecture.backbone is None:
             assert architecture.width is not None
+            if architecture.tail is not None:
+                return architecture.tail.build(architecture.width)
             return Metric(architecture.shape[0], architecture.width)
         members = [build_backbone(architecture.backbone, architecture.shape) for _ in range(architecture.members)]
         return members[0] if len(members) == 1 else Ensemble(members)

@@ -47,7 +47,7 @@ def features_of(
     network, items = beside.network(subset.name), subset if vectors is None else vectors
     shape = tuple(next(items.batches([torch.zeros(1, dtype=torch.int64)])).shape[1:])
     if network is not None and network.architecture.shape == shape:
-        if network.architecture.backbone is None:
+        if network.architecture.backbone is None and network.architecture.tail is None:
             return Features(layer(network, network.features, items, device), "the features that G compares")
         return Features(layer(network, network.bottleneck, items, device), f"the hidden layer of {beside.network_file}")
     if vectors is not None:

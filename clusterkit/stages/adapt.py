@@ -9,6 +9,7 @@ import torch
 
 from clusterkit.adaptation import ADAPTATIONS, with_options
 from clusterkit.adaptation.joint import Domains
+from clusterkit.adaptation.network import new_network, tell_of_blocks
 from clusterkit.adaptation.training import adapt
 from clusterkit.artifacts.assignments import Assignment, write_with_network
 from clusterkit.artifacts.checkpoint import write_checkpoint
@@ -25,29 +26,28 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.augment import check_variation
-from clusterkit.config import PAIRS_FILE, AdaptConfig, Backbone, BatchNorm, Context, Kind
+from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import DIGEST, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
-from clusterkit.distributed import first_alone, is_first
+from clusterkit.distributed import is_first
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.embed import embedded
 from clusterkit.features.load import load_dataset, load_like
-from clusterkit.features.models import find_models
+from clusterkit.features.models import Model, find_models
 from clusterkit.metrics.doubts import is_chance
 from clusterkit.metrics.label_free import confidence, pair_agreement
 from clusterkit.metrics.pairs import pair_scores
-from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
-from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet
-from clusterkit.networks.predict import limit_of, mean_and_std, predict
+from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.predict import predict
 from clusterkit.networks.read import read_g, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.reading import Reading
-from clusterkit.settings import Fixed, Init, options_of
+from clusterkit.settings import Fixed, options_of
 from clusterkit.training import Plan, StateFolder
 
 log = logging.getLogger("clusterkit")
@@ -58,7 +58,7 @@ EPOCH = 100
 """The largest number of steps in an epoch; with two data sets there is no natural epoch."""
 WEIGHT_DECAY = 5e-4
 PRETRAINED_RATE = 0.1
-"""The learning rate of a backbone with ImageNet weights, as a share of the rate of new layers."""
+"""The learning rate of a backbone with pretrained weights, as a share of the rate of new layers."""
 SAMPLE = 1000
 """The number of source images on which G is tested."""
 
@@ -83,13 +83,14 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     config = with_options(config)
     check_flags(config, context)
     device = choose_device(context.device)
-    source, target = read_domains(config, context)
+    models = fixed_models(config, context)
+    source, target = read_domains(config, context, models)
     labels, classes = source.numbered("adapt")
     check_classes(source, target, classes)
     pairs, pairs_header, g_path, inputs = read_target_pairs(config, context, target)
     if ADAPTATIONS[config.method].pairs:
         warn_of_chance(g_path, config, context, device)
-    network, start, weights = new_network(config, context, source, len(classes))
+    network, start, weights = new_network(config, context, models, source, len(classes))
     inputs |= weights
     forms, learned = [target.to_header()], {"the classifier": [*learned_by(source.features), source.to_learned()]}
     if pairs_header is not None and ADAPTATIONS[config.method].pairs:
@@ -109,6 +110,9 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         at_hand(source, "source", config.source_batch, device), source.kind, labels.to(device),
         at_hand(target, "target", config.target_batch, device), target.kind, device_pairs,
     )  # fmt: skip
+
+    if config.fine_tune is not None:
+        tell_of_blocks(network.to(device), domains.source, config, plan.epochs * plan.steps, device)
 
     def keep(epoch: int) -> None:
         path = context.path(NETWORK).with_stem(f"{Path(NETWORK).stem}-{epoch * plan.steps}")
@@ -153,7 +157,7 @@ def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) 
         precision=config.precision,
         optimizer=config.optimizer,
         weight_decay=WEIGHT_DECAY,
-        backbone_rate=PRETRAINED_RATE if "weights" in header.inputs else 1.0,
+        backbone_rate=PRETRAINED_RATE if "weights" in header.inputs or config.fine_tune else 1.0,
     )
 
 
@@ -173,16 +177,25 @@ def check_flags(config: AdaptConfig, context: Context) -> None:
         raise UsageError("--weights: belongs to fixed backbones; name them with --backbone timm:NAME, or leave it out")
     if is_fixed and context.is_given(config, "pretrained"):
         raise UsageError(f"--pretrained: {config.backbone} has weights of its own; leave it out")
+    if config.fine_tune is not None and not (isinstance(config.backbone, Fixed) and len(config.backbone.names) == 1):
+        raise UsageError("--fine-tune: trains one fixed backbone; name it with --backbone timm:NAME, or leave it out")
 
 
-def read_domains(config: AdaptConfig, context: Context) -> tuple[Dataset, Dataset]:
+def fixed_models(config: AdaptConfig, context: Context) -> tuple[Model, ...]:
+    """Return the fixed backbones, without the blocks that are trained; none for a backbone of another kind."""
+    if not isinstance(config.backbone, Fixed):
+        return ()
+    models = find_models(config.backbone, config.weights, context, config.size)
+    return models if config.fine_tune is None else tuple(model.without_last(config.fine_tune) for model in models)
+
+
+def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...]) -> tuple[Dataset, Dataset]:
     """Return the labelled items of the source, and the target in the shape of the source's items.
 
-    With fixed backbones both are sets of their features.
+    With fixed backbones both are sets of their features; with `--fine-tune`, of what the trained blocks read.
     """
     context_s = replace(context, reading=labelled(context.reading))
-    if isinstance(config.backbone, Fixed):
-        models = find_models(config.backbone, config.weights, context, config.size)
+    if models:
         pictures = load_dataset(config.source, context_s, whole=True)
         if pictures.kind is Kind.VECTORS:
             raise UsageError(
@@ -226,50 +239,6 @@ def check_classes(source: Dataset, target: Dataset, classes: tuple[str, ...]) ->
 def listed(names: list[str]) -> str:
     first = ", ".join(names[:3])
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first or "none"
-
-
-def new_network(
-    config: AdaptConfig, context: Context, source: Dataset, outputs: int
-) -> tuple[ClusterNet, str, dict[str, str]]:
-    """Return an untrained classifier and what its backbone starts from.
-
-    If these are ImageNet weights, also return the hash of their file as an input.
-    """
-    backbone = None if isinstance(config.backbone, Fixed) else config.backbone
-    width = source.shape[0] if backbone is None else None
-    weights = (
-        backbone is not None
-        and has_weights(backbone, source.shape)
-        and config.pretrained
-        and weights_at_hand(backbone, context)
-    )
-    mean, std = weights_statistics(backbone) if backbone and weights else mean_and_std(source.union())
-    torch.manual_seed(derive_seed(context.seed, "adapt"))
-    network = ClusterNet(
-        Architecture(backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape), width=width)
-    )
-    if backbone is None:
-        return network, str(config.backbone), {}
-    if not weights:
-        return network, Init.RANDOM.value, {}
-    return (
-        network,
-        "imagenet",
-        {"weights": sha256(load_pretrained(network.backbone, backbone, offline=context.offline))},
-    )
-
-
-def weights_at_hand(backbone: Backbone, context: Context) -> bool:
-    """Return whether the ImageNet weights exist or can be downloaded; log the reason if not."""
-    reason = None
-    with first_alone():
-        try:
-            weights_file(backbone, offline=context.offline)
-        except InputError as error:
-            reason = str(error).partition(";")[0]
-    if reason is not None:
-        log.warning("adapt: %s starts from random weights: %s", backbone, reason)
-    return reason is None
 
 
 def at_hand(data: Dataset, part: str, batch_size: int, device: torch.device) -> Subset:

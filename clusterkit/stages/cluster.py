@@ -26,11 +26,12 @@ from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
-from clusterkit.methods import METHODS, CcnOptions, reads_pairs, with_options
+from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
+from clusterkit.methods.common.suited import suited
 from clusterkit.metrics import doubts
 from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start, read_network
@@ -150,6 +151,9 @@ def check(config: ClusterConfig, context: Context) -> None:
     config = with_options(config)
     check_precision(getattr(config.options, "precision", Precision.FP32), choose_device(context.device))
     check_settings(config, context)
+    by_g = isinstance(config.pairs, File) and (reads_pairs(config) or config.k is CountedBy.ESTIMATE)
+    if config.recipe is Recipe.PAPER and not by_g:
+        raise UsageError(f"--recipe paper: has no effect on --method {config.method} without pairs by G; leave it out")
     if context.reading.labels is not None and not counts_labels(config):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 
@@ -206,26 +210,8 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
 
 
 def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:
-    """Return the settings of a clustering of these pairs, in which the start of its network is decided.
-
-    It is G for a metric, and for a G of the best recipe unless a flag is given that only a whole network has.
-    Raises UsageError for flags that have no effect with this start.
-    """
-    options = config.options
-    if not isinstance(options, CcnOptions):
-        return config
-    if options.init is None:
-        whole = context.is_given(options, "backbone") or options.precision is Precision.BF16
-        by_recipe = config.recipe is Recipe.BEST and pairs.is_by_recipe and not whole
-        options = replace(options, init=Init.G if pairs.is_by_metric or by_recipe else Init.RANDOM)
-        # The options as they were say that --init was not typed.
-        options.check(config, lambda name: context.is_given(config.options, name))
-    if pairs.is_by_metric and options.init is Init.G and options.rounds == 1 and context.is_given(options, "loss"):
-        raise UsageError(
-            "--loss: a network on fixed features learns the clusters of a consensus, without a pair loss; leave it "
-            "out, or give --init random"
-        )
-    return replace(config, options=options)
+    """Return the settings of a clustering of these pairs, as `suited` does."""
+    return suited(config, context, by_metric=pairs.is_by_metric, by_recipe=pairs.is_by_recipe)
 
 
 def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: Start) -> Dataset:

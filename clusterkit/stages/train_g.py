@@ -20,7 +20,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import RECIPE, distinct, learned_by, learned_from, run_key
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
-from clusterkit.config import Backbone, BatchNorm, Context, Kind, TrainGConfig, Variation
+from clusterkit.config import Backbone, BatchNorm, Context, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import parse
 from clusterkit.device import check_precision, choose_device, derive_seed, describe
@@ -75,6 +75,10 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     check_precision(config.precision, device)
     if config.unlabelled and context.reading.labels is not None:
         raise UsageError("--labels: --unlabelled reads no labels; leave one of them out")
+    if has_metric(config) and config.recipe is Recipe.PAPER:
+        raise UsageError(
+            "--recipe paper: a metric of fixed features is not trained; leave it out, or name a backbone to train"
+        )
     start, trained, inputs, learned = read_init(config, context)
     data, config = read_source(config, context, start, trained)
     if has_metric(config):

@@ -1,10 +1,10 @@
 """Adapt a classifier of office objects between three domains by every method (L2C, tables 2, 10 and 11).
 
 ResNets start from ImageNet's weights if these are present or can be downloaded, and otherwise from random weights; the
-tables say which. --backbone timm:NAME trains only a classifier on the features of a fixed backbone. G is trained on the
-source domain alone, whose classes are those of the target. The paper's G learned from ImageNet; --g takes such a G.
-Writes office31.md, office31.json and results.csv. All files are in the folder office31 of --workdir, with one folder
-per direction and run.
+tables say which. --backbone timm:NAME trains only a classifier on the features of a fixed backbone, and --fine-tune
+also its last blocks. G is trained on the source domain alone, whose classes are those of the target. The paper's G
+learned from ImageNet; --g takes such a G. Writes office31.md, office31.json and results.csv. All files are in the
+folder office31 of --workdir, with one folder per direction and run.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from typing import Annotated
 
 from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.config import AdaptConfig, Backbone, Context, Kind, PredictPairsConfig, TrainGConfig, parse_backbone
+from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import MOST_SIZE, Fixed, Flag
@@ -53,6 +54,10 @@ class Office31Options(DomainsOptions):
     weights: Annotated[
         tuple[Path, ...], Flag(help="File of weights; one for each fixed backbone, in order.", metavar="FILE")
     ] = ()
+    fine_tune: Annotated[
+        int | None,
+        Flag(help="Also train the last blocks of a fixed backbone.", min=1, metavar="BLOCKS", default="none"),
+    ] = None
     size: Annotated[
         int | None,
         Flag(
@@ -67,6 +72,8 @@ class Office31Options(DomainsOptions):
 def run(options: Office31Options, context: Context) -> Outcome:
     """Return the scores of G and of each method and seed in each direction, and the weights before the training."""
     config = config_of(options)
+    if options.fine_tune is not None and not isinstance(options.backbone, Fixed):
+        raise UsageError("--fine-tune: trains one fixed backbone; name it with --backbone timm:NAME, or leave it out")
     g_config = g_config_of(options, context)
     rows, weights = [], []
     for domain in (name for name in DOMAINS if name in options.source):
@@ -92,7 +99,7 @@ def run(options: Office31Options, context: Context) -> Outcome:
 def config_of(options: Office31Options) -> AdaptConfig:
     return replace(
         options.shared(AdaptConfig(source="", target="")), backbone=options.backbone, weights=options.weights,
-        size=size_of(options),
+        fine_tune=options.fine_tune, size=size_of(options),
     )  # fmt: skip
 
 

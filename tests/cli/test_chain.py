@@ -1,14 +1,17 @@
 import json
 import shutil
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.cli.counting import sizes, with_many_outputs
 from clusterkit.config import Backbone, ClusterConfig
 from clusterkit.datasets.overlap import covers
 from clusterkit.networks.read import read_cluster_nets
+from clusterkit.pairs.read import PairInput
 from clusterkit.stages import estimate_k
 
 CLUSTER = "cluster --k 10 --epochs 1 --backbone mlp"
@@ -61,7 +64,7 @@ def test_automatic_pairs_are_predicted_again_after_a_new_g(line, points, cli):
     cli("train-g synthetic:blobs --backbone mlp --hidden 32 --epochs 1 --seed 1")
     done = cli(line)
     assert done.code == 0
-    assert "predicting pairs first (those of synthetic:blobs no longer fit)" in done.err
+    assert "predicting pairs first (those of synthetic:blobs are by an earlier g.safetensors)" in done.err
 
 
 def test_automatic_pairs_follow_the_data_set(points, cli):
@@ -264,13 +267,54 @@ def test_the_backbone_follows_the_items_unless_it_was_typed(points, cli, monkeyp
         assert cli(f"{line} --backbone conv4").code == 2
 
 
-def test_k_auto_on_a_set_smaller_than_the_outputs_says_what_to_do(points, cli):
+def test_k_auto_on_a_set_smaller_than_the_default_k_counts_from_as_many_outputs_as_items(points, cli):
     (points / "k.json").unlink(missing_ok=True)
     np.savez("few.npz", x=np.random.default_rng(0).random((40, 2)).astype(np.float32))
     assert cli(f"predict-pairs arrays:few.npz --g {points.resolve()}/g.safetensors --workdir few").code == 0
     done = cli("cluster arrays:few.npz --k auto --backbone mlp --epochs 1 --workdir few")
-    assert (done.code, done.out) == (2, "")
-    line = done.err.splitlines()[-1]
-    assert "--k auto: K is estimated from 100 outputs, but " in line
-    assert "smaller --k, then clusterkit estimate-k" in line
-    assert "--k 100" not in line
+    assert done.code == 0, done.err
+    assert "from a clustering with 40 outputs" in done.err
+    assert read_assignments(Path("few", "over-clustered", "assignments.h5"))[0].config["k"] == 40
+
+
+def test_the_outputs_to_count_from_follow_the_smallest_subset_that_is_clustered():
+    groups = {title: {"id": np.arange(size)} for title, size in {"Morwen": 30, "Nastric": 20, "Avesta": 200}.items()}
+    pairs = PairInput(used=True, groups=groups)
+    for subset, k in {None: 20, "Nastric": 20, "Morwen": 30, "Ostrava": 100}.items():
+        name = "glyphs_eval" if subset is None else f"glyphs_eval/{subset}"
+        assert with_many_outputs(ClusterConfig(), sizes(pairs, name), Path("pairs.h5")).k == k
+    assert with_many_outputs(ClusterConfig(), sizes(pairs, None), Path("pairs.h5")).k == 20
+
+
+def test_a_flag_without_effect_on_a_metric_is_refused_before_anything_is_made(cli, tmp_path):
+    np.savez("few.npz", x=np.random.default_rng(0).random((40, 2)).astype(np.float32))
+    assert cli("train-g arrays:few.npz --head metric --unlabelled").code == 0
+    flags = ("--loss ccl", "--recipe paper", "--no-self-train")
+    lines = [f"cluster arrays:few.npz --k {k} {flag}" for k in (3, "auto") for flag in flags]
+    for made in (["g.safetensors"], ["g.safetensors", "pairs.h5"]):
+        for line in lines:
+            done = cli(line)
+            assert (done.code, done.out) == (2, ""), line
+            [message] = done.err.splitlines()
+            assert message.startswith(f"clusterkit: error: {line.split()[4]}"), line
+            assert sorted(path.name for path in (tmp_path / "clusterkit-out").iterdir()) == made
+        assert cli("predict-pairs arrays:few.npz").code == 0
+
+
+def test_a_recipe_without_effect_is_refused(cli):
+    for line, flag in (
+        ("cluster synthetic:blobs --k 5 --method kmeans --recipe paper", "--recipe paper"),
+        ("cluster synthetic:blobs --k 5 --method spectral --features pixels --recipe paper", "--recipe paper"),
+        ("cluster synthetic:blobs --k 5 --pairs labels --recipe paper", "--recipe paper"),
+        ("cluster synthetic:blobs --k 5 --method kmeans --no-self-train", "--no-self-train"),
+        ("cluster synthetic:blobs --k 5 --pairs labels --no-self-train", "--no-self-train"),
+        ("cluster synthetic:blobs --k 5 --pairs pairs.h5 --no-self-train", "--no-self-train"),
+        ("train-g synthetic:blobs --head metric --recipe paper", "--recipe paper"),
+        ("train-g digits --backbone timm:none --recipe paper", "--recipe paper"),
+    ):
+        done = cli(line)
+        assert (done.code, done.out) == (2, ""), line
+        [message] = done.err.splitlines()
+        assert message.startswith(f"clusterkit: error: {flag}: "), line
+        assert "leave it out" in message
+    assert cli("cluster synthetic:blobs --k 5 --method kmeans --recipe best").code == 0, "the default changes nothing"

@@ -23,7 +23,7 @@ from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import g_of
 from clusterkit.artifacts.summary import read_any
 from clusterkit.cli import discovery, letters
-from clusterkit.cli.chain import OVER_CLUSTERED
+from clusterkit.cli.counting import OVER_CLUSTERED
 from clusterkit.cli.discover import doubts_of_kept
 from clusterkit.cli.steps import Steps
 from clusterkit.config import (
@@ -101,7 +101,6 @@ def test_an_alphabet_is_sorted_by_the_g_of_the_program(cli: Cli, monkeypatch: py
     assert found[2][1:3] == ["--k", "24"], "not more outputs than pictures"
     assert found[4][1:5] == ["--k", "auto", "--init", "g"]
     assert "1 of 6. Train G further" in done.err
-    assert "this takes some 1 s" in done.err
     assert "which are taken for characters: about 20 pictures of each, so an alphabet" in done.err
     assert f"--backbone {PHOTOS}" in done.err
 
@@ -329,15 +328,18 @@ def test_pairs_by_the_g_of_the_program_and_a_file_of_its_name(cli: Cli) -> None:
     assert Context().find(OWN_G) == g_of(pairs, WHOLE / "pairs.h5") == CHARACTERS_FILE
 
 
-def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli) -> None:
+def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(0)
     Path("photos").mkdir()
     for number in range(4):
         Image.fromarray(chance.integers(0, 255, (32, 32, 3), np.uint8)).save(f"photos/{number}.png")
-    done = cli("predict-pairs folder:photos --g characters --json")
-    assert done.code == 0, done.err
-    assert "--g characters: learned from handwritten characters" in done.err
-    assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
+    monkeypatch.setattr(self_train, "train", lambda *parts: {})
+    for command in ("predict-pairs", "self-train"):
+        done = cli(f"{command} folder:photos --g characters --json --data nowhere")
+        assert done.code == 0, done.err
+        assert "--g characters: learned from handwritten characters" in done.err
+        assert any("photos" in warning for warning in json.loads(done.out)["warnings"])
+    assert "self-train: 7 rounds with 4 images take 1 s on two cores" in done.err
     done = cli(f"embed folder:photos --backbone {CHARACTERS_BACKBONE} --json")
     assert done.code == 0, done.err
     assert "reads no colours" in json.loads(done.out)["warnings"][0]

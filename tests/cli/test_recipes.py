@@ -1,10 +1,12 @@
 """The recipes: settings where no flag is typed, flags that win over them, and self-train before missing pairs."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
@@ -13,6 +15,7 @@ from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.errors import UsageError
 from clusterkit.features.choice import with_backbone, with_training
+from clusterkit.metrics import doubts
 from clusterkit.settings import Fixed
 from clusterkit.stages import self_train
 from clusterkit.studies.common.runs import OMNIGLOT_G
@@ -20,6 +23,8 @@ from tests.conftest import once, run_all
 
 TRAIN = "train-g arrays:known.npz --backbone mlp --hidden 64 --size 8 --variation mild"
 CLUSTER = "cluster arrays:new.npz --k 6 --epochs 2"
+SELF_TRAINED = "self-trained.safetensors"
+REMOVE = "; remove it, or add --no-self-train"
 BEST = {
     "backbone": Backbone.CONV4_FINE, "size": 64, "epochs": 60, "learning_rate": 3e-3, "variation": Variation.STRONG,
 }  # fmt: skip
@@ -128,10 +133,14 @@ def test_the_header_has_the_recipe_and_the_values_used(work: Path, cli) -> None:
     assert "recipe" not in header.extra
 
 
-def test_missing_pairs_are_predicted_after_self_train(work: Path, cli) -> None:
+def test_missing_pairs_are_predicted_after_self_train(work: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sha256(work / "g.safetensors")
-    done = cli(CLUSTER)
+    with monkeypatch.context() as patch:
+        patch.setattr(doubts, "of_kind", lambda path, *parts: [f"doubt of {path.name}"])
+        done = cli(f"{CLUSTER} --json")
     assert done.code == 0, done.err
+    warnings = json.loads(done.out)["warnings"]
+    assert warnings[:2] == ["doubt of g.safetensors", "doubt of self-trained.safetensors"], "of both stages"
     assert "training G further on arrays:new.npz first" in done.err
     assert "--no-self-train leaves it out" in done.err
     assert starts_of(work) == ("self-trained.safetensors", "g", "best")
@@ -178,9 +187,69 @@ def test_a_self_trained_g_of_the_user_is_used_and_never_replaced(work: Path, cli
     done = cli("cluster arrays:known.npz --k 6 --epochs 2")
     assert (done.code, done.out) == (3, "")
     line = done.err.splitlines()[-1]
-    assert "clusterkit-out/self-trained.safetensors: was made from another g.safetensors, or on another set" in line
-    assert line.endswith("run: clusterkit self-train arrays:known.npz, or add --no-self-train")
+    assert "clusterkit-out/self-trained.safetensors: was trained further on arrays:new.npz, not on arrays:kn" in line
+    assert line.endswith("run: clusterkit self-train arrays:known.npz --rounds 1, or add --no-self-train")
     assert (work / "self-trained.safetensors").read_bytes() == made
+
+
+def test_a_self_trained_g_of_the_user_that_does_not_fit_says_why_and_how_to_make_it_again(work: Path, cli) -> None:
+    assert cli("self-train arrays:new.npz --rounds 1").code == 0
+    path = work / "self-trained.safetensors"
+    made = path.read_bytes()
+
+    def refused(more: str = "") -> str:
+        done = cli(f"cluster arrays:new.npz --k 6 --workdir {work} {more}")
+        assert (done.code, done.out) == (3, "")
+        assert path.read_bytes() == made
+        return done.err.splitlines()[-1]
+
+    again = f"run: clusterkit self-train arrays:new.npz --rounds 1 {{}}--workdir {work}, or add --no-self-train"
+    line = refused("--pixel-max 300")
+    assert "was trained further on arrays:new.npz, not on arrays:new.npz --pixel-max 300; " in line
+    assert line.endswith(again.format("--pixel-max 300 "))
+    drawings = {name: dict(np.load(f"{name}.npz")) for name in ("known", "new")}
+    for name in ("new", "known"):
+        np.savez(f"{name}.npz", **drawings[name] | {"x": drawings[name]["x"][::-1]})
+        line = refused()
+        assert f"the content of arrays:{name}.npz has changed since this file was made; " in line
+        assert line.endswith(again.format(""))
+        np.savez(f"{name}.npz", **drawings[name])
+    assert cli(f"{TRAIN} --epochs 1").code == 0
+    line = refused()
+    assert "was made from another g.safetensors than the present one; " in line
+    assert line.endswith(again.format(""))
+
+
+def test_pairs_by_another_g_are_predicted_again_and_the_reason_names_it(work: Path, cli) -> None:
+    assert cli(CLUSTER).code == 0
+    made = (work / "pairs.h5").read_bytes()
+    adapt = "adapt arrays:known.npz arrays:new.npz --steps 1 --backbone mlp"
+    done = cli(adapt)
+    assert (done.code, "predicting" in done.err) == (0, False), "pairs by the self-trained G are good pairs"
+    assert (work / "pairs.h5").read_bytes() == made
+
+    (work / "self-trained.safetensors").unlink()
+    done = cli(adapt)
+    assert done.code == 0, done.err
+    assert "(those of arrays:new.npz are by self-trained.safetensors, which is gone)" in done.err
+    assert read_header(work / "pairs.h5", "pairs").config["g"] == "g.safetensors"
+    done = cli("cluster --method kmeans --k 3")
+    assert (done.code, "predicting" in done.err) == (0, False), "these pairs only name the set"
+    Path("known.npz").unlink()
+    done = cli(CLUSTER)
+    assert done.code == 3
+    assert "(those of arrays:new.npz are by g.safetensors, not by self-trained.safetensors)" in done.err
+
+
+def test_an_unsure_g_gives_each_advice_once(work: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = self_train.Part(None, -torch.ones(60), None, [], Kind.CHARACTERS)  # type: ignore[arg-type]
+    monkeypatch.setattr(self_train, "grouped", lambda *parts: nothing)
+    done = cli(CLUSTER)
+    assert (done.code, done.out) == (3, "")
+    line = done.err.splitlines()[-1]
+    assert "G is not sure of any two groups of images; train G for longer" in line
+    assert line.count("self-train") == 1
+    assert line.endswith("--no-self-train leaves this training out")
 
 
 def test_resume_gives_the_bytes_of_a_run_without_a_break(work: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,19 +277,22 @@ def test_resume_gives_the_bytes_of_a_run_without_a_break(work: Path, cli, monkey
     ("damage", "said", "advice"),
     [
         (lambda work: (work.parent / "known.npz").unlink(), "known.npz", "--no-self-train leaves this training out"),
-        (lambda work: (work / "self-trained.safetensors").write_bytes(b"no"), "self-trained.", "clusterkit self-train"),
+        (lambda work: (work / SELF_TRAINED).write_bytes(b"no"), "not a clusterkit g file", REMOVE),
+        (lambda work: (work / SELF_TRAINED).mkdir(), "cannot be read", REMOVE),
+        (lambda work: shutil.copy(work / "g.safetensors", work / SELF_TRAINED), "was made by train-g, not by", REMOVE),
     ],
 )
 def test_self_train_that_is_impossible_says_how_to_leave_it_out(
     damage, said: str, advice: str, work: Path, cli
 ) -> None:
     damage(work)
-    files = {path.name: path.read_bytes() for path in work.iterdir()}
+    files = {path.name: path.is_dir() or path.read_bytes() for path in work.iterdir()}
     done = cli(CLUSTER)
     assert (done.code, done.out) == (3, "")
     assert said in (line := done.err.splitlines()[-1])
     assert advice in line
-    assert {path.name: path.read_bytes() for path in work.iterdir()} == files
+    assert "name another file" not in line
+    assert {path.name: path.is_dir() or path.read_bytes() for path in work.iterdir()} == files
     assert cli(f"{CLUSTER} --no-self-train").code == 0
 
 

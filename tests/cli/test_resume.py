@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterkit import training
 from clusterkit.__main__ import main
 from clusterkit.artifacts.files import sha256
 from clusterkit.pairs import from_file, tile_log, tiles
@@ -63,6 +64,7 @@ def cut_short(line: str, log: Path, word: str, wait: float | None = 0) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stderr = Fuse(log, word, wait)
+    training.APART = 0.0
     os._exit(main(line.split()))
 
 

@@ -1,17 +1,21 @@
 """adapt on the features of fixed backbones, through the command line."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from clusterkit.__main__ import main
 from clusterkit.artifacts.assignments import read_assignments
-from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.summary import summarise
 from tests.conftest import Cli
-from tests.features.weights_of import weights_of
+from tests.features.weights_of import state_of, weights_of
 from tests.stages.test_fixed_features import FIXED, OUT, draw, header_of, run
 
 LINE = f"adapt folder:s folder:t {FIXED} --steps 60"
@@ -64,6 +68,73 @@ def test_the_result_is_read_by_other_commands_and_made_again_alike(cli: Cli) -> 
     assert [(OUT / name).read_bytes() for name in ("adapted.h5", "adapted.safetensors")] == first
 
 
+TUNED = f"{LINE} --method dann --fine-tune 2 --size 32 --steps 30 --source-batch 12 --target-batch 12"
+
+
+@pytest.fixture(scope="module")
+def tuned(domains: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a classifier whose backbone was trained too."""
+    place = tmp_path_factory.mktemp("tuned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(shutil.copytree(domains, place / "sets"))
+        assert main(TUNED.split()) == 0
+    return place / "sets" / OUT
+
+
+def test_the_last_blocks_of_a_backbone_are_trained(tuned: Path, cli: Cli) -> None:
+    shutil.copytree(tuned, OUT)
+    header = header_of("adapted.h5")
+    [entry] = header["dataset"]["features"]
+    assert (entry["blocks"], entry["width"], header["extra"]["weights"]) == (2, 5 * 64, "timm:test_vit")
+    network, state = read_checkpoint(OUT / "adapted.safetensors", "adapted")
+    tail = network.extra["networks"]["all"]["tail"]
+    assert tail == {"name": "timm:test_vit", "size": 32, "blocks": 2, "map": [5, 64]}
+    weights = {name: state_of("test_vit")[name] for name in ("blocks.4.mlp.fc1.weight", "norm.weight")}
+    for name, before in weights.items():
+        assert not torch.equal(state[f"all.backbone.1.{name}"], before)
+    assert not any("blocks.3" in name for name in state)
+    # Weights are random and classes are four, so chance gives a quarter.
+    assert run(cli, "evaluate --assignments adapted.h5")["mean"]["accuracy"] > 0.75
+    run(cli, "assign folder:t --model adapted.safetensors", "report --assignments adapted.h5")
+    (_, adapted), (_, assigned) = (read_assignments(OUT / name) for name in ("adapted.h5", "assigned.h5"))
+    np.testing.assert_array_equal(adapted["all"].prob, assigned["all"].prob)
+
+
+def test_networks_of_trained_blocks_that_are_damaged(tuned: Path, cli: Cli) -> None:
+    shutil.copytree(tuned, OUT)
+    file = OUT / "adapted.safetensors"
+    header, state = read_checkpoint(file, "adapted")
+    fields = header.extra["networks"]["all"]
+    for change in ({"blocks": 7}, {"blocks": 1}, {"map": [64, 5]}, {"name": "timm:no_model"}, {"size": "32"}):
+        networks = {"all": {**fields, "tail": {**fields["tail"], **change}}}
+        write_checkpoint(file, replace(header, extra={**header.extra, "networks": networks}), state)
+        done = cli("assign folder:t --model adapted.safetensors")
+        assert (done.code, done.err.count("\n"), done.out) == (3, 1, ""), done.err
+    file.write_bytes((tuned / file.name).read_bytes()[:-100])
+    assert cli("assign folder:t --model adapted.safetensors").code == 3
+    Path("vit.safetensors").unlink()
+    shutil.copy(tuned / file.name, file)
+    done = cli("assign folder:t --model adapted.safetensors")
+    assert (done.code, "vit.safetensors is gone" in done.err) == (3, True), done.err
+
+
+def test_a_training_of_blocks_is_resumed_with_as_many_blocks(
+    tuned: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clusterkit.stages.adapt.write_with_network", interrupted)
+        assert cli(TUNED).code != 0
+    other = cli(f"{TUNED.replace('--fine-tune 2', '--fine-tune 1')} --resume")
+    assert (other.code, "the state of a run with other settings" in other.err) == (3, True), other.err
+    again = cli(f"{TUNED} --resume")
+    assert (again.code, "resumed after epoch 1" in again.err) == (0, True), again.err
+    for name in ("adapted.h5", "adapted.safetensors"):
+        assert (OUT / name).read_bytes() == (tuned / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     "g", [f"train-g folder:s {OTHER}", "train-g folder:s --backbone mlp --size 16 --hidden 8 --epochs 1"]
 )
@@ -95,6 +166,20 @@ def test_a_trained_network_may_learn_pairs_of_fixed_features(cli: Cli) -> None:
         ("adapt folder:s folder:t --backbone timm:test_vit --weights no.pth", 3, "no.pth: no such file"),
         ("adapt folder:s folder:t --backbone dtm", 2, "--backbone dtm: choose one of"),
         (f"{LINE} --variation strong", 2, "--variation strong"),
+        ("adapt folder:s folder:t --fine-tune 1", 2, "--fine-tune: trains one fixed backbone; name it"),
+        (
+            f"adapt folder:s folder:t {OTHER.replace(' --', '+timm:test_vit --')} --fine-tune 1",
+            2,
+            "--fine-tune: trains one",
+        ),
+        (f"{LINE} --fine-tune 7", 2, "--fine-tune 7: timm:test_vit has 6 blocks that can be trained; give a number up"),
+        (f"{LINE} --fine-tune 0", 2, "--fine-tune"),
+        (f"{LINE.replace('vit', 'resnet', 1)} --fine-tune 1", 3, "vit.safetensors: no weights of timm:test_resnet"),
+        (
+            "adapt folder:s folder:t --backbone clusterkit:characters --fine-tune 1",
+            2,
+            "--fine-tune 1: clusterkit:characters has no blocks",
+        ),
     ],
 )
 def test_flags_and_files_that_do_not_fit(line: str, code: int, message: str, cli: Cli) -> None:

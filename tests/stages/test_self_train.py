@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from clusterkit.config import Kind
 from clusterkit.datasets.base import Subset
 from clusterkit.methods.common import sample
 from clusterkit.stages import self_train
-from clusterkit.stages.self_train import Part, mixed, pair_loss
+from clusterkit.stages.self_train import Part, mixed, pair_loss, time_of
 
 LINE = "self-train synthetic:blobs --rounds 2"
 
@@ -69,6 +70,13 @@ def test_no_label_of_the_target_is_used(points: Path, cli, tmp_path: Path) -> No
         weights.append(load_file(points / "self-trained.safetensors"))
     for other in weights[1:]:
         assert all(torch.equal(other[name], value) for name, value in weights[0].items())
+
+
+def test_the_length_follows_the_images_that_are_grouped() -> None:
+    alphabets = SimpleNamespace(subsets=[range(659)] * 20)
+    assert time_of(alphabets, 7) == "7 rounds with 13180 images take 3 min to 12 min on two cores"  # type: ignore[arg-type]
+    large = SimpleNamespace(subsets=[range(10_000), range(10)])
+    assert time_of(large, 1).startswith(f"1 round with {sample.LARGEST + 10} images")  # type: ignore[arg-type]
 
 
 def test_pairs_of_one_family_are_left_out() -> None:

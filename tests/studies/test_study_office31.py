@@ -80,7 +80,7 @@ def test_office31_on_a_fixed_backbone(cli, tmp_path):
     assert "| office31/webcam | office31/dslr | " in tables
     again = cli(f"{line} --json --resume")
     assert (again.out, "$ clusterkit" in again.err) == (done.out, False)
-    for words in (f"{fixed} --weights no.pth", "--backbone timm:test_vitt"):
+    for words in (f"{fixed} --weights no.pth", "--backbone timm:test_vitt", "--fine-tune 1"):
         wrong = cli(f"reproduce office31 {words} --data {tmp_path}")
         assert (wrong.code, wrong.out) == (2, "")
     assert (tmp_path / "clusterkit-out" / "office31" / "office31.md").read_text() == tables

@@ -18,8 +18,8 @@ PAPERS = ("L2C",)
 SIGNS = ("entropy", "balance", "agreement")
 ORACLE = "best_accuracy"
 SHARED = (
-    "backbone", "size", "steps", "source_batch", "target_batch", "loss", "optimizer", "learning_rate", "variation",
-    "precision",
+    "backbone", "fine_tune", "size", "steps", "source_batch", "target_batch", "loss", "optimizer", "learning_rate",
+    "variation", "precision",
 )  # fmt: skip
 """The settings in the table of the budget that all methods share."""
 
