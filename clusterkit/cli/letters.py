@@ -28,7 +28,7 @@ SAMPLE = 2000
 """Most pictures of a subset whose pairs tell how large its classes are."""
 LARGE = 60
 """Pictures of a class beyond which a set is no alphabet. G was made, and its use tuned, where a character has twenty;
-on the alphabets of Omniglot the estimate is 20 to 52."""
+on the alphabets of Omniglot the estimate is 20 to 50."""
 FEWEST = 1
 """Pictures of a class below which G finds hardly anything alike."""
 

@@ -18,7 +18,7 @@ CELL = 8
 """Pixels from one cell to the next, which is twice as wide."""
 WIDTH = 8
 """Pixels of strokes beside which the edges have length one. G learned strokes of three."""
-MOST = 2
+MOST = 3
 """Largest length of the edges."""
 TINY = 1e-6
 

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from clusterkit import console
-from clusterkit.artifacts.files import atomic, write_text
+from clusterkit.artifacts.files import atomic, sha256, write_text
 from clusterkit.artifacts.header import canonical
 from clusterkit.artifacts.work_folder import in_turn
 from clusterkit.config import cache_folder
 from clusterkit.datasets.decoded import decoders
 from clusterkit.errors import InputError
+from clusterkit.features import own_models
 from clusterkit.features.models import Model
 
 FORM = 1
@@ -52,8 +53,12 @@ class Store:
     @cached_property
     def folder(self) -> Path:
         header = {key: value for key, value in self.model.to_header().items() if key not in BESIDE}
-        library = version(self.model.name.partition(":")[0])
-        about = [FORM, header, self.device, "float32", torch.__version__, library, decoders()]
+        library = self.model.name.partition(":")[0]
+        made_by = version(library)
+        if library == "clusterkit":
+            # Its version stays the same while its own features are developed.
+            made_by = f"{made_by} {sha256(Path(own_models.__file__))}"
+        about = [FORM, header, self.device, "float32", torch.__version__, made_by, decoders()]
         return cache_folder() / "features" / hashlib.sha256(canonical(about).encode()).hexdigest()[:32]
 
     @contextmanager

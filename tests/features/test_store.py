@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clusterkit.config import cache_folder
+from clusterkit.features import own_models
 from clusterkit.features.models import Model
 from clusterkit.features.store import Store
 
@@ -63,6 +64,21 @@ def test_features_of_another_device_are_elsewhere_and_those_of_the_same_weights_
     assert Store(MODEL, "cuda: A").read(KEYS) == {}
     moved = replace(MODEL, file=Path("other.safetensors"), given=True, licence="not stated")
     assert plain(Store(moved, "cpu").read(KEYS)) == expected(range(7))
+
+
+def test_changed_features_of_the_program_are_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Store(replace(MODEL, name="clusterkit:characters"), "cpu")
+    other = filled()
+    with own.held():
+        own.write(KEYS, ROWS)
+    assert plain(Store(own.model, "cpu").read(KEYS)) == expected(range(10))
+    text = Path(own_models.__file__).read_text()
+    changed = tmp_path / "own_models.py"
+    changed.write_text(text.replace(f"MOST = {own_models.MOST}", f"MOST = {own_models.MOST + 1}"))
+    assert changed.read_text() != text
+    monkeypatch.setattr(own_models, "__file__", str(changed))
+    assert Store(own.model, "cpu").read(KEYS) == {}
+    assert Store(MODEL, "cpu").folder == other.folder
 
 
 def test_a_damaged_part_counts_as_missing_and_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
