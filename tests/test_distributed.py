@@ -115,7 +115,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         *TRAINED,
     ):
         compare_networks(one / f"{name}.safetensors", two / f"{name}.safetensors")
-    assert "the consensus compares a random sample of 100 items" in first[2]
+    assert "the consensus compared a random sample of 100 items" in first[2]
     names = "clusterkit-out/assignments", "clusterkit-out/adapted", "jan/adapted", "kcl/assignments"
     for name in (*names, "metric/assignments"):
         (_, a), (_, b) = read_assignments(one / f"{name}.h5"), read_assignments(two / f"{name}.h5")
