@@ -204,10 +204,10 @@ def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...
                 f"--backbone {config.backbone}: reads images, but {pictures.name} holds vectors; leave it out"
             )
         check_variation(config.variation, pictures.kind, pictures.name)
-        of_target = load_dataset(config.target, context_t, whole=True)
+        both = pictures.labelled(), load_dataset(config.target, context_t, whole=True)
         if config.fine_tune is not None:
-            check_maps(models, len(pictures.labelled()) + len(of_target), config.fine_tune)
-        source, target = (embedded(data, models, context) for data in (pictures.labelled(), of_target))
+            check_maps(models, sum(map(len, both)), config.fine_tune)
+        source, target = (embedded(data, models, context) for data in both)
     else:
         source = load_dataset(config.source, context_s, size=config.size).labelled()
         if config.size is not None and len(source.shape) != 3:
