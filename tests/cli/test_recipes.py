@@ -47,7 +47,7 @@ def chosen(kind: Kind, given: frozenset[str] = frozenset(), **typed: object) -> 
         (Kind.CHARACTERS, {"learning_rate": 1e-3}, {**BEST, "learning_rate": 1e-3}),
         (Kind.CHARACTERS, {"variation": Variation.MILD}, {**BEST, "variation": Variation.MILD}),
         (Kind.CHARACTERS, {"recipe": Recipe.PAPER}, PAPER),
-        (Kind.CHARACTERS, {"backbone": VIT, "head": Head.PAIR}, {**PAPER, "backbone": VIT}),
+        (Kind.CHARACTERS, {"backbone": VIT, "head": Head.PAIR}, {**PAPER, "backbone": VIT, "variation": None}),
         (Kind.CHARACTERS, {"recipe": Recipe.PAPER, "size": 64}, {**PAPER, "size": 64}),
         (Kind.PHOTOS, {"recipe": Recipe.PAPER}, PAPER),
         (Kind.PHOTOS, {"backbone": Backbone.RESNET18}, {**PAPER, "backbone": Backbone.RESNET18}),
@@ -71,7 +71,8 @@ def test_photos_have_fixed_features_and_no_training_by_default() -> None:
     assert isinstance(found.pop("backbone"), Fixed)
     assert set(found.values()) == {None}
     config = with_training(TrainGConfig(dataset="set", head=Head.PAIR, backbone="timm:x"), Kind.PHOTOS)  # type: ignore[arg-type]
-    assert (config.epochs, config.variation) == (16, Variation.MILD)
+    # Features are not varied, and a variation would be refused.
+    assert (config.epochs, config.variation) == (16, None)
 
 
 def test_the_studies_share_the_recipe_but_train_for_longer() -> None:
