@@ -203,6 +203,22 @@ def test_no_self_train_works_with_any_g_and_says_where_it_changes_nothing(work: 
     assert (done.code, done.err.count(text)) == (0, 1), done.err
 
 
+def test_recipe_paper_is_refused_for_own_pairs_and_a_method_without_training(work: Path, cli) -> None:
+    line = "cluster arrays:new.npz --method agglomerative --k 6"
+    assert cli(f"{line} --recipe paper").code == 0, "it decides which G predicts the pairs"
+    assert read_header(work / "pairs.h5", "pairs").config["g"] == "g.safetensors"
+    for before, more in (("", "--pairs pairs.h5"), ("predict-pairs arrays:new.npz", "")):
+        assert not before or cli(before).code == 0
+        made = (work / "assignments.h5").read_bytes()
+        done = cli(f"{line} --recipe paper {more}")
+        assert (done.code, done.out) == (2, ""), done.err
+        assert "--recipe paper: has no effect on --method agglomerative with --k 6 and pairs of your own" in done.err
+        assert (work / "assignments.h5").read_bytes() == made
+        assert cli(f"{line} {more}").code == 0
+    assert cli("cluster arrays:new.npz --k 6 --epochs 1 --recipe paper --backbone mlp").code == 0
+    assert read_assignments(work / "assignments.h5")[0].config["options"]["init"] == "random"
+
+
 def test_a_new_g_or_set_is_self_trained_again(work: Path, cli) -> None:
     assert cli(CLUSTER).code == 0
     first = sha256(work / "self-trained.safetensors")
