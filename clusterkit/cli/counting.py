@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import ClusterConfig, Context, EstimateKConfig
+from clusterkit.config import OWN_G, ClusterConfig, Context, EstimateKConfig
 from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File
 
@@ -44,7 +44,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     config = replace(config, examples=None, constraint_weight=weight)
     over_clustering = with_many_outputs(by_network(config, source, context), sizes(source, config.dataset), pairs)
     options = over_clustering.options
-    if isinstance(options, CcnOptions) and isinstance(options.init, File):
+    if isinstance(options, CcnOptions) and isinstance(options.init, File) and options.init.name != OWN_G:
         # This clustering has another work folder, in which a bare name would not be found.
         over_clustering = replace(
             over_clustering, options=replace(options, init=File(str(context.find(options.init.name))))
