@@ -132,7 +132,7 @@ def with_way(
         return replace(config, backbone=CHARACTERS_BACKBONE), None, warnings
     letters = Letters(
         name=config.name, like=config.like, k=config.k, examples=config.examples,
-        smallest=min(len(subset) for subset in data.subsets),
+        sizes={subset.name: len(subset) for subset in data.subsets},
     )  # fmt: skip
     return config, letters, []
 

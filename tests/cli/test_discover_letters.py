@@ -102,6 +102,7 @@ def test_an_alphabet_is_sorted_by_the_g_of_the_program(cli: Cli, monkeypatch: py
     assert found[0][1:4] == ["folder:letters", "--g", OWN_G]
     assert found[1][2:4] == ["--g", self_train.OUTPUT]
     assert found[2][1:3] == ["--k", "24"], "not more outputs than pictures"
+    assert "more groups than there are, with 24 outputs, as the set has only 24 items." in done.err
     assert found[4][1:5] == ["--k", "auto", "--init", "g"]
     assert "1 of 6. Train G further" in done.err
     assert "which are taken for characters: about 20 pictures of each, so an alphabet" in done.err
