@@ -21,8 +21,9 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import ClusterkitError, UsageError
+from tests import two_processes
+from tests.forked import finish_forked, program
 
-WORKER = str(Path(__file__).parent / "two_processes.py")
 ROOT = Path(__file__).parent.parent
 
 
@@ -46,9 +47,19 @@ def start(words: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def start_two(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
+def of_two() -> list[dict[str, str]]:
+    """What the environment of each of two processes says, as torchrun would."""
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
-    return [start(words, folder, RANK=str(rank), **meeting) for rank in range(2)]
+    return [{"RANK": str(rank), **meeting} for rank in range(2)]
+
+
+def start_two(words: list[str], folder: Path) -> list[subprocess.Popen[str]]:
+    return [start(words, folder, **more) for more in of_two()]
+
+
+def fork_two(folder: Path, function: Callable[..., object], *arguments: object) -> list[tuple[int | None, str, str]]:
+    """Call a function in two processes; return the exit code, stdout and stderr of both."""
+    return finish_forked(*((folder, more, function, arguments) for more in of_two()))
 
 
 def finish(*processes: subprocess.Popen[str]) -> list[tuple[int, str, str]]:
@@ -91,8 +102,8 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         folder.mkdir()
         # Labels contradict some of these links, so a second training follows.
         (folder / "links.csv").write_text("".join(f"{a},{b},must\n" for a, b in itertools.pairwise(ids[:9])))
-    words = [WORKER, "float64", ",".join(free_port() for _ in LINES), *LINES]
-    alone, first, second = finish(start(words, one), *start_two(words, two))
+    work = two_processes.in_float64, ([free_port() for _ in LINES], LINES)
+    alone, first, second = finish_forked((one, {}, *work), *((two, more, *work) for more in of_two()))
     assert (alone[0], first[0], second) == (0, 0, (0, "", "")), (alone, first, second)
     assert first[1] == alone[1]
     for name in (
@@ -104,7 +115,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         *TRAINED,
     ):
         compare_networks(one / f"{name}.safetensors", two / f"{name}.safetensors")
-    assert "the consensus compares a random sample of 100 items" in first[2]
+    assert "the consensus compared a random sample of 100 items" in first[2]
     names = "clusterkit-out/assignments", "clusterkit-out/adapted", "jan/adapted", "kcl/assignments"
     for name in (*names, "metric/assignments"):
         (_, a), (_, b) = read_assignments(one / f"{name}.h5"), read_assignments(two / f"{name}.h5")
@@ -135,15 +146,16 @@ def epochs(history: Any) -> list[dict[str, float]]:
 
 
 def test_the_parts_of_a_step_are_those_of_one_process(tmp_path: Path) -> None:
-    assert [code for code, _, _ in finish(*start_two([WORKER, "checks", ""], tmp_path))] == [0, 0]
+    assert [code for code, _, _ in fork_two(tmp_path, two_processes.checks)] == [0, 0]
 
 
-POINTS = "-m clusterkit train-g synthetic:blobs --backbone mlp --hidden 16 --epochs 30"
+POINTS = "train-g synthetic:blobs --backbone mlp --hidden 16 --epochs 30"
+PROGRAM = ["-m", "clusterkit", *POINTS.split()]
 
 
 def test_torchrun(tmp_path: Path) -> None:
-    launch = f"-m torch.distributed.run --nproc-per-node 2 --master-port {free_port()} {POINTS} --epochs 1"
-    [(code, out, err)] = finish(start(launch.split(), tmp_path))
+    launch = f"-m torch.distributed.run --nproc-per-node 2 --master-port {free_port()}".split()
+    [(code, out, err)] = finish(start([*launch, *PROGRAM, "--epochs", "1"], tmp_path))
     assert (code, out) == (0, "clusterkit-out/g.safetensors\n"), err
     assert err.count("epoch 1/1") == 1
 
@@ -157,7 +169,7 @@ def wait_for(word: str, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Path, cli: Callable[..., Any]) -> None:
-    first, second = start_two(POINTS.split(), tmp_path)
+    first, second = start_two(PROGRAM, tmp_path)
     wait_for("epoch 1/", first)
     second.kill()
     [(code, out, err), _] = finish(first, second)
@@ -165,17 +177,17 @@ def test_a_process_that_dies_ends_the_others_and_the_run_can_go_on(tmp_path: Pat
     assert err.splitlines()[-1].startswith("clusterkit: error: another process of this run has ended")
     assert "Traceback" not in err
     assert [path.name for path in (tmp_path / "clusterkit-out").iterdir()] == [".g.safetensors.state"]
-    [(code, out, err), (other, _, _)] = finish(*start_two([*POINTS.split(), "--resume"], tmp_path))
+    [(code, out, err), (other, _, _)] = fork_two(tmp_path, program, f"{POINTS} --resume")
     assert (code, other, out) == (0, 0, "clusterkit-out/g.safetensors\n")
     assert "resumed after epoch" in err
-    assert cli(POINTS.removeprefix("-m clusterkit ") + " --workdir whole").code == 0
+    assert cli(f"{POINTS} --workdir whole").code == 0
     headers = [read_checkpoint(tmp_path / name / "g.safetensors", "g")[0] for name in ("clusterkit-out", "whole")]
     histories = [[epoch["loss"] for epoch in header.extra["history"]] for header in headers]
     assert histories[0] == pytest.approx(histories[1], abs=1e-3)
 
 
 def test_an_interrupted_process_ends_all_in_order(tmp_path: Path) -> None:
-    first, second = start_two(POINTS.split(), tmp_path)
+    first, second = start_two(PROGRAM, tmp_path)
     wait_for("epoch 1/", first)
     first.send_signal(signal.SIGINT)
     [(code, _, err), (other, _, other_err)] = finish(first, second)
@@ -197,7 +209,7 @@ def test_a_process_that_torchrun_ends_does_so_as_on_an_error(monkeypatch: pytest
 
 def test_where_the_first_process_fails_the_others_say_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    first, second = finish(*start_two([*POINTS.split(), "--workdir", "file"], tmp_path))
+    first, second = fork_two(tmp_path, program, f"{POINTS} --workdir file")
     assert (first[0], second[0]) == (3, 1), second
     assert "cannot be written" in first[2]
     assert second[2].startswith("clusterkit [1]: error: another process of this run has ended")

@@ -113,25 +113,30 @@ def test_heavy_optional_libraries_are_imported_where_they_are_used(module: str) 
 HEAVY = {"torch", "timm", "torchvision", "h5py", "sklearn", "matplotlib", "scipy", "numpy", "pandas"}
 
 
-def loaded_by(code: str) -> set[str]:
-    """Every module that a new process has loaded after some code."""
-    code = f"import sys; {code}; print(*sys.modules)"
+def loaded_by(*codes: str) -> list[set[str]]:
+    """Every module that a new process has loaded after each code."""
+    code = "\n".join(["import sys", *(f"{code}; print(*sys.modules)" for code in codes)])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
 def test_the_package_loads_nothing_of_its_own_before_it_is_asked() -> None:
-    loaded = loaded_by("import clusterkit; dir(clusterkit); clusterkit.__version__")
+    [loaded] = loaded_by("import clusterkit; dir(clusterkit); clusterkit.__version__")
     assert not HEAVY & loaded
     assert not {name for name in loaded if name.startswith("clusterkit.")}
 
 
-def test_functions_on_arrays_load_no_scikit_learn() -> None:
-    loaded = loaded_by("import clusterkit; clusterkit.cluster, clusterkit.load")
-    assert "torch" in loaded
-    assert not {"sklearn", "pandas", "matplotlib", "typer", ESTIMATOR} & loaded
-    assert "sklearn" in loaded_by("from clusterkit import PairClustering")
+def test_functions_on_arrays_load_no_scikit_learn_and_add_no_handler() -> None:
+    functions, estimator = loaded_by(
+        "import clusterkit, logging; clusterkit.cluster, clusterkit.load; "
+        "assert logging.getLogger('clusterkit').handlers == []",
+        "from clusterkit import PairClustering",
+    )
+    assert "torch" in functions
+    assert not {"sklearn", "pandas", "matplotlib", "typer", ESTIMATOR} & functions
+    assert "sklearn" in estimator
 
 
 def test_the_command_line_loads_nothing_heavy() -> None:
-    assert not HEAVY & loaded_by("import clusterkit.cli")
+    [loaded] = loaded_by("import clusterkit.cli")
+    assert not HEAVY & loaded

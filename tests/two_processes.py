@@ -1,7 +1,6 @@
-"""What tests/test_distributed.py runs in each of two processes: `checks`, or command lines in float64."""
+"""What test_distributed.py calls in each of two processes: `checks`, or command lines in float64."""
 
 import os
-import sys
 
 import torch
 from torch import Tensor, nn
@@ -153,8 +152,3 @@ def in_float64(ports: list[str], lines: list[str]) -> int:
         if code := main(line.split()):
             return code
     return 0
-
-
-if __name__ == "__main__":
-    what, ports, *lines = sys.argv[1:]
-    sys.exit(in_float64(ports.split(","), lines) if what == "float64" else checks())

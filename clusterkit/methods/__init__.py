@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from clusterkit.config import Backbone, ClusterConfig, Optimizer, Precision, Variation
 from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
-from clusterkit.methods.common.declared import EACH, LARGEST, Method, Reads, matrices
+from clusterkit.methods.common import sample
+from clusterkit.methods.common.declared import Method, Reads, matrices
 from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of, parse_init
 
 LANDMARKS = 1000
@@ -125,11 +126,10 @@ METHODS: dict[str, Method] = {
     "consensus": Method(
         title="consensus",
         memory=lambda size: (
-            24 * float(min(size.items, max(LARGEST, EACH * size.k))) ** 2
-            + 40 * float(size.items) * (size.width + 128 + size.k)
+            24 * float(sample.compared(size.items, size.k)) ** 2 + 40 * float(size.items) * (size.width + 128 + size.k)
         ),
         work=lambda size: (
-            (8000.0 + 4.0 * size.width) * size.items * min(size.items, LARGEST)
+            (8000.0 + 4.0 * size.width) * size.items * min(size.items, sample.LARGEST)
             + 3e5 * min(size.items, 20.0 * size.k) * size.k
         ),
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clusterkit.augment import augment
@@ -74,16 +75,18 @@ def ccn(items: Items, question: Question, run: Run) -> Clustering:
     )
     pairs = question.pairs
     g = None if items.g is None else on_target(items.g, training.items.subset, items.bn, run.device)
+    compared = 0
     if g is not None and isinstance(g.head, CosineHead):
-        training = replace(training, targets=by_families(training, g))
+        targets, compared = by_families(training, g)
+        training = replace(training, targets=torch.from_numpy(targets).to(run.device))
     elif g is not None:
-        pairs = agreed(training)
+        pairs, compared = agreed(training)
     if isinstance(pairs, ConstrainedPairs) and pairs.alone:
         pairs = replace(pairs, base=by_values(training, pairs.closure), alone=False)
     training = replace(training, pairs=pairs.to(run.device))
     train = _whole if g is None else _heads(training, g)
-    first = train(training, "")
-    return first if training.options.rounds == 1 else _rounds(training, question.pairs, train, first)
+    result = replace(train(training, ""), compared=compared)
+    return result if training.options.rounds == 1 else _rounds(training, question.pairs, train, result)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _rounds(training: Training, original: PairSource, train: Train, result: Clus
             )
             break
         pairs = in_place_of(original, LabelPairs(torch.from_numpy(cluster).to(training.run.device)))
-        result = train(replace(training, pairs=pairs, targets=None), title)
+        result = replace(train(replace(training, pairs=pairs, targets=None), title), compared=result.compared)
         history = {**history, **result.history}
     return replace(result, history=history)
 
@@ -307,23 +310,23 @@ def _assigned(training: Training, network: ClusterNet, histories: dict[str, Hist
     return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, by_title)
 
 
-def agreed(training: Training) -> PairSource:
-    """Return the consensus of all pairs under the user's constraints, in a large set that of a sample, extended."""
+def agreed(training: Training) -> tuple[PairSource, int]:
+    """Return the consensus of all pairs under the user's constraints, in a large set that of a sample, and its size."""
     pairs, seed = training.pairs, derive_seed(training.run.seed, "consensus", training.name)
     if len(pairs) > sample.LARGEST:
-        return in_place_of(pairs, extended_consensus(pairs, seed))
+        extended, compared = extended_consensus(pairs, seed)
+        return in_place_of(pairs, extended), compared
     logits = logit_matrix(pairs, torch.arange(len(pairs))).double()
     shares = consensus(logits.numpy(), seed)
-    return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float()))
+    return in_place_of(pairs, DensePairs(torch.from_numpy(shares).logit(EPSILON).float())), 0
 
 
-def by_families(training: Training, g: SimilarityNet) -> Tensor:
-    """Return the probabilities (N, K) of clusters, by a consensus of features of a G on the target, under the links."""
-    device = training.run.device
+def by_families(training: Training, g: SimilarityNet) -> tuple[NDArray[np.float32], int]:
+    """Return the results of `consensus_targets` of features of a G on the target, under the links."""
     links = training.pairs.closure if isinstance(training.pairs, ConstrainedPairs) else None
-    z = values(replace(training.items, g=None, start=g), device)
+    z = values(replace(training.items, g=None, start=g), training.run.device)
     seed = derive_seed(training.run.seed, "families", training.name) % 2**32
-    return torch.from_numpy(consensus_targets(z, training.k, seed, links)).to(device)
+    return consensus_targets(z, training.k, seed, links)
 
 
 def by_values(training: Training, links: Closure) -> PairSource:

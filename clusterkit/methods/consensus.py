@@ -1,5 +1,7 @@
 """Consensus of families of clusterings of the items' values; it reads no pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,14 +17,17 @@ def consensus(problem: Problem) -> Clustering:
 
     If these tell fewer than K groups apart, there are fewer clusters, which a log line says.
     """
-    points = centred(problem.values)
+    points, compared = centred(problem.values), 0
 
     def cluster() -> NDArray[np.int32]:
+        nonlocal compared
         if len(points) > sample.LARGEST:
-            clusters: NDArray[np.int32] = family_memberships(points, problem.k, problem.seed).argmax(1).astype(np.int32)
+            prob, compared = family_memberships(points, problem.k, problem.seed)
+            clusters: NDArray[np.int32] = prob.argmax(1).astype(np.int32)
         else:
             clusters = cut(families(points, problem.k, problem.seed), problem.k)
         warn_of_fewer(clusters, problem.k, problem.title)
         return clusters
 
-    return hard(equal_together(problem, cluster), problem.k)
+    clusters = equal_together(problem, cluster)
+    return replace(hard(clusters, problem.k), compared=compared)

@@ -7,6 +7,7 @@ import numpy as np
 from clusterkit.methods.common.affinity import neighbour_affinity
 from clusterkit.methods.common.linked import linked_k_means, settled
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
+from clusterkit.networks.evening import scaled
 
 MARGIN = 1e-6
 """Amount by which the threshold of satisfaction lies below the mean of two singular values."""
@@ -27,7 +28,7 @@ def csp(problem: Problem) -> Clustering:
     weight = 1 - cuts.cost
     # The trivial cut costs nothing and would outweigh all others.
     weighted = np.column_stack([weight.max(initial=1e-3) * cuts.trivial, weight * cuts.vectors])
-    rows = weighted / np.linalg.norm(weighted, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    rows = scaled(weighted)
     fit = by_pivots(rows)
     return hard(settled(fit.argmax(1), -fit, problem.links), problem.k)
 
@@ -92,9 +93,8 @@ def cheapest_cuts(affinity: Array, k: int) -> Array:
 
     root = 1 / np.sqrt(affinity.sum(1))
     count = len(affinity)
-    vectors: Array = eigh(root[:, None] * affinity * root, subset_by_index=[max(0, count - k), count - 1])[1]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
-    return vectors
+    vectors = eigh(root[:, None] * affinity * root, subset_by_index=[max(0, count - k), count - 1])[1]
+    return scaled(vectors)
 
 
 def complement(vector: Array) -> Array:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clusterkit.methods.common.points import centred, equal_together, k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
+from clusterkit.networks.evening import scaled
 
 NEIGHBOURS = 5
 """Nearest neighbours of an item in the graph."""
@@ -36,7 +37,7 @@ def lpnmf(problem: Problem) -> Clustering:
         x = shares(points)
         for _, v, _ in factors(x, laplacian(points), smoothness(x), k, seed):
             last = v
-        return k_means(last / np.linalg.norm(last, axis=1, keepdims=True), k, seed, problem.title)
+        return k_means(scaled(last), k, seed, problem.title)
 
     return hard(equal_together(problem, cluster), k)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from clusterkit.methods import LANDMARKS
 from clusterkit.methods.common.points import centred, equal_together, k_means
 from clusterkit.methods.common.problem import Array, Clustering, Problem, hard
+from clusterkit.networks.evening import scaled
 
 NEAREST = 5
 """Landmarks that represent each item."""
@@ -23,8 +24,7 @@ def lsc(problem: Problem) -> Clustering:
     points = centred(problem.values)
 
     def cluster() -> NDArray[np.int32]:
-        rows = embedding(representation(points, k, seed), k)[1]
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+        rows = scaled(embedding(representation(points, k, seed), k)[1])
         return k_means(rows, k, seed, problem.title)
 
     return hard(equal_together(problem, cluster), k)

@@ -6,13 +6,14 @@ so that distances between classes count for more. Then come their principal comp
 its variance that C does not explain.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
+Float = TypeVar("Float", bound=np.floating[Any])
 
 NEIGHBOURS = 15
 """Neighbours whose mean stands for the centre of an item's class."""
@@ -72,10 +73,11 @@ def fitted(x: Values, within: Values, form: Form, seed: int, width: int = 0) -> 
     return centre, evened @ components(moved @ evened, COMPONENTS, noise)
 
 
-def scaled(rows: Values) -> Values:
-    """Return rows (N, D) scaled to length one; rows of zeros stay."""
+def scaled(rows: NDArray[Float], least: float = 0) -> NDArray[Float]:
+    """Return rows (N, D) scaled to length one, and rows that are not longer than `least` by this; zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: Values = rows / np.where(lengths > 0, lengths, 1)
+    divisor: Any = np.where(lengths > least, lengths, least or 1)
+    result: NDArray[Float] = rows / divisor
     return result
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from clusterkit.pairs.source import in_blocks
@@ -49,7 +50,7 @@ def near(values: Values, channels: int) -> NDArray[np.int64]:
     # A plain picture has a colour and nothing else, so each channel is compared by what varies within it.
     points = (points - points.mean(2, keepdim=True)).flatten(1)
     plain = points.square().mean(1).sqrt() < FLAT
-    points = points / points.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    points = F.normalize(points)
     points[plain] = 0
     starts, ends = [], []
     for rows in in_blocks(len(points), ROWS):

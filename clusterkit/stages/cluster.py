@@ -27,7 +27,6 @@ from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
 from clusterkit.methods import METHODS, reads_pairs, with_options
-from clusterkit.methods.common import sample
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -107,7 +106,6 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
             log.info("cluster: %s: %s since %s was made", data.name, changed, path)
     states = StateFolder(path, context.resume) if METHODS[config.method].trains else None
     key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
-    compared = compared_items(config, inputs)
     results = {
         subset.name: clustered(
             subset, config, context, inputs, None if states is None else states.file(subset.name), key
@@ -115,7 +113,7 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         for subset in data.subsets
     }
     extra: dict[str, Any] = {"uses_target_labels": uses_labels(config, inputs.start, trained), "classes": None}
-    if compared:
+    if compared := {title: result.compared for title, result in results.items() if result.compared}:
         extra["compared"] = compared
     if counts_labels(config):
         extra["learned_from"] = [fields]
@@ -158,20 +156,6 @@ def check(config: ClusterConfig, context: Context) -> None:
         raise UsageError(f"--recipe paper: has no effect on --method {config.method} without pairs by G; leave it out")
     if context.reading.labels is not None and not counts_labels(config):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
-
-
-def compared_items(config: ClusterConfig, inputs: Inputs) -> dict[str, int]:
-    """Return by subset how many items a consensus compares, where it compares only a sample, and log it."""
-    of_values = config.method == "consensus" or inputs.pairs.is_by_metric
-    if config.method != "consensus" and getattr(config.options, "init", None) is not Init.G:
-        return {}
-    compared = {}
-    for subset in inputs.data.subsets:
-        items = sample.compared(len(subset), inputs.ks[subset.name] if of_values else 0)
-        if items < len(subset):
-            compared[subset.name] = items
-            log.info("cluster %s: the consensus compares a random sample of %d items", subset.name, items)
-    return compared
 
 
 def counts_labels(config: ClusterConfig) -> bool:
@@ -292,6 +276,8 @@ def clustered(
     result = solve(config, items, question, run)
     if result.network is not None:
         result.network.cpu()  # makes room for the next network
+    if result.compared:
+        log.info("cluster %s: the consensus compared a random sample of %d items", subset.name, result.compared)
     clusters = "1 cluster" if result.clusters == 1 else f"{result.clusters} clusters"
     log.info("cluster %s: %d items in %s", subset.name, len(subset), clusters)
     return result

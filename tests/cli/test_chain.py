@@ -150,13 +150,13 @@ def test_what_covers_what():
     assert covers("folder:/a/b", "folder:/a/b")
 
 
-AUTO = "cluster --k auto --epochs 3 --backbone mlp"
+AUTO = "cluster --k auto --epochs 1 --backbone mlp"
 
 
 @pytest.fixture
 def letters_with_pairs(cli, tmp_path):
     """Glyphs, and the pairs of a G that has hardly been trained."""
-    cli("train-g glyphs_bg@0-11 --backbone mlp --hidden 16 --epochs 1")
+    cli("train-g glyphs_bg@0-11 --size 16 --backbone mlp --hidden 16 --epochs 1")
     cli("predict-pairs glyphs_eval@12-27")
     return tmp_path / "clusterkit-out"
 
@@ -206,7 +206,7 @@ def test_an_estimate_that_was_asked_for_is_used(letters_with_pairs, cli):
     assert done.code == 0
     assert "estimating K first" not in done.err
     assert (folder / "k.json").read_bytes() == asked
-    cli("train-g glyphs_bg@0-11 --backbone mlp --hidden 16 --epochs 1 --seed 3")
+    cli("train-g glyphs_bg@0-11 --size 16 --backbone mlp --hidden 16 --epochs 1 --seed 3")
     cli("predict-pairs glyphs_eval@12-27")
     done = cli(AUTO)
     assert (done.code, done.out) == (3, "")

@@ -18,7 +18,8 @@ from clusterkit.config import cache_folder
 from clusterkit.errors import InputError
 from tests.conftest import Cli, Done, once
 from tests.features.weights_of import weights_of
-from tests.test_distributed import finish, start_two
+from tests.forked import program
+from tests.test_distributed import fork_two
 
 EMBED = "embed folder:pics --backbone timm:test_vit --weights w.safetensors"
 OUT = Path("clusterkit-out")
@@ -96,7 +97,7 @@ def test_features_are_written_once_and_counted(cli: Cli) -> None:
 def test_two_processes_write_the_same_bytes(cli: Cli, tmp_path: Path) -> None:
     shutil.copytree("pics", "two/pics")
     shutil.copy("w.safetensors", "two")
-    first, second = finish(*start_two(["-m", "clusterkit", *EMBED.split()], tmp_path / "two"))
+    first, second = fork_two(tmp_path / "two", program, EMBED)
     assert (first[:2], second) == ((0, f"{FILE}\n"), (0, "", "")), first
     assert "12 new, 0 kept" in first[2]
     assert len(list(cache_folder().rglob("*.rows"))) == 2

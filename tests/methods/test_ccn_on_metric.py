@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from clusterkit.losses import Loss
 from clusterkit.methods import ccn
 from clusterkit.methods.ccn import Training, by_families
+from clusterkit.methods.common import sample
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, SimilarityNet
 from clusterkit.pairs.constraints import ConstrainedPairs, constrain
@@ -31,17 +32,17 @@ def on_metric(folder: Path, links: list[Link] | None = None) -> Case:
     return case("ccn", z, pairs, 3, folder, init=Init.G, epochs=100).having(g=g)
 
 
-def targets_of(asked: Case) -> Tensor:
+def targets_of(asked: Case) -> NDArray[np.float32]:
     assert asked.question.pairs is not None
     assert asked.items.g is not None
-    return by_families(Training(asked.items, asked.question.pairs, 3, asked.options, asked.run), asked.items.g)
+    return by_families(Training(asked.items, asked.question.pairs, 3, asked.options, asked.run), asked.items.g)[0]
 
 
 def test_the_network_sorts_as_the_consensus_does(tmp_path: Path) -> None:
     asked = on_metric(tmp_path)
     result = asked.clustered()
     assert accuracy(result.cluster, LABELS) == 1.0
-    assert (targets_of(asked).argmax(1).numpy() == result.cluster).all()
+    assert (targets_of(asked).argmax(1) == result.cluster).all()
     np.testing.assert_allclose(result.prob.sum(1), 1, atol=1e-5)
     assert result.network is not None
     with torch.no_grad():
@@ -65,6 +66,13 @@ def test_links_hold_where_the_features_say_otherwise(must: bool, tmp_path: Path)
     assert bool(cluster[0] == cluster[55 if must else 1]) is must
     others = np.setdiff1d(np.arange(90), [0, 1, 55])
     assert accuracy(cluster[others], LABELS[others]) == 1.0
+
+
+def test_the_sample_of_the_consensus_is_in_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = on_metric(tmp_path).by("ccn", epochs=1, rounds=2)
+    assert asked.clustered().compared == 0
+    monkeypatch.setattr(sample, "LARGEST", 60)
+    assert asked.clustered().compared == 60
 
 
 def test_what_the_network_cannot_hold_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,11 +8,15 @@ from clusterkit.methods.common.rounds import (
     SMALLEST,
     calibrated_share,
     communities,
-    count,
+    count_in_sample,
     fitting_groups,
     neighbours,
     scaled_graph,
 )  # fmt: skip
+
+
+def count(rows: np.ndarray, seed: int) -> dict[str, int]:
+    return count_in_sample(rows, seed)[0]
 
 
 def blobs(sizes: list[int], noise: float = 0.1, seed: int = 0) -> np.ndarray:

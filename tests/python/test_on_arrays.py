@@ -1,8 +1,6 @@
 """clusterkit.cluster: what the command gives for the same arrays, and errors that name arguments."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +149,6 @@ def test_nothing_is_printed_written_or_disturbed(
     assert np.random.get_state()[1].tolist() == before[1]
     np.testing.assert_array_equal(x, X.astype(np.float32))
     np.testing.assert_array_equal(pairs, SAME)
-
-
-def test_importing_adds_no_handler() -> None:
-    code = "import logging, clusterkit; clusterkit.cluster; print(logging.getLogger('clusterkit').handlers)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 ONE_WAY = SAME.copy()

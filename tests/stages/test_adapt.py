@@ -249,8 +249,8 @@ def test_real_digits(real_data, cli):
 
 def test_real_photos(real_data, cli):
     small = f"--backbone conv4 --size 32 --data {real_data}"
-    assert cli(f"train-g office31/dslr --hidden 16 --epochs 1 {small}").code == 0
-    line = f"adapt office31/dslr office31/webcam --method ccn++ --steps 1 {small} --json"
+    assert cli(f"train-g office31/dslr@0-4 --hidden 16 --epochs 1 {small}").code == 0
+    line = f"adapt office31/dslr@0-4 office31/webcam@0-4 --method ccn++ --steps 1 {small} --json"
     fields = json.loads(cli(line).out)
     assert fields["diagnostics"].keys() == {"entropy", "balance", "agreement"}
     shutil.rmtree(OUT)

@@ -23,7 +23,7 @@ Sent = weakref.WeakSet
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> "Sent[BackboneNet]":
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator["Sent[BackboneNet]"]:
     """The networks that were sent to a device, are still used, and have not come back to the CPU."""
     found: Sent[BackboneNet] = Sent()
     to, cpu = BackboneNet.to, BackboneNet.cpu
@@ -39,7 +39,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> "Sent[BackboneNet]":
 
     monkeypatch.setattr(BackboneNet, "to", spied_to)
     monkeypatch.setattr(BackboneNet, "cpu", spied_cpu)
-    return found
+    # What all tests before have left takes long to look through, and has none of these networks.
+    gc.collect()
+    gc.freeze()
+    yield found
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize(

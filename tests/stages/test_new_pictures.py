@@ -1,6 +1,7 @@
 """assign on image files that are named one by one, and how unlike all clusters they are."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 from PIL import Image
 
 import clusterkit
+from clusterkit.__main__ import main
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.config import Context
 from clusterkit.datasets.catalogue import load_recorded
-from tests.conftest import Cli
+from tests.conftest import Cli, once
 
 OUT = Path("clusterkit-out")
 COLOURS = ((200, 40, 40), (40, 40, 200))
@@ -25,17 +27,29 @@ def draw(path: str, colour: tuple[int, int, int], seed: int) -> str:
     return path
 
 
-@pytest.fixture
-def album(cli: Cli) -> Path:
+def build(folder: Path) -> None:
     """Red and blue pictures in clusters of their own; new ones of both colours, and a green one."""
-    for number in range(60):
-        draw(f"old/{'rb'[number % 2]}/{number:02}.png", COLOURS[number % 2], number)
-    done = cli("cluster folder:old --pairs labels --k 3 --backbone mlp --epochs 60")
-    assert done.code == 0, done.err
-    draw("new/red.png", COLOURS[0], 100)
-    draw("new/blue.png", COLOURS[1], 101)
-    draw("new/green.png", (40, 250, 40), 102)
-    return Path("new")
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for number in range(60):
+            draw(f"old/{'rb'[number % 2]}/{number:02}.png", COLOURS[number % 2], number)
+        line = "cluster folder:old --pairs labels --k 3 --backbone mlp --epochs 60 --quiet"
+        assert main(line.split()) == 0
+        draw("new/red.png", COLOURS[0], 100)
+        draw("new/blue.png", COLOURS[1], 101)
+        draw("new/green.png", (40, 250, 40), 102)
+
+
+@pytest.fixture(scope="session")
+def album_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return once(tmp_path_factory, "album", build)
+
+
+@pytest.fixture
+def album(album_made: Path, tmp_path: Path) -> None:
+    """A copy of the pictures and of their clusters, in the current folder."""
+    shutil.copytree(album_made, tmp_path, dirs_exist_ok=True)
 
 
 def rows(line: str, cli: Cli) -> list[dict[str, object]]:
@@ -45,7 +59,7 @@ def rows(line: str, cli: Cli) -> list[dict[str, object]]:
     return found
 
 
-def test_files_are_assigned_in_the_order_they_were_named(album: Path, cli: Cli) -> None:
+def test_files_are_assigned_in_the_order_they_were_named(album: None, cli: Cli) -> None:
     _, groups = read_assignments(OUT / "assignments.h5")
     red, blue = groups["all"].cluster[-1], groups["all"].cluster[0]
     result = rows("assign new/blue.png new/green.png ./new/red.png", cli)
@@ -61,7 +75,7 @@ def test_files_are_assigned_in_the_order_they_were_named(album: Path, cli: Cli) 
     assert read_assignments(OUT / "assigned.h5")[1]["all"].prob.shape == (3, 3)
 
 
-def test_lines_name_each_file_with_its_cluster(album: Path, cli: Cli) -> None:
+def test_lines_name_each_file_with_its_cluster(album: None, cli: Cli) -> None:
     [row] = rows("assign new/red.png", cli)
     done = cli("assign new/red.png")
     line = f"new/red.png\t{row['cluster']}\t{row['probability']:.4f}\t{row['unlike']:.2f}"
@@ -69,7 +83,7 @@ def test_lines_name_each_file_with_its_cluster(album: Path, cli: Cli) -> None:
     assert cli("assign folder:new").out == f"{OUT}/assigned.h5\n"
 
 
-def test_a_folder_and_its_files_are_assigned_alike(album: Path, cli: Cli) -> None:
+def test_a_folder_and_its_files_are_assigned_alike(album: None, cli: Cli) -> None:
     whole = rows("assign folder:new", cli)
     files = rows("assign new/blue.png new/green.png new/red.png", cli)
     assert [row["name"] for row in whole] == ["blue.png", "green.png", "red.png"]
@@ -78,7 +92,7 @@ def test_a_folder_and_its_files_are_assigned_alike(album: Path, cli: Cli) -> Non
 
 
 def test_the_pictures_are_found_again_by_the_header(
-    album: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    album: None, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw("elsewhere/one.png", COLOURS[0], 7)
     Path("below").mkdir()
@@ -97,7 +111,7 @@ def test_the_pictures_are_found_again_by_the_header(
     assert str(tmp_path).encode() not in (tmp_path / OUT / "assigned.h5").read_bytes()
 
 
-def test_files_that_were_named_get_folders_but_not_among_them(album: Path, cli: Cli) -> None:
+def test_files_that_were_named_get_folders_but_not_among_them(album: None, cli: Cli) -> None:
     assert cli("assign new/red.png new/blue.png").code == 0
     done = cli("report --assignments assigned.h5 --folders new/found")
     assert (done.code, "lies among the pictures" in done.err) == (2, True)
@@ -105,7 +119,7 @@ def test_files_that_were_named_get_folders_but_not_among_them(album: Path, cli: 
     assert sorted(path.name for path in Path("found").glob("*/*")) == ["blue.png", "red.png"]
 
 
-def test_unlike_pictures_are_named_and_unknown_ones_are_in_no_cluster(album: Path, cli: Cli) -> None:
+def test_unlike_pictures_are_named_and_unknown_ones_are_in_no_cluster(album: None, cli: Cli) -> None:
     for number in range(8):
         draw(f"many/{number}.png", (40, 250, 40), number)
     line = "assign new/red.png new/green.png new/blue.png"
@@ -122,7 +136,7 @@ def test_unlike_pictures_are_named_and_unknown_ones_are_in_no_cluster(album: Pat
     assert "8 of 8 pictures are unlike all clusters: 0.png, 1.png, 2.png, 3.png, 4.png and 3 more\n" in done.err
 
 
-def test_bad_files_are_left_out_by_a_flag_only(album: Path, cli: Cli) -> None:
+def test_bad_files_are_left_out_by_a_flag_only(album: None, cli: Cli) -> None:
     Path("new/bad.png").write_text("no image")
     Path("new/empty.png").touch()
     done = cli("assign new/bad.png new/red.png")
@@ -140,7 +154,7 @@ def test_bad_files_are_left_out_by_a_flag_only(album: Path, cli: Cli) -> None:
     assert done.err.endswith("remove or replace it, or name other files\n")
 
 
-def test_messages_call_files_files(album: Path, cli: Cli) -> None:
+def test_messages_call_files_files(album: None, cli: Cli) -> None:
     Path("below").mkdir()
     Image.new("RGB", (20, 20), "red").save("below/large.png")
     done = cli("assign new/red.png below/large.png")
@@ -170,14 +184,14 @@ def test_messages_call_files_files(album: Path, cli: Cli) -> None:
         ("", 2, "Missing argument"),
     ],
 )
-def test_words_that_are_no_files_and_no_data_set(words: str, code: int, text: str, album: Path, cli: Cli) -> None:
+def test_words_that_are_no_files_and_no_data_set(words: str, code: int, text: str, album: None, cli: Cli) -> None:
     done = cli(f"assign {words}")
     assert (done.code, done.out) == (code, "")
     assert text in done.err
     assert not (OUT / "assigned.h5").exists()
 
 
-def test_a_file_named_twice_counts_once(album: Path, cli: Cli) -> None:
+def test_a_file_named_twice_counts_once(album: None, cli: Cli) -> None:
     assert len(rows("assign new/red.png new/../new/red.png new/blue.png", cli)) == 2
 
 
@@ -187,7 +201,7 @@ def test_vectors_take_no_files(points: Path, cli: Cli) -> None:
     assert (done.code, "but the network reads (2,)" in done.err) == (3, True)
 
 
-def test_a_network_that_knows_nothing_of_its_clusters_is_judged_by_probability(album: Path, cli: Cli) -> None:
+def test_a_network_that_knows_nothing_of_its_clusters_is_judged_by_probability(album: None, cli: Cli) -> None:
     path = OUT / "ccn.safetensors"
     header, state = read_checkpoint(path, "ccn")
     bare = {name: value for name, value in state.items() if not name.startswith("typical/")}
@@ -200,7 +214,7 @@ def test_a_network_that_knows_nothing_of_its_clusters_is_judged_by_probability(a
     assert row["unlike"] == pytest.approx(2 * (1 - row["probability"]), abs=1e-5)  # type: ignore[operator]
 
 
-def test_a_part_of_what_a_network_knows_is_damage(album: Path, cli: Cli) -> None:
+def test_a_part_of_what_a_network_knows_is_damage(album: None, cli: Cli) -> None:
     header, state = read_checkpoint(OUT / "ccn.safetensors", "ccn")
     del state["typical/all/mean"]
     write_checkpoint(Path("part.safetensors"), header, state)
@@ -215,7 +229,7 @@ def test_a_file_without_networks_is_damage(cli: Cli) -> None:
     assert (done.code, "ccn.safetensors: damaged" in done.err) == (3, True)
 
 
-def test_classes_are_named(album: Path, cli: Cli) -> None:
+def test_classes_are_named(album: None, cli: Cli) -> None:
     assert cli("pretrain folder:old --backbone mlp --epochs 5 --size 16").code == 0
     result = rows("assign new/red.png new/blue.png --model pretrained.safetensors", cli)
     assert [row["class"] for row in result] == ["r", "b"]
@@ -226,7 +240,7 @@ def test_classes_are_named(album: Path, cli: Cli) -> None:
     assert cli("evaluate --assignments assigned.h5").code == 0
 
 
-def test_python_reads_the_new_arrays(album: Path, cli: Cli) -> None:
+def test_python_reads_the_new_arrays(album: None, cli: Cli) -> None:
     assert cli("assign new/red.png").code == 0
     artifact = clusterkit.load(OUT / "assigned.h5")
     assert artifact["all"]["unlike"].shape == (1,)

@@ -1,6 +1,7 @@
 """pretrain, and what starts from it, through the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,28 @@ from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.networks.read import read_cluster_nets, read_g, read_start
+from tests.conftest import once, run_all
 
 PRETRAIN = "pretrain digits@0-4 --backbone mlp --size 8 --epochs 8"
 FILE = Path("clusterkit-out/pretrained.safetensors")
 
 
+@pytest.fixture(scope="session")
+def pretrained_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return once(tmp_path_factory, "pretrained", run_all(PRETRAIN))
+
+
 @pytest.fixture
-def pretrained(cli) -> Path:
-    done = cli(f"{PRETRAIN} --json")
-    assert done.code == 0, done.err
-    assert json.loads(done.out) == {"artifact": str(FILE), "classes": 5}
+def pretrained(pretrained_made: Path) -> Path:
+    shutil.copytree(pretrained_made, FILE.parent)
     return FILE
 
 
-def test_a_classifier_knows_its_classes(pretrained, cli):
-    header, networks = read_cluster_nets(pretrained)
+def test_a_classifier_knows_its_classes(cli):
+    done = cli(f"{PRETRAIN} --json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {"artifact": str(FILE), "classes": 5}
+    header, networks = read_cluster_nets(FILE)
     assert (header.stage, header.extra["classes"]) == ("pretrain", ["0", "1", "2", "3", "4"])
     assert len(header.extra["history"]) == 8
     assert networks["all"].architecture.outputs == 5

@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         omniglot,
         "G",
         with_training(
-            TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, epochs=1), Kind.CHARACTERS
+            TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8, epochs=1), Kind.CHARACTERS
         ),
     )
     cluster = ClusterConfig(

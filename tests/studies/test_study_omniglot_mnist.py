@@ -19,7 +19,9 @@ def test_omniglot_to_digits(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(
         omniglot_mnist,
         "G",
-        with_training(TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16), Kind.CHARACTERS),
+        with_training(
+            TrainGConfig(dataset="glyphs_bg@0-11", backbone=Backbone.MLP, hidden=16, size=8), Kind.CHARACTERS
+        ),
     )
     monkeypatch.setattr(omniglot_mnist, "CHARACTERS", "glyphs_eval")
     monkeypatch.setattr(omniglot_mnist, "SELF_TRAINING", 1)

@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.methods.common.points import shares_of
 from clusterkit.metrics.k_estimates import LESS, Matrix, linkage_count
+from clusterkit.networks.evening import scaled
 
 SOFT = 3.0
 """Divisor of logits, because G is more certain than it is right."""
@@ -52,18 +54,14 @@ def clusterings(logits: Matrix, seed: int, second: Range = SECOND) -> tuple[Matr
         counts = np.geomspace(low * count, high * count, CLUSTERINGS).round().clip(2, largest).astype(int)
         numbers, repeats = np.unique(counts, return_counts=True)
         groups = np.stack([spectral_groups(vectors, int(number), rng) for number in numbers], 1).repeat(repeats, 1)
-        shares = np.zeros(logits.shape)
-        for group in groups.T:
-            shares += group[:, None] == group
-        shares /= len(counts)
+        shares = shares_of(groups.T, np.float64)
         count = linkage_count(shares, smallest)
     return shares, groups
 
 
 def likeness(probability: Matrix) -> Matrix:
     """Return the cosines (N, N) of the rows of `probability` (N, N), where items like many others weigh less."""
-    scaled = probability / np.sqrt(probability.sum(1).clip(np.finfo(np.float64).tiny))
-    rows = scaled / np.linalg.norm(scaled, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    rows = scaled(probability / np.sqrt(probability.sum(1).clip(np.finfo(np.float64).tiny)))
     cosines: Matrix = (rows @ rows.T).clip(0, 1)
     return cosines
 
@@ -87,8 +85,7 @@ def spectral_groups(vectors: Matrix, k: int, rng: np.random.Generator) -> NDArra
     """Return groups (N,) by k-means on the rows, scaled to length one, of K eigenvectors (Ng, Jordan, Weiss 2001)."""
     from scipy.cluster.vq import kmeans2
 
-    rows = vectors[:, :k]
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(np.finfo(np.float64).tiny)
+    rows = scaled(vectors[:, :k])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "One of the clusters is empty")
         groups: NDArray[np.int64] = kmeans2(rows, k, ITERATIONS, minit="++", seed=rng)[1].astype(np.int64)

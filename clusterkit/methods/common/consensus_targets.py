@@ -12,13 +12,13 @@ LEAST = 1e-3
 """Least probability of a cluster, where the links choose one."""
 
 
-def consensus_targets(z: Array, k: int, seed: int, links: Closure | None = None) -> NDArray[np.float32]:
-    """Return the probabilities (N, K) of clusters of points z (N, D).
+def consensus_targets(z: Array, k: int, seed: int, links: Closure | None = None) -> tuple[NDArray[np.float32], int]:
+    """Return the probabilities (N, K) of clusters of points z (N, D), and the sample's size of `family_memberships`.
 
     Linked points have probability one for a cluster in which their links hold.
     """
-    prob = family_memberships(z, k, seed)
-    return prob if links is None else under_links(prob, links)
+    prob, compared = family_memberships(z, k, seed)
+    return prob if links is None else under_links(prob, links), compared
 
 
 def under_links(prob: NDArray[np.float32], links: Closure) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ SPLIT_NEIGHBOURS = 10
 """Neighbours of an item that are compared with it, and those in the graph that is cut."""
 LEAST_GAIN = 0.005
 """Gain that a form must surely have for the usual one to be left. A form without labels needs no such margin."""
-LARGEST = 3
+TIMES_MEDIAN = 3
 """Items as which a class counts at most, as a multiple of the median size of the classes of two items and more. Else a
 class with most of the items would decide alone what varies within classes, and which pairs are similar."""
 PAIRS = 20000
@@ -182,7 +182,7 @@ def plain(x: Values, seed: int) -> Correction:
 def most_of(labels: Labels) -> int:
     """Return as how many items a class counts at most, among classes from 0 of which one has two items or more."""
     counts = np.bincount(labels)
-    return int(LARGEST * np.median(counts[counts >= 2]))
+    return int(TIMES_MEDIAN * np.median(counts[counts >= 2]))
 
 
 def standardised(x: Values) -> tuple[Values, Values, float]:

@@ -6,11 +6,6 @@ from enum import Enum
 
 from clusterkit.settings import Options
 
-LARGEST = 4000
-"""Largest number of items of which a consensus compares all pairs. Beyond it, linkage and eigenvectors take minutes."""
-EACH = 8
-"""Fewest items of a mean cluster in the sample of which a consensus of values compares all pairs."""
-
 
 class Reads(Enum):
     """Form of the pairs that a method reads."""

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common import sample
-from clusterkit.methods.common.points import digests_of, numbered
+from clusterkit.methods.common.points import digests_of, numbered, shares_of
 from clusterkit.methods.common.problem import Array
 from clusterkit.metrics.k_estimates import linkage_tree
+from clusterkit.networks.evening import scaled
 
 DIMENSIONS = (32, 64, 128)
 """Numbers of principal components. Which is best depends on the set, and no rule without labels tells."""
@@ -47,14 +48,8 @@ def families(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     rows = z[np.unique(same, return_index=True)[1]]
     if len(rows) <= max(k, 2):
         return shares
-    shares = np.zeros((len(rows), len(rows)), np.float32)
-    number = 0
-    for groups in clusterings(rows, k, seed):
-        member = np.eye(k, dtype=np.float32)[groups]
-        shares += member @ member.T
-        number += 1
-    shares /= np.float32(number)
-    graph, unequal = by_average(rows, k)
+    shares = shares_of(clusterings(rows, k, seed), np.float32)
+    graph, unequal = by_average(rows, k, seed)
     if told(graph, unequal) > DECISIVE * told(graph, cut(shares, k)):
         shares = (unequal[:, None] == unequal).astype(np.float32)
     return shares if len(rows) == len(z) else shares[np.ix_(same, same)]
@@ -88,31 +83,31 @@ def clusterings(z: Array, k: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Yield groups (N,) of different points z (N, D), at most K of them."""
     components = principal(z, min(max(DIMENSIONS), len(z) - 1))
     for dimensions in sorted({min(dimensions, components.shape[1]) for dimensions in DIMENSIONS}):
-        points = directions(components[:, :dimensions])
+        points = scaled(components[:, :dimensions], TINY)
         nearest = None if len(z) <= sample.LARGEST else nearest_of(points, max(NEIGHBOURS))
         for neighbours in sorted({min(neighbours, len(z) - 1) for neighbours in NEIGHBOURS}):
             graph = neighbour_graph(points, neighbours, nearest)
             moved = points
             for step in range(1, max(STEPS) + 1):
-                moved = directions(moved + graph @ moved)
+                moved = scaled(moved + graph @ moved, TINY)
                 if step in STEPS:
                     base = principal(moved, min(dimensions, 64))
                     yield whitened(base, by_k_means(base, k, seed))
-                    yield whitened(base, by_ward(base, k))
+                    yield whitened(base, by_ward(base, k, seed))
 
 
-def by_average(z: Array, k: int) -> tuple[Any, NDArray[np.int64]]:
+def by_average(z: Array, k: int, seed: int) -> tuple[Any, NDArray[np.int64]]:
     """Return the graph (N, N) of neighbours of points z (N, D), and the groups (N,) that average linkage finds in it.
 
     The points move farthest to their most neighbours, which leaves hardly anything between groups that have a gap.
     """
     from scipy.cluster.hierarchy import average
 
-    moved = directions(principal(z, DIMENSIONS[1]))
+    moved = scaled(principal(z, DIMENSIONS[1]), TINY)
     graph = neighbour_graph(moved, min(max(NEIGHBOURS), len(z) - 1))
     for _ in range(max(STEPS)):
-        moved = directions(moved + graph @ moved)
-    return graph, by_linkage(average, moved, k)
+        moved = scaled(moved + graph @ moved, TINY)
+    return graph, by_linkage(average, moved, k, seed)
 
 
 def told(graph: Any, groups: NDArray[np.integer]) -> float:
@@ -145,12 +140,6 @@ def principal(points: Array, dimensions: int) -> Array:
     return components[:, ::-1]
 
 
-def directions(points: Array) -> Array:
-    """Return the rows scaled to length one; a row of zeros stays."""
-    scaled: Array = points / np.linalg.norm(points, axis=1, keepdims=True).clip(TINY)
-    return scaled
-
-
 def neighbour_graph(points: Array, neighbours: int, found: tuple[Array, NDArray[np.int64]] | None = None) -> Any:
     """Return the sparse weights (N, N) of each item's neighbours, with sum one, Gaussian in their distance.
 
@@ -181,22 +170,22 @@ def by_k_means(points: Array, k: int, seed: int) -> NDArray[np.int64]:
     return fitted(points, k, n_init=STARTS, random_state=seed)
 
 
-def by_ward(points: Array, k: int) -> NDArray[np.int64]:
+def by_ward(points: Array, k: int, seed: int) -> NDArray[np.int64]:
     """Return the groups (N,) of Ward's linkage."""
     from scipy.cluster.hierarchy import ward
 
-    return by_linkage(ward, points, k)
+    return by_linkage(ward, points, k, seed)
 
 
-def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int) -> NDArray[np.int64]:
+def by_linkage(linkage: Callable[[Array], Array], points: Array, k: int, seed: int) -> NDArray[np.int64]:
     """Return the groups (N,) of a linkage of points (N, D), at most K of them.
 
-    Of a large set, a sample is linked, and the others are in the group of their nearest point in it.
+    Of a large set, a random sample is linked, and the others are in the group of their nearest point in it.
     """
     from scipy.cluster.hierarchy import fcluster
     from sklearn.metrics import pairwise_distances_argmin
 
-    chosen = sample.sampled(len(points), 0, sample.compared(len(points), k))
+    chosen = sample.sampled(len(points), seed, sample.compared(len(points), k))
     groups: NDArray[np.int64] = fcluster(linkage(points[chosen]), k, "maxclust").astype(np.int64) - 1
     return groups if len(chosen) == len(points) else groups[pairwise_distances_argmin(points, points[chosen])]
 

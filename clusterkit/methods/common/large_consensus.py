@@ -7,15 +7,17 @@ from numpy.typing import NDArray
 from clusterkit.methods.common.consensus import clusterings, sigmoid
 from clusterkit.methods.common.sample import sampled
 from clusterkit.metrics.k_estimates import LESS, Matrix
+from clusterkit.networks.evening import scaled
 from clusterkit.pairs.members import MemberPairs
 from clusterkit.pairs.source import ROWS, PairSource, logit_matrix
 
 TINY = np.finfo(np.float64).tiny
 
 
-def extended_consensus(pairs: PairSource, seed: int) -> PairSource:
+def extended_consensus(pairs: PairSource, seed: int) -> tuple[PairSource, int]:
     """Return the pairs by the spectral clusterings of a random sample of LARGEST items, extended to all N.
 
+    The second value is the size of the sample, 0 if it changes no pairs.
     In each clustering, an item outside the sample is in the group whose items have the largest mean likeness with it.
     If linkage finds fewer than two groups in the sample, the pairs are returned as they are. For a sample of M, time is
     O(N M + M^3) and memory O(N + M^2).
@@ -24,7 +26,7 @@ def extended_consensus(pairs: PairSource, seed: int) -> PairSource:
     logits = logit_matrix(pairs, chosen).double().numpy()
     groups = clusterings(logits, seed)[1]
     if not groups.shape[1]:
-        return pairs
+        return pairs, 0
     weight = 1 / np.sqrt(sigmoid(logits - LESS).sum(0).clip(TINY))
     centres = [means(alike(logits, weight), group) for group in groups.T]
     every = np.empty((len(pairs), len(centres)), np.int32)
@@ -32,14 +34,12 @@ def extended_consensus(pairs: PairSource, seed: int) -> PairSource:
         block = alike(pairs.logits(rows, chosen).double().numpy(), weight)
         every[rows] = np.stack([(block @ centre.T).argmax(1) for centre in centres], 1)
     every[chosen] = groups
-    return MemberPairs(torch.from_numpy(every))
+    return MemberPairs(torch.from_numpy(every)), len(chosen)
 
 
 def alike(logits: Matrix, weight: Matrix) -> Matrix:
     """Return rows (R, M) whose products with those of the sample are their `likeness`, of logits (R, M) with it."""
-    scaled = sigmoid(logits - LESS) * weight
-    rows: Matrix = scaled / np.linalg.norm(scaled, axis=1, keepdims=True).clip(TINY)
-    return rows
+    return scaled(sigmoid(logits - LESS) * weight)
 
 
 def means(rows: Matrix, groups: NDArray[np.integer]) -> Matrix:

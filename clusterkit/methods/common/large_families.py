@@ -9,16 +9,18 @@ from clusterkit.methods.common import sample
 from clusterkit.methods.common.families import (
     DECISIVE,
     DIMENSIONS,
+    TINY,
     by_average,
     clusterings,
     cut,
-    directions,
     families,
     memberships,
     principal,
     told,
 )
+from clusterkit.methods.common.points import shares_of
 from clusterkit.methods.common.problem import Array
+from clusterkit.networks.evening import scaled
 
 MOST = 10_000
 """Most items in a clustering. Among more, nearest neighbours are too near to reach the whole of a group."""
@@ -32,8 +34,10 @@ AT_A_TIME = 1000
 """Items outside the sample whose nearest ones are sought at a time."""
 
 
-def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
+def family_memberships(z: Array, k: int, seed: int) -> tuple[NDArray[np.float32], int]:
     """Return the probabilities (N, K) of the groups that a consensus of families of clusterings finds in z (N, D).
+
+    The second value is the size of the sample of which it compares all pairs, 0 where that is all different points.
 
     Of more than LARGEST different points, each clustering groups all, or MOST random ones, but average linkage cuts the
     consensus of LARGEST of these. Both limits are higher if there are many groups. A point then has the mean share of
@@ -44,7 +48,7 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     from sklearn.neighbors import NearestNeighbors
 
     if len(z) <= sample.LARGEST:
-        return _of_all_pairs(z, k, seed)
+        return _of_all_pairs(z, k, seed), 0
     largest = np.abs(z).max(1)
     unit = float(np.median(largest) or largest.max() or 1)
     if largest.max() > FAR * unit:
@@ -53,19 +57,20 @@ def family_memberships(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     _, first, same = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
     same = same.ravel()
     if len(first) <= sample.LARGEST:
-        return _of_all_pairs(z[first], k, seed)[same]
+        return _of_all_pairs(z[first], k, seed)[same], 0
     heard = sample.sampled(len(first), seed, max(MOST, EACH * k))
     prob = _of_sampled_pairs(z[first[heard]], k, seed)
+    compared = sample.compared(len(first), k)
     if len(heard) == len(first):
-        return prob[same]
+        return prob[same], compared if compared < len(first) else 0
     every = np.empty((len(first), k), np.float32)
-    nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(directions(z[first[heard]]))
+    nearest = NearestNeighbors(n_neighbors=HEARD, algorithm="brute").fit(scaled(z[first[heard]], TINY))
     for start in range(0, len(first), AT_A_TIME):
         block = slice(start, start + AT_A_TIME)
-        every[block] = prob[nearest.kneighbors(directions(z[first[block]]), return_distance=False)].mean(1)
+        every[block] = prob[nearest.kneighbors(scaled(z[first[block]], TINY), return_distance=False)].mean(1)
     # Means of the nearest items would lose groups of few items.
     every[heard] = prob
-    return every[same]
+    return every[same], compared
 
 
 def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
@@ -73,8 +78,8 @@ def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
     # Numbers of half the size halve the time.
     points: Any = principal(rows, max(DIMENSIONS)).astype(np.float32)
     members = [groups.astype(np.int32) for groups in clusterings(points, k, seed)]
-    prob = extended(members, chosen, cut(shares_of([groups[chosen] for groups in members]), k), k)
-    graph, unequal = by_average(points, k)
+    prob = extended(members, chosen, cut(shares_of([groups[chosen] for groups in members], np.float32), k), k)
+    graph, unequal = by_average(points, k, seed)
     if told(graph, unequal) > DECISIVE * told(graph, prob.argmax(1)):
         prob = np.eye(k, dtype=np.float32)[unequal]
     return prob
@@ -83,14 +88,6 @@ def _of_sampled_pairs(rows: Array, k: int, seed: int) -> NDArray[np.float32]:
 def _of_all_pairs(z: Array, k: int, seed: int) -> NDArray[np.float32]:
     shares = families(z, k, seed)
     return memberships(shares, cut(shares, k), k)
-
-
-def shares_of(members: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-    """Return for each pair the share (N, N) of clusterings in which its items are in one of the groups (N,)."""
-    shares = np.zeros((len(members[0]), len(members[0])), np.float32)
-    for groups in members:
-        shares += groups[:, None] == groups
-    return shares / np.float32(len(members))
 
 
 def extended(

@@ -3,12 +3,13 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common.problem import Array, Problem
+from clusterkit.networks.evening import Float
 
 log = logging.getLogger("clusterkit")
 
@@ -72,6 +73,16 @@ def numbered(digests: list[bytes]) -> NDArray[np.int32]:
     """Return for each digest (N,) its number among the different digests, in order of first occurrence."""
     numbers: dict[bytes, int] = {}
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.int32)
+
+
+def shares_of(members: Iterable[NDArray[np.integer]], kind: type[Float]) -> NDArray[Float]:
+    """Return for each pair the share (N, N) of clusterings in which its items are in one of the groups (N,)."""
+    members = list(members)
+    shares = np.zeros((len(members[0]), len(members[0])), kind)
+    for groups in members:
+        shares += groups[:, None] == groups
+    shares /= kind(len(members))
+    return shares
 
 
 FAR = 1e4

@@ -89,7 +89,8 @@ class Clustering:
     """`cluster` (N,) int32, -1 for unassigned; `prob` (N, K) float32; the trained network, if there is one.
 
     `history` holds the mean losses of each epoch of each training, by the training's title. `moved` counts the items
-    that links put into other clusters than the network does.
+    that links put into other clusters than the network does. `compared` counts the items of the sample of which a
+    consensus compared all pairs, 0 where there was no sample.
     """
 
     cluster: NDArray[np.int32]
@@ -97,6 +98,7 @@ class Clustering:
     network: ClusterNet | None = None
     history: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     moved: int = 0
+    compared: int = 0
 
     @property
     def clusters(self) -> int:

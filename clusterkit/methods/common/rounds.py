@@ -1,5 +1,6 @@
 """The number of groups in a set of vectors, by communities of graphs of neighbours."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.methods.common import sample
+from clusterkit.metrics.doubts import APART
+from clusterkit.networks.evening import scaled
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+log = logging.getLogger("clusterkit")
 
 Array = NDArray[np.floating]
 Groups = NDArray[np.int64]
@@ -35,11 +40,15 @@ FIRST = 5
 """Neighbours of every item before the first round."""
 ROUNDS = 2
 PARTS = 0.2, 0.3, 0.45
-"""Neighbours of an item in a round, as parts of the size of the group that it was in before, from SMALLEST to MOST. Of
-more, small groups are lost; of fewer, large ones fall apart."""
-MOST = 30
+"""Neighbours of an item in a round, as parts of the size of the group that it was in before, from SMALLEST to
+MOST_NEIGHBOURS. Of more, small groups are lost; of fewer, large ones fall apart."""
+MOST_NEIGHBOURS = 30
 ENOUGH = 40
 """Mean number of items of a group in a sample. Of fewer, groups are missed."""
+SLOW = 10_000
+"""Items in a sample beyond which it takes so long that a log line says so."""
+MOST_ITEMS = 20_000
+"""Most items in a sample. Their graphs take about a minute of a core, and the time grows with the square."""
 SCALE = 5
 """The distance to this neighbour is the unit of distance at an item."""
 BLOCK = 4000**2
@@ -48,24 +57,31 @@ PASSES = 20
 """Largest number of passes over all items before groups are joined."""
 
 
-def count(z: Array, seed: int, share: float = SHARE) -> dict[str, int]:
-    """Return the estimates of `count_in_sample`."""
-    return count_in_sample(z, seed, share)[0]
-
-
 def count_in_sample(z: Array, seed: int, share: float = SHARE) -> tuple[dict[str, int], int]:
     """Return estimates of the number of groups of `z` (N, D), and the number of items among which they were counted.
 
     Equal rows count once, and the order of the rows does not matter. Of more than LARGEST rows a random sample is
-    taken, which grows until a group has ENOUGH items in the mean.
+    taken, which grows until a group has ENOUGH items in the mean by every estimate, there is more than one group, and
+    no estimate is more than APART times another. It grows to at most MOST_ITEMS.
     """
     points, size = distinct(z), sample.LARGEST
     while True:
         estimates = counted(points[sample.sampled(len(points), seed, size)], seed, share)
-        enough = ENOUGH * estimates["communities"]
-        if size >= min(enough, len(points)):
-            return estimates, len(z) if size >= len(points) else size
-        size = max(2 * size, enough)
+        if size >= len(points):
+            return estimates, len(z)
+        low, high = min(estimates.values()), max(estimates.values())
+        if size >= ENOUGH * high and 1 < high <= APART * low:
+            return estimates, size
+        if size >= MOST_ITEMS:
+            log.info(
+                "estimate-k: a sample of %d items, the most that are compared, shows from %d to %d groups; a larger "
+                "one might show more",
+                size, low, high,
+            )  # fmt: skip
+            return estimates, size
+        size = min(MOST_ITEMS, max(2 * size, ENOUGH * high))
+        if min(size, len(points)) > SLOW:
+            log.info("estimate-k: counting groups again, in %d items; it can take minutes", min(size, len(points)))
 
 
 def counted(points: Array, seed: int, share: float = SHARE) -> dict[str, int]:
@@ -77,7 +93,7 @@ def counted(points: Array, seed: int, share: float = SHARE) -> dict[str, int]:
     """
     if len(points) <= SMALLEST:
         return {"communities": 1}
-    nearest, distances = neighbours(projection(points, COMPONENTS), MOST)
+    nearest, distances = neighbours(projection(points, COMPONENTS), MOST_NEIGHBOURS)
 
     def groups_of(number: Groups) -> tuple[int, Groups]:
         return fitting_groups(scaled_graph(nearest, distances, number), seed, share)
@@ -89,14 +105,14 @@ def counted(points: Array, seed: int, share: float = SHARE) -> dict[str, int]:
         groups = first
         for _ in range(ROUNDS):
             sizes = np.bincount(groups)[groups]
-            number = (part * sizes).round().clip(SMALLEST, MOST).astype(np.int64)
+            number = (part * sizes).round().clip(SMALLEST, MOST_NEIGHBOURS).astype(np.int64)
             estimates[f"rounds-{part}"], groups = groups_of(number)
     best = round(float(np.exp(np.mean(np.log(list(estimates.values()))))))
     return {**estimates, "communities": best}
 
 
 def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed: int) -> float:
-    """Return the one of SHARES with which `count` is nearest to the number of classes in sets of kept-out classes.
+    """Return the one of SHARES whose `counted` groups are nearest in number to the classes in sets of kept-out classes.
 
     Each set has rows z (N, D) and labels (N,). The error is the mean squared log of the ratio of both numbers, and
     shares far from SHARE must save some of it. Sets of fewer than FEWEST items are left out; without any, it is SHARE.
@@ -107,7 +123,7 @@ def calibrated_share(kept_out: Sequence[tuple[Array, NDArray[np.integer]]], seed
             continue
         chosen = np.random.default_rng(seed).permutation(len(z))[:CALIBRATED]
         classes = len(np.unique(labels[chosen]))
-        counts = np.array([count(z[chosen], seed, share)["communities"] for share in SHARES])
+        counts = np.array([count_in_sample(z[chosen], seed, share)[0]["communities"] for share in SHARES])
         errors.append(np.log(counts / classes) ** 2)
     if not errors:
         return SHARE
@@ -131,9 +147,8 @@ def projection(points: Array, dimensions: int) -> Array:
     first = max(0, len(square) - dimensions)
     values, vectors = eigh(square, subset_by_index=[first, len(square) - 1])
     kept = vectors[:, values > 1e-9 * values[-1]]
-    projected = kept * np.sqrt(values[values > 1e-9 * values[-1]]) if wide else centred @ kept
-    rows: Array = projected / np.linalg.norm(projected, axis=1, keepdims=True).clip(1e-12)
-    return rows
+    projected: Array = kept * np.sqrt(values[values > 1e-9 * values[-1]]) if wide else centred @ kept
+    return scaled(projected, 1e-12)
 
 
 def neighbours(points: Array, number: int) -> tuple[Groups, Array]:

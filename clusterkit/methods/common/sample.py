@@ -1,10 +1,15 @@
 """The random sample of which all pairs are compared."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
-from clusterkit.methods.common.declared import EACH
-from clusterkit.methods.common.declared import LARGEST as LARGEST
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGEST = 4000
+"""Largest number of items of which a consensus compares all pairs. Beyond it, linkage and eigenvectors take minutes."""
+EACH = 8
+"""Fewest items of a mean cluster in the sample of which a consensus of values compares all pairs."""
 
 
 def compared(count: int, k: int) -> int:
@@ -12,8 +17,10 @@ def compared(count: int, k: int) -> int:
     return min(count, max(LARGEST, EACH * k))
 
 
-def sampled(count: int, seed: int, most: int | None = None) -> NDArray[np.int64]:
+def sampled(count: int, seed: int, most: int | None = None) -> "NDArray[np.int64]":
     """Return the positions (M,), in order, of `most` random items of N, by default LARGEST, or of all if N is less."""
+    import numpy as np
+
     most = LARGEST if most is None else most
     if count <= most:
         return np.arange(count)

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.networks.evening import scaled
+
 Array = NDArray[np.float64]
 Clusters = NDArray[np.integer[Any]]
+TINY = 1e-12
+"""Length of the shortest row that is scaled to length one."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,6 @@ class Points:
     target: Array
     source: Array | None = None
     labels: NDArray[Any] | None = None
-
-
-def rows_of_length_one(x: Array) -> Array:
-    """Return rows (N, D) scaled to length one; a row of zeros stays zero."""
-    unit: Array = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def gentle(points: Points, k: int, shrinkage: float = 0.5) -> Array:
@@ -46,7 +44,7 @@ def gentle(points: Points, k: int, shrinkage: float = 0.5) -> Array:
         x = x @ (vectors / np.sqrt(values))
     left, values, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
     count = min(4 * k, 64, len(values))
-    return rows_of_length_one(left[:, :count] * values[:count])
+    return scaled(left[:, :count] * values[:count], TINY)
 
 
 def k_means(x: Array, k: int, seed: int) -> Clusters:
@@ -77,6 +75,6 @@ YARDSTICKS: dict[str, Callable[[Points, int, int], Clusters]] = {
     "kmeans": lambda points, k, seed: k_means(points.target, k, seed),
     "kmeans-metric": lambda points, k, seed: k_means(gentle(points, k), k, seed),
     "spectral": lambda points, k, seed: spectral(points.target, k, seed),
-    "agglomerative": lambda points, k, seed: ward(rows_of_length_one(points.target), k),
+    "agglomerative": lambda points, k, seed: ward(scaled(points.target, TINY), k),
 }
 """By name, the function that clusters points into K clusters with a seed."""

@@ -87,7 +87,7 @@ def test_what_a_user_knows_stays(tmp_path: Path) -> None:
     ids = torch.arange(60)
     links = closure([Link(0, 59, True, 1), Link(0, 1, False, 2)], 60)
     pairs = constrain(DensePairs(torch.from_numpy(told(labels, 0.05))), links)
-    logits = agreed(training(pairs, tmp_path)).logits(ids, ids).numpy()
+    logits = agreed(training(pairs, tmp_path))[0].logits(ids, ids).numpy()
     assert logits[0, 59] == logits[59, 0] == 16
     assert logits[0, 1] == logits[1, 0] == -16
     alike = labels[:, None] == labels
@@ -102,6 +102,6 @@ def test_a_prediction_as_sure_as_a_user_is_still_a_prediction(tmp_path: Path) ->
     logits = told(labels, 0.0)
     logits[0, 1] = logits[1, 0] = -16
     logits[0, 59] = logits[59, 0] = 16
-    found = agreed(training(DensePairs(torch.from_numpy(logits)), tmp_path)).logits(ids, ids)
+    found = agreed(training(DensePairs(torch.from_numpy(logits)), tmp_path))[0].logits(ids, ids)
     assert found[0, 1] > 0
     assert found.abs().max() < 14, "the consensus is never quite sure"
