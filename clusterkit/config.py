@@ -176,6 +176,10 @@ class Context(Settings):
         elsewhere = CHARACTERS_FILE if name == CHARACTERS_G else places[0]
         return next((place for place in places if place.is_file()), elsewhere)
 
+    def settled(self, name: str) -> str:
+        """Return the name of a file as headers have it: the one that always means the G of the program, or as it is."""
+        return OWN_G if self.find(name) == CHARACTERS_FILE else name
+
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Settings):

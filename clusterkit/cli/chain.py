@@ -11,12 +11,13 @@ from clusterkit.config import (
     ClusterConfig,
     Context,
     PredictPairsConfig,
+    Recipe,
     SelfTrainConfig,
 )
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import reads_pairs
 from clusterkit.reading import OWN_DATA, Reading
-from clusterkit.settings import OnlyConstraints, Pairs
+from clusterkit.settings import CountedBy, OnlyConstraints, Pairs
 
 if TYPE_CHECKING:
     from clusterkit.artifacts.header import Header
@@ -141,15 +142,46 @@ def other_g(pairs: "Header", g: str, context: Context) -> str:
     return ""
 
 
-def check_no_self_train(pairs: Pairs, context: Context, *, needed: bool) -> None:
-    """Raise UsageError for `--no-self-train` where no pairs are predicted, or by a G that is never trained further."""
+def check_no_self_train(config: ClusterConfig, context: Context) -> None:
+    """Raise UsageError for `--no-self-train` where nothing is trained further without it; log where only G decides it.
+
+    A command line for any G may have the flag, but the user's own pairs are read as they are, whichever G made them.
+    """
+    from clusterkit.artifacts.hdf5 import read_header
     from clusterkit.networks.read import read_g
 
-    if pairs != PAIRS_FILE or "pairs" in context.given or not needed:
+    is_file = config.pairs == PAIRS_FILE and "pairs" not in context.given
+    if config.recipe is Recipe.PAPER:
+        raise UsageError("--no-self-train: --recipe paper trains no G further; leave one of them out")
+    if is_file and not reads_pairs(config) and config.k is not CountedBy.ESTIMATE and config.dataset is None:
+        raise UsageError("--no-self-train: pairs only name the set here, so self-train does not run; leave it out")
+    if not is_file or not (reads_pairs(config) or config.k is CountedBy.ESTIMATE):
         raise UsageError("--no-self-train: this command predicts no pairs; leave it out")
-    g = context.path(G_FILE)
-    if g.exists() and read_g(g)[1].architecture.backbone is None:
+    path, g = context.path(PAIRS_FILE.name), context.path(G_FILE)
+    if path.exists() and not (header := read_header(path, "pairs")).config.get("automatic"):
+        maker = header.config.get("g", G_FILE)
+        trained = ", which self-train trained further" if is_self_trained(header, path) else ""
+        raise UsageError(
+            f"--no-self-train: {path} is a file of yours, so no pairs are predicted; it is by {maker}{trained}; leave "
+            "the flag out, or remove the file to have pairs predicted again"
+        )
+    if not g.exists():
+        return
+    if read_g(g)[1].architecture.backbone is None:
         raise UsageError(f"--no-self-train: {g} is a metric, which self-train does not train; leave it out")
+    if predictor(context, self_train=True) == G_FILE:
+        console.log.info("--no-self-train changes nothing: cluster never trains %s further", g)
+
+
+def is_self_trained(pairs: "Header", path: Path) -> bool:
+    """Return whether the G that predicted pairs was trained further, as far as its name or the file beside tells."""
+    from clusterkit.artifacts.checkpoint import read_checkpoint
+    from clusterkit.artifacts.lineage import g_of, made_from
+
+    g = g_of(pairs, path)
+    if g.name == SELF_TRAINED:
+        return True
+    return g.is_file() and made_from(pairs, "g", g) and read_checkpoint(g, "g")[0].stage == "self-train"
 
 
 def ensure_self_trained(dataset: str | None, context: Context) -> list[str]:

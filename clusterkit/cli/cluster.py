@@ -123,7 +123,7 @@ def cluster(
     stage.check(config, common.context)
     by_pairs = reads_pairs(config) or config.k is CountedBy.ESTIMATE
     if no_self_train:
-        check_no_self_train(config.pairs, common.context, needed=by_pairs)
+        check_no_self_train(config, common.context)
     check_names(dataset)
     if config is not named:
         workdir = common.context.workdir

@@ -1,12 +1,12 @@
 """The estimate of K that the command line makes first, for `--k auto`."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterkit import console
-from clusterkit.config import ClusterConfig, Context, EstimateKConfig
+from clusterkit.config import OWN_G, ClusterConfig, Context, EstimateKConfig
 from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.settings import CountedBy, File
 
@@ -42,9 +42,10 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     weight = None if config.constraints is None else config.constraint_weight
     # Examples would make the estimate one with labels.
     config = replace(config, examples=None, constraint_weight=weight)
-    over_clustering = with_many_outputs(by_network(config, source, context), sizes(source, config.dataset), pairs)
+    items = sizes(source, config.dataset)
+    over_clustering = with_many_outputs(by_network(config, source, context), items, pairs)
     options = over_clustering.options
-    if isinstance(options, CcnOptions) and isinstance(options.init, File):
+    if isinstance(options, CcnOptions) and isinstance(options.init, File) and options.init.name != OWN_G:
         # This clustering has another work folder, in which a bare name would not be found.
         over_clustering = replace(
             over_clustering, options=replace(options, init=File(str(context.find(options.init.name))))
@@ -57,7 +58,7 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
             is_current and header.inputs.get("assignments") == sha256(assignments)
         ):
             return []
-    console.log.info("estimating K first (--k auto), from a clustering with %s outputs", over_clustering.k)
+    console.log.info("estimating K first (--k auto), from a clustering with %s", outputs_of(over_clustering, items))
     # No process writes before all have checked, and none reads before all has been written.
     wait_for_all()
     warnings: list[str] = []
@@ -71,21 +72,31 @@ def ensure_k(config: ClusterConfig, context: Context) -> list[str]:
     return warnings
 
 
-def sizes(pairs: "PairInput", dataset: str | None) -> list[int]:
-    """Return the number of items in each subset of the pairs, or in the one that the data set names."""
+def sizes(pairs: "PairInput", dataset: str | None) -> dict[str, int]:
+    """Return by name the number of items in each subset of the pairs, or in the one that the data set names."""
     from clusterkit.datasets.catalogue import parse
 
     subset = None if dataset is None else parse(dataset).subset
-    return [len(group["id"]) for title, group in pairs.groups.items() if subset in (None, title)]
+    return {title: len(group["id"]) for title, group in pairs.groups.items() if subset in (None, title)}
 
 
-def with_many_outputs(config: ClusterConfig, items: Iterable[int], pairs: Path) -> ClusterConfig:
+def with_many_outputs(config: ClusterConfig, items: Mapping[str, int], pairs: Path) -> ClusterConfig:
     """Return the settings of a clustering from which K is estimated, by the pairs of a file.
 
-    It has the default K, or as many outputs as the smallest subset has `items`, because more would tell nothing.
+    It has the default K, or as many outputs as the smallest subset has items, because more would tell nothing. `items`
+    are the numbers of items by subset.
     """
     assert isinstance(ClusterConfig.k, int)
-    return replace(config, k=min([ClusterConfig.k, *items]), pairs=File(str(pairs)))
+    return replace(config, k=min(ClusterConfig.k, *items.values()), pairs=File(str(pairs)))
+
+
+def outputs_of(config: ClusterConfig, items: Mapping[str, int]) -> str:
+    """Return the number of outputs of this clustering and, if it is not the default K, which subset sets it."""
+    text = f"{config.k} outputs"
+    if config.k == ClusterConfig.k:
+        return text
+    smallest = min(items, key=lambda title: items[title])
+    return f"{text}, as {'the set' if len(items) == 1 else smallest} has only {items[smallest]} items"
 
 
 def ensure_k_of_metric(pairs: Path, context: Context) -> list[str]:

@@ -162,7 +162,12 @@ def group_by_features(config: Discovery, photos: Context, learning: Context, mod
     words = [source, *config.flags, *(["--unlabelled"] if unlabelled else [])]
     if config.like is not None:
         title = f"Learn from {source} which differences count."
-    steps.run(title, "train-g", words, train_g.run, learn, learning, train_g.OUTPUT, keeps(learn))
+
+    def train(settings: TrainGConfig, context: Context) -> Any:
+        # A warning of this stage names the flag that was typed: --backbone, or else --like.
+        return train_g.run(settings, replace(context, given=learning.given & {"backbone", "like"}))
+
+    steps.run(title, "train-g", words, train, learn, learning, train_g.OUTPUT, keeps(learn))
 
     predict, title = PredictPairsConfig(dataset=config.name), "Predict which pairs of pictures belong together."
     keeps_pairs = keeps(predict, g=steps.context.path(train_g.OUTPUT))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterkit import console
-from clusterkit.cli.letters import Letters, class_size, is_alphabet
+from clusterkit.cli.letters import FEWEST, Letters, class_size, is_alphabet
 from clusterkit.config import CHARACTERS_BACKBONE, PHOTOS, Context, Kind, ReportConfig, SelfTrainConfig, TrainGConfig
 from clusterkit.errors import InputError, OneClassError, UsageError
 from clusterkit.reading import OWN_DATA
@@ -92,7 +92,8 @@ def check(
         folders.check(pictures, config.report.folders, config.report.by, home_of(data))
     if config.like is not None:
         warnings = check_like(config.like, config.name, learning)
-    config, letters = with_way(config, data, photos, learning)
+    config, letters, of_like = with_way(config, data, photos, learning)
+    warnings = warnings + of_like
     check_folder(config, letters, photos)
     if config.backbone is None:
         return config, letters, [], warnings
@@ -102,36 +103,55 @@ def check(
 
 def with_way(
     config: Discovery, data: "Dataset", photos: Context, learning: Context
-) -> tuple[Discovery, Letters | None]:
+) -> tuple[Discovery, Letters | None, list[str]]:
     """Return the settings with the backbone for the kind of the set, or without one and with the letters to sort.
 
-    Raises UsageError for weights or a size without a backbone that they could belong to.
+    Return also warnings of labelled pictures that the backbone chosen here does not suit. Raises UsageError for weights
+    or a size without a backbone that they could belong to.
     """
+    from clusterkit.features.embed import foreign
     from clusterkit.features.load import load_dataset
 
     is_grey = data.kind is Kind.CHARACTERS or data.shape[0] == 1
     if config.backbone is not None or not is_grey:
-        return replace(config, backbone=config.backbone or PHOTOS), None
+        return replace(config, backbone=config.backbone or PHOTOS), None, []
     if config.weights or config.size is not None:
         flag = "--weights" if config.weights else f"--size {config.size}"
         raise UsageError(
             f"{flag}: belongs to a backbone, but the network for the grey pictures of {data.title} comes with the "
             "program; name a backbone with --backbone, or leave it out"
         )
-    classes = class_size(config.name, photos)
-    sets = [data] if config.like is None else [data, load_dataset(config.like, learning, whole=True)]
-    few = not is_alphabet(classes) or any(part.kind is not Kind.CHARACTERS for part in sets)
-    console.log.info(
-        "%s holds grey pictures, which are taken for characters: about %.0f pictures of each, so %s; if they are "
-        "photos, add --backbone %s",
-        data.title, classes, "few large classes" if few else "an alphabet", PHOTOS,
-    )  # fmt: skip
-    if few:
-        return replace(config, backbone=CHARACTERS_BACKBONE), None
-    return config, Letters(
+    like = None if config.like is None else load_dataset(config.like, learning, whole=True)
+    is_one, reason = alphabet(data, like, config.name, photos)
+    console.log.info("%s; if they are photos, add --backbone %s", reason, PHOTOS)
+    if not is_one:
+        warnings = [] if like is None else list(foreign(like, CHARACTERS_BACKBONE.names, learning))
+        for warning in warnings:
+            # train-g, which embeds these pictures, has the same warning.
+            console.log.warning("%s", warning, extra={"once": True})
+        return replace(config, backbone=CHARACTERS_BACKBONE), None, warnings
+    letters = Letters(
         name=config.name, like=config.like, k=config.k, examples=config.examples,
-        smallest=min(len(subset) for subset in data.subsets),
+        sizes={subset.name: len(subset) for subset in data.subsets},
     )  # fmt: skip
+    return config, letters, []
+
+
+def alphabet(data: "Dataset", like: "Dataset | None", name: str, context: Context) -> tuple[bool, str]:
+    """Return whether a set of grey pictures, whose full name is `name`, is sorted as an alphabet, and why."""
+    features = f"they are compared by the features of {CHARACTERS_BACKBONE}"
+    if data.kind is not Kind.CHARACTERS:
+        return False, f"{data.title} holds grey pictures that are no characters, so {features}"
+    text = f"{data.title} holds grey pictures, which are taken for characters"
+    if like is not None and like.kind is not Kind.CHARACTERS:
+        return False, f"{text}: the pictures of --like {like.name} are none, so {features}"
+    size = class_size(name, context)
+    count = f"about {size:.0f} pictures of each"
+    if is_alphabet(size):
+        return True, f"{text}: {count}, so an alphabet"
+    if size < FEWEST:
+        return False, f"{text}: the G of the program finds hardly any two alike, so {features}"
+    return False, f"{text}: {count}, so few large classes"
 
 
 def check_like(like: str, name: str, context: Context) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from clusterkit.cli.counting import OVER_CLUSTERED, with_many_outputs
+from clusterkit.cli.counting import OVER_CLUSTERED, outputs_of, with_many_outputs
 from clusterkit.cli.steps import Keeps, Steps, is_current
 from clusterkit.config import (
     CHARACTERS_FILE,
@@ -68,14 +68,14 @@ def is_alphabet(size: float) -> bool:
 class Letters:
     """The sets of letters to sort and, if there is one, to learn from, by their full names; and K.
 
-    `smallest` is the number of pictures in the smallest subset.
+    `sizes` are the numbers of pictures by subset.
     """
 
     name: str
     like: str | None
     k: K
     examples: Path | None
-    smallest: int
+    sizes: dict[str, int]
 
     @property
     def learning(self) -> TrainGConfig:
@@ -124,11 +124,11 @@ def cluster_letters(letters: Letters, context: Context, steps: Steps) -> None:
 
     usual, pairs = ClusterConfig(options=CcnOptions(init=Init.G)), context.path(predict_pairs.OUTPUT)
     if letters.k is CountedBy.ESTIMATE:
-        more = with_many_outputs(usual, [letters.smallest], pairs)
+        more = with_many_outputs(usual, letters.sizes, pairs)
         inner = replace(context, workdir=context.path(OVER_CLUSTERED))
         words = ["--k", str(more.k), "--pairs", str(pairs), "--init", "g"]
         output = f"{OVER_CLUSTERED}/{cluster.OUTPUT}"
-        title = "Sort the pictures into more groups than there are."
+        title = f"Sort the pictures into more groups than there are, with {outputs_of(more, letters.sizes)}."
         steps.run(title, "cluster", words, cluster.run, more, inner, output, keeps_clusters(more, inner))
         steps.kept.discard("cluster")
         estimate = EstimateKConfig(assignments=str(context.path(output)))

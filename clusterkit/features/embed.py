@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
@@ -111,7 +111,7 @@ def embed(data: Dataset, models: Sequence[Model], context: Context) -> Embedded:
         new=int(new.sum()),
         kept=int((~new).sum()),
         copies=len(keys) - len(first),
-        warnings=(*foreign(data, models), *oddities(vectors, rows, titles)),
+        warnings=(*foreign(data, [model.name for model in models], context), *oddities(vectors, rows, titles)),
     )
 
 
@@ -305,9 +305,20 @@ def unit(rows: Tensor) -> Tensor:
     return scaled.float()
 
 
-def foreign(data: Dataset, models: Sequence[Model]) -> Iterator[str]:
-    """Yield a warning if the program's backbone for characters reads photos in colour."""
-    if data.kind is Kind.PHOTOS and data.shape[0] > 1 and str(CHARACTERS_BACKBONE) in [model.name for model in models]:
+def foreign(data: Dataset, backbones: Collection[str], context: Context) -> Iterator[str]:
+    """Yield a warning if the program's backbone for characters, which reads no colours, reads photos in colour.
+
+    If `--like` named them and no backbone was typed, the advice is to name others.
+    """
+    if not (data.kind is Kind.PHOTOS and data.shape[0] > 1 and str(CHARACTERS_BACKBONE) in backbones):
+        return
+    if "like" in context.given and "backbone" not in context.given:
+        yield (
+            f"--like {data.name}: holds photos in colour, but the grey pictures to sort are compared by "
+            f"{CHARACTERS_BACKBONE}, which learned from characters and reads no colours; name grey pictures, or leave "
+            "it out"
+        )
+    else:
         yield (
             f"--backbone {CHARACTERS_BACKBONE}: learned from characters and reads no colours, but {data.title} holds "
             f"photos in colour; use another one, such as {PHOTOS}"

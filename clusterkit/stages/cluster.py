@@ -182,6 +182,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     Return the settings too, with the start of the network for these pairs if `--init` is not given.
     """
     pairs = read_pairs(config, context, used=reads_pairs(config))
+    check_recipe(config, pairs, context)
     config = suited_to(config, pairs, context)
     source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
     start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
@@ -207,6 +208,17 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     learned = joined(k_learned, pairs.learned, start.learned)
     warnings = warn_all(doubts.of_one({title: k for title, k in ks.items() if estimates.get(title) == 1}))
     return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings)
+
+
+def check_recipe(config: ClusterConfig, pairs: PairInput, context: Context) -> None:
+    """Raise UsageError for `--recipe paper` if no network is trained and the user chose the pairs."""
+    if config.recipe is Recipe.BEST or METHODS[config.method].trains or config.k is CountedBy.ESTIMATE:
+        return
+    if "pairs" in context.given or not (pairs.header is None or pairs.header.config.get("automatic")):
+        raise UsageError(
+            f"--recipe paper: has no effect on --method {config.method} with --k {config.k} and pairs of your own, "
+            f"{pairs.path}; leave it out"
+        )
 
 
 def suited_to(config: ClusterConfig, pairs: PairInput, context: Context) -> ClusterConfig:

@@ -1,7 +1,7 @@
 """evaluate: compares assignments, or the predictions of G, with the true labels."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,8 @@ def evaluate_g(config: EvaluateConfig, context: Context) -> EvaluateResult:
     """Score G's pairs within each subset, and its N-way tests over all classes."""
     device = choose_device(context.device)
     path, network, data = read_labelled(config, context)
+    assert config.g is not None
+    config = replace(config, g=context.settled(config.g))
     scores = {}
     for subset in data.subsets:
         if subset.labels is not None:

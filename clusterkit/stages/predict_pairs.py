@@ -13,7 +13,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import RECIPE, check_made_from, follows_recipe, g_of, learned_from, run_key, target_of
-from clusterkit.config import CHARACTERS_FILE, OWN_G, Context, Form, PredictPairsConfig, Recipe
+from clusterkit.config import Context, Form, PredictPairsConfig, Recipe
 from clusterkit.console import size, warn_all
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.grown import DIGEST, name_digest
@@ -68,7 +68,7 @@ def run(config: PredictPairsConfig, context: Context) -> PredictPairsResult:
     # The pairs of a metric are always stored as its features.
     form = Form.FACTORED if is_metric else config.form
     check_room(data, form, output)
-    config = replace(config, dataset=data.name, g=OWN_G if g_path == CHARACTERS_FILE else config.g)
+    config = replace(config, dataset=data.name, g=context.settled(config.g))
     fields, inputs = data.to_header(), {"g": sha256(g_path)}
     learned = learned_from(g_header, g_path)
     warn_of_training({"G": learned}, fields)

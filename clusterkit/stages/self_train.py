@@ -26,7 +26,6 @@ from clusterkit.artifacts.lineage import (
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import (
     CHARACTERS_FILE,
-    OWN_G,
     Backbone,
     BatchNorm,
     Context,
@@ -136,7 +135,7 @@ def run(config: SelfTrainConfig, context: Context) -> SelfTrainResult:
     warnings = warn_all(doubts.of_kind(path, target.kind, target.title))
     if device.type == "cpu" and network.architecture.backbone is Backbone.CONV4_FINE:
         log.info("self-train: %s", time_of(target, config.rounds))
-    config = replace(config, dataset=target.name, g=OWN_G if path == CHARACTERS_FILE else config.g)
+    config = replace(config, dataset=target.name, g=context.settled(config.g))
     network.to(device)
     labelled = None if source is None else labelled_part(source, device)
     inputs = {"g": sha256(path)}

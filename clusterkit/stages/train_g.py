@@ -80,6 +80,8 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
             "--recipe paper: a metric of fixed features is not trained; leave it out, or name a backbone to train"
         )
     start, trained, inputs, learned = read_init(config, context)
+    if config.init is not None:
+        config = replace(config, init=Path(context.settled(str(config.init))))
     data, config = read_source(config, context, start, trained)
     if has_metric(config):
         return correct(config, context, data)

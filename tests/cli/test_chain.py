@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
-from clusterkit.cli.counting import sizes, with_many_outputs
+from clusterkit.cli.counting import outputs_of, sizes, with_many_outputs
 from clusterkit.config import Backbone, ClusterConfig
 from clusterkit.datasets.overlap import covers
 from clusterkit.networks.read import read_cluster_nets
@@ -273,16 +273,22 @@ def test_k_auto_on_a_set_smaller_than_the_default_k_counts_from_as_many_outputs_
     assert cli(f"predict-pairs arrays:few.npz --g {points.resolve()}/g.safetensors --workdir few").code == 0
     done = cli("cluster arrays:few.npz --k auto --backbone mlp --epochs 1 --workdir few")
     assert done.code == 0, done.err
-    assert "from a clustering with 40 outputs" in done.err
+    assert "from a clustering with 40 outputs, as the set has only 40 items" in done.err
     assert read_assignments(Path("few", "over-clustered", "assignments.h5"))[0].config["k"] == 40
 
 
 def test_the_outputs_to_count_from_follow_the_smallest_subset_that_is_clustered():
-    groups = {title: {"id": np.arange(size)} for title, size in {"Morwen": 30, "Nastric": 20, "Avesta": 200}.items()}
+    groups = {title: {"id": np.arange(size)} for title, size in {"Morwen": 30, "Nastric": 20, "Ostrava": 200}.items()}
     pairs = PairInput(used=True, groups=groups)
-    for subset, k in {None: 20, "Nastric": 20, "Morwen": 30, "Ostrava": 100}.items():
-        name = "glyphs_eval" if subset is None else f"glyphs_eval/{subset}"
-        assert with_many_outputs(ClusterConfig(), sizes(pairs, name), Path("pairs.h5")).k == k
+    for subset, text in {
+        "": "20 outputs, as Nastric has only 20 items",
+        "/Nastric": "20 outputs, as the set has only 20 items",
+        "/Morwen": "30 outputs, as the set has only 30 items",
+        "/Ostrava": "100 outputs",
+    }.items():
+        items = sizes(pairs, f"glyphs_eval{subset}")
+        config = with_many_outputs(ClusterConfig(), items, Path("pairs.h5"))
+        assert outputs_of(config, items) == text
     assert with_many_outputs(ClusterConfig(), sizes(pairs, None), Path("pairs.h5")).k == 20
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clusterkit import console
 from clusterkit.artifacts.assignments import Assignment, write_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
@@ -33,6 +34,7 @@ from clusterkit.config import (
 )
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.features.choice import with_training
+from clusterkit.features.embed import foreign
 from clusterkit.methods import CcnOptions
 from clusterkit.stages import cluster, embed, estimate_k, predict_pairs, report, self_train, train_g
 from tests.conftest import Cli
@@ -90,6 +92,7 @@ def test_an_alphabet_is_sorted_by_the_g_of_the_program(cli: Cli, monkeypatch: py
     assert found[0][1:4] == ["folder:letters", "--g", OWN_G]
     assert found[1][2:4] == ["--g", self_train.OUTPUT]
     assert found[2][1:3] == ["--k", "24"], "not more outputs than pictures"
+    assert "more groups than there are, with 24 outputs, as the set has only 24 items." in done.err
     assert found[4][1:5] == ["--k", "auto", "--init", "g"]
     assert "1 of 6. Train G further" in done.err
     assert "which are taken for characters: about 20 pictures of each, so an alphabet" in done.err
@@ -184,14 +187,23 @@ def test_a_kept_estimate_repeats_its_warning_of_full_outputs() -> None:
 
 
 @pytest.mark.usefixtures("glyphs", "idle")
-@pytest.mark.parametrize("size", [0.5, 61])
-def test_few_large_classes_are_sorted_by_fixed_features(size: float, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        (0.5, "the G of the program finds hardly any two alike, so they are compared by the features of"),
+        (61, "about 61 pictures of each, so few large classes;"),
+    ],
+)
+def test_classes_of_another_size_are_sorted_by_fixed_features(
+    size: float, reason: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     as_large(size, monkeypatch)
     done = cli("discover folder:letters")
     assert done.code == 0, done.err
     found = commands(done.err)
     assert [words[0] for words in found] == ["embed", "train-g", "predict-pairs", "estimate-k", "cluster", "report"]
     assert found[0][1:4] == ["folder:letters", "--backbone", str(CHARACTERS_BACKBONE)]
+    assert f"which are taken for characters: {reason}" in done.err
 
 
 @pytest.mark.usefixtures("idle")
@@ -202,9 +214,45 @@ def test_clothes_are_sorted_without_weights_of_photos(size: float, cli: Cli, mon
     done = cli("discover fashion_mnist_test --offline --data root")
     assert done.code == 0, done.err
     assert commands(done.err)[0][:4] == ["embed", "fashion_mnist_test", "--backbone", str(CHARACTERS_BACKBONE)]
-    assert (
-        f"about {size} pictures of each, so few large classes; if they are photos, add --backbone {PHOTOS}" in done.err
-    )
+    assert "fashion_mnist_test holds grey pictures that are no characters, so they are compared by the" in done.err
+    assert f"if they are photos, add --backbone {PHOTOS}" in done.err
+    assert "large classes" not in done.err
+
+
+def make_photos(folder: Path) -> None:
+    """Make labelled photos in colour, of two classes."""
+    chance = np.random.default_rng(0)
+    for number in range(8):
+        place = folder / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(chance.integers(0, 255, (32, 32, 3), np.uint8)).save(place / f"{number}.png")
+
+
+@pytest.mark.usefixtures("glyphs", "idle")
+@pytest.mark.parametrize("typed", [False, True])
+def test_photos_in_colour_to_learn_from_are_told_at_the_start(
+    typed: bool, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photos(Path("photos"))
+
+    def train(config: TrainGConfig, context: Context) -> SimpleNamespace:
+        # As the features of the photos are made.
+        for text in foreign(load_dataset("folder:photos", Path(), whole=True), CHARACTERS_BACKBONE.names, context):
+            console.log.warning("%s", text, extra={"once": True})
+        return SimpleNamespace(warnings=[])
+
+    monkeypatch.setattr(train_g, "run", train)
+    flag = f"--backbone {CHARACTERS_BACKBONE}" if typed else ""
+    done = cli(f"discover folder:letters --like folder:photos --k 3 --json {flag}")
+    assert done.code == 0, done.err
+    about_like = "--like folder:photos: holds photos in colour, but the grey pictures to sort are compared by"
+    about_backbone = f"--backbone {CHARACTERS_BACKBONE}: learned from characters and reads no colours"
+    assert (done.err.count(about_like), done.err.count(about_backbone)) == ((0, 1) if typed else (1, 0))
+    if not typed:
+        assert "taken for characters: the pictures of --like folder:photos are none, so they are" in done.err
+        assert "large classes" not in done.err
+        assert done.err.index(about_like) < done.err.index("1 of 5.")
+        assert json.loads(done.out)["warnings"][0].startswith(about_like)
 
 
 @pytest.mark.parametrize("picture", ["black", "equal", "one"])

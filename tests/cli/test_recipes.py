@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from clusterkit.artifacts.assignments import read_assignments
-from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.config import Backbone, Context, Head, Kind, Recipe, TrainGConfig, Variation
@@ -161,6 +162,62 @@ def test_missing_pairs_are_predicted_after_self_train(work: Path, cli, monkeypat
     assert starts_of(work) == ("self-trained.safetensors", "random", "best")
     assert cli(f"{CLUSTER} --init random").code == 0
     assert starts_of(work) == ("self-trained.safetensors", "random", "best")
+
+
+def test_no_self_train_is_refused_where_flags_or_pairs_leave_nothing_to_train(work: Path, cli) -> None:
+    own = "clusterkit-out/pairs.h5 is a file of yours, so no pairs are predicted; it is by"
+    for before, line, message in (
+        ("", f"{CLUSTER} --recipe paper", "--recipe paper trains no G further; leave one of them out"),
+        ("", "cluster --method kmeans --k 3", "pairs only name the set here, so self-train does not run; leave it out"),
+        ("", "cluster arrays:new.npz --method kmeans --k 3", "this command predicts no pairs; leave it out"),
+        ("predict-pairs arrays:new.npz", CLUSTER, f"{own} g.safetensors; leave the flag out"),
+        ("cp renamed.safetensors", CLUSTER, f"{own} renamed.safetensors, which self-train trained further; leave"),
+        ("cp self-trained.safetensors", CLUSTER, f"{own} {SELF_TRAINED}, which self-train trained further; leave"),
+    ):
+        if before.startswith("cp"):
+            name = before.split()[1]
+            header, tensors = read_checkpoint(work / "g.safetensors", "g")
+            inputs = {"g": sha256(work / "g.safetensors")}
+            write_checkpoint(work / name, replace(header, stage="self-train", inputs=inputs), tensors)
+            before = f"predict-pairs arrays:new.npz --g {name}"
+        assert not before or cli(before).code == 0
+        files = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
+        done = cli(f"{line} --no-self-train")
+        assert (done.code, done.out) == (2, ""), line
+        [text] = done.err.splitlines()
+        assert f"--no-self-train: {message}" in text
+        assert {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()} == files
+    (work / "pairs.h5").write_bytes(b"no pairs")
+    done = cli(f"{CLUSTER} --no-self-train")
+    assert (done.code, done.out) == (3, "")
+    assert "pairs.h5" in done.err.splitlines()[-1]
+
+
+def test_no_self_train_works_with_any_g_and_says_where_it_changes_nothing(work: Path, cli) -> None:
+    text = "--no-self-train changes nothing: cluster never trains clusterkit-out/g.safetensors further"
+    done = cli(f"{CLUSTER} --no-self-train")
+    assert (done.code, text in done.err) == (0, False)
+    header, tensors = read_checkpoint(work / "g.safetensors", "g")
+    extra = {name: value for name, value in header.extra.items() if name != "recipe"}
+    write_checkpoint(work / "g.safetensors", replace(header, extra=extra), tensors)
+    done = cli(f"{CLUSTER} --no-self-train --init g")
+    assert (done.code, done.err.count(text)) == (0, 1), done.err
+
+
+def test_recipe_paper_is_refused_for_own_pairs_and_a_method_without_training(work: Path, cli) -> None:
+    line = "cluster arrays:new.npz --method agglomerative --k 6"
+    assert cli(f"{line} --recipe paper").code == 0, "it decides which G predicts the pairs"
+    assert read_header(work / "pairs.h5", "pairs").config["g"] == "g.safetensors"
+    for before, more in (("", "--pairs pairs.h5"), ("predict-pairs arrays:new.npz", "")):
+        assert not before or cli(before).code == 0
+        made = (work / "assignments.h5").read_bytes()
+        done = cli(f"{line} --recipe paper {more}")
+        assert (done.code, done.out) == (2, ""), done.err
+        assert "--recipe paper: has no effect on --method agglomerative with --k 6 and pairs of your own" in done.err
+        assert (work / "assignments.h5").read_bytes() == made
+        assert cli(f"{line} {more}").code == 0
+    assert cli("cluster arrays:new.npz --k 6 --epochs 1 --recipe paper --backbone mlp").code == 0
+    assert read_assignments(work / "assignments.h5")[0].config["options"]["init"] == "random"
 
 
 def test_a_new_g_or_set_is_self_trained_again(work: Path, cli) -> None:

@@ -16,7 +16,8 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.artifacts.lineage import g_of
 from clusterkit.artifacts.summary import read_any
-from clusterkit.config import CHARACTERS_BACKBONE, CHARACTERS_FILE, OWN_G, PHOTOS, Context
+from clusterkit.cli.counting import OVER_CLUSTERED
+from clusterkit.config import CHARACTERS_BACKBONE, CHARACTERS_FILE, OWN_G, PHOTOS, ClusterConfig, Context
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.datasets.overlap import warn_of_training
 from clusterkit.features.own_models import MOST, WIDTH, Characters, edges, stroke_width
@@ -102,6 +103,32 @@ def test_pairs_by_the_g_of_the_program_and_a_file_of_its_name(cli: Cli) -> None:
     by_file = replace(pairs, config={"g": "characters"})
     assert g_of(by_file, WHOLE / "pairs.h5") == WHOLE / "characters"
     assert Context().find(OWN_G) == g_of(pairs, WHOLE / "pairs.h5") == CHARACTERS_FILE
+
+
+@pytest.mark.usefixtures("glyphs")
+def test_headers_have_one_name_of_the_g_of_the_program(cli: Cli) -> None:
+    line = "cluster folder:letters --flat --method kmeans --k 3 --features"
+    for name in (OWN_G, "characters"):
+        done = cli(f"{line} {name}")
+        assert done.code == 0, done.err
+        assert "of another run" not in done.err
+        assert read_assignments(WHOLE / cluster.OUTPUT)[0].config["features"] == OWN_G
+    # A file of this name is not the G of the program.
+    shutil.copy(CHARACTERS_FILE, "characters")
+    assert cli(f"{line} characters").code == 0
+    assert read_assignments(WHOLE / cluster.OUTPUT)[0].config["features"] == "characters"
+
+
+def test_an_estimate_of_k_from_the_g_of_the_program_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(4, 5)
+    monkeypatch.setattr(ClusterConfig, "k", 6)
+    assert cli("predict-pairs folder:letters --g characters").code == 0
+    line = "cluster --k auto --epochs 1 --init characters"
+    done = cli(line)
+    assert done.code == 0, done.err
+    assert read_assignments(WHOLE / OVER_CLUSTERED / cluster.OUTPUT)[0].config["options"]["init"] == OWN_G
+    done = cli(line)
+    assert (done.code, "estimating K" in done.err, "of another run" in done.err) == (0, False, False)
 
 
 def test_photos_by_the_g_of_the_program_give_a_warning(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

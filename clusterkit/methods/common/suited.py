@@ -5,7 +5,7 @@ from dataclasses import replace
 from clusterkit.config import ClusterConfig, Context, Precision, Recipe
 from clusterkit.errors import UsageError
 from clusterkit.methods import CcnOptions
-from clusterkit.settings import Init
+from clusterkit.settings import File, Init
 
 
 def suited(config: ClusterConfig, context: Context, *, by_metric: bool, by_recipe: bool) -> ClusterConfig:
@@ -14,6 +14,7 @@ def suited(config: ClusterConfig, context: Context, *, by_metric: bool, by_recip
     The start of the network is G for the first two, unless a flag is given that only a whole network has.
     Raises UsageError for flags that have no effect on these pairs, or with this start.
     """
+    config = with_settled_names(config, context)
     options = config.options
     if by_metric and config.recipe is Recipe.PAPER:
         raise UsageError(
@@ -34,3 +35,13 @@ def suited(config: ClusterConfig, context: Context, *, by_metric: bool, by_recip
             "out, or give --init random"
         )
     return replace(config, options=options)
+
+
+def with_settled_names(config: ClusterConfig, context: Context) -> ClusterConfig:
+    """Return the settings with the name of the program's G that always means it, where they name it otherwise."""
+    if isinstance(config.features, File):
+        config = replace(config, features=File(context.settled(config.features.name)))
+    if isinstance(config.options, CcnOptions) and isinstance(config.options.init, File):
+        init = File(context.settled(config.options.init.name))
+        config = replace(config, options=replace(config.options, init=init))
+    return config
