@@ -92,12 +92,8 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         warn_of_chance(g_path, config, context, device)
     network, start, weights = new_network(config, context, models, source, len(classes))
     inputs |= weights
-    forms, learned = [target.to_header()], {"the classifier": [*learned_by(source.features), source.to_learned()]}
-    if pairs_header is not None and ADAPTATIONS[config.method].pairs:
-        forms.append(pairs_header.dataset)
-        learned["G"] = learned_from(pairs_header, context.find(config.pairs or PAIRS_FILE.name))
     extra: dict[str, Any] = {
-        "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
+        **origins(config, context, source, target, pairs_header),
         "classes": list(classes), "source": source.to_header(), "weights": start,
     }  # fmt: skip
     header = Header(
@@ -139,6 +135,19 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
         )  # fmt: skip
     states.remove()
     return AdaptResult(path, network_path, target.name, diagnostics)
+
+
+def origins(
+    config: AdaptConfig, context: Context, source: Dataset, target: Dataset, pairs_header: Header | None
+) -> dict[str, Any]:
+    """Return the header members on the sets whose labels were learned; warn if the target is one of them."""
+    forms, learned = [target.to_header()], {"the classifier": [*learned_by(source.features), source.to_learned()]}
+    if pairs_header is not None and ADAPTATIONS[config.method].pairs:
+        forms.append(pairs_header.dataset)
+        learned["G"] = learned_from(pairs_header, context.find(config.pairs or PAIRS_FILE.name))
+    return {
+        "uses_target_labels": warn_of_training(learned, *forms), "learned_from": distinct(*reversed(learned.values())),
+    }  # fmt: skip
 
 
 def plan_of(config: AdaptConfig, context: Context, header: Header, state: Path) -> Plan:
