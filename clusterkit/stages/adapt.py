@@ -108,8 +108,7 @@ def run(config: AdaptConfig, context: Context) -> AdaptResult:
     )  # fmt: skip
 
     if config.fine_tune is not None:
-        steps = plan.epochs * plan.steps
-        tell_of_blocks(network.to(device), domains.source, domains.target, config, steps, device)
+        tell_of_blocks(network.to(device), domains.source, domains.target, config, plan.epochs * plan.steps, device)
 
     def keep(epoch: int) -> None:
         path = context.path(NETWORK).with_stem(f"{Path(NETWORK).stem}-{epoch * plan.steps}")
