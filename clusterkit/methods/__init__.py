@@ -13,6 +13,7 @@ from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.declared import Method, Reads, matrices
+from clusterkit.methods.common.joint_options import SupremeOptions
 from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of, parse_init
 
 LANDMARKS = 1000
@@ -26,11 +27,12 @@ class CcnOptions(LossOptions):
     init: Annotated[
         Init | File | None,
         Flag(
-            help="Train a whole network from random weights or from a file of pretrain or train-g; with g, train "
+            help="Train a whole network from random weights or from a file of pretrain or train-g; with g, ccn trains "
             "only a head on the features of G, which is faster.",
             read=parse_init,
             metavar="[random|g|FILE]",
-            default="g for features of a fixed backbone and for a G of characters by the best recipe, else random",
+            default="for ccn g for features of a fixed backbone and for a G of characters by the best recipe, else "
+            "random; for other methods the pretrained.safetensors of the work folder",
         ),
     ] = None
     backbone: Annotated[Backbone, Flag(help="Network that computes the features.")] = Backbone.CONV4
@@ -39,10 +41,13 @@ class CcnOptions(LossOptions):
         Flag(
             help="Passes over each subset.",
             min=1,
-            default="enough for each pair to meet 7.5 times, 250 to 5,000 batches",
+            default="for ccn enough for each pair to meet 7.5 times, 250 to 5,000 batches; for other methods 100",
         ),
     ] = None
-    batch_size: Annotated[int | None, Flag(help="Images per batch.", min=2, default="100, or 200 with --init g")] = None
+    batch_size: Annotated[
+        int | None,
+        Flag(help="Images per batch.", min=2, default="100 for ccn, or 200 with --init g; 128 for other methods"),
+    ] = None
     learning_rate: Annotated[float, Flag(help="Highest learning rate.", min=0)] = 1e-3
     optimizer: Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")] = Optimizer.ADAM
     drop_every: Annotated[
@@ -198,6 +203,7 @@ METHODS: dict[str, Method] = {
         memory=matrices(squares=7),
         work=lambda size: float(size.sample) ** 3 + 100.0 * size.items**2,
     ),
+    "supreme": Method(title="SUPREME", trains=True, options=SupremeOptions),
 }
 """The methods by name, the default first."""
 DECLARED["cluster"] = METHODS
