@@ -13,7 +13,7 @@ from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.declared import Method, Reads, matrices
-from clusterkit.methods.common.joint_options import SupremeOptions
+from clusterkit.methods.common.joint_options import AutonovelOptions, SupremeOptions
 from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of, parse_init
 
 LANDMARKS = 1000
@@ -41,15 +41,21 @@ class CcnOptions(LossOptions):
         Flag(
             help="Passes over each subset.",
             min=1,
-            default="for ccn enough for each pair to meet 7.5 times, 250 to 5,000 batches; for other methods 100",
+            default="for ccn enough for each pair to meet 7.5 times, 250 to 5,000 batches; 200 for autonovel; 100 for "
+            "other methods",
         ),
     ] = None
     batch_size: Annotated[
         int | None,
         Flag(help="Images per batch.", min=2, default="100 for ccn, or 200 with --init g; 128 for other methods"),
     ] = None
-    learning_rate: Annotated[float, Flag(help="Highest learning rate.", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")] = Optimizer.ADAM
+    learning_rate: Annotated[
+        float, Flag(help="Highest learning rate.", min=0, default="0.1 for autonovel; 0.001 for other methods")
+    ] = 1e-3
+    optimizer: Annotated[
+        Optimizer,
+        Flag(help="Adam, or gradient descent with momentum.", default="sgd for autonovel; adam for other methods"),
+    ] = Optimizer.ADAM
     drop_every: Annotated[
         int | None,
         Flag(help="Divide the learning rate by ten after every so many epochs.", min=1, default="cosine schedule"),
@@ -203,6 +209,7 @@ METHODS: dict[str, Method] = {
         memory=matrices(squares=7),
         work=lambda size: float(size.sample) ** 3 + 100.0 * size.items**2,
     ),
+    "autonovel": Method(title="AutoNovel", trains=True, options=AutonovelOptions),
     "supreme": Method(title="SUPREME", trains=True, options=SupremeOptions),
 }
 """The methods by name, the default first."""

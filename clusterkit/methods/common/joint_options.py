@@ -50,6 +50,26 @@ class SourceOptions(JointOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AutonovelOptions(SourceOptions):
+    """Options of AutoNovel, with the paper's values for CIFAR-10."""
+
+    epochs: Annotated[int, Flag(help="", min=1)] = 200
+    learning_rate: Annotated[float, Flag(help="", min=0)] = 0.1
+    optimizer: Annotated[Optimizer, Flag(help="")] = Optimizer.SGD
+    top: Annotated[
+        int, Flag(help="Items count as similar if the sets of so many largest features are equal.", min=1)
+    ] = 5
+    consistency_weight: Annotated[float, Flag(help="Highest weight of the difference of two views.", min=0)] = 5.0
+    ramp_epochs: Annotated[
+        int | None,
+        Flag(help="Passes until that weight is reached.", min=1, default="a quarter of --epochs"),
+    ] = None
+    incremental: Annotated[
+        bool, Flag(help="The classifier of A also learns the clusters of T, as further classes.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SupremeOptions(SourceOptions):
     """Options of SUPREME. The paper gives no weights, no tau and no number of factors."""
 
