@@ -1,8 +1,12 @@
-"""The terms of AutoNovel beside its pair loss, which is `ccl_of_views` (Han et al. 2020)."""
+"""The terms of AutoNovel (Han et al. 2020)."""
 
 import torch
 from torch import Tensor
 
+from clusterkit.distributed import gather_rows
+from clusterkit.losses.blocks import known_gradients, row_blocks
+
+EPSILON = 1e-7
 STEEPNESS = 5.0
 """Steepness of the ramp, 5 in its equation."""
 
@@ -25,6 +29,38 @@ def same_sets(first: Tensor, second: Tensor) -> Tensor:
     for left, right in zip(first.T, second.T, strict=True):
         same &= left[:, None] == right
     return same
+
+
+def pair_entropy(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
+    """Return the mean binary cross entropy () of all ordered pairs of an item in one view and an item in another.
+
+    `first` (B, K) and `second` (B, K) are a network's outputs for the two views before the softmax, of any floating
+    type. `similar` (B, B) are booleans. The probability that a pair shares a cluster is the inner product of its two
+    distributions. All of them are one B x K x B matrix product, computed in blocks of rows.
+
+    With several processes, `first` (b, K), `second` (b, K) and `similar` (b, B) are this process's rows of the batch.
+    The value is this process's part of the mean; the gradient is that of the whole loss.
+    """
+    p, q = first.float().softmax(1), gather_rows(second.float().softmax(1))
+    return known_gradients(p, q, *_value_and_gradients(p.detach(), q.detach(), similar))
+
+
+def _value_and_gradients(p: Tensor, q: Tensor, similar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss () of the pairs of `p` (b, K) with `q` (B, K), and its gradients by both."""
+    pairs = len(q) ** 2
+    total = torch.zeros((), dtype=p.dtype, device=p.device)
+    by_p, by_q = torch.empty_like(p), torch.zeros_like(q)
+    for rows in row_blocks(len(p), len(q), p.device):
+        same = p[rows] @ q.T
+        likely = torch.where(similar[rows], same, 1 - same)
+        # Rounding can lift an inner product of two distributions above 1, where the slope would be huge.
+        above_one = likely < 0
+        likely.clamp_min_(0).add_(EPSILON)
+        slope = torch.where(similar[rows], -likely, likely).reciprocal_().masked_fill_(above_one, 0)
+        total -= likely.log_().sum()
+        by_p[rows] = slope @ q
+        by_q += slope.T @ p[rows]
+    return total / pairs, by_p.div_(pairs), by_q.div_(pairs)
 
 
 def inconsistency(first: Tensor, second: Tensor) -> Tensor:

@@ -37,6 +37,11 @@ def known_gradient(x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
     return result
 
 
+def known_gradients(first: Tensor, second: Tensor, value: Tensor, by_first: Tensor, by_second: Tensor) -> Tensor:
+    """Return `value` () with a known gradient with respect to each of two tensors."""
+    return known_gradient(first, value, by_first) + known_gradient(second, torch.zeros_like(value), by_second)
+
+
 class _Known(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:

@@ -39,55 +39,19 @@ def _value_and_gradient(p: Tensor, all_p: Tensor, similar: Tensor, weight: Tenso
     gradient = torch.empty_like(p)
     for rows in row_blocks(len(p), len(all_p), p.device):
         s = torch.add(similar[rows].to(p.dtype), transposed(similar, rows).to(p.dtype)).div_(2)
-        terms, slope = _terms_and_slopes(p[rows] @ all_p.T, s)
+        unknown = s.isnan()
+        same = p[rows] @ all_p.T
+        different = 1 - same
+        # Rounding can lift an inner product of two distributions above 1, where 1 / different would be a huge slope.
+        above_one = different < 0
+        different.clamp_min_(0).add_(EPSILON)
+        same.add_(EPSILON)
+        dissimilar = 1 - s
+        terms = same.log().mul_(s).addcmul_(different.log(), dissimilar).masked_fill_(unknown, 0)
+        slope = dissimilar.div_(different).masked_fill_(above_one, 0).sub_(s.div_(same)).masked_fill_(unknown, 0)
         if weight is not None:
             terms.mul_(weight[rows])
             slope.mul_(weight[rows])
         total -= terms.sum()
         gradient[rows] = slope @ all_p
     return total / pairs, gradient.mul_(2 / pairs)
-
-
-def ccl_of_views(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
-    """Return the mean of CCL over all ordered pairs of an item in one view and an item in another view.
-
-    `first` (B, K) and `second` (B, K) are a network's outputs for the two views before the softmax, of any floating
-    type, and `similar` (B, B) is as in `ccl`. This is the binary cross entropy of AutoNovel (Han et al. 2020).
-
-    With several processes, `first` (b, K), `second` (b, K) and `similar` (b, B) are this process's rows of the batch.
-    The value is this process's part of the mean; the gradient is that of the whole loss.
-    """
-    p, q = torch.softmax(first.float(), dim=1), gather_rows(torch.softmax(second.float(), dim=1))
-    value, by_p, by_q = _value_and_gradients(p.detach(), q.detach(), similar)
-    return known_gradient(p, value, by_p) + known_gradient(q, torch.zeros_like(value), by_q)
-
-
-def _value_and_gradients(p: Tensor, q: Tensor, similar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss () of the pairs of `p` (b, K) with `q` (B, K), and its gradients by both."""
-    pairs = len(q) ** 2
-    total = torch.zeros((), dtype=p.dtype, device=p.device)
-    by_p, by_q = torch.empty_like(p), torch.zeros_like(q)
-    for rows in row_blocks(len(p), len(q), p.device):
-        terms, slope = _terms_and_slopes(p[rows] @ q.T, similar[rows].to(p.dtype, copy=True))
-        total -= terms.sum()
-        by_p[rows] = slope @ q
-        by_q += slope.T @ p[rows]
-    return total / pairs, by_p.div_(pairs), by_q.div_(pairs)
-
-
-def _terms_and_slopes(same: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the log-likelihoods (b, B) of pairs, and the derivatives (b, B) of their negatives by `same`.
-
-    `same` (b, B) are the probabilities that pairs share a cluster, and `s` (b, B) their similarities. Both are
-    overwritten.
-    """
-    unknown = s.isnan()
-    different = 1 - same
-    # Rounding can lift an inner product of two distributions above 1, where 1 / different would be a huge slope.
-    above_one = different < 0
-    different.clamp_min_(0).add_(EPSILON)
-    same.add_(EPSILON)
-    dissimilar = 1 - s
-    terms = same.log().mul_(s).addcmul_(different.log(), dissimilar).masked_fill_(unknown, 0)
-    slope = dissimilar.div_(different).masked_fill_(above_one, 0).sub_(s.div_(same)).masked_fill_(unknown, 0)
-    return terms, slope

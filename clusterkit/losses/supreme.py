@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from clusterkit.losses.blocks import known_gradients, row_blocks
+
 EPSILON = 1e-7
 
 
@@ -19,10 +21,10 @@ def soft_constraints(first: Tensor, second: Tensor) -> Tensor:
 def joint_entropy(prob: Tensor) -> Tensor:
     """Return H_ij = -sum_k p_ik p_jk log(p_ik p_jk) (B, B) of assignment probabilities (B, K) (equation 4).
 
-    Since log(ab) = log a + log b, this is two matrix products: -((P log P) P' + P (P log P)').
+    Since log(ab) = log a + log b, this is -((P log P) P' + P (P log P)'), one matrix product of width 2 K.
     """
-    products: Tensor = torch.special.entr(prob) @ prob.T
-    return products + products.T
+    entropy = torch.special.entr(prob)
+    return torch.cat([entropy, prob], 1) @ torch.cat([prob, entropy], 1).T
 
 
 def confidence(prob: Tensor, tau: float) -> Tensor:
@@ -31,8 +33,15 @@ def confidence(prob: Tensor, tau: float) -> Tensor:
     H_max is read as (log K)². The other reading, log(K²), is the same weight at another `tau`: H_max cancels from the
     numerator, so only the product of H_max and `tau` counts.
     """
-    scale = math.log(prob.shape[1]) ** 2 * tau
-    return (-joint_entropy(prob) / scale).flatten().softmax(0).view(len(prob), len(prob))
+    weight = joint_entropy(prob).div_(-(math.log(prob.shape[1]) ** 2) * tau)
+    # This is a softmax over all pairs in place, as fresh memory for B x B numbers takes longer than the arithmetic.
+    weight.sub_(weight.amax()).exp_()
+    return weight.div_(weight.sum())
+
+
+def weighted_constraints(prob: Tensor, tau: float) -> Tensor:
+    """Return r_ij w_ij (B, B), each constraint times its weight, and 0 for an item with itself."""
+    return confidence(prob, tau).mul_(soft_constraints(prob, prob)).fill_diagonal_(0)
 
 
 def constrained(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
@@ -41,7 +50,20 @@ def constrained(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
     `first` (b, K) and `second` (B, K) are the assignment probabilities of two views, and `target` (b, B) is the product
     of each constraint with its weight.
     """
-    return -(target * (soft_constraints(first, second) + EPSILON).log()).sum()
+    return known_gradients(first, second, *_value_and_gradients(first.detach(), second.detach(), target))
+
+
+def _value_and_gradients(p: Tensor, q: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `constrained` () of `p` (b, K) and `q` (B, K), and its gradients by both."""
+    total = torch.zeros((), dtype=p.dtype, device=p.device)
+    by_p, by_q = torch.empty_like(p), torch.zeros_like(q)
+    for rows in row_blocks(len(p), len(q), p.device):
+        same = soft_constraints(p[rows], q).add_(EPSILON)
+        slope = target[rows] / same
+        total -= same.log_().mul_(target[rows]).sum()
+        by_p[rows] = slope @ q
+        by_q += slope.T @ p[rows]
+    return total, by_p.neg_(), by_q.neg_()
 
 
 def agreement(first: Tensor, second: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from clusterkit.distributed import gather_rows
 from clusterkit.errors import UsageError
-from clusterkit.losses.autonovel import inconsistency, largest, rise, same_sets
-from clusterkit.losses.ccl import ccl_of_views
+from clusterkit.losses.autonovel import inconsistency, largest, pair_entropy, rise, same_sets
 from clusterkit.methods.common.joint import Joint, Terms, Views
 from clusterkit.methods.common.joint_options import AutonovelOptions
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -62,7 +61,7 @@ class AutonovelTerms(Terms):
         items = target.shard.total + source.shard.total
         losses = {
             "source": options.source_weight * cross_entropy(source, labels) * source.shard.weight,
-            "pairs": ccl_of_views(first, second, same_sets(ranks, gather_rows(ranks))),
+            "pairs": pair_entropy(first, second, same_sets(ranks, gather_rows(ranks))),
             "consistency": options.consistency_weight * ramp * apart / items,
         }
         if options.incremental:

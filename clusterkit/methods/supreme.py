@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.distributed import gather_rows
-from clusterkit.losses.supreme import agreement, confidence, constrained, imbalance, indecision, soft_constraints
+from clusterkit.losses.supreme import agreement, constrained, imbalance, indecision, weighted_constraints
 from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups
 from clusterkit.methods.common.joint_options import SupremeOptions
 from clusterkit.methods.common.problem import Array, Clustering, Items, Question, Run
@@ -54,9 +54,7 @@ class SupremeTerms(Terms):
         """
         options, share = self.options, target.shard
         first, second = target.logits.softmax(2)
-        prior = self.prior[target.index]
-        wanted = soft_constraints(prior, prior) * confidence(prior, options.tau)
-        wanted = wanted.fill_diagonal_(0)[share.rows]
+        wanted = weighted_constraints(self.prior[target.index], options.tau)[share.rows]
         factors = target.hidden
         losses = {
             "pairs": options.pair_weight * constrained(first, gather_rows(second), wanted),
