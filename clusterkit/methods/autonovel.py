@@ -34,7 +34,7 @@ def autonovel(items: Items, question: Question, run: Run) -> Clustering:
         raise UsageError(
             f"--top {options.top}: an item has {width} features, so no two items would differ; give a smaller number"
         )
-    return joint.result({"round 1": joint.train(AutonovelTerms(options, classes), options.epochs)})
+    return joint.result({"round 1": joint.train(AutonovelTerms(options, classes), options.passes)})
 
 
 class AutonovelTerms(Terms):
@@ -50,7 +50,7 @@ class AutonovelTerms(Terms):
         assert source is not None
         assert labels is not None
         options, weight = self.options, target.shard.weight
-        ramp = rise(cast(Tensor, self.epoch), options.ramp_epochs or max(1, options.epochs // 4))
+        ramp = rise(cast(Tensor, self.epoch), options.ramp)
         first, second = target.logits
         ranks = largest(target.hidden[0], options.top)
         apart = sum(
