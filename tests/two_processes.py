@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from clusterkit.__main__ import main
 from clusterkit.distributed import gather_rows, joined, share, size, sum_all, sum_gradients
 from clusterkit.losses import Loss, blocks, pair_loss
+from clusterkit.losses.autonovel import largest, pair_entropy, same_sets
 from clusterkit.methods.common import large_families, sample
 from clusterkit.networks.global_norm import globalise
 from clusterkit.networks.pair_head import PairHead
@@ -119,6 +120,29 @@ def whole_loss(name: Loss, logits: Tensor, similar: Tensor, weight: Tensor) -> T
     return (weight * (similar * divergence + (1 - similar) * (2 - divergence).clamp_min(0))).mean()
 
 
+def pairs_of_views(count: int) -> None:
+    """Pairs of all items are similar or not, those of items in different processes too."""
+    logits, features = 2 * torch.randn(2, count, 4), torch.rand(count, 4)
+    own = share(count).rows
+    first, second = (view[own].float().requires_grad_() for view in logits)
+    ranks = largest(features[own], 2)
+    similar = same_sets(ranks, gather_rows(ranks))
+    whole = features.topk(2).indices.sort().values
+    expected_pairs = (whole[:, None] == whole).all(2)
+    assert torch.equal(similar, expected_pairs[own])
+    value = pair_entropy(first, second, similar)
+    value.backward()
+    p, q = (view.float().double().requires_grad_() for view in logits)
+    near = p.softmax(1) @ q.softmax(1).T
+    expected = -(torch.where(expected_pairs, near, 1 - near) + 1e-7).log().mean()
+    expected.backward()
+    close(sum_all(value.detach()).double(), expected.detach(), exact=False)
+    for found, wanted in ((first, p), (second, q)):
+        assert found.grad is not None
+        assert wanted.grad is not None
+        close(found.grad.double(), wanted.grad[own], exact=False)
+
+
 def checks() -> None:
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(0)
@@ -134,6 +158,7 @@ def checks() -> None:
             for name in Loss:
                 for count in (2, 7, 12):
                     losses(name, count, soft=count == 7)
+            pairs_of_views(7)
 
 
 def in_float64(ports: list[str], lines: list[str]) -> int:

@@ -35,3 +35,21 @@ def enumerated_kcl(logits: Tensor, similar: Tensor) -> Tensor:
     divergence = (left.exp() * (left - right)).sum(1)
     s = similar.reshape(-1)
     return (s * divergence + (1 - s) * (2 - divergence).clamp_min(0)).mean()
+
+
+def enumerated_supreme(first: Tensor, second: Tensor, prior: Tensor, scale: float) -> Tensor:
+    count = len(prior)
+    joint = prior.repeat_interleave(count, 0) * prior.repeat(count, 1)
+    entropy, constraint = -(joint * joint.log()).sum(1), joint.sum(1)
+    weight = (-entropy / scale).softmax(0)
+    together = (first.repeat_interleave(count, 0) * second.repeat(count, 1)).sum(1)
+    other = 1 - torch.eye(count, device=prior.device).flatten()
+    return -(other * weight * constraint * (together + 1e-7).log()).sum()
+
+
+def enumerated_autonovel(first: Tensor, second: Tensor, similar: Tensor) -> Tensor:
+    count = len(first)
+    p, q = first.softmax(1), second.softmax(1)
+    together = (p.repeat_interleave(count, 0) * q.repeat(count, 1)).sum(1)
+    s = similar.flatten().float()
+    return -(s * (together + 1e-7).log() + (1 - s) * (1 - together + 1e-7).log()).mean()
