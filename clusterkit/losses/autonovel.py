@@ -59,7 +59,7 @@ def _value_and_gradients(p: Tensor, q: Tensor, similar: Tensor) -> tuple[Tensor,
         slope = torch.where(similar[rows], -likely, likely).reciprocal_().masked_fill_(above_one, 0)
         total -= likely.log_().sum()
         by_p[rows] = slope @ q
-        by_q += slope.T @ p[rows]
+        by_q += (p[rows].T @ slope).T
     return total / pairs, by_p.div_(pairs), by_q.div_(pairs)
 
 

@@ -62,7 +62,7 @@ def _value_and_gradients(p: Tensor, q: Tensor, target: Tensor) -> tuple[Tensor, 
         slope = target[rows] / same
         total -= same.log_().mul_(target[rows]).sum()
         by_p[rows] = slope @ q
-        by_q += slope.T @ p[rows]
+        by_q += (p[rows].T @ slope).T
     return total, by_p.neg_(), by_q.neg_()
 
 

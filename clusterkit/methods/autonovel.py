@@ -32,7 +32,8 @@ def autonovel(items: Items, question: Question, run: Run) -> Clustering:
     width = joint.net.network.backbone.features
     if options.top >= width:
         raise UsageError(
-            f"--top {options.top}: an item has {width} features, so no two items would differ; give a smaller number"
+            f"--top {options.top}: of {width} features, so no two items would differ; give a smaller number or more "
+            "features"
         )
     return joint.result({"round 1": joint.train(AutonovelTerms(options, classes), options.passes)})
 

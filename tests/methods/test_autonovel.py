@@ -122,7 +122,7 @@ def test_the_classifier_of_the_source_learns_the_clusters(tmp_path: Path, monkey
 
 def test_too_few_features_tell_no_items_apart(tmp_path: Path) -> None:
     for top in (8, 9):
-        with pytest.raises(UsageError, match=f"^--top {top}: an item has 8 features"):
+        with pytest.raises(UsageError, match=f"^--top {top}: of 8 features"):
             problem("autonovel", tmp_path, top=top)[0].clustered()
     problem("autonovel", tmp_path, top=7, epochs=1)[0].clustered()
 
@@ -134,7 +134,7 @@ def test_through_the_command_line(cli: Cli) -> None:
     before = sorted(path.name for path in out.iterdir())
     for more, code, word in (
         ("--top 0", 2, "top"),
-        ("--top 99999", 2, "--top 99999: an item has 256 features"),
+        ("--top 99999", 2, "--top 99999: of 256 features"),
         ("--ramp-epochs 0", 2, "ramp-epochs"),
         ("--consistency-weight -1", 2, "consistency-weight"),
         ("--tau 1", 2, "--tau"),
