@@ -29,6 +29,12 @@ class Whitening(nn.Conv2d):
         super().__init__(channels, 2 * channels * SIDE**2, SIDE, bias=False)
         self.weight.requires_grad_(False).fill_(torch.nan)
 
+    def forward(self, x: Tensor) -> Tensor:
+        # In bfloat16 the small differences that are scaled up would be mostly rounding. On `meta` there is no autocast.
+        device = "cpu" if x.is_meta else x.device.type
+        with torch.autocast(device, enabled=False):
+            return super().forward(x)
+
 
 def fast_layers(channels: int) -> list[nn.Module]:
     """Return the layers of `vgg-fast`: whitening, and three groups of two convolutions, the first with 2x2 pooling."""
@@ -80,5 +86,8 @@ def whitening_filters(blocks: Iterable[Tensor]) -> Tensor:
         products = products + patches @ patches.T
     mean = total / count
     variances, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+    # Of a direction and its opposite, rounding must not decide which comes first.
+    weights = torch.arange(1.0, len(mean) + 1, dtype=mean.dtype).sqrt()
+    directions = directions * torch.where(weights @ directions < 0, -1, 1)
     filters = (directions / (variances + LEAST_VARIANCE).sqrt()).T.reshape(-1, channels, SIDE, SIDE)
     return torch.cat([filters, -filters])
