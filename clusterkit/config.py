@@ -288,10 +288,7 @@ class ClusterConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignConfig(Settings):
-    """The settings of `assign`.
-
-    `files` are the paths of the only files of a folder to read; without any, all are read.
-    """
+    """The settings of `assign`; `files` are the paths of the only files of a folder to read, () for all."""
 
     dataset: str
     files: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from clusterkit.config import Backbone
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import Architecture, BackboneNet
 from clusterkit.networks.fast import whiten
+from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.predict import limit_of, mean_and_std
 
 Net = TypeVar("Net", bound=BackboneNet)
@@ -25,6 +26,7 @@ def untrained(
     outputs: int = 1,
     members: int = 1,
     width: int | None = None,
+    head: HeadKind = HeadKind.HIDDEN,
     statistics: Statistics | None = None,
 ) -> Net:
     """Return a network of a kind with random weights, which standardises items by `statistics` or those of the set.
@@ -34,15 +36,19 @@ def untrained(
     torch.manual_seed(seed)
     mean, std = statistics or mean_and_std(items)
     shape = items.shape
-    limit = limit_of(shape)
-    network = kind(Architecture(backbone, shape, mean, std, hidden, outputs, members=members, limit=limit, width=width))
+    architecture = Architecture(
+        backbone, shape, mean, std, hidden, outputs, members, limit_of(shape), width, head=head
+    )  # fmt: skip
+    network = kind(architecture)
     whiten(network.backbone, network.standardise, items, seed)
     return network
 
 
-def started(kind: type[Net], start: BackboneNet, seed: int, *, hidden: int, outputs: int = 1) -> Net:
+def started(
+    kind: type[Net], start: BackboneNet, seed: int, *, hidden: int, outputs: int = 1, head: HeadKind = HeadKind.HIDDEN
+) -> Net:
     """Return a network of a kind on the backbone of another network; all that follows the backbone is random."""
     torch.manual_seed(seed)
-    network = kind(replace(start.architecture, hidden=hidden, outputs=outputs))
+    network = kind(replace(start.architecture, hidden=hidden, outputs=outputs, head=head))
     network.backbone.load_state_dict(start.backbone.state_dict())
     return network

@@ -112,17 +112,18 @@ def test_its_statistics_are_those_of_the_target_in_one_batch() -> None:
 @pytest.mark.parametrize(
     ("line", "name"),
     [
-        ("pretrain arrays:set.npz --backbone vgg-fast --epochs 1", "pretrained"),
-        ("train-g arrays:set.npz --backbone vgg-fast --epochs 1 --members 2 --hidden 8", "g"),
-        ("cluster arrays:set.npz --pairs labels --k 2 --backbone vgg-fast --epochs 1", "ccn"),
-        ("adapt arrays:set.npz arrays:set.npz --method source-only --backbone vgg-fast --steps 2", "adapted"),
+        ("pretrain SET --epochs 1", "pretrained"),
+        ("train-g SET --epochs 1 --members 2 --hidden 8", "g"),
+        ("cluster SET --pairs labels --k 2 --epochs 1", "ccn"),
+        ("cluster SET --method supreme --source SET --init random --k 2 --epochs 1", "ccn"),
+        ("adapt SET SET --method source-only --steps 2", "adapted"),
     ],
 )
 def test_every_training_of_a_new_network_whitens_it(line, name, cli, monkeypatch):
     monkeypatch.setattr(fast, "WIDTHS", (8, 8, 8))
     items = photos()
     np.savez("set.npz", x=items.images.numpy(), y=np.arange(60) % 2)
-    done = cli(line)
+    done = cli(f"{line.replace('SET', 'arrays:set.npz')} --backbone vgg-fast")
     assert done.code == 0, done.err
     path = Path(f"clusterkit-out/{name}.safetensors")
     network = read_g(path)[1] if name == "g" else read_cluster_nets(path)[1]["all"]
