@@ -59,9 +59,7 @@ def test_a_set_may_lack_the_names_of_its_classes(tmp_path):
 
 def test_seen_and_unseen_share_no_photos(tmp_path):
     write(tmp_path)
-    seen, unseen, whole = (
-        load_dataset(f"xlsa:CUB{part}", tmp_path).to_header() for part in ("/seen", "/unseen", "")
-    )
+    seen, unseen, whole = (load_dataset(f"xlsa:CUB{part}", tmp_path).to_header() for part in ("/seen", "/unseen", ""))
     assert not overlap(seen, unseen)
     assert overlap(whole, unseen)
 
@@ -72,9 +70,8 @@ def test_a_clustering_of_the_unseen_classes(tmp_path, cli):
     assert cli("predict-pairs --data .").code == 0
     assert cli("cluster --k 2 --method kmeans --data .").code == 0
     assert cli("evaluate --data .").code == 0
-    done = cli("datasets --data . --json")
-    states = {row["name"]: row["state"] for row in json.loads(done.out)["datasets"]}
-    assert (states["xlsa:CUB"], states["xlsa:SUN"]) == ("present", "absent")
+    rows = json.loads(cli("datasets --data . --json").out)
+    assert (rows["xlsa:CUB"]["state"], rows["xlsa:SUN"]["state"]) == ("present", "absent")
 
 
 BAD = {
