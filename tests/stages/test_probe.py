@@ -160,3 +160,15 @@ def test_unlabelled_items_of_the_probe_do_not_count(corners: Path) -> None:
     assert len(chosen) == 90
     assert chosen.labels is not None
     assert int(chosen.labels.min()) >= 0
+
+
+@pytest.mark.slow
+def test_on_characters(cli: Cli, real_data: Path) -> None:
+    """Eight characters of one alphabet, by twelve of another that G has not learned either."""
+    data = f"--data {real_data}"
+    assert cli(f"predict-pairs omniglot_eval/Angelic@0-7 --g characters {data}").code == 0
+    assert cli(f"cluster --k 24 --method kmeans {data}").code == 0
+    done = cli(f"estimate-k --probe omniglot_eval/Tengwar@566-577 {data}")
+    assert done.code == 0, done.err
+    assert "learned the labels" not in done.err
+    assert 5 <= read_json(Path("clusterkit-out/k.json"), "k")[1]["estimates"]["Angelic"]["probe"] <= 12
