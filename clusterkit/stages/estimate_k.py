@@ -103,6 +103,7 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     device = "cpu"
     if probe is not None:
         inputs, device = {**inputs, **probe.inputs}, describe(choose_device(context.device))
+        extra["probe"] = probe.fields
     if compared:
         extra["compared"] = compared
     new_header = Header("k", "estimate-k", resolved(config), context.seed, device, header.dataset, inputs, extra)

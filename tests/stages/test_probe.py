@@ -53,6 +53,7 @@ def test_the_estimate_stands_beside_the_others(letters: Path, cli: Cli) -> None:
     assert done.code == 0, done.err
     header, content = read_json(letters / "k.json", "k")
     assert set(header.inputs) == {"pairs", "assignments", "g"}
+    assert header.extra["probe"]["name"] == "glyphs_bg@12-23"
     assert content["recommended"] == before["recommended"]
     assert json.loads(done.out)["estimates"] == content["estimates"]
     for title, values in content["estimates"].items():

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,12 +33,13 @@ log = logging.getLogger("clusterkit")
 
 @dataclass(frozen=True)
 class Probe:
-    """Items of probe classes `data`, called `name`, and the `target` with the G and the statistics `bn` of its pairs.
+    """Items of probe classes `data`, and the `target` with the G and the statistics `bn` of its pairs.
 
-    `inputs` has the hash of G. `warnings` tell if G has learned the labels of the probe classes.
+    `fields` is the header entry of the whole probe set, and `inputs` has the hash of G. `warnings` tell if G has
+    learned the labels of the probe classes.
     """
 
-    name: str
+    fields: dict[str, Any]
     data: Subset
     target: Dataset
     g: SimilarityNet
@@ -64,7 +66,7 @@ class Probe:
         log.info(
             "estimate-k %s: probe %d, by the mean of %d (silhouette) and %d (ACC of kept-out classes of %s) of up to "
             "%d new clusters",
-            title, best.k, best.by_silhouette, best.by_accuracy, self.name, most,
+            title, best.k, best.by_silhouette, best.by_accuracy, self.fields["name"], most,
         )  # fmt: skip
         return best.k
 
@@ -92,8 +94,9 @@ def read_probe(
         f"--probe {data.name}: G learned the labels of these classes ({', '.join(learned)}), so it tells them apart "
         "better than the target's, and the estimate `probe` is biased; name classes that G has not learned"
     ]  # fmt: skip
+    items = chosen_items(data, context.seed)
     return Probe(
-        data.name, chosen_items(data, context.seed), target, g, BatchNorm(header.config["bn"]),
+        data.to_learned(), items, target, g, BatchNorm(header.config["bn"]),
         {"g": sha256(g_path)}, warnings,
     )  # fmt: skip
 
