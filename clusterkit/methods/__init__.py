@@ -13,7 +13,7 @@ from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.declared import Method, Reads, matrices
-from clusterkit.methods.common.joint_options import SupremeOptions
+from clusterkit.methods.common.joint_options import DecOptions, DtcOptions, SupremeOptions
 from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of, parse_init
 
 LANDMARKS = 1000
@@ -35,7 +35,10 @@ class CcnOptions(LossOptions):
             "random; for other methods the pretrained.safetensors of the work folder",
         ),
     ] = None
-    backbone: Annotated[Backbone, Flag(help="Network that computes the features.")] = Backbone.CONV4
+    backbone: Annotated[
+        Backbone,
+        Flag(help="Network that computes the features.", default="dec for --method dec, else conv4"),
+    ] = Backbone.CONV4
     epochs: Annotated[
         int | None,
         Flag(
@@ -46,10 +49,19 @@ class CcnOptions(LossOptions):
     ] = None
     batch_size: Annotated[
         int | None,
-        Flag(help="Images per batch.", min=2, default="100 for ccn, or 200 with --init g; 128 for other methods"),
+        Flag(
+            help="Images per batch.",
+            min=2,
+            default="100 for ccn, or 200 with --init g; 256 for dec; 128 for other methods",
+        ),
     ] = None
-    learning_rate: Annotated[float, Flag(help="Highest learning rate.", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")] = Optimizer.ADAM
+    learning_rate: Annotated[
+        float, Flag(help="Highest learning rate.", min=0, default="0.05 for dtc, 0.01 for dec, else 0.001")
+    ] = 1e-3
+    optimizer: Annotated[
+        Optimizer,
+        Flag(help="Adam, or gradient descent with momentum.", default="sgd for dtc and dec, else adam"),
+    ] = Optimizer.ADAM
     drop_every: Annotated[
         int | None,
         Flag(help="Divide the learning rate by ten after every so many epochs.", min=1, default="cosine schedule"),
@@ -204,6 +216,8 @@ METHODS: dict[str, Method] = {
         work=lambda size: float(size.sample) ** 3 + 100.0 * size.items**2,
     ),
     "supreme": Method(title="SUPREME", trains=True, options=SupremeOptions),
+    "dtc": Method(title="DTC", trains=True, options=DtcOptions),
+    "dec": Method(title="DEC", trains=True, options=DecOptions),
 }
 """The methods by name, the default first."""
 DECLARED["cluster"] = METHODS

@@ -1,6 +1,7 @@
 """The one joint training of features and clusters: only the terms of the loss differ between its methods."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -51,6 +52,8 @@ class Terms(nn.Module):
 
     views = 2
     """Random views of each item in a batch."""
+    ended = False
+    """Whether `renew` has found that the training should end early."""
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
         """Return this process's part of each loss by its name; `labels` (b,) are those of its rows of the source."""
@@ -106,6 +109,11 @@ class Joint:
     def seed(self) -> int:
         """Return the seed of scikit-learn for this subset."""
         return derive_seed(self.run.seed, "joint k-means", self.subset.name) % 2**32
+
+    @property
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return Shuffled(len(self.subset), min(self.options.batch_size, len(self.subset))).steps
 
     def hidden_values(self) -> Tensor:
         """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""
@@ -171,7 +179,12 @@ class Joint:
             optimizer=options.optimizer,
         )
         modules = nn.ModuleDict({"joint": self.net, "terms": terms.to(run.device)})
-        return fit(modules, batches, step, plan, lambda epoch: terms.renew(epoch, self))
+
+        def after(epoch: int) -> bool:
+            terms.renew(epoch, self)
+            return terms.ended
+
+        return fit(modules, batches, step, plan, after)
 
     def result(self, history: dict[str, History]) -> Clustering:
         """Return the clustering by the trained network, with the histories of its trainings by title."""
@@ -199,6 +212,10 @@ class Joint:
 def first_groups(values: Array, k: int, seed: int) -> tuple[NDArray[np.int32], Array]:
     """Return the clusters (N,) and centres (K, D) of k-means on values (N, D), the best of several starts."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    found = KMeans(k, n_init=STARTS, random_state=seed).fit(values)
+    with warnings.catch_warnings():
+        # Fewer than K values differ; some centres are then equal.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(k, n_init=STARTS, random_state=seed).fit(values)
     return found.labels_.astype(np.int32), found.cluster_centers_.astype(np.float64)

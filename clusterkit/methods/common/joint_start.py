@@ -66,7 +66,7 @@ def prepared(
     if start.features is not None and trained is not None:
         data = with_features(data, trained, context)
         start = replace(start, features=None)
-    elif options.init is Init.RANDOM and typed.init is None and len(data.shape) == 3:
+    elif options.init is Init.RANDOM and typed.init is None and len(data.shape) == 3 and not options.makes_start:
         raise UsageError(
             f"--method {config.method}: starts from a classifier of images, and {context.path(CLASSIFIER)} does not "
             "exist; run clusterkit pretrain on a labelled set, name a file with --init, or give --init random"
