@@ -27,9 +27,9 @@ def dec(items: Items, question: Question, run: Run) -> Clustering:
     joint = Joint(items, question.k, options, run, HeadKind.CENTRES, hidden=hidden)
     history = learn_to_reconstruct(joint, options.autoencoder_epochs) if alone else {}
     start_centres(joint)
-    interval = options.interval or default_interval(joint.steps, options.epochs)
+    interval = options.interval or default_interval(joint.steps, options.passes)
     terms = Sharpening(assignment(joint), interval, options.tolerance)
-    return joint.result({**history, "round 1": joint.train(terms, options.epochs)})
+    return joint.result({**history, "round 1": joint.train(terms, options.passes)})
 
 
 def default_interval(steps: int, epochs: int) -> int:

@@ -38,8 +38,10 @@ def dtc(items: Items, question: Question, run: Run) -> Clustering:
     if options.warm_up:
         warm_up = Consistent(assignment(joint), Variant.BASELINE, 0)
         history["warm-up"] = joint.train(warm_up, options.warm_up, ", warm-up")
-    terms = Consistent(assignment(joint), options.variant, options.interval, options.consistency_weight)
-    history["round 1"] = joint.train(terms, options.epochs)
+    terms = Consistent(
+        assignment(joint), options.variant, options.interval or options.INTERVAL, options.consistency_weight
+    )
+    history["round 1"] = joint.train(terms, options.passes)
     return joint.result(history)
 
 

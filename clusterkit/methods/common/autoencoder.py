@@ -28,7 +28,7 @@ def learn_to_reconstruct(joint: Joint, epochs: int) -> dict[str, History]:
     by title.
     """
     network, run, options = joint.net.network, joint.run, joint.options
-    sampler = Shuffled(len(joint.subset), min(options.batch_size, len(joint.subset)))
+    sampler = Shuffled(len(joint.subset), min(options.images, len(joint.subset)))
     encoder = network.backbone
     starts = [place for place, layer in enumerate(encoder) if isinstance(layer, nn.Linear)]
     # Made before the first training, so that their first weights are the same in a resumed run.

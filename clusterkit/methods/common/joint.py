@@ -113,7 +113,7 @@ class Joint:
     @property
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
-        return Shuffled(len(self.subset), min(self.options.batch_size, len(self.subset))).steps
+        return Shuffled(len(self.subset), min(self.options.images, len(self.subset))).steps
 
     def hidden_values(self) -> Tensor:
         """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""
@@ -145,7 +145,7 @@ class Joint:
             if labelled is None:
                 yield from ((batch, None) for batch in target)
                 return
-            beside = Endless(len(labelled), min(options.batch_size, len(labelled)), sampler.steps)
+            beside = Endless(len(labelled), min(options.images, len(labelled)), sampler.steps)
             yield from zip(target, batches_of(labelled, beside, generator, run.device), strict=True)
 
         def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -202,7 +202,7 @@ class Joint:
         )  # fmt: skip
 
     def _sampler(self, title: str) -> Shuffled:
-        count, size = len(self.subset), self.options.batch_size
+        count, size = len(self.subset), self.options.images
         if count < size:
             text = "cluster %s%s: batches of %d items instead of %d, because the subset holds no more"
             log.info(text, self.subset.name, title, count, size)

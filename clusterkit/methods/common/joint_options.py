@@ -3,25 +3,51 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from clusterkit.config import Backbone, Optimizer, Precision, Variation
 from clusterkit.errors import UsageError
-from clusterkit.settings import File, Flag, Init, Options, parse_init
+from clusterkit.methods.common.training_options import (
+    BackboneFlag,
+    BatchSizeFlag,
+    EpochsFlag,
+    InitFlag,
+    LearningRateFlag,
+    OptimizerFlag,
+    PrecisionFlag,
+    VariationFlag,
+)
+from clusterkit.settings import File, Flag, Init, Options
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions(Options):
-    """Options of every joint training. Without `init`, the stage takes the classifier of the work folder."""
+    """Options of every joint training, and its usual numbers of epochs and of items in a batch.
 
-    init: Annotated[Init | File | None, Flag(help="", read=parse_init)] = None
-    backbone: Annotated[Backbone, Flag(help="")] = Backbone.CONV4
-    epochs: Annotated[int, Flag(help="", min=1)] = 100
-    batch_size: Annotated[int, Flag(help="", min=2)] = 128
-    learning_rate: Annotated[float, Flag(help="", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="")] = Optimizer.ADAM
-    variation: Annotated[Variation, Flag(help="")] = Variation.MILD
-    precision: Annotated[Precision, Flag(help="")] = Precision.FP32
+    Without `init`, the stage takes the classifier of the work folder.
+    """
+
+    EPOCHS: ClassVar[int] = 100
+    BATCH: ClassVar[int] = 128
+
+    init: InitFlag = None
+    backbone: BackboneFlag = Backbone.CONV4
+    epochs: EpochsFlag = None
+    batch_size: BatchSizeFlag = None
+    learning_rate: LearningRateFlag = 1e-3
+    optimizer: OptimizerFlag = Optimizer.ADAM
+    variation: VariationFlag = Variation.MILD
+    precision: PrecisionFlag = Precision.FP32
+
+    @property
+    def passes(self) -> int:
+        """Return the number of epochs, the method's own if none is typed."""
+        return self.epochs or self.EPOCHS
+
+    @property
+    def images(self) -> int:
+        """Return the number of items of each set in a batch, the method's own if none is typed."""
+        return self.batch_size or self.BATCH
 
     @property
     def makes_start(self) -> bool:
@@ -66,7 +92,7 @@ class SupremeOptions(SourceOptions):
     factors: Annotated[int, Flag(help="Width of the space of binary factors.", min=1)] = 512
     pair_weight: Annotated[float, Flag(help="Weight of the pairs that the first assignment gives.", min=0)] = 1.0
     self_weight: Annotated[float, Flag(help="Weight of the agreement of two views of an image.", min=0)] = 1.0
-    balance_weight: Annotated[float, Flag(help="Weight of equal sizes of the clusters.", min=0)] = 1.0
+    balance_weight: Annotated[float, Flag(help="Weight of equal sizes of the clusters.", min=0)] = 3.0
     binary_weight: Annotated[float, Flag(help="Weight of factors near 0 or 1.", min=0)] = 0.1
 
 
@@ -79,28 +105,33 @@ class Variant(StrEnum):
     TEP = "tep"
 
 
+IntervalFlag = Annotated[
+    int | None,
+    Flag(
+        help="Passes between two renewals of the targets.",
+        min=1,
+        default="5 for dtc; for dec 160 batches, but at most a tenth of the passes",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DtcOptions(JointOptions):
     """Options of DTC. The defaults are those of the paper on CIFAR-10, of whose variants pi is the best there."""
 
-    learning_rate: Annotated[float, Flag(help="", min=0)] = 0.05
-    optimizer: Annotated[Optimizer, Flag(help="")] = Optimizer.SGD
+    INTERVAL: ClassVar[int] = 5
+
+    learning_rate: LearningRateFlag = 0.05
+    optimizer: OptimizerFlag = Optimizer.SGD
     variant: Annotated[
         Variant,
         Flag(
             help="What predictions agree with: nothing (baseline), a second view (pi), or their mean over earlier "
-            "epochs (te), which with tep also makes the targets."
+            "passes (te), which with tep also makes the targets."
         ),
     ] = Variant.PI
     warm_up: Annotated[int, Flag(help="Passes towards the first targets, before they are renewed.", min=0)] = 10
-    interval: Annotated[
-        int,
-        Flag(
-            help="Passes between two renewals of the targets.",
-            min=1,
-            default="5 for dtc; 160 batches, at most a tenth of --epochs, for dec",
-        ),
-    ] = 5
+    interval: IntervalFlag = None
     consistency_weight: Annotated[float, Flag(help="Highest weight of the agreement.", min=0)] = 10.0
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
@@ -111,28 +142,32 @@ class DtcOptions(JointOptions):
                 "leave it out, or give --variant baseline"
             )
         if self.variant is Variant.BASELINE and is_given("consistency_weight"):
-            raise UsageError("--consistency-weight: --variant baseline has no such term; leave one of them out")
+            raise UsageError(
+                "--consistency-weight: --variant baseline lets predictions agree with nothing; leave one of them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecOptions(JointOptions):
     """Options of DEC. The defaults are those of the paper on MNIST, with a shorter training of the autoencoder."""
 
-    backbone: Annotated[Backbone, Flag(help="")] = Backbone.DEC
-    batch_size: Annotated[int, Flag(help="", min=2)] = 256
-    learning_rate: Annotated[float, Flag(help="", min=0)] = 0.01
-    optimizer: Annotated[Optimizer, Flag(help="")] = Optimizer.SGD
-    interval: Annotated[int | None, Flag(help="", min=1)] = None
+    BATCH: ClassVar[int] = 256
+
+    backbone: BackboneFlag = Backbone.DEC
+    learning_rate: LearningRateFlag = 0.01
+    optimizer: OptimizerFlag = Optimizer.SGD
+    interval: IntervalFlag = None
     tolerance: Annotated[
         float,
-        Flag(help="Share of the labels; the training ends when fewer change between two renewals.", min=0, max=1),
+        Flag(
+            help="Share of the items; the training ends when fewer change their cluster between two renewals.",
+            min=0,
+            max=1,
+        ),
     ] = 0.001
     autoencoder_epochs: Annotated[
         int,
-        Flag(
-            help="Passes of the autoencoder that is trained on T without a start; each layer alone takes a quarter.",
-            min=1,
-        ),
+        Flag(help="Passes of the autoencoder of a dec without a start; each layer alone takes a quarter.", min=1),
     ] = 20
 
     @property
