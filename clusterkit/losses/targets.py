@@ -25,7 +25,7 @@ def divergences(target: Tensor, log_prob: Tensor) -> Tensor:
 
 
 def ramp(epoch: int, length: int) -> float:
-    """Return exp(-5 (1 - t / length)²) for the epoch t, counted from 0, and 1 from t = length on (DTC, section 3.2)."""
+    """Return exp(-5 (1 - t / length)²) for the epoch t, counted from 0, and 1 from t = length on (DTC)."""
     share = min(1.0, epoch / length)
     return math.exp(-5 * (1 - share) ** 2)
 
@@ -33,6 +33,6 @@ def ramp(epoch: int, length: int) -> float:
 def averaged(total: Tensor, latest: Tensor, decay: float) -> Tensor:
     """Return decay Z + (1 - decay) z (N, K), the sum over epochs of `latest` predictions z (N, K).
 
-    After t epochs, Z / (1 - decay^t) is their weighted mean, the temporal ensemble (DTC, section 3.2).
+    After t epochs, Z / (1 - decay^t) is their weighted mean, the temporal ensemble (DTC).
     """
     return decay * total + (1 - decay) * latest

@@ -72,9 +72,9 @@ class Consistent(Sharpening):
         return self.variant in (Variant.TE, Variant.TEP)
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
-        """Return the divergence and w mean_ik (q_ik - q'_ik)² (DTC, equations 4 and 6).
+        """Return 1/K of the mean divergence, and w times the mean of (q_ik - q'_ik)² over items and clusters.
 
-        q' is another view's prediction or the temporal ensemble, before whose first epoch nothing has to agree.
+        q' is the prediction of another view, or the temporal ensemble of earlier epochs; in the first epoch it is q.
         """
         log_prob = target.logits.log_softmax(2)
         prob, rows = log_prob[0].exp(), target.index[target.shard.rows]

@@ -28,6 +28,8 @@ def principal_axes(values: Array, count: int) -> Array:
     from sklearn.decomposition import PCA
 
     items, width = values.shape
+    if not np.ptp(values, 0).any():
+        return np.zeros((0, width))
     solver = "covariance_eigh" if width <= items else "full"
     found = PCA(min(count, items, width), svd_solver=solver).fit(values - values.mean(0))
     noise = ROUNDING * np.abs(values).max() * (1 + (width / items) ** 0.5)
