@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from clusterkit.distributed import first_says
 from clusterkit.losses.targets import divergences, sharpened
 from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups
-from clusterkit.methods.common.points import warn_of_fewer
 from clusterkit.methods.common.problem import Array
 from clusterkit.networks.heads import Centres
 from clusterkit.networks.predict import predict
@@ -53,8 +52,7 @@ def start_centres(joint: Joint) -> None:
         log.info(text, name, len(axes), len(axes), width)
     weight = np.zeros((width, values.shape[1]))
     weight[: len(axes)] = axes
-    clusters, means = first_groups((values - values.mean(0)) @ weight.T, joint.k, joint.seed)
-    warn_of_fewer(clusters, joint.k, name)
+    _, means = first_groups((values - values.mean(0)) @ weight.T, joint.k, joint.seed, name)
     with torch.no_grad():
         projection.weight.copy_(torch.from_numpy(weight))
         projection.bias.copy_(torch.from_numpy(-weight @ values.mean(0)))
