@@ -40,6 +40,7 @@ class Backbone(StrEnum):
     RESNET50 = "resnet50"
     MLP = "mlp"
     IDENTITY = "identity"
+    DEC = "dec"
 
 
 def parse_backbone(text: str) -> Backbone | Fixed:

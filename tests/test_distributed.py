@@ -99,6 +99,7 @@ LINES = [
         f"{'--source digits@0-4' if method in WITH_SOURCE else ''} --workdir {method}"
         for method in JOINT
     ),
+    "cluster digits@5-9 --method dec --k 5 --epochs 1 --batch-size 300 --autoencoder-epochs 1 --workdir autoencoder",
 ]
 """Odd batches, convolutions, slow weights, a start from G, several subsets, several tiles of pairs, pairs predicted on
 the way, and a metric; sets of which a sample is compared."""
@@ -109,6 +110,7 @@ TRAINED = (
     "linked/ccn",
     "fast/pretrained",
     *(f"{method}/ccn" for method in JOINT),
+    "autoencoder/ccn",
 )
 
 
