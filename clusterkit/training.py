@@ -95,8 +95,8 @@ def fit(
 
     `batches` yields the `plan.steps` batches of an epoch. `step` returns the losses of a batch by name; their sum is
     minimised. The seed and the number of an epoch determine its randomness, so a resumed run ends with the same bytes.
-    `before` and `after` are called before and after each epoch with the number of finished epochs; where `after` returns
-    True, the training ends. Raises DivergedError if a loss or a weight is not finite, and InputError for a state of
+    `before` and `after` are called before and after each epoch with the number of finished epochs. The training ends
+    where `after` returns True. Raises DivergedError if a loss or a weight is not finite, and InputError for a state of
     another run.
 
     With several processes, `step` returns this process's part of the losses of the batch. All processes take the same
