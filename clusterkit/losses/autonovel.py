@@ -7,8 +7,6 @@ from clusterkit.distributed import gather_rows
 from clusterkit.losses.blocks import known_gradients, row_blocks
 
 EPSILON = 1e-7
-STEEPNESS = 5.0
-"""Steepness of the ramp, 5 in its equation."""
 
 
 def largest(features: Tensor, count: int) -> Tensor:
@@ -66,9 +64,3 @@ def _value_and_gradients(p: Tensor, q: Tensor, similar: Tensor) -> tuple[Tensor,
 def inconsistency(first: Tensor, second: Tensor) -> Tensor:
     """Return the mean squared difference (b,) of the probabilities (b, K) of two views of each item."""
     return (first - second).square().mean(1)
-
-
-def rise(epoch: Tensor, length: int) -> Tensor:
-    """Return exp(-5 (1 - t / length)²) () after t epochs, and 1 from `length` epochs on (Laine and Aila 2017)."""
-    left = 1 - (epoch / length).clamp_max(1)
-    return (-STEEPNESS * left.square()).exp()

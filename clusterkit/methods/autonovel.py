@@ -1,14 +1,13 @@
 """AutoNovel: clusters and features from pairs that share their largest features (Han et al. 2020)."""
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.distributed import gather_rows
 from clusterkit.errors import UsageError
-from clusterkit.losses.autonovel import inconsistency, largest, pair_entropy, rise, same_sets
+from clusterkit.losses.autonovel import inconsistency, largest, pair_entropy, same_sets
+from clusterkit.losses.targets import ramp
 from clusterkit.methods.common.joint import Joint, Terms, Views
 from clusterkit.methods.common.joint_options import AutonovelOptions
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -39,19 +38,23 @@ def autonovel(items: Items, question: Question, run: Run) -> Clustering:
 
 
 class AutonovelTerms(Terms):
-    """The terms of AutoNovel for a source of `classes` classes. Finished epochs are counted, for the ramp."""
+    """The terms of AutoNovel for a source of `classes` classes.
+
+    `share` () is the part of their highest weights that rising weights have reached.
+    """
+
+    share: Tensor
 
     def __init__(self, options: AutonovelOptions, classes: int) -> None:
         super().__init__()
         self.options, self.classes = options, classes
-        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("share", torch.tensor(ramp(0, options.ramp)))
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
         """Return each term with its weight. All items count equally in the consistency, those of either set."""
         assert source is not None
         assert labels is not None
         options, weight = self.options, target.shard.weight
-        ramp = rise(cast(Tensor, self.epoch), options.ramp)
         first, second = target.logits
         ranks = largest(target.hidden[0], options.top)
         apart = sum(
@@ -63,16 +66,16 @@ class AutonovelTerms(Terms):
         losses = {
             "source": options.source_weight * cross_entropy(source, labels) * source.shard.weight,
             "pairs": pair_entropy(first, second, same_sets(ranks, gather_rows(ranks))),
-            "consistency": options.consistency_weight * ramp * apart / items,
+            "consistency": options.consistency_weight * self.share * apart / items,
         }
         if options.incremental:
             own = self.classes + first.argmax(1)
-            losses["incremental"] = INCREMENT * ramp * cross_entropy(target, own) * weight
+            losses["incremental"] = INCREMENT * self.share * cross_entropy(target, own) * weight
         return losses
 
     def renew(self, epoch: int, joint: Joint) -> None:
-        """Count the epoch."""
-        cast(Tensor, self.epoch).fill_(epoch)
+        """Raise the weights of the ramp."""
+        self.share.fill_(ramp(epoch, self.options.ramp))
 
 
 def of_source(views: Views) -> Tensor:

@@ -1,11 +1,9 @@
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
 from clusterkit.losses import blocks
-from clusterkit.losses.autonovel import EPSILON, inconsistency, largest, pair_entropy, rise, same_sets
+from clusterkit.losses.autonovel import EPSILON, inconsistency, largest, pair_entropy, same_sets
 
 
 def features(size: int, width: int, seed: int) -> Tensor:
@@ -99,10 +97,3 @@ def test_nothing_pushes_where_rounding_passes_one() -> None:
 def test_the_difference_of_two_views_is_a_mean_over_the_outputs() -> None:
     first, second = torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.4, 0.6]])
     assert inconsistency(first, second).tolist() == pytest.approx([0, 0.36])
-
-
-def test_the_weight_rises_to_one_and_stays() -> None:
-    found = [float(rise(torch.tensor(epoch), 5)) for epoch in range(8)]
-    assert found == pytest.approx([math.exp(-5 * (1 - min(epoch, 5) / 5) ** 2) for epoch in range(8)])
-    assert found[0] == pytest.approx(0.0067379, abs=1e-6)
-    assert found[5:] == [1, 1, 1]

@@ -93,11 +93,11 @@ def test_the_ramp_takes_a_quarter_of_the_epochs() -> None:
     assert AutonovelOptions(ramp_epochs=80).ramp == 80
 
 
-def test_the_finished_epochs_are_part_of_the_state() -> None:
+def test_the_share_of_the_weights_is_part_of_the_state() -> None:
     terms, other = (AutonovelTerms(AutonovelOptions(), CLASSES) for _ in range(2))
     terms.renew(3, None)  # type: ignore[arg-type]
     other.load_state_dict(terms.state_dict())
-    assert int(other.epoch) == 3
+    assert float(other.share) == float(terms.share) > float(AutonovelTerms(AutonovelOptions(), CLASSES).share)
 
 
 def test_the_classifier_of_the_source_learns_the_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
