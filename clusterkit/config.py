@@ -181,9 +181,20 @@ class Context(Settings):
         return OWN_G if self.find(name) == CHARACTERS_FILE else name
 
 
+class Task(StrEnum):
+    """What `pretrain` learns to tell apart: the classes of a set, or the four rotations of every image (RotNet)."""
+
+    CLASSES = "classes"
+    ROTATION = "rotation"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Settings):
+    """The settings of `pretrain`; `others` are further sets, which only `--task rotation` reads."""
+
     dataset: str
+    others: tuple[str, ...] = ()
+    task: Task = Task.CLASSES
     backbone: Backbone = Backbone.CONV4
     size: int | None = None
     epochs: int = 30
@@ -191,6 +202,8 @@ class PretrainConfig(Settings):
     learning_rate: float = 1e-3
     optimizer: Optimizer = Optimizer.ADAM
     drop_every: int | None = None
+    init: Path | None = None
+    fine_tune: int | None = None
     precision: Precision = Precision.FP32
 
 

@@ -31,7 +31,7 @@ CONFIGS: dict[str, type[Any]] = {
 """The settings of each stage whose artifacts other stages read."""
 REQUIRED = {kind: [field.name for field in fields(kind) if field.default is MISSING] for kind in CONFIGS.values()}
 """The settings without a default."""
-UNTYPED = {"dataset", "source", "target", "files", "automatic"}
+UNTYPED = {"dataset", "others", "source", "target", "files", "automatic"}
 """Settings without a flag."""
 
 

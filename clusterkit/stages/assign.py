@@ -14,7 +14,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import again, all_used, beside_training, learned_from
-from clusterkit.config import AssignConfig, Context, Kind
+from clusterkit.config import AssignConfig, Context, Kind, Task
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import name_digest
 from clusterkit.datasets.overlap import warn_of_training
@@ -73,6 +73,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     device = choose_device(context.device)
     path = context.find(config.model)
     model_header, networks = read_with_typical(path)
+    check_outputs(model_header, path)
     check_beside(model_header, path)
     data = load_target(config, context, next(iter(networks.values()))[0].architecture.shape, model_header)
     assignments, names = {}, {}
@@ -105,6 +106,15 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     output = context.path(OUTPUT)
     write_assignments(output, header, assignments)
     return AssignResult(output, data.name, rows)
+
+
+def check_outputs(header: Header, path: Path) -> None:
+    """Raise InputError for a network whose outputs are neither clusters nor classes."""
+    if header.config.get("task") == Task.ROTATION:
+        raise InputError(
+            f"{path}: tells rotations of an image apart, not clusters or classes; name another --model, or use its "
+            "backbone with cluster --init"
+        )
 
 
 def check_beside(header: Header, path: Path) -> None:
