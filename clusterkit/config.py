@@ -38,6 +38,7 @@ class Backbone(StrEnum):
     RESNET34 = "resnet34"
     RESNET50 = "resnet50"
     MLP = "mlp"
+    IDENTITY = "identity"
 
 
 def parse_backbone(text: str) -> Backbone | Fixed:

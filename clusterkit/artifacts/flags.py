@@ -31,8 +31,8 @@ CONFIGS: dict[str, type[Any]] = {
 """The settings of each stage whose artifacts other stages read."""
 REQUIRED = {kind: [field.name for field in fields(kind) if field.default is MISSING] for kind in CONFIGS.values()}
 """The settings without a default."""
-UNTYPED = {"dataset", "others", "source", "target", "files", "automatic"}
-"""Settings without a flag."""
+UNTYPED = {"dataset", "others", "target", "files", "automatic"}
+"""Settings without a flag. The source has one in `cluster`, but not in `adapt`, which also has a target."""
 
 
 def settings_of(header: Header) -> dict[str, Any]:
@@ -58,9 +58,8 @@ def unusual(header: Header) -> list[str]:
     usual = {**resolved(kind(**dict.fromkeys(REQUIRED[kind], ""))), "seed": Context.seed}
     method = DECLARED.get(header.stage, {}).get(str(header.config.get("method")))
     usual |= {} if method is None else resolved(method.options())
-    return [
-        name for name, value in settings_of(header).items() if name in usual.keys() - UNTYPED and value != usual[name]
-    ]
+    flags = usual.keys() - UNTYPED - set(REQUIRED[kind])
+    return [name for name, value in settings_of(header).items() if name in flags and value != usual[name]]
 
 
 def words_of(settings: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -74,7 +73,7 @@ def words_of(settings: Mapping[str, Any], names: Iterable[str]) -> list[str]:
                 words.append(typed(name if value else f"no-{name}"))
             case list(values):
                 words += [word for value in values for word in (typed(name), str(value))]
-            case value if name in UNTYPED:
+            case value if name in UNTYPED or (name == "source" and "target" in settings):
                 words.append(str(value))
             case value:
                 words += [typed(name), str(value)]

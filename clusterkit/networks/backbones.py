@@ -200,6 +200,11 @@ def mlp(shape: tuple[int, ...]) -> BackboneLayers:
     return BackboneLayers(256, nn.Flatten(), *_linear(width, 256), *_linear(256, 256))
 
 
+def identity(shape: tuple[int, ...]) -> BackboneLayers:
+    """Return no layers: the features are the values of the item."""
+    return BackboneLayers(int(torch.tensor(shape).prod()), nn.Flatten())
+
+
 BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.CONV4: lambda shape: four_convolutions(shape, 64, 64, 128, 256),
     Backbone.CONV4_FINE: lambda shape: fine_convolutions(shape),
@@ -216,12 +221,17 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.RESNET34: lambda shape: _resnet(shape, "resnet34"),
     Backbone.RESNET50: lambda shape: _resnet(shape, "resnet50"),
     Backbone.MLP: lambda shape: mlp(shape),
+    Backbone.IDENTITY: identity,
 }
+
+
+OF_VECTORS = (Backbone.MLP, Backbone.IDENTITY)
+"""Backbones that also take vectors."""
 
 
 def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
     """Build a backbone for items of a shape, (C, H, W) or (D,). Raises UsageError if they do not fit."""
-    if len(shape) == 1 and name is not Backbone.MLP:
+    if len(shape) == 1 and name not in OF_VECTORS:
         raise UsageError(f"--backbone {name} takes images, but this data set holds vectors; use --backbone mlp")
     try:
         return BACKBONES[name](shape)
@@ -235,7 +245,7 @@ def suited(settings: Any, shape: tuple[int, ...], *, typed: bool) -> Any:
     Raises UsageError if the backbone that was typed does not fit.
     """
     name = settings.backbone
-    if not isinstance(name, Backbone) or name is Backbone.MLP:
+    if not isinstance(name, Backbone) or name in OF_VECTORS:
         return settings
     try:
         # On this device nothing is computed.

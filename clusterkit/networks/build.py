@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from clusterkit.config import Backbone
 from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbone, members_of
 from clusterkit.networks.groups import groups_of
+from clusterkit.networks.heads import HeadKind, build_head
 from clusterkit.networks.metric import CosineHead, Metric
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.networks.target_statistics import set_target_statistics
@@ -76,6 +77,7 @@ class Architecture:
     belong to the weights it started from. `limit` is the largest number of standard deviations between a value and its
     mean, beyond which it is cut off; None sets no limit. Without a `backbone` the items are fixed features, which a
     metric turns into `width` values; with a `tail` they are flat maps, of which its blocks make `width` features.
+    `head` is the kind of a clustering network's head; a linear one has no `hidden` layer, which is then 0.
     """
 
     backbone: Backbone | None
@@ -88,11 +90,14 @@ class Architecture:
     limit: float | None = None
     width: int | None = None
     tail: TailOf | None = None
+    head: HeadKind = HeadKind.HIDDEN
 
     def to_header(self) -> dict[str, Any]:
         fields = {**asdict(self), "shape": list(self.shape), "mean": list(self.mean), "std": list(self.std)}
         if self.backbone is not None:
             del fields["width"]
+        if self.head is HeadKind.HIDDEN:
+            del fields["head"]
         if self.tail is None:
             del fields["tail"]
         else:
@@ -114,8 +119,16 @@ class Architecture:
         if limit is not None and not limit > 0:
             raise ValueError(f"the limit {limit} is not positive")
         tail = None if fields.get("tail") is None else TailOf.from_header(fields["tail"])
+        head = HeadKind(fields.get("head", HeadKind.HIDDEN))
         return replace(
-            Architecture(**fields), backbone=backbone, shape=shape, mean=mean, std=std, limit=limit, tail=tail
+            Architecture(**fields),
+            backbone=backbone,
+            shape=shape,
+            mean=mean,
+            std=std,
+            limit=limit,
+            tail=tail,
+            head=head,
         )
 
 
@@ -248,29 +261,23 @@ class SimilarityNet(BackboneNet):
 
 
 class ClusterNet(BackboneNet):
-    """CCN: a backbone, a hidden layer and the K outputs of the cluster assignment (L2C, figure 4).
+    """CCN: a backbone and a head with the K outputs of the cluster assignment (L2C, figure 4).
 
     In `adapt` and `pretrain` this network is a classifier, and its outputs are classes.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
-        hidden = architecture.hidden
-        self.head = nn.Sequential(
-            nn.Linear(self.backbone.features, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, architecture.outputs),
-        )
+        self.head = build_head(architecture.head, self.backbone.features, architecture.hidden, architecture.outputs)
         self.to(memory_format=torch.channels_last)
 
     def bottleneck(self, x: Tensor) -> Tensor:
-        """Return the values (B, hidden) of the hidden layer."""
+        """Return the hidden values (B, H) of the head."""
         out: Tensor = self.head[:-1](self.features(x))
         return out
 
     def outputs(self, hidden: Tensor) -> Tensor:
-        """Return the logits (B, K) of the hidden layer's values (B, hidden)."""
+        """Return the logits (B, K) of the hidden values (B, H)."""
         out: Tensor = self.head[-1](hidden)
         return out
 

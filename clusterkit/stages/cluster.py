@@ -28,6 +28,8 @@ from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
+from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
+from clusterkit.methods.common.joint_start import Source, prepared, with_start
 from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
@@ -67,7 +69,7 @@ class ClusterResult:
 class Inputs:
     """The inputs of a run: pairs, start network, data set, the user's links, K by subset, hashes and learned labels.
 
-    `warnings` are of estimates of K that no clustering can have.
+    `warnings` are of estimates of K that no clustering can have, and `source` is the labelled set of a joint training.
     """
 
     pairs: PairInput
@@ -78,6 +80,7 @@ class Inputs:
     hashes: dict[str, str]
     learned: Learned
     warnings: list[str]
+    source: Source | None
 
 
 def run(config: ClusterConfig, context: Context) -> ClusterResult:
@@ -105,7 +108,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         if inputs.pairs.header is None and (changed := changes_since(*earlier, data)):
             log.info("cluster: %s: %s since %s was made", data.name, changed, path)
     states = StateFolder(path, context.resume) if METHODS[config.method].trains else None
-    key = run_key("cluster", resolved(config), context.seed, fields, inputs.hashes, describe(device))
+    both = fields if inputs.source is None else {"target": fields, "source": inputs.source.learned}
+    key = run_key("cluster", resolved(config), context.seed, both, inputs.hashes, describe(device))
     results = {
         subset.name: clustered(
             subset, config, context, inputs, None if states is None else states.file(subset.name), key
@@ -117,6 +121,8 @@ def run(config: ClusterConfig, context: Context) -> ClusterResult:
         extra["compared"] = compared
     if counts_labels(config):
         extra["learned_from"] = [fields]
+    if inputs.source is not None:
+        extra["source"] = inputs.source.learned
     clusters = {title: result.cluster for title, result in results.items()}
     known, broken = inputs.known.results(
         data, clusters, {title: result.prob.shape[1] for title, result in results.items()}
@@ -154,7 +160,11 @@ def check(config: ClusterConfig, context: Context) -> None:
     by_g = isinstance(config.pairs, File) and (reads_pairs(config) or config.k is CountedBy.ESTIMATE)
     if config.recipe is Recipe.PAPER and not by_g:
         raise UsageError(f"--recipe paper: has no effect on --method {config.method} without pairs by G; leave it out")
-    if context.reading.labels is not None and not counts_labels(config):
+    if (
+        context.reading.labels is not None
+        and not counts_labels(config)
+        and not isinstance(config.options, SourceOptions)
+    ):
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 
 
@@ -184,10 +194,14 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     pairs = read_pairs(config, context, used=reads_pairs(config))
     check_recipe(config, pairs, context)
     config = suited_to(config, pairs, context)
-    source = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
-    start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, source)
+    typed, config = config.options, with_start(config, context)
+    made_by = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
+    start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, made_by)
     data = load_for(config, context, pairs, start)
     start.check_data(data, context)
+    source = None
+    if isinstance(typed, JointOptions):
+        config, start, data, source = prepared(config, typed, start, data, context)
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)
@@ -205,9 +219,9 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash}
-    learned = joined(k_learned, pairs.learned, start.learned)
+    learned = joined(k_learned, pairs.learned, start.learned, {} if source is None else {"source": [source.learned]})
     warnings = warn_all(doubts.of_one({title: k for title, k in ks.items() if estimates.get(title) == 1}))
-    return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings)
+    return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings, source)
 
 
 def check_recipe(config: ClusterConfig, pairs: PairInput, context: Context) -> None:
@@ -269,7 +283,7 @@ def clustered(
     start, device = inputs.start, choose_device(context.device)
     items = Items(
         subset=start.items(subset), kind=inputs.data.kind, shape=inputs.data.shape, g=start.g, bn=inputs.pairs.bn,
-        start=start.of(subset),
+        start=start.of(subset), source=None if inputs.source is None else inputs.source.items,
     )  # fmt: skip
     question = Question(k=inputs.ks[subset.name], pairs=pairs, options=config.options)
     run = Run(seed=context.seed, device=device, state=state, key=key, resume=context.resume)

@@ -5,20 +5,20 @@ import torch
 from torch import nn
 
 from clusterkit.config import Backbone
-from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbone
+from clusterkit.networks.backbones import OF_VECTORS, BackboneLayers, Ensemble, build_backbone
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.groups import groups_of
 
 COUNTS = {
     Backbone.CONV4: 4, Backbone.CONV4_FINE: 4, Backbone.VGGS: 4, Backbone.SPN: 6, Backbone.LENET: 3, Backbone.DTN: 3,
     Backbone.VGG8: 5, Backbone.VGG11: 5, Backbone.VGG16: 5, Backbone.PREACTRESNET18: 4, Backbone.PREACTRESNET101: 4,
-    Backbone.RESNET18: 5, Backbone.RESNET34: 5, Backbone.RESNET50: 5, Backbone.MLP: 2,
+    Backbone.RESNET18: 5, Backbone.RESNET34: 5, Backbone.RESNET50: 5, Backbone.MLP: 2, Backbone.IDENTITY: 0,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", Backbone)
 def test_every_layer_with_weights_is_in_one_group(name: Backbone) -> None:
-    with torch.device("cpu" if name is Backbone.MLP else "meta"):
+    with torch.device("cpu" if name in OF_VECTORS else "meta"):
         backbone = build_backbone(name, (3, 64, 64))
     groups = groups_of(backbone)
     assert len(groups) == COUNTS[name]

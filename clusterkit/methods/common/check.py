@@ -8,6 +8,7 @@ from clusterkit.config import ClusterConfig, Context
 from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, CcnOptions, reads_pairs, reads_values
 from clusterkit.methods.common.declared import Reads, Size
+from clusterkit.methods.common.joint_options import JointOptions
 from clusterkit.methods.common.memory import memory
 from clusterkit.networks.backbones import suited
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, OnlyConstraints, options_of
@@ -81,7 +82,7 @@ def with_backbone(options: Any, shape: tuple[int, ...], context: Context) -> Any
 
     Raises UsageError if the backbone that was typed does not fit.
     """
-    whole = isinstance(options, CcnOptions) and options.init in (None, Init.RANDOM)
+    whole = isinstance(options, CcnOptions | JointOptions) and options.init in (None, Init.RANDOM)
     return suited(options, shape, typed=context.is_given(options, "backbone")) if whole else options
 
 

@@ -43,10 +43,21 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The labelled source of a joint training: its items, and their `labels` (N,) as positions in `classes`."""
+
+    subset: Subset
+    kind: Kind
+    labels: Tensor
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Items:
     """The items of one subset, each of a `shape`, and the network that represents them, if there is one.
 
     `g` is the network that predicted the pairs, `bn` the statistics that it normalises by, and `start` another network.
+    `source` is the labelled set of a method that learns one too.
     """
 
     subset: Subset
@@ -55,6 +66,7 @@ class Items:
     g: SimilarityNet | None = None
     bn: BatchNorm = BatchNorm.TARGET
     start: BackboneNet | None = None
+    source: Labelled | None = None
 
     def take(self, order: Tensor) -> "Items":
         """Return the items at positions (M,)."""

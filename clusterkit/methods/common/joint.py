@@ -1,0 +1,204 @@
+"""The one joint training of features and clusters: only the terms of the loss differ between its methods."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from clusterkit.augment import augment, to_float
+from clusterkit.config import Kind, Variation
+from clusterkit.datasets.base import Subset
+from clusterkit.device import derive_seed
+from clusterkit.distributed import Share, share
+from clusterkit.methods.common.joint_options import JointOptions
+from clusterkit.methods.common.problem import Array, Clustering, Items, Labelled, Run
+from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.heads import HeadKind
+from clusterkit.networks.predict import limit_of, mean_and_std, predict, represent
+from clusterkit.sampling import Endless, Shuffled
+from clusterkit.training import History, Plan, batches_of, fit
+
+log = logging.getLogger("clusterkit")
+
+STARTS = 20
+"""Starts of the first k-means, as in DEC and DTC."""
+
+Batch = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Network values of this process's rows of a batch of one set, in each of its V views.
+
+    `hidden` (V, b, H) are the hidden values, `logits` (V, b, K) those of the target's head, and `source_logits` those
+    of the source's head, None without a source. `index` (B,) are the positions of all items of the batch, of which
+    `shard` are this process's.
+    """
+
+    hidden: Tensor
+    logits: Tensor
+    source_logits: Tensor | None
+    index: Tensor
+    shard: Share
+
+
+class Terms(nn.Module):
+    """The terms of a method's loss, with their trained parameters and the state that resuming needs."""
+
+    views = 2
+    """Random views of each item in a batch."""
+
+    def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
+        """Return this process's part of each loss by its name; `labels` (b,) are those of its rows of the source."""
+        raise NotImplementedError
+
+    def renew(self, epoch: int, joint: "Joint") -> None:
+        """Change the state after an epoch, counted from 1. The base class changes nothing."""
+
+
+class JointNet(nn.Module):
+    """The network of the target, and a linear head of `classes` outputs for the source on its hidden values."""
+
+    def __init__(self, network: ClusterNet, classes: int) -> None:
+        super().__init__()
+        self.network = network
+        width = network.backbone.features if network.architecture.hidden == 0 else network.architecture.hidden
+        self.source = nn.Linear(width, classes) if classes else None
+
+
+class Joint:
+    """A joint training of one subset: its items on the device, its network and its options.
+
+    The network starts from the backbone of `items.start`, or else from random weights. `classes` is the number of
+    outputs of the source's head; 0 leaves it and the source out.
+    """
+
+    def __init__(
+        self, items: Items, k: int, options: JointOptions, run: Run, head: HeadKind, *, hidden: int = 0,
+        classes: int = 0,
+    ) -> None:  # fmt: skip
+        self.items, self.k, self.options, self.run = items, k, options, run
+        self.subset: Subset = items.subset.to(run.device)
+        torch.manual_seed(derive_seed(run.seed, "joint", self.subset.name))
+        if items.start is None:
+            mean, std = mean_and_std(items.subset)
+            architecture = Architecture(
+                options.backbone, items.shape, mean, std, hidden, k, limit=limit_of(items.shape), head=head
+            )
+        else:
+            architecture = replace(items.start.architecture, hidden=hidden, outputs=k, head=head)
+        network = ClusterNet(architecture)
+        if items.start is not None:
+            network.backbone.load_state_dict(items.start.backbone.state_dict())
+        self.net = JointNet(network, classes).to(run.device)
+        if classes and items.kind is Kind.VECTORS:
+            log.info("cluster %s: vectors are not varied, so both views of an item are the same", self.subset.name)
+
+    @property
+    def source(self) -> Labelled | None:
+        return self.items.source if self.net.source is not None else None
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of scikit-learn for this subset."""
+        return derive_seed(self.run.seed, "joint k-means", self.subset.name) % 2**32
+
+    def hidden_values(self) -> Tensor:
+        """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""
+        blocks = represent(self.net.network, self.subset, self.run.device)
+        return torch.cat([hidden for hidden, _ in blocks])
+
+    def features(self) -> Array:
+        """Return the features (N, D) of the target's clean items by the backbone, float64."""
+        network, rows = self.net.network.eval(), list[Tensor]()
+        with torch.no_grad():
+            for items in self.subset.blocks(self.run.device):
+                rows.append(network.features(to_float(items)).cpu())
+        values: Array = torch.cat(rows).double().numpy()
+        return values
+
+    def train(self, terms: Terms, epochs: int, title: str = "") -> History:
+        """Train the network and the terms in place; return the mean of each loss in each epoch.
+
+        `title` tells several trainings of one clustering apart.
+        """
+        items, options, run, source = self.items, self.options, self.run, self.source
+        sampler = self._sampler(title)
+        labels = None if source is None else source.labels.to(run.device)
+        labelled = None if source is None else source.subset.to(run.device)
+        variation = options.variation if items.kind is not Kind.VECTORS else Variation.NONE
+
+        def batches(generator: torch.Generator) -> Iterator[Batch]:
+            target = batches_of(self.subset, sampler, generator, run.device)
+            if labelled is None:
+                yield from ((batch, None) for batch in target)
+                return
+            beside = Endless(len(labelled), min(options.images, len(labelled)), sampler.steps)
+            yield from zip(target, batches_of(labelled, beside, generator, run.device), strict=True)
+
+        def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+            (index, x), beside = batch
+            shard, kind = share(len(index)), items.kind
+            views = [augment(x, kind, generator, shard, variation) for _ in range(terms.views)]
+            if source is not None and beside is not None:
+                index_s, x_s = beside
+                shard_s = share(len(index_s))
+                views += [augment(x_s, source.kind, generator, shard_s, variation) for _ in range(terms.views)]
+            hidden = self.net.network.bottleneck(torch.cat(views))
+            count = terms.views * len(x)
+            target = self._views(hidden[:count], index, shard, terms.views)
+            if beside is None or labels is None:
+                return terms(target, None, None)  # type: ignore[no-any-return]
+            of_source = self._views(hidden[count:], index_s, shard_s, terms.views)
+            return terms(target, of_source, labels[index_s[shard_s.rows]])  # type: ignore[no-any-return]
+
+        state = run.state
+        assert state is not None
+        plan = Plan(
+            title=f"cluster {self.subset.name}{title}",
+            epochs=epochs,
+            steps=sampler.steps,
+            learning_rate=options.learning_rate,
+            seed=run.seed,
+            state=state.with_stem(state.stem + title),
+            key=run.key,
+            resume=run.resume,
+            precision=options.precision,
+            optimizer=options.optimizer,
+        )
+        modules = nn.ModuleDict({"joint": self.net, "terms": terms.to(run.device)})
+        return fit(modules, batches, step, plan, lambda epoch: terms.renew(epoch, self))
+
+    def result(self, history: dict[str, History]) -> Clustering:
+        """Return the clustering by the trained network, with the histories of its trainings by title."""
+        network = self.net.network
+        prob = predict(network, self.subset, self.run.device)
+        return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, history)
+
+    def _views(self, hidden: Tensor, index: Tensor, shard: Share, views: int) -> Views:
+        """Return the values of one set's views, which `hidden` (V b, H) has one after the other."""
+        outputs = self.net.network.outputs(hidden)
+        of_source = None if self.net.source is None else self.net.source(hidden).unflatten(0, (views, -1))
+        return Views(
+            hidden=hidden.unflatten(0, (views, -1)), logits=outputs.unflatten(0, (views, -1)),
+            source_logits=of_source, index=index, shard=shard,
+        )  # fmt: skip
+
+    def _sampler(self, title: str) -> Shuffled:
+        count, size = len(self.subset), self.options.images
+        if count < size:
+            text = "cluster %s%s: batches of %d items instead of %d, because the subset holds no more"
+            log.info(text, self.subset.name, title, count, size)
+        return Shuffled(count, min(size, count))
+
+
+def first_groups(values: Array, k: int, seed: int) -> tuple[NDArray[np.int32], Array]:
+    """Return the clusters (N,) and centres (K, D) of k-means on values (N, D), the best of several starts."""
+    from sklearn.cluster import KMeans
+
+    found = KMeans(k, n_init=STARTS, random_state=seed).fit(values)
+    return found.labels_.astype(np.int32), found.cluster_centers_.astype(np.float64)

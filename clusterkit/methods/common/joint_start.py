@@ -1,0 +1,133 @@
+"""What a joint training starts from: a classifier or fixed features, and the labelled source."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clusterkit.config import Backbone, ClusterConfig, Context
+from clusterkit.datasets.base import Dataset
+from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import load_like, with_features
+from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
+from clusterkit.methods.common.problem import Labelled
+from clusterkit.networks.start import Start
+from clusterkit.settings import File, Init
+
+log = logging.getLogger("clusterkit")
+
+CLASSIFIER = "pretrained.safetensors"
+"""The file of the classifier from which a training starts if none is named."""
+NAMED = 3
+"""The most shared classes that a warning names."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The labelled source of a joint training, and its header entry with the hash of the labels."""
+
+    items: Labelled
+    learned: dict[str, Any]
+
+
+def with_start(config: ClusterConfig, context: Context) -> ClusterConfig:
+    """Return the settings of a joint training with the classifier of the work folder if they name no start.
+
+    Without such a file it starts from random weights, which `prepared` accepts for vectors only. Other methods are
+    returned unchanged. Raises UsageError for features that are no file of `embed`.
+    """
+    options = config.options
+    if not isinstance(options, JointOptions):
+        return config
+    if config.features is not None:
+        if not (isinstance(config.features, File) and config.features.name.endswith(".h5")):
+            raise UsageError(
+                f"--features {config.features}: --method {config.method} trains its own network; name the features.h5 "
+                "of embed, or a network with --init"
+            )
+        if options.init is not None:
+            raise UsageError(f"--init {options.init}: --features {config.features} is the start; leave one of them out")
+    elif options.init is None and context.path(CLASSIFIER).exists():
+        log.info("cluster: starts from the classifier in %s", context.path(CLASSIFIER))
+        return replace(config, options=replace(options, init=File(CLASSIFIER)))
+    return config if options.init is not None else replace(config, options=replace(options, init=Init.RANDOM))
+
+
+def prepared(
+    config: ClusterConfig, typed: JointOptions, start: Start, data: Dataset, context: Context
+) -> tuple[ClusterConfig, Start, Dataset, Source | None]:
+    """Return the settings, the start, the target and the source of a joint training, each in its final form.
+
+    With features of a file of `embed`, target and source are sets of features. `typed` are the options as they were
+    typed. Raises UsageError for images without a start, and the errors of `read_source`.
+    """
+    options = config.options
+    assert isinstance(options, JointOptions)
+    trained = None if start.header is None else start.header.dataset
+    if start.features is not None and trained is not None:
+        data = with_features(data, trained, context)
+        start = replace(start, features=None)
+    options = of_shape(config.method, options, typed, data.shape, context)
+    source = None
+    if isinstance(options, SourceOptions):
+        options, source = read_source(config.method, options, start, data, context)
+    return replace(config, options=options), start, data, source
+
+
+def of_shape(
+    method: str, options: JointOptions, typed: JointOptions, shape: tuple[int, ...], context: Context
+) -> JointOptions:
+    """Return the options for items of a shape, (C, H, W) or (D,): vectors are their own features by default.
+
+    Raises UsageError for images if the start of the network was not `typed` and there is no classifier.
+    """
+    if options.init is not Init.RANDOM:
+        return options
+    if len(shape) == 1:
+        is_typed = context.is_given(typed, "backbone")
+        return options if is_typed else replace(options, backbone=Backbone.IDENTITY)
+    if typed.init is None:
+        raise UsageError(
+            f"--method {method}: starts from a classifier of images, and {context.path(CLASSIFIER)} does not "
+            "exist; run clusterkit pretrain on a labelled set, name a file with --init, or give --init random"
+        )
+    return options
+
+
+def read_source(
+    method: str, options: SourceOptions, start: Start, data: Dataset, context: Context
+) -> tuple[SourceOptions, Source]:
+    """Return the options with the name of the source, and the source in the form of the target.
+
+    Raises UsageError if no set is named, and InputError for a set of another form or without labels.
+    """
+    trained = None if start.header is None else start.header.dataset
+    name = options.source
+    if name is None:
+        learned = [] if start.header is None else start.header.extra.get("learned_from", [start.header.dataset])
+        if len(learned) != 1:
+            raise UsageError(f"--method {method}: also learns a labelled set; name it with --source")
+        name = learned[0]["name"]
+        log.info("cluster: also learns the classes of %s, as its classifier did (--source names another set)", name)
+    reading = context.reading if context.reading.labels is not None else replace(context.reading, flat=False)
+    form = data.to_header()
+    found = load_like(
+        name, data.shape, context, form if data.features or trained is None else trained, reading=reading
+    ).labelled()
+    if found.shape != data.shape:
+        raise InputError(f"{found.title} holds items of shape {found.shape}, but {data.title} of {data.shape}")
+    labels, classes = found.numbered(f"cluster --method {method}")
+    warn_of_shared(found, data)
+    items = Labelled(subset=found.union(), kind=found.kind, labels=labels, classes=classes)
+    return replace(options, source=found.name), Source(items, found.to_learned())
+
+
+def warn_of_shared(source: Dataset, target: Dataset) -> None:
+    """Warn if the classes of the source have names that classes of the target have too, where names tell classes."""
+    shared = sorted(set(source.present_classes()) & set(target.classes))
+    shared = [name for name in shared if not name.isdecimal()]
+    if shared:
+        more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
+        log.warning(
+            "cluster: %s has classes of the same names as %s: %s%s; the method looks for new categories, so choose the "
+            "classes of the source with @CLASSES", source.name, target.name, ", ".join(shared[:NAMED]), more,
+        )  # fmt: skip

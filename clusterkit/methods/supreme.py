@@ -1,0 +1,72 @@
+"""SUPREME: clusters and features from soft constraints and self-supervision (Huang and Gong 2020)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.distributed import gather_rows
+from clusterkit.losses.supreme import agreement, confidence, constrained, imbalance, indecision, soft_constraints
+from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups
+from clusterkit.methods.common.joint_options import SupremeOptions
+from clusterkit.methods.common.problem import Array, Clustering, Items, Question, Run
+from clusterkit.networks.heads import HeadKind, squared_distances, student_logits
+
+
+def supreme(items: Items, question: Question, run: Run) -> Clustering:
+    """Train features and clusters from the constraints that k-means on the first features gives.
+
+    The assignment of the first features to the centres of k-means gives each pair of items a soft constraint and a
+    confidence, which stay as they are. Two views of an item always belong together. Source and target share a space of
+    nearly binary factors, in which each has a linear classifier.
+    """
+    options: SupremeOptions = question.options
+    assert items.source is not None
+    joint = Joint(
+        items, question.k, options, run, HeadKind.FACTORS, hidden=options.factors, classes=len(items.source.classes)
+    )
+    prior = first_assignment(joint.features(), question.k, options.alpha, joint.seed)
+    return joint.result({"round 1": joint.train(SupremeTerms(prior, options), options.passes)})
+
+
+def first_assignment(values: Array, k: int, alpha: float, seed: int) -> Tensor:
+    """Return the probabilities (N, K) of the clusters of k-means on values (N, D) (equation 1), float32."""
+    centres = torch.from_numpy(first_groups(values, k, seed)[1])
+    squares = squared_distances(torch.from_numpy(values), centres)
+    return student_logits(squares, alpha).softmax(1).float()
+
+
+class SupremeTerms(Terms):
+    """The terms of SUPREME, from the first assignment (N, K) of the target's items."""
+
+    prior: Tensor
+
+    def __init__(self, prior: Tensor, options: SupremeOptions) -> None:
+        super().__init__()
+        self.options = options
+        # It follows from the start of the network, which a resumed run computes again.
+        self.register_buffer("prior", prior, persistent=False)
+
+    def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
+        """Return the terms of equations 5 to 8, each with its weight, and the self-supervision on its own.
+
+        The paper puts 1 on the diagonal of constraints and weights, which is the sum of the self-supervision over a
+        batch. Here it is the mean, so `self_weight` is the paper's if it is the number of items in a batch.
+        """
+        options, share = self.options, target.shard
+        first, second = target.logits.softmax(2)
+        prior = self.prior[target.index]
+        wanted = soft_constraints(prior, prior) * confidence(prior, options.tau)
+        wanted = wanted.fill_diagonal_(0)[share.rows]
+        factors = target.hidden
+        losses = {
+            "pairs": options.pair_weight * constrained(first, gather_rows(second), wanted),
+            "self": options.self_weight * agreement(first, second).mean() * share.weight,
+            "balance": options.balance_weight * imbalance(gather_rows(first)) * share.weight,
+        }
+        binary = indecision(factors.flatten(0, 1)) * share.weight
+        if source is not None and source.source_logits is not None and labels is not None:
+            each = source.source_logits.flatten(0, 1)
+            entropy = F.cross_entropy(each, labels.repeat(len(source.source_logits)))
+            losses["source"] = options.source_weight * entropy * source.shard.weight
+            binary = (binary + indecision(source.hidden.flatten(0, 1)) * source.shard.weight) / 2
+        return {**losses, "binary": options.binary_weight * binary}
