@@ -11,7 +11,7 @@ from typing import Any
 
 from clusterkit.errors import UsageError
 from clusterkit.reading import USUAL, Reading
-from clusterkit.settings import READERS, Features, File, Fixed, K, Pairs, Settings, parse_fixed
+from clusterkit.settings import READERS, Features, File, Fixed, K, Pairs, Placing, Settings, Task, parse_fixed
 
 
 class Kind(StrEnum):
@@ -125,14 +125,6 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
-class Placing(StrEnum):
-    """How `report` puts pictures into the folders of their clusters."""
-
-    COPY = "copy"
-    LINK = "link"
-    MOVE = "move"
-
-
 def cache_folder() -> Path:
     """Return the folder of decoded images and, by default, of downloaded data sets."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -180,13 +172,6 @@ class Context(Settings):
     def settled(self, name: str) -> str:
         """Return the name of a file as headers have it: the one that always means the G of the program, or as it is."""
         return OWN_G if self.find(name) == CHARACTERS_FILE else name
-
-
-class Task(StrEnum):
-    """What `pretrain` learns to tell apart: the classes of a set, or the four rotations of every image (RotNet)."""
-
-    CLASSES = "classes"
-    ROTATION = "rotation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,10 +283,7 @@ class ClusterConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignConfig(Settings):
-    """The settings of `assign`.
-
-    `files` are the paths of the only files of a folder to read; without any, all are read.
-    """
+    """The settings of `assign`; `files` are the paths of the only files of a folder to read, () for all."""
 
     dataset: str
     files: tuple[str, ...] = ()

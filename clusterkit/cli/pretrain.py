@@ -8,7 +8,8 @@ import typer
 from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Common, DropEvery, Precise, Resume, with_common
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import Backbone, Optimizer, PretrainConfig, Task
+from clusterkit.config import Backbone, Optimizer, PretrainConfig
+from clusterkit.settings import Task
 
 EXAMPLE = "Example: clusterkit pretrain cifar10_train@0-4 --backbone vgg8"
 

@@ -12,8 +12,8 @@ def groups_of(backbone: BackboneLayers) -> list[list[nn.Module]]:
     """Return the layers of a backbone in groups, from the input to the output.
 
     The convolutions between two poolings are a group, and so is a stage of a ResNet and a fully connected layer. Each
-    group has the normalisations and activations that follow its layers. A backbone without weights has no group, and the groups of
-    an ensemble hold those of all its members.
+    group has the normalisations and activations that follow its layers. A backbone without weights has no groups. The
+    groups of an ensemble hold those of all its members.
     """
     if isinstance(backbone, Ensemble):
         by_member = [groups_of(member) for member in members_of(backbone)]

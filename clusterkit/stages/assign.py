@@ -14,7 +14,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import read_header
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import again, all_used, beside_training, learned_from
-from clusterkit.config import AssignConfig, Context, Kind, Task
+from clusterkit.config import AssignConfig, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import name_digest
 from clusterkit.datasets.overlap import warn_of_training
@@ -25,6 +25,7 @@ from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import represent
 from clusterkit.networks.read import read_with_typical
 from clusterkit.networks.typical import UNKNOWN, Typical
+from clusterkit.settings import Task
 
 log = logging.getLogger("clusterkit")
 

@@ -18,7 +18,7 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_by, learned_from, run_key
 from clusterkit.augment import augment
-from clusterkit.config import Context, Kind, PretrainConfig, Task
+from clusterkit.config import Context, Kind, PretrainConfig
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.joined import joined
 from clusterkit.datasets.overlap import overlap
@@ -32,6 +32,7 @@ from clusterkit.networks.predict import limit_of, mean_and_std
 from clusterkit.networks.read import read_trainable, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.sampling import Shuffled
+from clusterkit.settings import Task
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
 OUTPUT = "pretrained.safetensors"

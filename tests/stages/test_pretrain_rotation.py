@@ -16,13 +16,14 @@ from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.lineage import again
-from clusterkit.config import Backbone, Context, Kind, PretrainConfig, Task
+from clusterkit.config import Backbone, Context, Kind, PretrainConfig
 from clusterkit.datasets.base import Subset
 from clusterkit.datasets.current import is_of_same_data
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.groups import groups_of
 from clusterkit.networks.read import read_cluster_nets
 from clusterkit.sampling import Shuffled
+from clusterkit.settings import Task
 from clusterkit.stages import pretrain
 from clusterkit.studies.common import runs
 from tests.conftest import Cli, once, run_all
