@@ -32,6 +32,7 @@ class Backbone(StrEnum):
     VGG8 = "vgg8"
     VGG11 = "vgg11"
     VGG16 = "vgg16"
+    VGG_FAST = "vgg-fast"
     PREACTRESNET18 = "preactresnet18"
     PREACTRESNET101 = "preactresnet101"
     RESNET18 = "resnet18"
@@ -176,21 +177,24 @@ class Context(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Settings):
-    """The settings of `pretrain`; `others` are further sets, which only `--task rotation` reads."""
+    """The settings of `pretrain`; for None, the stage takes what suits the backbone.
+
+    `others` are further sets, which only `--task rotation` reads.
+    """
 
     dataset: str
     others: tuple[str, ...] = ()
     task: Task = Task.CLASSES
     backbone: Backbone = Backbone.CONV4
     size: int | None = None
-    epochs: int = 30
-    batch_size: int = 100
-    learning_rate: float = 1e-3
-    optimizer: Optimizer = Optimizer.ADAM
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimizer: Optimizer | None = None
     drop_every: int | None = None
     init: Path | None = None
     fine_tune: int | None = None
-    precision: Precision = Precision.FP32
+    precision: Precision | None = None
 
 
 G_FILE = "g.safetensors"

@@ -66,7 +66,7 @@ def test_the_loss_is_that_of_every_image_in_every_rotation(monkeypatch: pytest.M
     network = ClusterNet(Architecture(Backbone.MLP, (3, 8, 8), (0.5,) * 3, (0.25,) * 3, 16, outputs=4)).double().eval()
     losses = []
 
-    def one_epoch(network: object, batches: Callable[..., Any], step: Callable[..., Any], plan: object) -> None:
+    def one_epoch(network: object, batches: Callable[..., Any], step: Callable[..., Any], *_: object) -> None:
         generator = torch.Generator().manual_seed(1)
         for index, x in batches(generator):
             losses.append((index, step((index, x.double()), generator)["loss"].item()))
@@ -74,7 +74,7 @@ def test_the_loss_is_that_of_every_image_in_every_rotation(monkeypatch: pytest.M
     monkeypatch.setattr(pretrain, "fit", one_epoch)
     items = Subset("all", images, torch.arange(7), None)
     # Nothing is augmented as vectors are.
-    pretrain.train(network, items, None, Kind.VECTORS, Shuffled(7, 3), None, torch.device("cpu"))  # type: ignore[arg-type]
+    pretrain.train(network, items, None, Kind.VECTORS, Shuffled(7, 3), None)  # type: ignore[arg-type]
     assert losses
     for index, loss in losses:
         expected = [
