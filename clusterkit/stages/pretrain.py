@@ -108,27 +108,27 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     data = sets[0]
     if start.network is None:
         config = suited(config, data.shape, typed=context.is_given(config, "backbone"))
-    backbone = config.backbone if start.network is None else start.network.architecture.backbone
-    training = training_of(config, backbone, device)
-    config = replace(config, **{name: getattr(training, name) for name in TYPED})
     labels, classes = data.numbered("pretrain") if config.task is Task.CLASSES else (None, None)
     items = union_of(sets)
     seed, outputs = derive_seed(context.seed, "pretrain"), TURNS if classes is None else len(classes)
     network = new_network(config, items, seed, outputs, start.network)
     items, network = items.to(device), network.to(device)
+    training = training_of(config, network.architecture.backbone, device)
     sampler = Shuffled(len(items), min(training.batch_size, len(items)))
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
     contents = [each.to_learned() if labels is not None else each.to_header() for each in sets]
     plan = replace(
         plan_of(training, sampler.steps, context.seed, states.file("pretrained")),
-        key=run_key("pretrain", resolved(config), context.seed, contents, start.inputs, describe(device)),
+        key=run_key(
+            "pretrain", resolved(config), resolved(training), context.seed, contents, start.inputs, describe(device)
+        ),
         resume=context.resume,
         drop_every=config.drop_every,
     )
     extra = origins(sets, classes, start)
     extra["history"] = train(network, items, labels, data.kind, sampler, plan, quick=training.quick)
-    extra["networks"] = {"all": network.architecture.to_header()}
+    extra |= {"networks": {"all": network.architecture.to_header()}, "training": resolved(training)}
     header = Header(
         "pretrained", "pretrain", resolved(config), context.seed, describe(device),
         data.to_header(), start.inputs, extra,

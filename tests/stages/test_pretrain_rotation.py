@@ -268,3 +268,16 @@ def test_what_no_rotation_can_be_learned_from(line: str, code: int, message: str
     assert (done.code, done.out) == (code, "")
     assert message in done.err.splitlines()[-1]
     assert sorted(path.name for path in OUT.iterdir()) == before
+
+
+def test_a_quick_network_learns_rotations_and_is_tuned_as_quickly(cli: Cli) -> None:
+    np.savez("a.npz", x=np.random.default_rng(0).integers(256, size=(12, 16, 16, 3), dtype=np.uint8), y=[*"ab"] * 6)
+    first = "pretrain arrays:a.npz --backbone vgg-fast --size 16 --epochs 1 --workdir turned --task rotation"
+    assert cli(first).code == 0
+    done = cli("pretrain arrays:a.npz --init turned/pretrained.safetensors --fine-tune 1 --epochs 1")
+    assert done.code == 0, done.err
+    header = read_checkpoint(FILE, "pretrained")[0]
+    assert (header.extra["training"]["optimizer"], header.extra["training"]["batch_size"]) == ("sgd", 500)
+    files = Path("turned/pretrained.safetensors"), FILE
+    whitened = [read_cluster_nets(file)[1]["all"].backbone[0].weight for file in files]
+    assert torch.equal(*whitened)
