@@ -40,6 +40,7 @@ class Backbone(StrEnum):
     RESNET50 = "resnet50"
     MLP = "mlp"
     IDENTITY = "identity"
+    DEC = "dec"
 
 
 def parse_backbone(text: str) -> Backbone | Fixed:
@@ -298,10 +299,14 @@ class AssignConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateKConfig(Settings):
-    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering."""
+    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering.
+
+    `probe` names the labelled classes of the estimate `probe`; without them it is not made.
+    """
 
     assignments: str | None = None
     pairs: str = "pairs.h5"
+    probe: str | None = None
     automatic: bool = False
 
 

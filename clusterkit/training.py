@@ -88,15 +88,16 @@ def fit(
     batches: Callable[[torch.Generator], Iterator[Batch]],
     step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
     plan: Plan,
-    after: Callable[[int], None] | None = None,
+    after: Callable[[int], bool | None] | None = None,
     before: Callable[[int], None] | None = None,
 ) -> History:
     """Train a network in place; return the mean of each loss in each epoch.
 
     `batches` yields the `plan.steps` batches of an epoch. `step` returns the losses of a batch by name; their sum is
     minimised. The seed and the number of an epoch determine its randomness, so a resumed run ends with the same bytes.
-    `before` and `after` are called before and after each epoch with the number of finished epochs. Raises DivergedError
-    if a loss or a weight is not finite, and InputError for a state of another run.
+    `before` and `after` are called before and after each epoch with the number of finished epochs. The training ends
+    where `after` returns True. Raises DivergedError if a loss or a weight is not finite, and InputError for a state of
+    another run.
 
     With several processes, `step` returns this process's part of the losses of the batch. All processes take the same
     steps, which are those of a single process apart from rounding; the first process saves the state.
@@ -107,7 +108,7 @@ def fit(
         module.bf16 = plan.precision is Precision.BF16
     optimizer = _optimizer(network, [module.backbone for module in backbones], plan)
     slow = _Slow(network) if plan.slow else None
-    history = _restore(network, optimizer, slow, plan) if plan.resume else []
+    history, ended = _restore(network, optimizer, slow, plan) if plan.resume else ([], False)
     # The first process must not replace the state before every process has read it.
     wait_for_all()
     if is_first():
@@ -118,14 +119,16 @@ def fit(
     started, resumed_at = time.monotonic(), len(history)
     with progress(plan.title, plan.epochs * plan.steps, resumed_at * plan.steps) as advance:
         for epoch in range(resumed_at, plan.epochs):
+            if ended:
+                break
             if before is not None:
                 before(epoch)
             history.append(_epoch(network, batches, step, optimizer, slow, plan, epoch, advance))
-            if after is not None:
-                after(epoch + 1)
+            ended = after is not None and after(epoch + 1) is True
             trained_at = time.monotonic()
-            if is_first() and (epoch + 1 == plan.epochs or trained_at - saved_at >= saving_time / SAVING):
-                _save(network, optimizer, slow, plan, history)
+            last = ended or epoch + 1 == plan.epochs
+            if is_first() and (last or trained_at - saved_at >= saving_time / SAVING):
+                _save(network, optimizer, slow, plan, history, ended)
                 saved_at = time.monotonic()
                 saving_time = saved_at - trained_at
             seconds = time.monotonic() - started
@@ -244,22 +247,27 @@ class _Slow:
 
 
 def _save(
-    network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow | None, plan: Plan, history: History
+    network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow | None, plan: Plan, history: History, ended: bool
 ) -> None:
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
     if slow is not None:
         tensors |= {f"slow.{name}": value for name, value in slow.values.items()}
-    extra = {"key": plan.key, "history": history}
+    extra = {"key": plan.key, "history": history, "ended": ended}
     header = Header("state", plan.title, {}, plan.seed, "any", extra=extra)
     write_checkpoint(plan.state, header, tensors, durable=False)
 
 
-def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow | None, plan: Plan) -> History:
-    """Load a saved state into network, optimizer and slow weights; return its history, an empty one without a state."""
+def _restore(
+    network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow | None, plan: Plan
+) -> tuple[History, bool]:
+    """Load a saved state into network, optimizer and slow weights.
+
+    Return its history and whether the training had ended early; without a saved state the history is empty.
+    """
     if not plan.state.exists():
-        return []
+        return [], False
     header, tensors = read_checkpoint(plan.state, "state")
     if header.extra.get("key") != plan.key:
         raise other_run(plan.state)
@@ -284,7 +292,7 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow |
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     history: History = header.extra["history"]
     log.info("%s: resumed after epoch %d", plan.title, len(history))
-    return history
+    return history, bool(header.extra.get("ended"))
 
 
 def other_run(state: Path) -> InputError:

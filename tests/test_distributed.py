@@ -101,6 +101,7 @@ LINES = [
         f"{'--source digits@0-4' if method in WITH_SOURCE else ''} --workdir {method}"
         for method in JOINT
     ),
+    "cluster digits@5-9 --method dec --k 5 --epochs 1 --batch-size 300 --autoencoder-epochs 1 --workdir autoencoder",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, a
 metric, slow weights, rotations, and layers that are not trained; sets of which a sample is compared."""
@@ -113,6 +114,7 @@ TRAINED = (
     "turned/pretrained",
     "tuned/pretrained",
     *(f"{method}/ccn" for method in JOINT),
+    "autoencoder/ccn",
 )
 
 

@@ -13,7 +13,7 @@ COUNTS = {
     Backbone.CONV4: 4, Backbone.CONV4_FINE: 4, Backbone.VGGS: 4, Backbone.SPN: 6, Backbone.LENET: 3, Backbone.DTN: 3,
     Backbone.VGG8: 5, Backbone.VGG11: 5, Backbone.VGG16: 5, Backbone.PREACTRESNET18: 4, Backbone.PREACTRESNET101: 4,
     Backbone.RESNET18: 5, Backbone.RESNET34: 5, Backbone.RESNET50: 5, Backbone.VGG_FAST: 4,
-    Backbone.MLP: 2, Backbone.IDENTITY: 0,
+    Backbone.MLP: 2, Backbone.IDENTITY: 0, Backbone.DEC: 4,
 }  # fmt: skip
 
 

@@ -54,6 +54,8 @@ class Terms(nn.Module):
 
     views = 2
     """Random views of each item in a batch."""
+    ended = False
+    """Whether `renew` has found that the training should end early."""
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
         """Return this process's part of each loss by its name; `labels` (b,) are those of its rows of the source."""
@@ -103,6 +105,11 @@ class Joint:
     def seed(self) -> int:
         """Return the seed of scikit-learn for this subset."""
         return derive_seed(self.run.seed, "joint k-means", self.subset.name) % 2**32
+
+    @property
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return Shuffled(len(self.subset), min(self.options.images, len(self.subset))).steps
 
     def hidden_values(self) -> Tensor:
         """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""
@@ -168,7 +175,12 @@ class Joint:
             optimizer=options.optimizer,
         )
         modules = nn.ModuleDict({"joint": self.net, "terms": terms.to(run.device)})
-        return fit(modules, batches, step, plan, lambda epoch: terms.renew(epoch, self))
+
+        def after(epoch: int) -> bool:
+            terms.renew(epoch, self)
+            return terms.ended
+
+        return fit(modules, batches, step, plan, after)
 
     def result(self, history: dict[str, History]) -> Clustering:
         """Return the clustering by the trained network, with the histories of its trainings by title."""
