@@ -38,7 +38,7 @@ OMNIGLOT_G = with_training(TrainGConfig(dataset="omniglot_bg", epochs=OMNIGLOT_E
 
 
 STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
-    PretrainConfig: ("pretrain", ()),
+    PretrainConfig: ("pretrain", ("init",)),
     EmbedConfig: ("embed", ()),
     TrainGConfig: ("train-g", ("init",)),
     SelfTrainConfig: ("self-train", ("g",)),
@@ -87,6 +87,8 @@ def words_of(config: object) -> Iterator[str]:
             yield from words_of(value)
         elif field.name in ("dataset", "source", "target"):
             yield str(value)
+        elif field.name == "others":
+            yield from value
         elif field.default is MISSING or value != field.default:
             for one in value if isinstance(value, tuple) else (value,):
                 yield from (
