@@ -99,6 +99,8 @@ LINES = [
         for method in JOINT
     ),
     "cluster digits@5-9 --method dec --k 5 --epochs 1 --batch-size 300 --autoencoder-epochs 1 --workdir autoencoder",
+    "cluster digits@5-9 --method dtc --variant te --warm-up 1 --k 5 --epochs 3 --batch-size 33 "
+    "--init digits/pretrained.safetensors --workdir ensemble",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, and a
 metric; sets of which a sample is compared."""
@@ -109,6 +111,7 @@ TRAINED = (
     "linked/ccn",
     *(f"{method}/ccn" for method in JOINT),
     "autoencoder/ccn",
+    "ensemble/ccn",
 )
 
 
