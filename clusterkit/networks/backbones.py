@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from clusterkit import console
 from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
+from clusterkit.networks.fast import fast_layers
 
 
 class BackboneLayers(nn.Sequential):
@@ -231,6 +232,7 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.VGG8: lambda shape: _vgg(shape, "1 M 2 M 4 M 8 M 8 M"),
     Backbone.VGG11: lambda shape: _vgg(shape, "1 M 2 M 4 4 M 8 8 M 8 8 M"),
     Backbone.VGG16: lambda shape: _vgg(shape, "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8 M"),
+    Backbone.VGG_FAST: lambda shape: _flat(shape, fast_layers(shape[0])),
     Backbone.PREACTRESNET18: lambda shape: _preactresnet(shape, _PreActBlock, (2, 2, 2, 2)),
     Backbone.PREACTRESNET101: lambda shape: _preactresnet(shape, _PreActBottleneck, (3, 4, 23, 3)),
     Backbone.RESNET18: lambda shape: _resnet(shape, "resnet18"),

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from clusterkit.distributed import Share, share
 from clusterkit.methods.common.joint_options import JointOptions
 from clusterkit.methods.common.points import warn_of_fewer
 from clusterkit.methods.common.problem import Array, Clustering, Items, Labelled, Run
-from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.heads import HeadKind
-from clusterkit.networks.predict import limit_of, mean_and_std, predict, represent
+from clusterkit.networks.new import started, untrained
+from clusterkit.networks.predict import predict, represent
 from clusterkit.sampling import Endless, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
@@ -87,17 +88,11 @@ class Joint:
     ) -> None:  # fmt: skip
         self.items, self.k, self.options, self.run = items, k, options, run
         self.subset: Subset = items.subset.to(run.device)
-        torch.manual_seed(derive_seed(run.seed, "joint", self.subset.name))
+        seed = derive_seed(run.seed, "joint", self.subset.name)
         if items.start is None:
-            mean, std = mean_and_std(items.subset)
-            architecture = Architecture(
-                options.backbone, items.shape, mean, std, hidden, k, limit=limit_of(items.shape), head=head
-            )
+            network = untrained(ClusterNet, options.backbone, items.subset, seed, hidden=hidden, outputs=k, head=head)
         else:
-            architecture = replace(items.start.architecture, hidden=hidden, outputs=k, head=head)
-        network = ClusterNet(architecture)
-        if items.start is not None:
-            network.backbone.load_state_dict(items.start.backbone.state_dict())
+            network = started(ClusterNet, items.start, seed, hidden=hidden, outputs=k, head=head)
         self.net = JointNet(network, classes).to(run.device)
         if classes and items.kind is Kind.VECTORS:
             log.info("cluster %s: vectors are not varied, so both views of an item are the same", self.subset.name)
