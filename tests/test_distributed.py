@@ -102,6 +102,8 @@ LINES = [
         for method in JOINT
     ),
     "cluster digits@5-9 --method dec --k 5 --epochs 1 --batch-size 300 --autoencoder-epochs 1 --workdir autoencoder",
+    "cluster digits@5-9 --method dtc --variant te --warm-up 1 --k 5 --epochs 3 --batch-size 33 "
+    "--init digits/pretrained.safetensors --workdir ensemble",
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, a
 metric, slow weights, rotations, and layers that are not trained; sets of which a sample is compared."""
@@ -115,6 +117,7 @@ TRAINED = (
     "tuned/pretrained",
     *(f"{method}/ccn" for method in JOINT),
     "autoencoder/ccn",
+    "ensemble/ccn",
 )
 
 
