@@ -1,0 +1,297 @@
+"""Compare methods that cluster unseen classes from one network of known classes (SUPREME, table 1).
+
+Pretrains a classifier of the known classes, A, from which all methods start. Clusters the other classes, T, by k-means,
+LPNMF and LSC on its features; by CCN from the pairs of a G that learns A (KCL, MCL); and by DEC, DTC, AutoNovel and
+SUPREME, which train features and clusters together. K is known. All methods pass over T equally often, or with --full
+as often as in their papers. On Omniglot the CCN of the plain commands stands beside, which has a network of its own.
+Writes transfer.md, transfer.json and results.csv. All files are in the folder transfer of --workdir, with one folder
+per set and run.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from clusterkit.config import G_FILE, ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig, TrainGConfig
+from clusterkit.errors import UsageError
+from clusterkit.features.choice import with_training
+from clusterkit.losses import Loss
+from clusterkit.methods import METHODS, CcnOptions
+from clusterkit.metrics.rows import Row
+from clusterkit.settings import File, Flag, Init
+from clusterkit.studies.common import measured, runs
+from clusterkit.studies.common.driver import Outcome, Study
+from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, pivot, seeds, where
+from clusterkit.studies.common.transfer import (
+    EPOCHS,
+    SETTINGS,
+    NetworkOptions,
+    Setting,
+    Task,
+    check_start,
+    clustered,
+    joint,
+    pretraining,
+    start_of,
+)
+
+EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 5 --precision bf16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row of the tables: its title, its method of `cluster`, and the name of that method in the rows.
+
+    `published` are the passes of the paper over T, as text. `options` are those in which it differs from the method.
+    """
+
+    title: str
+    method: str
+    loss: Loss | None = None
+    name: str = ""
+    published: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return the method and the loss in the rows."""
+        return self.name or self.method, str(self.loss or "")
+
+
+PLAIN = "ccn"
+LINES = {
+    "kmeans": Line(title="k-means", method="kmeans"),
+    "lpnmf": Line(title="LPNMF", method="lpnmf"),
+    "lsc": Line(title="LSC", method="lsc"),
+    "kcl": Line(title="KCL", method="ccn", loss=Loss.KCL),
+    "mcl": Line(title="MCL (CCL)", method="ccn", loss=Loss.CCL),
+    PLAIN: Line(title="CCN, plain commands", method="ccn", name="ccn-plain", loss=Loss.CCL),
+    "dec": Line(title="DEC", method="dec"),
+    "dtc": Line(title="DTC", method="dtc", published="100; 60 on SVHN and ImageNet"),
+    "autonovel": Line(title="AutoNovel", method="autonovel", published="200"),
+    "autonovel-incremental": Line(
+        title="AutoNovel, incremental", method="autonovel", name="autonovel-incremental", published="200",
+        options={"incremental": True},
+    ),
+    "supreme": Line(title="SUPREME", method="supreme", published="100"),
+}  # fmt: skip
+LINES = {name: line for name, line in LINES.items() if line.method in METHODS}
+"""The rows of the tables by the value of --method."""
+BY_PAIRS = ("kcl", "mcl")
+OMNIGLOT = "omniglot"
+"""The set on which the CCN of the plain commands stands beside."""
+PLAIN_EPOCHS = 60
+"""Passes of its G over A, the default of train-g for characters."""
+SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "g, plain commands": "G of the plain commands"}
+"""The trainings that several runs share, with their titles."""
+Facts = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions(NetworkOptions):
+    method: Annotated[
+        tuple[str, ...] | None,
+        Flag(help="Method; may be repeated.", choices=LINES, metavar="NAME", default="all"),
+    ] = None
+    full: Annotated[
+        bool,
+        Flag(help="Take the backbone and the passes of each method's own paper, for a GPU; --budget takes a share."),
+    ] = False
+    alphabet: Annotated[
+        str | None, Flag(help="Alphabet of omniglot_eval to cluster alone.", metavar="NAME", default="all twenty")
+    ] = None
+    g: Annotated[Path | None, Flag(help=f"G of --method {PLAIN}, on omniglot.", default="one that is trained")] = None
+
+
+def run(options: TransferOptions, context: Context) -> Outcome:
+    """Return the scores and seconds of each method and seed on each set, and the trainings of each set."""
+    check(options)
+    sets = {name: [setting.task.source, setting.task.target] for name, setting in SETTINGS.items()}
+    names = runs.parts_at_hand("set", options.sets, sets, context)
+    check_start(options, names)
+    rows, facts = [], {}
+    for name in names:
+        work = work_of(name, options, context)
+        rows += of_set(work)
+        facts[work.title] = work.facts
+    return Outcome(rows, {"trained": facts})
+
+
+def check(options: TransferOptions) -> None:
+    """Raise UsageError for flags that contradict each other."""
+    if options.full and options.epochs != EPOCHS:
+        raise UsageError(f"--epochs {options.epochs}: --full takes the passes of each paper; leave one of them out")
+    if options.alphabet is not None and options.sets != (OMNIGLOT,):
+        raise UsageError(f"--alphabet {options.alphabet}: only omniglot has alphabets; name --set omniglot alone")
+    if options.sets is not None and OMNIGLOT not in options.sets:
+        if options.g is not None:
+            raise UsageError(f"--g {options.g}: is for --method {PLAIN} on omniglot; leave it out")
+        if PLAIN in (options.method or ()):
+            raise UsageError(f"--method {PLAIN}: is for --set omniglot; on other sets choose kcl or mcl")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the runs on one set share: its name and title, its task and setting, the options and its folder.
+
+    `epochs` holds the passes of each training, and `seconds` those of trainings that all methods share.
+    """
+
+    name: str
+    title: str
+    task: Task
+    setting: Setting
+    options: TransferOptions
+    context: Context
+    epochs: dict[str, int | None] = field(default_factory=dict)
+    seconds: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "seconds": self.seconds}
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """Return the chosen methods that this set has."""
+        chosen = self.options.method or LINES
+        return {
+            name: line for name, line in LINES.items() if name in chosen and (name != PLAIN or self.name == OMNIGLOT)
+        }
+
+    def subfolder(self, name: str, seed: int | None = None) -> Context:
+        return runs.subfolder(self.context, name, seed)
+
+
+def work_of(name: str, options: TransferOptions, context: Context) -> Work:
+    setting = SETTINGS[name]
+    if options.alphabet is None:
+        return Work(name, name, setting.task, setting, options, runs.subfolder(context, name))
+    task = replace(setting.task, target=f"{setting.task.target}/{options.alphabet}")
+    title = f"{name}-{options.alphabet}"
+    return Work(name, title, task, setting, options, runs.subfolder(context, title))
+
+
+def of_set(work: Work) -> list[Row]:
+    """Return the scores of each method and seed on one set."""
+    options = work.options
+    classifier = pretraining(work.setting, work.task, options, full=options.full)
+    if options.pretrained is None:
+        work.epochs["classifier"] = classifier.epochs
+    start, work.seconds["classifier"] = start_of(classifier, options, work.context)
+    pairs = pairs_of(work, start) if any(name in work.lines for name in BY_PAIRS) else None
+    rows = []
+    for name, line in work.lines.items():
+        if name == PLAIN:
+            config = plain(work)
+        elif line.loss is not None:
+            epochs = options.share(options.epochs)
+            ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
+            config = ClusterConfig(pairs=File(str(pairs)), options=ccn)
+            work.epochs[name] = epochs
+        elif METHODS[line.method].trains:
+            epochs, own = budget_of(work, line)
+            config = joint(line.method, work.task, start, epochs, options.precision, own)
+            work.epochs[name] = epochs
+        else:
+            config = ClusterConfig(method=line.method, features=start)
+        config = replace(config, dataset=work.task.target, k=work.task.k)
+        method, loss = line.key
+        for seed in range(work.context.seed, work.context.seed + options.seeds):
+            inner = work.subfolder(f"{name}-seed{seed}", seed)
+            rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+    return rows
+
+
+def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
+    """Return the passes of a joint training over T, and its options that are not the defaults."""
+    options = work.options
+    if not options.full:
+        return options.share(options.epochs), line.options
+    own = {"epochs": METHODS[line.method].options().epochs, **work.setting.own.get(line.method, {})}  # type: ignore[attr-defined]
+    return options.share(own.pop("epochs")), {**line.options, **own}
+
+
+def pairs_of(work: Work, start: File) -> Path:
+    """Train G on A from the classifier; return the file of the pairs that it predicts for T."""
+    setting, options, inner = work.setting, work.options, work.subfolder("g")
+    config = TrainGConfig(
+        dataset=work.task.source, epochs=options.share(options.epochs), classes_per_batch=setting.classes_per_batch,
+        images_per_class=setting.images_per_class, init=Path(start.name), precision=options.precision,
+    )  # fmt: skip
+    config = with_training(config, setting.kind)
+    work.epochs["g"] = config.epochs
+    work.seconds["g"] = measured.seconds_of(lambda: runs.run_stage(config, inner), inner.path(G_FILE), inner)
+    return runs.run_stage(PredictPairsConfig(dataset=work.task.target), inner)
+
+
+def plain(work: Work) -> ClusterConfig:
+    """Return the settings of CCN on the pairs that the plain commands predict for characters."""
+    inner = work.subfolder("plain")
+    g = replace(runs.OMNIGLOT_G, epochs=work.options.share(PLAIN_EPOCHS))
+    work.epochs["g, plain commands"] = None if work.options.g else g.epochs
+    runs.g_for(work.options.g, g, inner)
+    self_trained = runs.run_stage(SelfTrainConfig(dataset=work.task.target), inner)
+    pairs = runs.run_stage(PredictPairsConfig(dataset=work.task.target, g=self_trained.name), inner)
+    return ClusterConfig(pairs=File(str(pairs)), options=CcnOptions(init=Init.G, loss=Loss.CCL))
+
+
+def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
+    """Return the tables of ACC and NMI, of the passes of each training, and of their seconds."""
+    rows = where(outcome.rows, subset="mean")
+    names = list(outcome.facts["trained"])
+    how = "as in each paper" if options.full else "the same for all methods"
+    return [
+        Heading("Transfer clustering (SUPREME, table 1)", 1),
+        f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
+        "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
+        "classifier of A, but for the CCN of the plain commands.",
+        pivot(
+            rows,
+            {"method": titled},
+            [
+                *((f"{name} {metric.upper()}", mean(metric, set=name)) for name in names for metric in ("acc", "nmi")),
+                ("seeds", seeds),
+            ],
+        ),
+        Heading("Passes"),
+        "Passes of the classifier and of G are over A, those of methods over T. A method that learns A beside T reads "
+        "as many batches of A.",
+        trainings(outcome.facts["trained"]),
+        Heading("Seconds"),
+        "A cell is empty for a training that was continued, or made elsewhere.",
+        durations(rows, outcome.facts["trained"]),
+    ]
+
+
+def titled(row: Row) -> str:
+    return next(line.title for line in LINES.values() if line.key == (row.method, row.loss))
+
+
+def trainings(facts: Facts) -> Table:
+    """Return the table of the passes of each training on each set, and those of its paper."""
+    titles = SHARED | {name: line.title for name, line in LINES.items()}
+    names = [name for name in titles if any(name in fields["epochs"] for fields in facts.values())]
+    lines = [
+        [
+            titles[name],
+            *(str(fields["epochs"].get(name) or "") for fields in facts.values()),
+            LINES[name].published if name in LINES else "",
+        ]
+        for name in names
+    ]
+    return Table(["training", *facts, "published"], lines)
+
+
+def durations(rows: Rows, facts: Facts) -> Table:
+    """Return the table of the seconds of each training on each set: means over the seeds for the methods."""
+    lines = [
+        [title, *(f"{seconds:.0f}" if (seconds := fields["seconds"].get(name)) else "" for fields in facts.values())]
+        for name, title in SHARED.items()
+        if any(name in fields["seconds"] for fields in facts.values())
+    ]
+    timed = [row for row in where(rows, metric="acc") if row.seconds is not None]
+    columns = [(name, mean("acc", field="seconds", digits=0, set=name)) for name in facts]
+    return Table(["training", *facts], lines + pivot(timed, {"training": titled}, columns).lines)
+
+
+STUDY = Study(__doc__, EXAMPLE, TransferOptions, ("SUPREME", "DTC", "AutoNovel"), run, document)
