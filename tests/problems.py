@@ -10,7 +10,7 @@ from torch import Tensor
 from clusterkit.config import Backbone, ClusterConfig, Kind
 from clusterkit.datasets.base import Subset
 from clusterkit.methods import METHODS, CcnOptions, function_of, with_options
-from clusterkit.methods.common.problem import Clustering, Items, Problem, Question, Run
+from clusterkit.methods.common.problem import Clustering, Items, Labelled, Problem, Question, Run
 from clusterkit.methods.common.solve import problem_of
 from clusterkit.pairs.source import PairSource
 
@@ -58,16 +58,28 @@ class Case:
 
 
 def case(
-    method: str, x: Tensor, pairs: PairSource | None, k: int, folder: Path, labels: Tensor | None = None, **options: Any
-) -> Case:
-    """Vectors (N, D) to sort into K clusters; ccn has a small network and few epochs unless options say otherwise."""
+    method: str, x: Tensor, pairs: PairSource | None, k: int, folder: Path, labels: Tensor | None = None,
+    source: tuple[Tensor, Tensor] | None = None, **options: Any,
+) -> Case:  # fmt: skip
+    """Vectors (N, D) to sort into K clusters; ccn has a small network and few epochs unless options say otherwise.
+
+    `source` are the items and labels of the labelled set of a joint training.
+    """
     config = with_options(ClusterConfig(method=method))
-    brief = {"backbone": Backbone.MLP, "epochs": 1} if isinstance(config.options, CcnOptions) else {}
+    brief: dict[str, Any] = {"backbone": Backbone.MLP, "epochs": 1} if isinstance(config.options, CcnOptions) else {}
+    if METHODS[method].joint:
+        brief = {"backbone": Backbone.IDENTITY, "epochs": 50, "batch_size": 40}
     config = replace(config, options=replace(config.options, **{**brief, **options}))  # type: ignore[type-var]
     subset = Subset("all", x, torch.arange(len(x)), labels)
+    labelled = None
+    if source is not None:
+        items, classes = source
+        names = tuple(map(str, classes.unique().tolist()))
+        learned = Subset("all", items, torch.arange(len(items)), classes)
+        labelled = Labelled(subset=learned, kind=Kind.VECTORS, labels=classes, classes=names)
     return Case(
         config,
-        Items(subset=subset, kind=Kind.VECTORS, shape=tuple(x.shape[1:])),
+        Items(subset=subset, kind=Kind.VECTORS, shape=tuple(x.shape[1:]), source=labelled),
         Question(k=k, pairs=pairs, options=config.options),
         Run(seed=0, device=torch.device("cpu"), state=folder / "state", key="key"),
     )

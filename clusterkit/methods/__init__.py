@@ -14,7 +14,17 @@ from clusterkit.losses import LossOptions
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.declared import Method, Reads, matrices
 from clusterkit.methods.common.joint_options import SupremeOptions
-from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of, parse_init
+from clusterkit.methods.common.training_options import (
+    BackboneFlag,
+    BatchSizeFlag,
+    EpochsFlag,
+    InitFlag,
+    LearningRateFlag,
+    OptimizerFlag,
+    PrecisionFlag,
+    VariationFlag,
+)
+from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of
 
 LANDMARKS = 1000
 """Largest number of landmarks of lsc. A small set has half as many landmarks as items."""
@@ -24,43 +34,17 @@ LANDMARKS = 1000
 class CcnOptions(LossOptions):
     """Options of the training of a clustering network."""
 
-    init: Annotated[
-        Init | File | None,
-        Flag(
-            help="Train a whole network from random weights or from a file of pretrain or train-g; with g, ccn trains "
-            "only a head on the features of G, which is faster.",
-            read=parse_init,
-            metavar="[random|g|FILE]",
-            default="for ccn g for features of a fixed backbone and for a G of characters by the best recipe, else "
-            "random; for other methods the pretrained.safetensors of the work folder",
-        ),
-    ] = None
-    backbone: Annotated[Backbone, Flag(help="Network that computes the features.")] = Backbone.CONV4
-    epochs: Annotated[
-        int | None,
-        Flag(
-            help="Passes over each subset.",
-            min=1,
-            default="for ccn enough for each pair to meet 7.5 times, 250 to 5,000 batches; for other methods 100",
-        ),
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        Flag(help="Images per batch.", min=2, default="100 for ccn, or 200 with --init g; 128 for other methods"),
-    ] = None
-    learning_rate: Annotated[float, Flag(help="Highest learning rate.", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")] = Optimizer.ADAM
+    init: InitFlag = None
+    backbone: BackboneFlag = Backbone.CONV4
+    epochs: EpochsFlag = None
+    batch_size: BatchSizeFlag = None
+    learning_rate: LearningRateFlag = 1e-3
+    optimizer: OptimizerFlag = Optimizer.ADAM
     drop_every: Annotated[
         int | None,
         Flag(help="Divide the learning rate by ten after every so many epochs.", min=1, default="cosine schedule"),
     ] = None
-    variation: Annotated[
-        Variation,
-        Flag(
-            help="Augmentation: none; mild changes images a little; strong also bends characters; erased blanks parts "
-            "of characters."
-        ),
-    ] = Variation.MILD
+    variation: VariationFlag = Variation.MILD
     rounds: Annotated[
         int,
         Flag(
@@ -69,9 +53,7 @@ class CcnOptions(LossOptions):
             min=1,
         ),
     ] = 1
-    precision: Annotated[
-        Precision, Flag(help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.")
-    ] = Precision.FP32
+    precision: PrecisionFlag = Precision.FP32
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
@@ -203,7 +185,7 @@ METHODS: dict[str, Method] = {
         memory=matrices(squares=7),
         work=lambda size: float(size.sample) ** 3 + 100.0 * size.items**2,
     ),
-    "supreme": Method(title="SUPREME", trains=True, options=SupremeOptions),
+    "supreme": Method(title="SUPREME", trains=True, joint=True, options=SupremeOptions),
 }
 """The methods by name, the default first."""
 DECLARED["cluster"] = METHODS

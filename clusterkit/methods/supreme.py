@@ -25,7 +25,7 @@ def supreme(items: Items, question: Question, run: Run) -> Clustering:
         items, question.k, options, run, HeadKind.FACTORS, hidden=options.factors, classes=len(items.source.classes)
     )
     prior = first_assignment(joint.features(), question.k, options.alpha, joint.seed)
-    return joint.result({"round 1": joint.train(SupremeTerms(prior, options), options.epochs)})
+    return joint.result({"round 1": joint.train(SupremeTerms(prior, options), options.passes)})
 
 
 def first_assignment(values: Array, k: int, alpha: float, seed: int) -> Tensor:

@@ -18,12 +18,15 @@ from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, reads_pairs
 from clusterkit.methods.common.check import check_cost, needs_all_pairs, with_backbone
 from clusterkit.methods.common.declared import Reads
+from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
+from clusterkit.methods.common.joint_start import of_shape
 from clusterkit.methods.common.number import number_of_clusters
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.networks.start import read_network
 from clusterkit.pairs.links import held_counts, holding
 from clusterkit.python.inputs import read_items, read_links, read_pairs
+from clusterkit.python.source import read_source
 from clusterkit.python.words import python_words
 from clusterkit.settings import MOST_SEED, Features, Init, OnlyConstraints, Options, TruePairs, options_of
 from clusterkit.stages.cluster import check
@@ -64,7 +67,7 @@ def cluster(
     `k` is the number of clusters, or of outputs with `ccn`; leave it out for a method that finds it. `pairs` (N, N)
     holds the probability from 0 to 1 that two items are similar, NaN if it is unknown. `constraints` holds the lists
     `must_link` and `cannot_link`, whose pairs of positions override `pairs`; each counts as `constraint_weight` other
-    pairs. `options` are the method's own options.
+    pairs. `options` are the method's own options; `source` is the labelled set (x, labels) of a method that learns one.
 
     Raises ValueError for an invalid value, TypeError for a value of the wrong type, FileNotFoundError if the file of
     `init` is missing, InputError if it cannot be read, and DivergedError if the loss of a training is not finite.
@@ -81,7 +84,8 @@ def clustered(
     options: Mapping[str, Any], weight: float | None = None,
 ) -> Clusters:  # fmt: skip
     """Do the work of `cluster`. Errors name flags of the command line, which `python_words` translates."""
-    method_options = read_options(method, options)
+    source = options.get("source")
+    method_options = read_options(method, {name: value for name, value in options.items() if name != "source"})
     context = Context(
         workdir=Path(), device=str(device), seed=read_seed(seed),
         given=frozenset(options) | ({"k"} if k is not None else set()),
@@ -96,14 +100,21 @@ def clustered(
     check_variation(getattr(method_options, "variation", Variation.MILD), data.kind, "x")
     count = number_of_clusters(config, subset, "x", {}, fewest=0)
     check_cost(config, "x", len(subset), start.width(data), count)
+    labelled = None
+    if isinstance(method_options, JointOptions):
+        options_now = replace(method_options, init=method_options.init or Init.RANDOM)
+        method_options = of_shape(method, options_now, method_options, data.shape, context)
+        labelled = read_source(source, data, start, method) if isinstance(method_options, SourceOptions) else None
+    elif source is not None:
+        raise UsageError(f"--source: --method {method} learns no labelled set; leave it out")
     method_options = with_backbone(method_options, data.shape, context)
-    config, source = replace(config, options=method_options), None
+    config, pair_source = replace(config, options=method_options), None
     if reads_pairs(config):
-        source = read_pairs(
+        pair_source = read_pairs(
             pairs, links, len(subset), weight=config.constraint_weight, every=needs_all_pairs(config), method=method
         )
-    items = Items(subset=subset, kind=data.kind, shape=data.shape, start=start.of(subset))
-    result = solve_in_memory(config, items, Question(k=count, pairs=source, options=method_options), context)
+    items = Items(subset=subset, kind=data.kind, shape=data.shape, start=start.of(subset), source=labelled)
+    result = solve_in_memory(config, items, Question(k=count, pairs=pair_source, options=method_options), context)
     counts = held_counts(links, holding(links, result.cluster)) if links else None
     return Clusters(result.cluster, result.prob, result.prob.shape[1], counts)
 

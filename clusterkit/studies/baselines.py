@@ -43,13 +43,15 @@ SAMPLED = ("mnist",)
 SIZE = 28
 """Height and width of the images of a sample, in pixels: MNIST's own."""
 PIXELS = "spectral-pixels"
+BASELINES = [name for name, method in METHODS.items() if not method.joint]
+"""The methods of the comparison: those that read pairs, or nothing but the items."""
 ROWS = {
     **{f"ccn-{loss}": ClusterConfig(options=CcnOptions(loss=loss, init=Init.G)) for loss in Loss},
-    **{method: ClusterConfig(method=method) for method in METHODS if method != ClusterConfig.method},
+    **{method: ClusterConfig(method=method) for method in BASELINES if method != ClusterConfig.method},
     PIXELS: ClusterConfig(method="spectral", features=Features.PIXELS),
 }
 """The settings of each clustering, by the start of its folder's name."""
-NAMES = [*METHODS, PIXELS]
+NAMES = [*BASELINES, PIXELS]
 BROAD = str(ClusterConfig.k)
 """The K of the papers' comparison with unknown K."""
 SELF_TRAINING = SelfTrainConfig.rounds
@@ -194,7 +196,7 @@ def document(options: BaselinesOptions, outcome: Outcome) -> list[Part]:
     """Return the tables of each set. Methods of the papers come first, in the papers' order."""
     training = "after self-train on the unlabelled set" if options.self_train else "as transferred"
     published = [(figure.method, figure.loss) for figure in figures()]
-    order = list(dict.fromkeys([*published, *((name, "") for name in METHODS)]))
+    order = list(dict.fromkeys([*published, *((name, "") for name in BASELINES)]))
     rows = sorted(outcome.rows, key=lambda row: order.index((row.method, row.loss)))
     return [
         Heading("Baselines", 1),

@@ -17,7 +17,8 @@ from clusterkit.methods.common.declared import Reads
 LABELS = np.repeat(np.arange(3), [20, 10, 10])
 SAME = (LABELS[:, None] == LABELS).astype(float)
 X = np.random.default_rng(0).normal(size=(40, 3)) + 2 * np.eye(3)[LABELS]
-WITHOUT_PAIRS = [name for name, method in METHODS.items() if method.pairs is Reads.NOTHING or method.instead]
+ARRAYS = {name: method for name, method in METHODS.items() if not method.joint}
+WITHOUT_PAIRS = [name for name, method in ARRAYS.items() if method.pairs is Reads.NOTHING or method.instead]
 
 
 @parametrize_with_checks([clusterkit.PairClustering(method=method) for method in WITHOUT_PAIRS])
@@ -30,7 +31,7 @@ def test_the_methods_that_need_no_pairs() -> None:
     assert not {"ccn", "csp", "agglomerative"} & set(WITHOUT_PAIRS)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITHOUT_PAIRS])
+@pytest.mark.parametrize("method", [name for name in ARRAYS if name not in WITHOUT_PAIRS])
 def test_methods_that_need_pairs(method: str) -> None:
     k = None if METHODS[method].finds_k else 4
     options = {"backbone": "mlp", "epochs": 1} if method == "ccn" else None

@@ -14,7 +14,8 @@ from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.files import sha256
 from clusterkit.config import Backbone, ClusterConfig
 from clusterkit.errors import UsageError
-from clusterkit.methods import METHODS, CcnOptions, with_options
+from clusterkit.methods import METHODS as ALL
+from clusterkit.methods import CcnOptions, with_options
 from clusterkit.methods.common.check import check_cost
 from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.problem import Clustering
@@ -27,6 +28,8 @@ from tests.conftest import LETTERS, Cli
 from tests.groups import plain_groups, two_groupings
 from tests.problems import Case, case
 
+METHODS = {name: method for name, method in ALL.items() if not method.joint}
+"""The methods that read pairs, or nothing but the items."""
 SAMPLED = ("itml", "mpckmeans")
 OUT = Path("clusterkit-out")
 WITHOUT_PAIRS = tuple(name for name, method in METHODS.items() if method.pairs is Reads.NOTHING)

@@ -41,9 +41,10 @@ class Method:
     `values` says that it reads the items' values, and `instead` that it reads them in place of pairs if features are
     set. `idle_alone` says that it does not read the pairs if constraints are all there are. `finds_k` says that the
     number of clusters is a result. `trains` says that it trains a network, which can be resumed and shared among
-    processes. `fewest` is the smallest number of items. `shapes` names what the pairs shape, the metric or the clusters
-    (L2C, table 1). `memory` returns the bytes at the peak, and `work` the multiplications; both are None for a method
-    that reads items in batches. `options` is a dataclass whose fields are annotated with flags.
+    processes, and `joint` that it learns features and clusters together, without pairs. `fewest` is the smallest number
+    of items. `shapes` names what the pairs shape, the metric or the clusters (L2C, table 1). `memory` returns the bytes
+    at the peak, and `work` the multiplications; both are None for a method that reads items in batches. `options` is a
+    dataclass whose fields are annotated with flags.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Method:
     idle_alone: bool = False
     finds_k: bool = False
     trains: bool = False
+    joint: bool = False
     fewest: int = 1
     shapes: tuple[str, ...] = ()
     memory: Callable[[Size], float] | None = None

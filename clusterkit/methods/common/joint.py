@@ -137,7 +137,7 @@ class Joint:
             if labelled is None:
                 yield from ((batch, None) for batch in target)
                 return
-            beside = Endless(len(labelled), min(options.batch_size, len(labelled)), sampler.steps)
+            beside = Endless(len(labelled), min(options.images, len(labelled)), sampler.steps)
             yield from zip(target, batches_of(labelled, beside, generator, run.device), strict=True)
 
         def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -189,7 +189,7 @@ class Joint:
         )  # fmt: skip
 
     def _sampler(self, title: str) -> Shuffled:
-        count, size = len(self.subset), self.options.batch_size
+        count, size = len(self.subset), self.options.images
         if count < size:
             text = "cluster %s%s: batches of %d items instead of %d, because the subset holds no more"
             log.info(text, self.subset.name, title, count, size)

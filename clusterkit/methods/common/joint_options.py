@@ -2,25 +2,51 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from clusterkit.config import Backbone, Optimizer, Precision, Variation
 from clusterkit.errors import UsageError
-from clusterkit.settings import File, Flag, Init, Options, parse_init
+from clusterkit.methods.common.training_options import (
+    BackboneFlag,
+    BatchSizeFlag,
+    EpochsFlag,
+    InitFlag,
+    LearningRateFlag,
+    OptimizerFlag,
+    PrecisionFlag,
+    VariationFlag,
+)
+from clusterkit.settings import File, Flag, Init, Options
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions(Options):
-    """Options of every joint training. Without `init`, the stage takes the classifier of the work folder."""
+    """Options of every joint training, and its usual numbers of epochs and of items in a batch.
 
-    init: Annotated[Init | File | None, Flag(help="", read=parse_init)] = None
-    backbone: Annotated[Backbone, Flag(help="")] = Backbone.CONV4
-    epochs: Annotated[int, Flag(help="", min=1)] = 100
-    batch_size: Annotated[int, Flag(help="", min=2)] = 128
-    learning_rate: Annotated[float, Flag(help="", min=0)] = 1e-3
-    optimizer: Annotated[Optimizer, Flag(help="")] = Optimizer.ADAM
-    variation: Annotated[Variation, Flag(help="")] = Variation.MILD
-    precision: Annotated[Precision, Flag(help="")] = Precision.FP32
+    Without `init`, the stage takes the classifier of the work folder.
+    """
+
+    EPOCHS: ClassVar[int] = 100
+    BATCH: ClassVar[int] = 128
+
+    init: InitFlag = None
+    backbone: BackboneFlag = Backbone.CONV4
+    epochs: EpochsFlag = None
+    batch_size: BatchSizeFlag = None
+    learning_rate: LearningRateFlag = 1e-3
+    optimizer: OptimizerFlag = Optimizer.ADAM
+    variation: VariationFlag = Variation.MILD
+    precision: PrecisionFlag = Precision.FP32
+
+    @property
+    def passes(self) -> int:
+        """Return the number of epochs, the method's own if none is typed."""
+        return self.epochs or self.EPOCHS
+
+    @property
+    def images(self) -> int:
+        """Return the number of items of each set in a batch, the method's own if none is typed."""
+        return self.batch_size or self.BATCH
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
@@ -60,5 +86,5 @@ class SupremeOptions(SourceOptions):
     factors: Annotated[int, Flag(help="Width of the space of binary factors.", min=1)] = 512
     pair_weight: Annotated[float, Flag(help="Weight of the pairs that the first assignment gives.", min=0)] = 1.0
     self_weight: Annotated[float, Flag(help="Weight of the agreement of two views of an image.", min=0)] = 1.0
-    balance_weight: Annotated[float, Flag(help="Weight of equal sizes of the clusters.", min=0)] = 1.0
+    balance_weight: Annotated[float, Flag(help="Weight of equal sizes of the clusters.", min=0)] = 3.0
     binary_weight: Annotated[float, Flag(help="Weight of factors near 0 or 1.", min=0)] = 0.1

@@ -66,17 +66,31 @@ def prepared(
     if start.features is not None and trained is not None:
         data = with_features(data, trained, context)
         start = replace(start, features=None)
-    elif options.init is Init.RANDOM and typed.init is None and len(data.shape) == 3:
-        raise UsageError(
-            f"--method {config.method}: starts from a classifier of images, and {context.path(CLASSIFIER)} does not "
-            "exist; run clusterkit pretrain on a labelled set, name a file with --init, or give --init random"
-        )
-    if start.any is None and len(data.shape) == 1 and not context.is_given(typed, "backbone"):
-        options = replace(options, backbone=Backbone.IDENTITY)
+    options = of_shape(config.method, options, typed, data.shape, context)
     source = None
     if isinstance(options, SourceOptions):
         options, source = read_source(config.method, options, start, data, context)
     return replace(config, options=options), start, data, source
+
+
+def of_shape(
+    method: str, options: JointOptions, typed: JointOptions, shape: tuple[int, ...], context: Context
+) -> JointOptions:
+    """Return the options for items of a shape, (C, H, W) or (D,): vectors are their own features by default.
+
+    Raises UsageError for images if the start of the network was not `typed` and there is no classifier.
+    """
+    if options.init is not Init.RANDOM:
+        return options
+    if len(shape) == 1:
+        is_typed = context.is_given(typed, "backbone")
+        return options if is_typed else replace(options, backbone=Backbone.IDENTITY)
+    if typed.init is None:
+        raise UsageError(
+            f"--method {method}: starts from a classifier of images, and {context.path(CLASSIFIER)} does not "
+            "exist; run clusterkit pretrain on a labelled set, name a file with --init, or give --init random"
+        )
+    return options
 
 
 def read_source(

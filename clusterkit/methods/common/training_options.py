@@ -1,0 +1,43 @@
+"""The flags of methods that train a network. Importing this module imports no heavy package."""
+
+from typing import Annotated
+
+from clusterkit.config import Backbone, Optimizer, Precision, Variation
+from clusterkit.settings import File, Flag, Init, parse_init
+
+InitFlag = Annotated[
+    Init | File | None,
+    Flag(
+        help="Train a whole network from random weights or from a file of pretrain or train-g; with g, ccn trains only "
+        "a head on the features of G, which is faster.",
+        read=parse_init,
+        metavar="[random|g|FILE]",
+        default="g for ccn on features of a fixed backbone or with a G of characters by the best recipe, else random; "
+        "pretrained.safetensors for other methods",
+    ),
+]
+BackboneFlag = Annotated[Backbone, Flag(help="Network that computes the features.")]
+EpochsFlag = Annotated[
+    int | None,
+    Flag(
+        help="Passes over each subset.",
+        min=1,
+        default="enough for each pair to meet 7.5 times, 250 to 5,000 batches; 100 for supreme",
+    ),
+]
+BatchSizeFlag = Annotated[
+    int | None,
+    Flag(help="Images per batch.", min=2, default="100, or 200 for ccn with --init g; 128 for supreme"),
+]
+LearningRateFlag = Annotated[float, Flag(help="Highest learning rate.", min=0)]
+OptimizerFlag = Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")]
+VariationFlag = Annotated[
+    Variation,
+    Flag(
+        help="Augmentation: none; mild changes images a little; strong also bends characters; erased blanks parts of "
+        "characters."
+    ),
+]
+PrecisionFlag = Annotated[
+    Precision, Flag(help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.")
+]

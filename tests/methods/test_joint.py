@@ -1,0 +1,101 @@
+"""Every joint training finds plain groups of vectors, gives the same twice, and goes on where it was."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import clusterkit
+from clusterkit.methods import METHODS
+from clusterkit.methods.common.joint import Joint
+from clusterkit.metrics.clustering import accuracy
+from tests.problems import Case, case
+
+JOINT = [name for name, method in METHODS.items() if method.joint]
+
+
+def groups(seed: int, classes: int, each: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Far-off groups of points in eight dimensions, in random order."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(classes).repeat(each)[torch.randperm(classes * each, generator=generator)]
+    centres = 4 * torch.randn(classes, 8, generator=generator)
+    return centres[labels] + 0.5 * torch.randn(len(labels), 8, generator=generator), labels
+
+
+def problem(method: str, folder: Path, **options: Any) -> tuple[Case, np.ndarray]:
+    """Four groups beside a source of three others."""
+    x, labels = groups(1, 4)
+    return case(method, x, None, 4, folder, labels, source=groups(2, 3), **options), labels.numpy()
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_plain_groups_are_found_and_found_again(method: str, tmp_path: Path) -> None:
+    asked, labels = problem(method, tmp_path)
+    result = asked.clustered()
+    assert accuracy(result.cluster, labels) > 0.98
+    assert result.network is not None
+    np.testing.assert_allclose(result.prob.sum(1), 1, atol=1e-5)
+    again = asked.clustered()
+    assert (again.prob == result.prob).all()
+    assert again.history == result.history
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_a_python_program_gets_them_too(method: str) -> None:
+    x, labels = groups(1, 4)
+    options = {"source": tuple(part.numpy() for part in groups(2, 3))} if "source" in names_of(method) else {}
+    found = clusterkit.cluster(x.numpy(), k=4, method=method, epochs=50, batch_size=40, **options)
+    assert accuracy(found.labels, labels.numpy()) > 0.9
+    if options:
+        with pytest.raises(ValueError, match=f"^source: method {method} also learns a labelled set"):
+            clusterkit.cluster(x.numpy(), k=4, method=method)
+        for source, words in (
+            ((np.zeros((4, 3)), [0, 1, 0, 1]), "source: holds items of shape"),
+            ((np.zeros((4, 8)), [0, 1, 0]), "source: labels have shape"),
+            ((np.zeros((4, 8)), [1, 1, 1, 1]), "source: has one class only"),
+        ):
+            with pytest.raises(ValueError, match=f"^{words}"):
+                clusterkit.cluster(x.numpy(), k=4, method=method, source=source)
+        with pytest.raises(TypeError, match=r"^source must be a pair"):
+            clusterkit.cluster(x.numpy(), k=4, method=method, source=3)
+    else:
+        with pytest.raises(ValueError, match=f"^source: method {method} learns no labelled set"):
+            clusterkit.cluster(x.numpy(), k=4, method=method, source=(x.numpy(), labels.numpy()))
+
+
+def names_of(method: str) -> set[str]:
+    return set(METHODS[method].options.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_the_target_labels_change_nothing(method: str, tmp_path: Path) -> None:
+    x, labels = groups(1, 4)
+    found = [
+        case(method, x, None, 4, tmp_path, known, source=groups(2, 3), epochs=2).clustered().prob
+        for known in (labels, None)
+    ]
+    assert (found[0] == found[1]).all()
+
+
+def test_an_unknown_start_of_images_is_no_start() -> None:
+    images = np.zeros((20, 8, 8), np.uint8)
+    images[:10] = 255
+    source = (images, np.arange(20) % 2)
+    with pytest.raises(ValueError, match=r"^method supreme: starts from a classifier of images"):
+        clusterkit.cluster(images, k=2, method="supreme", source=source)
+    found = clusterkit.cluster(images, k=2, method="supreme", source=source, init="random", epochs=1)
+    assert len(found.labels) == 20
+
+
+def test_features_are_those_of_the_clean_items(tmp_path: Path) -> None:
+    asked, _ = problem("supreme", tmp_path)
+    from clusterkit.networks.heads import HeadKind
+
+    joint = Joint(asked.items, 4, asked.options, asked.run, HeadKind.LINEAR)
+    x = asked.items.subset.images
+    assert isinstance(x, torch.Tensor)
+    expected = (x - x.mean(0)) / x.std(0, correction=0)
+    np.testing.assert_allclose(joint.features(), expected.numpy(), atol=1e-5)
+    assert torch.equal(joint.hidden_values(), torch.from_numpy(joint.features()).float())
