@@ -42,14 +42,15 @@ EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 5 --pre
 class Line:
     """A row of the tables: its title, its method of `cluster`, and the name of that method in the rows.
 
-    `published` are the passes of the paper over T, as text. `options` are those in which it differs from the method.
+    `passes` are those of its paper over T, unless the paper has others for a set. `options` are those that are not the
+    defaults of the method.
     """
 
     title: str
     method: str
     loss: Loss | None = None
     name: str = ""
-    published: str = ""
+    passes: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -67,21 +68,21 @@ LINES = {
     "mcl": Line(title="MCL (CCL)", method="ccn", loss=Loss.CCL),
     PLAIN: Line(title="CCN, plain commands", method="ccn", name="ccn-plain", loss=Loss.CCL),
     "dec": Line(title="DEC", method="dec"),
-    "dtc": Line(title="DTC", method="dtc", published="100; 60 on SVHN and ImageNet"),
-    "autonovel": Line(title="AutoNovel", method="autonovel", published="200"),
+    "dtc": Line(title="DTC", method="dtc", passes=110),
+    "autonovel": Line(title="AutoNovel", method="autonovel", passes=200),
     "autonovel-incremental": Line(
-        title="AutoNovel, incremental", method="autonovel", name="autonovel-incremental", published="200",
+        title="AutoNovel, incremental", method="autonovel", name="autonovel-incremental", passes=200,
         options={"incremental": True},
     ),
-    "supreme": Line(title="SUPREME", method="supreme", published="100"),
+    "supreme": Line(title="SUPREME", method="supreme", passes=100),
 }  # fmt: skip
 LINES = {name: line for name, line in LINES.items() if line.method in METHODS}
 """The rows of the tables by the value of --method."""
 BY_PAIRS = ("kcl", "mcl")
 OMNIGLOT = "omniglot"
 """The set on which the CCN of the plain commands stands beside."""
-PLAIN_EPOCHS = 60
-"""Passes of its G over A, the default of train-g for characters."""
+PLAIN_EPOCHS, PLAIN_ROUNDS = 60, SelfTrainConfig.rounds
+"""Passes of its G over A, the default of train-g for characters, and rounds of self-train on T."""
 SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "g, plain commands": "G of the plain commands"}
 """The trainings that several runs share, with their titles."""
 Facts = dict[str, dict[str, Any]]
@@ -106,14 +107,16 @@ class TransferOptions(NetworkOptions):
 def run(options: TransferOptions, context: Context) -> Outcome:
     """Return the scores and seconds of each method and seed on each set, and the trainings of each set."""
     check(options)
-    sets = {name: [setting.task.source, setting.task.target] for name, setting in SETTINGS.items()}
+    tasks = {name: task_of(name, options) for name in SETTINGS}
+    sets = {name: [task.source, task.target] for name, task in tasks.items()}
     names = runs.parts_at_hand("set", options.sets, sets, context)
     check_start(options, names)
     rows, facts = [], {}
     for name in names:
-        work = work_of(name, options, context)
+        title = name if options.alphabet is None else f"{name}-{options.alphabet}"
+        work = Work(name, title, tasks[name], SETTINGS[name], options, runs.subfolder(context, title))
         rows += of_set(work)
-        facts[work.title] = work.facts
+        facts[title] = work.facts
     return Outcome(rows, {"trained": facts})
 
 
@@ -134,7 +137,8 @@ def check(options: TransferOptions) -> None:
 class Work:
     """What the runs on one set share: its name and title, its task and setting, the options and its folder.
 
-    `epochs` holds the passes of each training, and `seconds` those of trainings that all methods share.
+    `epochs` holds the passes of each training, `published` those in its paper, and `seconds` those of trainings that
+    several methods share.
     """
 
     name: str
@@ -144,11 +148,12 @@ class Work:
     options: TransferOptions
     context: Context
     epochs: dict[str, int | None] = field(default_factory=dict)
+    published: dict[str, int | None] = field(default_factory=dict)
     seconds: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "seconds": self.seconds}
+        return {"epochs": self.epochs, "published": self.published, "seconds": self.seconds}
 
     @property
     def lines(self) -> dict[str, Line]:
@@ -162,13 +167,14 @@ class Work:
         return runs.subfolder(self.context, name, seed)
 
 
-def work_of(name: str, options: TransferOptions, context: Context) -> Work:
-    setting = SETTINGS[name]
-    if options.alphabet is None:
-        return Work(name, name, setting.task, setting, options, runs.subfolder(context, name))
-    task = replace(setting.task, target=f"{setting.task.target}/{options.alphabet}")
-    title = f"{name}-{options.alphabet}"
-    return Work(name, title, task, setting, options, runs.subfolder(context, title))
+def task_of(name: str, options: TransferOptions) -> Task:
+    """Return the task of a set, of one alphabet if the options name one."""
+    from clusterkit.datasets.catalogue import parse
+
+    task = SETTINGS[name].task
+    if options.alphabet is None or name != OMNIGLOT:
+        return task
+    return replace(task, target=replace(parse(task.target), subset=options.alphabet).full)
 
 
 def of_set(work: Work) -> list[Row]:
@@ -188,10 +194,11 @@ def of_set(work: Work) -> list[Row]:
             ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
             config = ClusterConfig(pairs=File(str(pairs)), options=ccn)
             work.epochs[name] = epochs
-        elif METHODS[line.method].trains:
+        elif METHODS[line.method].joint:
             epochs, own = budget_of(work, line)
             config = joint(line.method, work.task, start, epochs, options.precision, own)
             work.epochs[name] = epochs
+            work.published[name] = published(work, line)
         else:
             config = ClusterConfig(method=line.method, features=start)
         config = replace(config, dataset=work.task.target, k=work.task.k)
@@ -202,13 +209,21 @@ def of_set(work: Work) -> list[Row]:
     return rows
 
 
+def published(work: Work, line: Line) -> int | None:
+    """Return the passes over T in the paper of a method, None if they are not known."""
+    passes: int | None = work.setting.own.get(line.method, {}).get("passes", line.passes)
+    return passes
+
+
 def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
     """Return the passes of a joint training over T, and its options that are not the defaults."""
     options = work.options
     if not options.full:
         return options.share(options.epochs), line.options
-    own = {"epochs": METHODS[line.method].options().epochs, **work.setting.own.get(line.method, {})}  # type: ignore[attr-defined]
-    return options.share(own.pop("epochs")), {**line.options, **own}
+    own = {name: value for name, value in work.setting.own.get(line.method, {}).items() if name != "passes"}
+    if "ramp_epochs" in own:
+        own["ramp_epochs"] = options.share(own["ramp_epochs"])
+    return options.share(published(work, line) or EPOCHS), {**line.options, **own}
 
 
 def pairs_of(work: Work, start: File) -> Path:
@@ -230,7 +245,7 @@ def plain(work: Work) -> ClusterConfig:
     g = replace(runs.OMNIGLOT_G, epochs=work.options.share(PLAIN_EPOCHS))
     work.epochs["g, plain commands"] = None if work.options.g else g.epochs
     runs.g_for(work.options.g, g, inner)
-    self_trained = runs.run_stage(SelfTrainConfig(dataset=work.task.target), inner)
+    self_trained = runs.run_stage(SelfTrainConfig(dataset=work.task.target, rounds=PLAIN_ROUNDS), inner)
     pairs = runs.run_stage(PredictPairsConfig(dataset=work.task.target, g=self_trained.name), inner)
     return ClusterConfig(pairs=File(str(pairs)), options=CcnOptions(init=Init.G, loss=Loss.CCL))
 
@@ -254,8 +269,8 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
             ],
         ),
         Heading("Passes"),
-        "Passes of the classifier and of G are over A, those of methods over T. A method that learns A beside T reads "
-        "as many batches of A.",
+        "Passes of the classifier and of G are over A, those of methods over T, in brackets those of their papers. A "
+        "method that learns A beside T reads as many batches of A.",
         trainings(outcome.facts["trained"]),
         Heading("Seconds"),
         "A cell is empty for a training that was continued, or made elsewhere.",
@@ -268,18 +283,16 @@ def titled(row: Row) -> str:
 
 
 def trainings(facts: Facts) -> Table:
-    """Return the table of the passes of each training on each set, and those of its paper."""
+    """Return the table of the passes of each training on each set, and in brackets those of its paper."""
     titles = SHARED | {name: line.title for name, line in LINES.items()}
+
+    def cell(name: str, fields: dict[str, Any]) -> str:
+        passes, in_paper = fields["epochs"].get(name), fields["published"].get(name)
+        return "" if passes is None else f"{passes} ({in_paper})" if in_paper else str(passes)
+
     names = [name for name in titles if any(name in fields["epochs"] for fields in facts.values())]
-    lines = [
-        [
-            titles[name],
-            *(str(fields["epochs"].get(name) or "") for fields in facts.values()),
-            LINES[name].published if name in LINES else "",
-        ]
-        for name in names
-    ]
-    return Table(["training", *facts, "published"], lines)
+    lines = [[titles[name], *(cell(name, fields) for fields in facts.values())] for name in names]
+    return Table(["training", *facts], lines)
 
 
 def durations(rows: Rows, facts: Facts) -> Table:

@@ -17,6 +17,9 @@ EPOCHS = 100
 """Passes over T of every method: those of SUPREME (Huang and Gong 2020, section 4)."""
 FAST = next((backbone for backbone in Backbone if backbone == "vgg-fast"), Backbone.VGG8)
 
+DESCENT: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "optimizer": Optimizer.SGD}
+"""The training of the papers' classifiers."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -31,8 +34,8 @@ class Task:
 class Setting:
     """The task of a set, the same within the classes of A, and the settings of the networks.
 
-    `full` are the backbone and the passes of the classifier in the papers, and `own`, by method, what the papers set
-    for this set alone.
+    `full` are the backbone and the passes of the classifier in the papers, None for those of other runs. `own` holds,
+    by method, what the papers set for this set alone.
     """
 
     task: Task
@@ -41,7 +44,7 @@ class Setting:
     backbone: Backbone = FAST
     size: int | None = None
     epochs: int = 20
-    full: tuple[Backbone, int] = (Backbone.PREACTRESNET18, 180)
+    full: tuple[Backbone, int] | None = (Backbone.PREACTRESNET18, 180)
     classes_per_batch: int = 20
     images_per_class: int = 5
     own: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -51,7 +54,7 @@ def of_cifar100(new: str, k: int) -> Setting:
     return Setting(
         task=Task("cifar100_train@0-79", f"cifar100_train@{new}", k),
         held_out=Task("cifar100_train@0-69", "cifar100_train@70-79", 10),
-        own={"dtc": {"learning_rate": 0.05}, "autonovel": {"ramp_epochs": 150, "consistency_weight": 50.0}},
+        own={"dtc": {"passes": 130}, "autonovel": {"ramp_epochs": 150, "consistency_weight": 50.0}},
     )
 
 
@@ -73,7 +76,7 @@ SETTINGS = {
         classes_per_batch=5,
         images_per_class=20,
         own={
-            "dtc": {"epochs": 60, "learning_rate": 0.001},
+            "dtc": {"passes": 70, "learning_rate": 0.001},
             "autonovel": {"ramp_epochs": 80, "consistency_weight": 50.0},
         },
     ),
@@ -83,7 +86,7 @@ SETTINGS = {
         backbone=Backbone.RESNET18,
         epochs=90,
         full=(Backbone.RESNET18, 90),
-        own={"dtc": {"epochs": 60}},
+        own={"dtc": {"passes": 70}},
     ),
     "omniglot": Setting(
         task=Task("omniglot_bg", "omniglot_eval", CountedBy.LABELS),
@@ -93,7 +96,7 @@ SETTINGS = {
         backbone=Backbone.CONV4_FINE,
         size=64,
         epochs=30,
-        full=(Backbone.CONV4_FINE, 30),
+        full=None,
     ),
 }
 
@@ -142,12 +145,13 @@ def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
 
 def pretraining(setting: Setting, task: Task, options: NetworkOptions, *, full: bool = False) -> PretrainConfig:
     """Return the settings of the classifier of A; `full` takes those of the papers."""
-    backbone, epochs = setting.full if full else (options.backbone or setting.backbone, setting.epochs)
+    as_published = setting.full if full else None
+    backbone, epochs = as_published or (setting.backbone, setting.epochs)
     config = PretrainConfig(
         dataset=task.source, backbone=options.backbone or backbone, size=setting.size, epochs=options.share(epochs),
         precision=options.precision,
     )  # fmt: skip
-    return replace(config, batch_size=128, learning_rate=0.1, optimizer=Optimizer.SGD) if full else config
+    return replace(config, **DESCENT) if as_published else config
 
 
 def start_of(config: PretrainConfig, options: NetworkOptions, context: Context) -> tuple[File, float | None]:
@@ -160,14 +164,18 @@ def start_of(config: PretrainConfig, options: NetworkOptions, context: Context) 
 
 
 def joint(
-    method: str, task: Task, start: File, epochs: int, precision: Precision, more: dict[str, Any] | None = None
+    method: str, task: Task, start: File, passes: int, precision: Precision, more: dict[str, Any] | None = None
 ) -> ClusterConfig:
     """Return the settings of a joint training of a task; `more` are further options of the method."""
     kind = METHODS[method].options
     assert issubclass(kind, JointOptions)
-    fields: dict[str, Any] = {"init": start, "epochs": epochs, "precision": precision, **(more or {})}
+    fields: dict[str, Any] = {"init": start, "epochs": passes, "precision": precision, **(more or {})}
     if issubclass(kind, SourceOptions):
         fields["source"] = task.source
+    if method == "dtc":
+        # The paper warms up for 10 passes and renews the targets after every 5 of the 100 that follow.
+        warm_up = round(passes / 11)
+        fields |= {"epochs": passes - warm_up, "warm_up": warm_up, "interval": max(1, round(passes / 22))}
     return ClusterConfig(dataset=task.target, k=task.k, method=method, options=kind(**fields))
 
 
