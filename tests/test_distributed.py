@@ -21,6 +21,8 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.hdf5 import read_hdf5
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.errors import ClusterkitError, UsageError
+from clusterkit.methods import METHODS
+from clusterkit.methods.common.joint_options import SourceOptions
 from tests import two_processes
 from tests.forked import finish_forked, program
 
@@ -72,6 +74,8 @@ def finish(*processes: subprocess.Popen[str]) -> list[tuple[int, str, str]]:
     return [(code, out, err) for out, err, code in ends]
 
 
+JOINT = [name for name, method in METHODS.items() if method.joint]
+WITH_SOURCE = [name for name in JOINT if issubclass(METHODS[name].options, SourceOptions)]
 SOME = "@12-27,40-47"
 TRAIN_G = "train-g glyphs_bg@0-11 --size 16 --backbone lenet --hidden 16 --epochs 2 --members 2 --variation strong"
 LINES = [
@@ -89,10 +93,21 @@ LINES = [
     "cluster digits@5-9 --pairs labels --k 5 --epochs 2 --backbone mlp --constraints links.csv --workdir linked",
     "train-g synthetic:blobs --head metric --unlabelled --workdir metric",
     "cluster synthetic:blobs --k 3 --epochs 1 --workdir metric",
+    *(
+        f"cluster digits@5-9 --method {method} --k 5 --epochs 2 --batch-size 33 --init digits/pretrained.safetensors "
+        f"{'--source digits@0-4' if method in WITH_SOURCE else ''} --workdir {method}"
+        for method in JOINT
+    ),
 ]
 """Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, and a
 metric; sets of which a sample is compared."""
-TRAINED = ("digits/self-trained", "digits/pretrained", "digits/ccn", "linked/ccn")
+TRAINED = (
+    "digits/self-trained",
+    "digits/pretrained",
+    "digits/ccn",
+    "linked/ccn",
+    *(f"{method}/ccn" for method in JOINT),
+)
 
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:

@@ -24,14 +24,15 @@ def supreme(items: Items, question: Question, run: Run) -> Clustering:
     joint = Joint(
         items, question.k, options, run, HeadKind.FACTORS, hidden=options.factors, classes=len(items.source.classes)
     )
-    prior = first_assignment(joint.features(), question.k, options.alpha, joint.seed)
+    values = joint.features()
+    _, centres = first_groups(values, question.k, joint.seed, joint.subset.name)
+    prior = first_assignment(values, centres, options.alpha)
     return joint.result({"round 1": joint.train(SupremeTerms(prior, options), options.passes)})
 
 
-def first_assignment(values: Array, k: int, alpha: float, seed: int) -> Tensor:
-    """Return the probabilities (N, K) of the clusters of k-means on values (N, D) (equation 1), float32."""
-    centres = torch.from_numpy(first_groups(values, k, seed)[1])
-    squares = squared_distances(torch.from_numpy(values), centres)
+def first_assignment(values: Array, centres: Array, alpha: float) -> Tensor:
+    """Return the probabilities (N, K) of values (N, D) for centres (K, D), float32 (equation 1)."""
+    squares = squared_distances(torch.from_numpy(values), torch.from_numpy(centres))
     return student_logits(squares, alpha).softmax(1).float()
 
 

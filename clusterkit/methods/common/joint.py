@@ -1,6 +1,7 @@
 """The one joint training of features and clusters: only the terms of the loss differ between its methods."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from clusterkit.datasets.base import Subset
 from clusterkit.device import derive_seed
 from clusterkit.distributed import Share, share
 from clusterkit.methods.common.joint_options import JointOptions
+from clusterkit.methods.common.points import warn_of_fewer
 from clusterkit.methods.common.problem import Array, Clustering, Items, Labelled, Run
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.networks.heads import HeadKind
@@ -196,9 +198,17 @@ class Joint:
         return Shuffled(count, min(size, count))
 
 
-def first_groups(values: Array, k: int, seed: int) -> tuple[NDArray[np.int32], Array]:
-    """Return the clusters (N,) and centres (K, D) of k-means on values (N, D), the best of several starts."""
-    from sklearn.cluster import KMeans
+def first_groups(values: Array, k: int, seed: int, title: str) -> tuple[NDArray[np.int32], Array]:
+    """Return the clusters (N,) and centres (K, D) of k-means on values (N, D), the best of several starts.
 
-    found = KMeans(k, n_init=STARTS, random_state=seed).fit(values)
-    return found.labels_.astype(np.int32), found.cluster_centers_.astype(np.float64)
+    If fewer than K points differ, some centres are equal, which a log line says of the items that `title` names.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = KMeans(k, n_init=STARTS, random_state=seed).fit(values)
+    clusters: NDArray[np.int32] = fitted.labels_.astype(np.int32)
+    warn_of_fewer(clusters, k, title)
+    return clusters, fitted.cluster_centers_.astype(np.float64)

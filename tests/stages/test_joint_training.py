@@ -1,0 +1,194 @@
+"""The joint methods through the command line: what they start from, what they record, and how they go on."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import clusterkit.training
+from clusterkit.__main__ import main
+from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.files import sha256
+from tests.cli.test_bad_input import fails
+from tests.conftest import Cli
+from tests.features.weights_of import weights_of
+from tests.methods.test_joint import JOINT, groups, names_of
+from tests.stages.test_fixed_features import draw, header_of, run
+
+A, T = "glyphs_bg@0-11", "glyphs_eval/Morwen@12-27,40-47"
+PRETRAIN = f"pretrain {A} --size 16 --backbone lenet --epochs 1"
+OUT = Path("clusterkit-out")
+FILES = ("assignments.h5", "ccn.safetensors")
+WITH_SOURCE = [name for name in JOINT if "source" in names_of(name)]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pretrained")
+    assert main([*PRETRAIN.split(), "--workdir", str(folder)]) == 0
+    return folder / "pretrained.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _here(pretrained: Path) -> None:
+    OUT.mkdir()
+    shutil.copy(pretrained, OUT)
+
+
+def line_of(method: str, more: str = "") -> str:
+    return f"cluster {T} --method {method} --k 25 --epochs 3 --batch-size 25 {more}".strip()
+
+
+def bytes_of(folder: Path = OUT) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in FILES]
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_a_training_starts_from_the_classifier_and_can_go_on(
+    method: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = line_of(method)
+    first = cli(line)
+    assert first.code == 0, first.err
+    assert "starts from the classifier in clusterkit-out/pretrained.safetensors" in first.err
+    header, state = read_checkpoint(OUT / "ccn.safetensors", "ccn")
+    assert header.inputs == {"init": sha256(OUT / "pretrained.safetensors")}
+    assert header.config["options"]["init"] == "pretrained.safetensors"
+    assert header.extra["uses_target_labels"] == "no"
+    assert [entry["name"] for entry in header.extra["learned_from"]] == [A]
+    if method in WITH_SOURCE:
+        assert header.config["options"]["source"] == header.extra["source"]["name"] == A
+        assert f"also learns the classes of {A}" in first.err
+    assert all(name.startswith(("Morwen.", "typical/Morwen/")) for name in state)
+    made = bytes_of()
+    [group] = read_assignments(OUT / "assignments.h5")[1].values()
+    assert group.prob.shape[1] == 25
+    assert cli(f"assign {T}").code == 0
+
+    saves, save = list[int](), clusterkit.training._save
+
+    def interrupted(*args: Any) -> None:
+        save(*args)
+        saves.append(1)
+        raise KeyboardInterrupt
+
+    for name in FILES:
+        (OUT / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("clusterkit.training._save", interrupted)
+        assert cli(line).code != 0
+    assert saves
+    other = cli(f"{line_of(method, '--learning-rate 0.002')} --resume")
+    assert (other.code, "the state of a run with other settings" in other.err) == (3, True), other.err
+    again = cli(f"{line} --resume")
+    assert (again.code, "resumed after epoch 1" in again.err) == (0, True), again.err
+    assert bytes_of() == made
+
+
+@pytest.fixture
+def vectors() -> None:
+    for name, (x, labels) in {"t": groups(1, 4), "a": groups(2, 3)}.items():
+        np.savez(f"{name}.npz", x=x.numpy(), y=np.array([f"class {label}" for label in labels]))
+
+
+@pytest.mark.usefixtures("vectors")
+@pytest.mark.parametrize("method", JOINT)
+def test_vectors_are_their_own_start(method: str, cli: Cli) -> None:
+    (OUT / "pretrained.safetensors").unlink()
+    source = "--source features:a.npz" if method in WITH_SOURCE else ""
+    line = f"cluster features:t.npz --method {method} --k 4 --epochs 50 --batch-size 40 {source}"
+    assert run(cli, line, "evaluate")["mean"]["acc"] > 0.9
+    header = header_of("assignments.h5")
+    assert header["config"]["options"]["backbone"] == "identity"
+    assert run(cli, f"{line} --backbone mlp --epochs 1", "assign features:t.npz") is not None
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pictures")
+    draw(place / "a", range(3), 6)
+    draw(place / "t", range(3, 6), 6)
+    weights_of("test_vit", place / "vit.safetensors")
+    return place
+
+
+@pytest.mark.parametrize("method", JOINT)
+def test_features_of_fixed_backbones_are_a_start(method: str, pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    source = "--source folder:a" if method in WITH_SOURCE else ""
+    line = f"cluster folder:t --method {method} --features features.h5 --k 3 --epochs 2 --batch-size 6 {source}"
+    run(cli, "embed folder:t --backbone timm:test_vit --weights vit.safetensors", line)
+    header = header_of("ccn.safetensors")
+    assert header["dataset"]["features"][0]["name"] == "timm:test_vit"
+    assert "features" in header["inputs"]
+    if source:
+        assert header["extra"]["source"]["features"][0]["name"] == "timm:test_vit"
+    run(cli, "assign folder:t")
+    fails(cli(f"{line} --init random"), 2, "--init random", "--features features.h5")
+
+
+BAD: list[tuple[str, int, str]] = [
+    ("--source nothing", 2, "nothing"),
+    ("--source synthetic:blobs", 3, "synthetic:blobs"),
+    ("--source folder:none", 3, "none"),
+    ("--source glyphs_bg@9999", 2, "9999"),
+    ("--source glyphs_bg@3", 3, "one class only"),
+    ("--init g", 2, "--init g"),
+    ("--init none.safetensors", 3, "none.safetensors"),
+    ("--init clusterkit-out", 3, "clusterkit-out"),
+    ("--backbone lenet --init pretrained.safetensors", 2, "--backbone"),
+    ("--features g", 2, "--features g"),
+    ("--features pixels", 2, "--features pixels"),
+    ("--pairs labels", 2, "--pairs"),
+    ("--constraints c.csv", 2, "--constraints"),
+    ("--recipe paper", 2, "--recipe paper"),
+    ("--loss kcl", 2, "--loss"),
+    ("--k 1", 2, "--k 1"),
+    ("--k 1000", 2, "--k 1000"),
+    ("--tau 0", 2, "tau"),
+]
+
+
+@pytest.mark.parametrize(("more", "code", "word"), BAD)
+def test_what_cannot_be_is_said_and_changes_nothing(more: str, code: int, word: str, cli: Cli) -> None:
+    before = sorted(path.name for path in OUT.iterdir())
+    line = line_of("supreme").replace("--k 25", "") if more.startswith("--k") else line_of("supreme")
+    fails(cli(f"{line} {more}"), code, word)
+    assert sorted(path.name for path in OUT.iterdir()) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, None])
+def test_a_damaged_start(content: bytes | None, cli: Cli) -> None:
+    path = OUT / "pretrained.safetensors"
+    path.write_bytes(path.read_bytes()[:-50] if content is None else content)
+    fails(cli(line_of("supreme")), 3, "pretrained.safetensors")
+    path.unlink()
+    fails(cli(line_of("supreme")), 2, "--method supreme", "clusterkit pretrain")
+    fails(cli(line_of("supreme", "--init random")), 2, "--source")
+
+
+def test_a_source_with_the_classes_of_the_target_is_said(cli: Cli) -> None:
+    done = cli(line_of("supreme", f"--source {T} --json"))
+    assert done.code == 0
+    assert "trained with labels of" in done.err
+    assert json.loads(done.out)
+    assert "source" in header_of("assignments.h5")["extra"]["uses_target_labels"]
+
+
+def test_a_source_whose_classes_have_the_same_names(pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    shutil.copytree("a", "again")
+    run(cli, "embed folder:a --backbone timm:test_vit --weights vit.safetensors")
+    done = cli("cluster folder:a --method supreme --source folder:again --features features.h5 --k 3 --epochs 1")
+    assert done.code == 0
+    assert "has classes of the same names as folder:a: class0, class1, class2" in done.err
+
+
+def test_the_command_in_messages_names_the_source(cli: Cli) -> None:
+    assert cli(line_of("supreme", f"--source {A}")).code == 0
+    other = cli(line_of("supreme", "--source glyphs_bg@0-5"))
+    assert f"--source {A}" in other.err
