@@ -83,7 +83,7 @@ OMNIGLOT = "omniglot"
 """The set on which the CCN of the plain commands stands beside."""
 PLAIN_EPOCHS, PLAIN_ROUNDS = 60, SelfTrainConfig.rounds
 """Passes of its G over A, the default of train-g for characters, and rounds of self-train on T."""
-SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "g, plain commands": "G of the plain commands"}
+SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "plain-g": "G of the plain commands"}
 """The trainings that several runs share, with their titles."""
 Facts = dict[str, dict[str, Any]]
 
@@ -106,15 +106,20 @@ class TransferOptions(NetworkOptions):
 
 def run(options: TransferOptions, context: Context) -> Outcome:
     """Return the scores and seconds of each method and seed on each set, and the trainings of each set."""
+    from clusterkit.networks.read import read_g
+
     check(options)
     tasks = {name: task_of(name, options) for name in SETTINGS}
     sets = {name: [task.source, task.target] for name, task in tasks.items()}
     names = runs.parts_at_hand("set", options.sets, sets, context)
     check_start(options, names)
+    if options.g is not None:
+        read_g(options.g)
     rows, facts = [], {}
     for name in names:
-        title = name if options.alphabet is None else f"{name}-{options.alphabet}"
-        work = Work(name, title, tasks[name], SETTINGS[name], options, runs.subfolder(context, title))
+        title = name if options.alphabet is None else f"{name}/{options.alphabet}"
+        inner = runs.subfolder(context, name), runs.subfolder(context, title)
+        work = Work(name, title, tasks[name], SETTINGS[name], options, *inner)
         rows += of_set(work)
         facts[title] = work.facts
     return Outcome(rows, {"trained": facts})
@@ -126,19 +131,19 @@ def check(options: TransferOptions) -> None:
         raise UsageError(f"--epochs {options.epochs}: --full takes the passes of each paper; leave one of them out")
     if options.alphabet is not None and options.sets != (OMNIGLOT,):
         raise UsageError(f"--alphabet {options.alphabet}: only omniglot has alphabets; name --set omniglot alone")
-    if options.sets is not None and OMNIGLOT not in options.sets:
-        if options.g is not None:
-            raise UsageError(f"--g {options.g}: is for --method {PLAIN} on omniglot; leave it out")
-        if PLAIN in (options.method or ()):
-            raise UsageError(f"--method {PLAIN}: is for --set omniglot; on other sets choose kcl or mcl")
+    has_omniglot = OMNIGLOT in (options.sets or SETTINGS)
+    if PLAIN in (options.method or ()) and not has_omniglot:
+        raise UsageError(f"--method {PLAIN}: is for --set omniglot; on other sets choose kcl or mcl")
+    if options.g is not None and not (has_omniglot and PLAIN in (options.method or LINES)):
+        raise UsageError(f"--g {options.g}: is for --method {PLAIN} on omniglot; leave it out")
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the runs on one set share: its name and title, its task and setting, the options and its folder.
+    """What the runs on one set share: its name and title, its task and setting, and the options.
 
-    `epochs` holds the passes of each training, `published` those in its paper, and `seconds` those of trainings that
-    several methods share.
+    `shared` is the folder of what learns A alone, and `context` that of the runs on T. `epochs` holds the passes of
+    each training, `published` those in its paper, and `seconds` those of trainings that several methods share.
     """
 
     name: str
@@ -146,6 +151,7 @@ class Work:
     task: Task
     setting: Setting
     options: TransferOptions
+    shared: Context
     context: Context
     epochs: dict[str, int | None] = field(default_factory=dict)
     published: dict[str, int | None] = field(default_factory=dict)
@@ -162,9 +168,6 @@ class Work:
         return {
             name: line for name, line in LINES.items() if name in chosen and (name != PLAIN or self.name == OMNIGLOT)
         }
-
-    def subfolder(self, name: str, seed: int | None = None) -> Context:
-        return runs.subfolder(self.context, name, seed)
 
 
 def task_of(name: str, options: TransferOptions) -> Task:
@@ -183,7 +186,7 @@ def of_set(work: Work) -> list[Row]:
     classifier = pretraining(work.setting, work.task, options, full=options.full)
     if options.pretrained is None:
         work.epochs["classifier"] = classifier.epochs
-    start, work.seconds["classifier"] = start_of(classifier, options, work.context)
+    start, work.seconds["classifier"] = start_of(classifier, options, work.shared)
     pairs = pairs_of(work, start) if any(name in work.lines for name in BY_PAIRS) else None
     rows = []
     for name, line in work.lines.items():
@@ -204,7 +207,7 @@ def of_set(work: Work) -> list[Row]:
         config = replace(config, dataset=work.task.target, k=work.task.k)
         method, loss = line.key
         for seed in range(work.context.seed, work.context.seed + options.seeds):
-            inner = work.subfolder(f"{name}-seed{seed}", seed)
+            inner = runs.subfolder(work.context, f"{name}-seed{seed}", seed)
             rows += clustered(config, inner, set=work.title, method=method, loss=loss)
     return rows
 
@@ -228,23 +231,30 @@ def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
 
 def pairs_of(work: Work, start: File) -> Path:
     """Train G on A from the classifier; return the file of the pairs that it predicts for T."""
-    setting, options, inner = work.setting, work.options, work.subfolder("g")
+    setting, options = work.setting, work.options
     config = TrainGConfig(
         dataset=work.task.source, epochs=options.share(options.epochs), classes_per_batch=setting.classes_per_batch,
         images_per_class=setting.images_per_class, init=Path(start.name), precision=options.precision,
     )  # fmt: skip
-    config = with_training(config, setting.kind)
-    work.epochs["g"] = config.epochs
-    work.seconds["g"] = measured.seconds_of(lambda: runs.run_stage(config, inner), inner.path(G_FILE), inner)
-    return runs.run_stage(PredictPairsConfig(dataset=work.task.target), inner)
+    g = trained_g("g", with_training(config, setting.kind), work)
+    return runs.run_stage(PredictPairsConfig(dataset=work.task.target, g=str(g)), runs.subfolder(work.context, "pairs"))
+
+
+def trained_g(name: str, config: TrainGConfig, work: Work) -> Path:
+    """Train G in the folder `name` of the set; note its passes and its seconds."""
+    inner = runs.subfolder(work.shared, name)
+    path = inner.path(G_FILE)
+    work.epochs[name] = config.epochs
+    work.seconds[name] = measured.seconds_of(lambda: runs.run_stage(config, inner), path, inner)
+    return path
 
 
 def plain(work: Work) -> ClusterConfig:
     """Return the settings of CCN on the pairs that the plain commands predict for characters."""
-    inner = work.subfolder("plain")
-    g = replace(runs.OMNIGLOT_G, epochs=work.options.share(PLAIN_EPOCHS))
-    work.epochs["g, plain commands"] = None if work.options.g else g.epochs
-    runs.g_for(work.options.g, g, inner)
+    config = replace(runs.OMNIGLOT_G, epochs=work.options.share(PLAIN_EPOCHS))
+    g = work.options.g or trained_g("plain-g", config, work)
+    inner = runs.subfolder(work.context, "plain-pairs")
+    runs.copy_g(g, inner)
     self_trained = runs.run_stage(SelfTrainConfig(dataset=work.task.target, rounds=PLAIN_ROUNDS), inner)
     pairs = runs.run_stage(PredictPairsConfig(dataset=work.task.target, g=self_trained.name), inner)
     return ClusterConfig(pairs=File(str(pairs)), options=CcnOptions(init=Init.G, loss=Loss.CCL))

@@ -97,7 +97,19 @@ def test_all_methods_on_the_same_features(cli, root, tmp_path):
 def test_labels_of_t_change_scores_alone(cli, root, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "photos").symlink_to(root / "photos")
-    words = line(root, "--data", "data", "--method", "default", "--method", "ccn-kcl", "--method", "kmeans")
+    words = line(
+        root,
+        "--data",
+        "data",
+        "--method",
+        "default",
+        "--method",
+        "ccn-kcl",
+        "--method",
+        "kmeans",
+        "--method",
+        "supreme",
+    )
     done = cli(words)
     assert done.code == 0, done.err
     assert "caltech101 is not in data and is left out; add it with --set caltech101" in done.err
@@ -127,7 +139,7 @@ def test_labels_of_t_change_scores_alone(cli, root, tmp_path, monkeypatch):
         for folder in folders
     ]
     changed = {key for key, value in values[0].items() if values[1][key] != value}
-    assert changed == {("kmeans", "known"), ("ccn-kcl", "known"), ("default", "known"), ("default", "auto")}
+    assert changed == {(name, "known") for name in ("kmeans", "ccn-kcl", "default", "supreme")} | {("default", "auto")}
 
 
 def test_samples_share_the_images_of_a_class(root, tmp_path):

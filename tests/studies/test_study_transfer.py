@@ -98,10 +98,10 @@ def test_one_alphabet_from_a_network_of_ones_own(cli):
     rows = where(json_rows(done.out), metric="acc")
     # A mean over all alphabets is published, so none stands beside one.
     assert {(row.set, row.subset, row.published) for row in rows} == {
-        ("omniglot-Nastric", subset, None) for subset in ("Nastric", "mean")
+        ("omniglot/Nastric", subset, None) for subset in ("Nastric", "mean")
     }
     assert {row.seed for row in rows} == {0, 1}
-    assert "classifier" not in json.loads(done.out)["trained"]["omniglot-Nastric"]["epochs"]
+    assert "classifier" not in json.loads(done.out)["trained"]["omniglot/Nastric"]["epochs"]
 
 
 def json_rows(text: str) -> list:
@@ -132,7 +132,7 @@ def test_dtc_warms_up_within_its_passes():
 def test_what_the_papers_set_for_a_set_are_options_of_its_method(name: str, setting: str):
     options = transfer.TransferOptions(full=True)
     line, task = transfer.LINES[name], SETTINGS[setting].task
-    work = transfer.Work(setting, setting, task, SETTINGS[setting], options, shared.Context())
+    work = transfer.Work(setting, setting, task, SETTINGS[setting], options, *[shared.Context()] * 2)
     passes, own = transfer.budget_of(work, line)
     config = shared.joint(line.method, task, File("start"), passes, options.precision, own)
     assert isinstance(config.options, JointOptions)
@@ -194,6 +194,8 @@ def test_seconds_are_those_of_a_whole_training(tmp_path):
         ("--set omniglot --alphabet Angel", 2, "glyphs_eval has no subset 'Angel'"),
         ("--set cifar10 --method ccn", 2, "--method ccn: is for --set omniglot"),
         ("--set cifar10 --g g.safetensors", 2, "--g g.safetensors: is for --method ccn on omniglot"),
+        ("--set omniglot --method kmeans --g g.safetensors", 2, "--g g.safetensors: is for --method ccn on omniglot"),
+        ("--set omniglot --g missing.safetensors", 3, "missing.safetensors"),
         ("--set cifar10 --set omniglot --pretrained x", 2, "--pretrained x: is the start of one set"),
         ("--set cifar10 --pretrained x --backbone mlp", 2, "--backbone: --pretrained x has its own"),
         ("--set cifar10 --pretrained missing.safetensors", 3, "missing.safetensors"),
@@ -215,6 +217,6 @@ def test_no_set_at_hand(cli, tmp_path, monkeypatch):
     assert "name one with --set to get it" in done.err
 
 
-def test_a_single_word_of_help_for_every_method():
+def test_settings_that_supreme_does_not_have():
     with pytest.raises(UsageError, match="--vary speed: choose one of pair_weight"):
         transfer_ablations.AblationOptions(vary=("speed",))
