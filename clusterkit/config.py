@@ -32,6 +32,7 @@ class Backbone(StrEnum):
     VGG8 = "vgg8"
     VGG11 = "vgg11"
     VGG16 = "vgg16"
+    VGG_FAST = "vgg-fast"
     PREACTRESNET18 = "preactresnet18"
     PREACTRESNET101 = "preactresnet101"
     RESNET18 = "resnet18"
@@ -39,6 +40,7 @@ class Backbone(StrEnum):
     RESNET50 = "resnet50"
     MLP = "mlp"
     IDENTITY = "identity"
+    DEC = "dec"
 
 
 def parse_backbone(text: str) -> Backbone | Fixed:
@@ -184,15 +186,17 @@ class Context(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Settings):
+    """The settings of `pretrain`; for None, the stage takes what suits the backbone."""
+
     dataset: str
     backbone: Backbone = Backbone.CONV4
     size: int | None = None
-    epochs: int = 30
-    batch_size: int = 100
-    learning_rate: float = 1e-3
-    optimizer: Optimizer = Optimizer.ADAM
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    optimizer: Optimizer | None = None
     drop_every: int | None = None
-    precision: Precision = Precision.FP32
+    precision: Precision | None = None
 
 
 G_FILE = "g.safetensors"
@@ -285,10 +289,7 @@ class ClusterConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignConfig(Settings):
-    """The settings of `assign`.
-
-    `files` are the paths of the only files of a folder to read; without any, all are read.
-    """
+    """The settings of `assign`; `files` are the paths of the only files of a folder to read, () for all."""
 
     dataset: str
     files: tuple[str, ...] = ()
@@ -299,10 +300,14 @@ class AssignConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateKConfig(Settings):
-    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering."""
+    """`assignments` None is `assignments.h5`, or none for pairs by a metric, which need no clustering.
+
+    `probe` names the labelled classes of the estimate `probe`; without them it is not made.
+    """
 
     assignments: str | None = None
     pairs: str = "pairs.h5"
+    probe: str | None = None
     automatic: bool = False
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,15 @@ def send(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 def describe(device: torch.device) -> str:
     """Return a device as headers record it: its kind and, for CUDA, its model, but not its number."""
     return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
+def quick_precision(device: torch.device) -> Precision:
+    """Return bf16 for a device that multiplies in bfloat16 faster than in float32, and fp32 for any other."""
+    if device.type == "cuda":
+        return Precision.BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.FP32
+    processor = Path("/proc/cpuinfo")
+    has_bf16 = device.type == "cpu" and processor.exists() and "avx512_bf16" in processor.read_text()
+    return Precision.BF16 if has_bf16 else Precision.FP32
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:

@@ -33,6 +33,10 @@ WARM_UP = 0.05
 MOMENTUM = 0.9
 SAVING = 0.05
 """The largest share of a training's time that saving its state may take; short epochs are not saved one by one."""
+SLOWLY = 5
+"""Steps between two updates of the slow weights."""
+KEPT = 0.95**SLOWLY
+"""The largest share of the slow weights that an update keeps; it grows with the cube of the share of steps done."""
 LINES = 10
 """The most lines that tell of a training's progress, besides that of the first epoch."""
 APART = 5.0
@@ -48,7 +52,8 @@ class Plan:
     `key` is a hash of everything that the run depends on, so that no other run resumes from its state. The learning
     rate rises during the first 5 % of the steps and falls to zero along a cosine. With `drop_every` it starts at its
     highest value and is divided by ten after every `drop_every` epochs. The backbone's rate is `backbone_rate` times
-    the learning rate.
+    the learning rate. `nesterov` is for gradient descent. With `slow`, the result is a moving average of the weights,
+    to which the weights return every few steps (lookahead, Zhang et al. 2019).
     """
 
     title: str
@@ -64,6 +69,8 @@ class Plan:
     drop_every: int | None = None
     weight_decay: float = 0.0
     backbone_rate: float = 1.0
+    nesterov: bool = False
+    slow: bool = False
 
 
 def batches_of(
@@ -81,14 +88,16 @@ def fit(
     batches: Callable[[torch.Generator], Iterator[Batch]],
     step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
     plan: Plan,
-    after: Callable[[int], None] | None = None,
+    after: Callable[[int], bool | None] | None = None,
+    before: Callable[[int], None] | None = None,
 ) -> History:
     """Train a network in place; return the mean of each loss in each epoch.
 
     `batches` yields the `plan.steps` batches of an epoch. `step` returns the losses of a batch by name; their sum is
     minimised. The seed and the number of an epoch determine its randomness, so a resumed run ends with the same bytes.
-    `after` is called after each epoch with the number of finished epochs. Raises DivergedError if a loss or a weight is
-    not finite, and InputError for a state of another run.
+    `before` and `after` are called before and after each epoch with the number of finished epochs. The training ends
+    where `after` returns True. Raises DivergedError if a loss or a weight is not finite, and InputError for a state of
+    another run.
 
     With several processes, `step` returns this process's part of the losses of the batch. All processes take the same
     steps, which are those of a single process apart from rounding; the first process saves the state.
@@ -98,22 +107,28 @@ def fit(
     for module in backbones:
         module.bf16 = plan.precision is Precision.BF16
     optimizer = _optimizer(network, [module.backbone for module in backbones], plan)
-    history = _restore(network, optimizer, plan) if plan.resume else []
+    slow = _Slow(network) if plan.slow else None
+    history, ended = _restore(network, optimizer, slow, plan) if plan.resume else ([], False)
     # The first process must not replace the state before every process has read it.
     wait_for_all()
     if is_first():
-        # Adam keeps two numbers for each weight.
-        check_place(plan.state, 3 * sum(tensor.nbytes for tensor in network.state_dict().values()))
+        # Adam keeps two numbers for each weight, and a slow average is one more.
+        copies = 4 if plan.slow else 3
+        check_place(plan.state, copies * sum(tensor.nbytes for tensor in network.state_dict().values()))
     saved_at, saving_time, reported_at = -math.inf, 0.0, 0.0
     started, resumed_at = time.monotonic(), len(history)
     with progress(plan.title, plan.epochs * plan.steps, resumed_at * plan.steps) as advance:
         for epoch in range(resumed_at, plan.epochs):
-            history.append(_epoch(network, batches, step, optimizer, plan, epoch, advance))
-            if after is not None:
-                after(epoch + 1)
+            if ended:
+                break
+            if before is not None:
+                before(epoch)
+            history.append(_epoch(network, batches, step, optimizer, slow, plan, epoch, advance))
+            ended = after is not None and after(epoch + 1) is True
             trained_at = time.monotonic()
-            if is_first() and (epoch + 1 == plan.epochs or trained_at - saved_at >= saving_time / SAVING):
-                _save(network, optimizer, plan, history)
+            last = ended or epoch + 1 == plan.epochs
+            if is_first() and (last or trained_at - saved_at >= saving_time / SAVING):
+                _save(network, optimizer, slow, plan, history, ended)
                 saved_at = time.monotonic()
                 saving_time = saved_at - trained_at
             seconds = time.monotonic() - started
@@ -143,6 +158,7 @@ def _epoch(
     batches: Callable[[torch.Generator], Iterator[Batch]],
     step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
     optimizer: torch.optim.Optimizer,
+    slow: "_Slow | None",
     plan: Plan,
     epoch: int,
     advance: Callable[[], None],
@@ -163,6 +179,8 @@ def _epoch(
             torch.stack(list(losses.values())).sum().backward()
             sum_gradients(parameters)
             optimizer.step()
+            if slow is not None:
+                slow.follow(network, epoch * plan.steps + number + 1, plan.epochs * plan.steps)
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0) + value.detach()
             advance()
@@ -186,7 +204,7 @@ def _optimizer(network: nn.Module, backbones: list[BackboneLayers], plan: Plan) 
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     common = {"lr": plan.learning_rate, "weight_decay": plan.weight_decay, "fused": fused}
     if plan.optimizer is Optimizer.SGD:
-        return torch.optim.SGD(groups, momentum=MOMENTUM, **common)  # type: ignore[arg-type]
+        return torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=plan.nesterov, **common)  # type: ignore[arg-type]
     return torch.optim.Adam(groups, **common)  # type: ignore[arg-type]
 
 
@@ -209,19 +227,47 @@ def _share_of_rate(plan: Plan, step: int) -> float:
     return (1 + math.cos(math.pi * (step - warm) / max(1, total - warm))) / 2
 
 
-def _save(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, history: History) -> None:
+class _Slow:
+    """The slow weights and statistics of a network, as Jordan's airbench for CIFAR-10 has them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.values = {name: value.clone() for name, value in self._of(network).items()}
+
+    @staticmethod
+    def _of(network: nn.Module) -> dict[str, Tensor]:
+        return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+
+    def follow(self, network: nn.Module, done: int, total: int) -> None:
+        """Move towards the network's weights after every few steps, and set these to the result; at the end stay."""
+        if done % SLOWLY and done < total:
+            return
+        kept = KEPT * (done / total) ** 3 if done < total else 1.0
+        for name, value in self._of(network).items():
+            value.copy_(self.values[name].lerp_(value, 1 - kept))
+
+
+def _save(
+    network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow | None, plan: Plan, history: History, ended: bool
+) -> None:
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-    extra = {"key": plan.key, "history": history}
+    if slow is not None:
+        tensors |= {f"slow.{name}": value for name, value in slow.values.items()}
+    extra = {"key": plan.key, "history": history, "ended": ended}
     header = Header("state", plan.title, {}, plan.seed, "any", extra=extra)
     write_checkpoint(plan.state, header, tensors, durable=False)
 
 
-def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> History:
-    """Load a saved state into network and optimizer; return its history, or an empty one without a saved state."""
+def _restore(
+    network: nn.Module, optimizer: torch.optim.Optimizer, slow: _Slow | None, plan: Plan
+) -> tuple[History, bool]:
+    """Load a saved state into network, optimizer and slow weights.
+
+    Return its history and whether the training had ended early; without a saved state the history is empty.
+    """
     if not plan.state.exists():
-        return []
+        return [], False
     header, tensors = read_checkpoint(plan.state, "state")
     if header.extra.get("key") != plan.key:
         raise other_run(plan.state)
@@ -231,6 +277,9 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
         )
     except RuntimeError as error:
         raise damaged(plan.state, "state") from error
+    if slow is not None:
+        for name, value in slow.values.items():
+            value.copy_(tensors[f"slow.{name}"])
     parameters = _parameters(optimizer)
     states: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
@@ -243,7 +292,7 @@ def _restore(network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     history: History = header.extra["history"]
     log.info("%s: resumed after epoch %d", plan.title, len(history))
-    return history
+    return history, bool(header.extra.get("ended"))
 
 
 def other_run(state: Path) -> InputError:

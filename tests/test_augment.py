@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from clusterkit.augment import augment, bent, erase, quarter_turns, to_float
+from clusterkit.augment import augment, bent, erase, quarter_turns, shifted, to_float
 from clusterkit.config import Kind, Variation
 from clusterkit.distributed import Share
 
@@ -51,6 +52,33 @@ def test_half_of_the_photos_are_mirrored_and_none_is_turned_over() -> None:
     assert 150 < int(mirrored.sum()) < 250
     down = augment(ramp[:, None].expand(400, 1, 32, 32), Kind.PHOTOS, generator())[:, 0, :, 16]
     assert (down[:, 20] > down[:, 12]).all()
+
+
+def test_marked_photos_are_mirrored() -> None:
+    ramp = torch.linspace(0, 1, 32).expand(6, 1, 32, 32)
+    flipped = torch.tensor([True, False, False, True, True, False])
+    across = augment(ramp, Kind.PHOTOS, generator(), flipped=flipped)[:, 0, 16]
+    assert torch.equal(across[:, 20] < across[:, 12], flipped)
+
+
+def test_photos_are_shifted_by_whole_pixels_up_to_an_eighth_of_their_side() -> None:
+    dot = torch.zeros(500, 1, 32, 48)
+    dot[:, :, 16, 24] = 1
+    moved = augment(dot, Kind.PHOTOS, generator(), flipped=torch.zeros(500, dtype=torch.bool))
+    _, _, rows, columns = moved.nonzero().T
+    assert rows.unique().tolist() == list(range(12, 21))
+    assert columns.unique().tolist() == list(range(18, 31))
+
+
+def test_shifts_reflect_the_photo_at_its_outermost_pixels() -> None:
+    photos, most = torch.rand(40, 2, 5, 9, generator=generator()), 3
+    down, right = torch.randint(-most, most + 1, (2, 40), generator=generator(1))
+    flipped = torch.rand(40, generator=generator(2)) < 0.5
+    for photo, y, x, mirrored, found in zip(
+        photos, down, right, flipped, shifted(photos, down, right, flipped), strict=True
+    ):
+        padded = F.pad(photo.flip(2) if mirrored else photo, [most] * 4, mode="reflect")
+        assert torch.equal(found, padded[:, most - y : most - y + 5, most - x : most - x + 9])
 
 
 def test_what_moves_in_is_dark_beside_characters_and_mirrored_beside_photos() -> None:
@@ -111,9 +139,7 @@ def test_strong_variations_are_bent_and_larger() -> None:
 
 def test_bends_are_the_bicubic_interpolation_of_each_images_points() -> None:
     points = torch.randn(3, 2, 25, generator=generator())
-    expected = torch.nn.functional.interpolate(
-        points.view(3, 2, 5, 5), size=(20, 31), mode="bicubic", align_corners=True
-    )
+    expected = F.interpolate(points.view(3, 2, 5, 5), size=(20, 31), mode="bicubic", align_corners=True)
     torch.testing.assert_close(bent(points, 20, 31), expected.permute(0, 2, 3, 1), atol=1e-5, rtol=1e-4)
 
 

@@ -89,6 +89,7 @@ LINES = [
     "train-g digits@0-4 --size 8 --backbone mlp --hidden 32 --epochs 30 --learning-rate 0.01 --workdir digits",
     "self-train digits@0-4 --rounds 2 --workdir digits",
     "pretrain digits@0-4 --size 8 --backbone mlp --epochs 2 --batch-size 33 --optimizer sgd --workdir digits",
+    "pretrain glyphs_bg@0-3 --size 16 --backbone vgg-fast --epochs 1 --batch-size 33 --precision fp32 --workdir fast",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --rounds 2 --workdir digits",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 2 --backbone mlp --constraints links.csv --workdir linked",
     "train-g synthetic:blobs --head metric --unlabelled --workdir metric",
@@ -98,15 +99,18 @@ LINES = [
         f"{'--source digits@0-4' if method in WITH_SOURCE else ''} --workdir {method}"
         for method in JOINT
     ),
+    "cluster digits@5-9 --method dec --k 5 --epochs 1 --batch-size 300 --autoencoder-epochs 1 --workdir autoencoder",
 ]
-"""Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, and a
-metric; sets of which a sample is compared."""
+"""Odd batches, convolutions, slow weights, a start from G, several subsets, several tiles of pairs, pairs predicted on
+the way, and a metric; sets of which a sample is compared."""
 TRAINED = (
     "digits/self-trained",
     "digits/pretrained",
     "digits/ccn",
     "linked/ccn",
+    "fast/pretrained",
     *(f"{method}/ccn" for method in JOINT),
+    "autoencoder/ccn",
 )
 
 

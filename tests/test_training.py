@@ -69,14 +69,37 @@ def test_training_lowers_the_loss_and_reports_each_part(tmp_path: Path) -> None:
     assert sum(history[-1].values()) < sum(history[0].values())
 
 
-@pytest.mark.parametrize("optimizer", list(Optimizer))
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": Optimizer.SGD}, {"optimizer": Optimizer.SGD, "nesterov": True, "slow": True}]
+)
 @pytest.mark.parametrize("stop", [0, 2, 3, 4, 7, 11])
-def test_a_resumed_run_ends_in_the_same_bytes(stop: int, optimizer: Optimizer, tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole", optimizer=optimizer)
+def test_a_resumed_run_ends_in_the_same_bytes(stop: int, changes: dict[str, object], tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", **changes)
     with pytest.raises(StopError):
-        train(tmp_path / "cut", stop, optimizer=optimizer)
+        train(tmp_path / "cut", stop, **changes)
     torch.manual_seed(123)
-    assert train(tmp_path / "cut", resume=True, optimizer=optimizer) == whole
+    assert train(tmp_path / "cut", resume=True, **changes) == whole
+    assert train(tmp_path / "cut", stop=0, resume=True, **changes) == whole
+
+
+def test_slow_weights_follow_and_are_the_result(tmp_path: Path) -> None:
+    """Descent on a gradient of one lowers a weight by the rate at each step, with Nesterov's momentum."""
+    network = nn.Linear(1, 1, bias=False)
+    weight = slow = network.weight.detach().double().item()
+    velocity, epochs = 0.0, []
+    for step in range(1, 12 + 1):
+        velocity = 0.9 * velocity + 1
+        weight -= 0.1 * (1 + 0.9 * velocity)
+        if step % 5 == 0:
+            kept = 0.95**5 * (step / 12) ** 3
+            weight = slow = kept * slow + (1 - kept) * weight
+    fit(
+        network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x, g: {"loss": network(x).sum()},
+        plan_in(tmp_path, learning_rate=0.1, optimizer=Optimizer.SGD, drop_every=4, nesterov=True, slow=True),
+        before=epochs.append, after=epochs.append,
+    )  # fmt: skip
+    assert network.weight.item() == pytest.approx(slow, rel=1e-5)
+    assert epochs == [0, 1, 1, 2, 2, 3, 3, 4]
 
 
 def test_gradient_descent_with_momentum_and_a_rate_that_drops(tmp_path: Path) -> None:

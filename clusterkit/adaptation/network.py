@@ -18,7 +18,8 @@ from clusterkit.features.models import Model
 from clusterkit.methods.common.memory import memory
 from clusterkit.networks.backbones import has_weights, load_pretrained, weights_file, weights_statistics
 from clusterkit.networks.build import BOTTLENECK, Architecture, ClusterNet, TailOf
-from clusterkit.networks.predict import limit_of, mean_and_std, predict
+from clusterkit.networks.new import untrained
+from clusterkit.networks.predict import predict
 from clusterkit.settings import Fixed, Init
 
 log = logging.getLogger("clusterkit")
@@ -49,13 +50,14 @@ def new_network(
         and config.pretrained
         and weights_at_hand(backbone, context)
     )
-    torch.manual_seed(derive_seed(context.seed, "adapt"))
+    seed = derive_seed(context.seed, "adapt")
     if config.fine_tune is not None:
+        torch.manual_seed(seed)
         return with_tail(models[0], source, outputs), str(config.backbone), {}
-    mean, std = weights_statistics(backbone) if backbone and weights else mean_and_std(source.union())
-    network = ClusterNet(
-        Architecture(backbone, source.shape, mean, std, BOTTLENECK, outputs, limit=limit_of(source.shape), width=width)
-    )
+    network = untrained(
+        ClusterNet, backbone, source.union(), seed, hidden=BOTTLENECK, outputs=outputs, width=width,
+        statistics=weights_statistics(backbone) if backbone and weights else None,
+    )  # fmt: skip
     if backbone is None:
         return network, str(config.backbone), {}
     if not weights:

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from clusterkit import console
-from clusterkit.cli.common import NETWORK, TRAINING, Common, DropEvery, Precise, Resume, with_common
+from clusterkit.cli.common import NETWORK, TRAINING, Common, DropEvery, Resume, with_common
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import Backbone, Optimizer, PretrainConfig
+from clusterkit.config import Backbone, Optimizer, Precision, PretrainConfig
 
 EXAMPLE = "Example: clusterkit pretrain cifar10_train@0-4 --backbone vgg8"
 
@@ -31,19 +31,36 @@ def pretrain(
         ),
     ] = None,
     epochs: Annotated[
-        int, typer.Option(rich_help_panel=TRAINING, min=1, help="Passes over the set.")
-    ] = PretrainConfig.epochs,
+        int | None,
+        typer.Option(rich_help_panel=TRAINING, min=1, help="Passes over the set.", show_default="30; 10 for vgg-fast"),
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option(rich_help_panel=TRAINING, min=2, help="Images in a batch.")
-    ] = PretrainConfig.batch_size,
+        int | None,
+        typer.Option(rich_help_panel=TRAINING, min=2, help="Images in a batch.", show_default="100; 500 for vgg-fast"),
+    ] = None,
     learning_rate: Annotated[
-        float, typer.Option(rich_help_panel=TRAINING, min=0, help="Highest learning rate.")
-    ] = PretrainConfig.learning_rate,
+        float | None,
+        typer.Option(
+            rich_help_panel=TRAINING, min=0, help="Highest learning rate.", show_default="0.001; 0.5 for vgg-fast"
+        ),
+    ] = None,
     optimizer: Annotated[
-        Optimizer, typer.Option(rich_help_panel=TRAINING, help="Adam, or gradient descent with momentum.")
-    ] = PretrainConfig.optimizer,
+        Optimizer | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="Adam, or gradient descent with momentum.",
+            show_default="adam; sgd for vgg-fast",
+        ),
+    ] = None,
     drop_every: DropEvery = None,
-    precision: Precise = PretrainConfig.precision,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.",
+            show_default="fp32; bf16 for vgg-fast if the processor multiplies in it",
+        ),
+    ] = None,
     resume: Resume = False,
 ) -> None:
     """Train a classifier of a labelled set; write pretrained.safetensors for train-g --init and cluster --init."""

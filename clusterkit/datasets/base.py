@@ -1,6 +1,7 @@
 """Data sets, as every other part of the program uses them."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,11 @@ class Subset:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (C, H, W) of an image, or (D,) of a vector."""
+        return tuple(next(self.batches([torch.zeros(1, dtype=torch.int64)])).shape[1:])
+
     def batches(self, indices: Iterable[Tensor], device: torch.device | str = "cpu") -> Iterator[Tensor]:
         """Yield the images at each tensor of positions: uint8 (B, C, H, W), or floats (B, D) for vectors."""
         if isinstance(self.images, Tensor):
@@ -144,8 +150,7 @@ class Subset:
 
     def blocks(self, device: torch.device | str = "cpu") -> Iterator[Tensor]:
         """Yield all images in order, in blocks of about a million pixels, whose activations fit in memory."""
-        shape = next(self.batches([torch.zeros(1, dtype=torch.int64)])).shape
-        size = max(1, min(1000, 2**20 // int(torch.tensor(shape[2:]).prod())))
+        size = max(1, min(1000, 2**20 // math.prod(self.shape[1:])))
         return self.batches(torch.arange(len(self)).split(size), device)
 
     def take(self, positions: Tensor) -> "Subset":
@@ -204,8 +209,7 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, ...]:
         """Return (C, H, W) of an image, or (D,) of a vector."""
-        first = next(self.subsets[0].batches([torch.zeros(1, dtype=torch.int64)]))
-        return tuple(first.shape[1:])
+        return self.subsets[0].shape
 
     def to_header(self) -> dict[str, Any]:
         """Return the set as headers record it: enough to read it again in the same form and to compare its content."""

@@ -30,6 +30,7 @@ from clusterkit.datasets import (
     svhn,
     synthetic,
     usps,
+    xlsa,
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chosen
 from clusterkit.datasets.labels import relabelled
@@ -47,6 +48,7 @@ SOURCES: dict[str, Source] = {
     **cifar.SOURCES,
     **office31.SOURCES,
     **imagenet.SOURCES,
+    **xlsa.SOURCES,
 }
 
 PREFIXES: dict[str, Source] = {

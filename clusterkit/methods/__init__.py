@@ -13,7 +13,7 @@ from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.declared import Method, Reads, matrices
-from clusterkit.methods.common.joint_options import SupremeOptions
+from clusterkit.methods.common.joint_options import DecOptions, DtcOptions, SupremeOptions
 from clusterkit.methods.common.training_options import (
     BackboneFlag,
     BatchSizeFlag,
@@ -186,6 +186,8 @@ METHODS: dict[str, Method] = {
         work=lambda size: float(size.sample) ** 3 + 100.0 * size.items**2,
     ),
     "supreme": Method(title="SUPREME", trains=True, joint=True, options=SupremeOptions),
+    "dtc": Method(title="DTC", trains=True, joint=True, options=DtcOptions),
+    "dec": Method(title="DEC", trains=True, joint=True, options=DecOptions),
 }
 """The methods by name, the default first."""
 DECLARED["cluster"] = METHODS

@@ -23,9 +23,10 @@ from clusterkit.methods.common.large_consensus import extended_consensus
 from clusterkit.methods.common.linked import linked_k_means
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import values
-from clusterkit.networks.build import HIDDEN, Architecture, ClusterNet, SimilarityNet
+from clusterkit.networks.build import HIDDEN, ClusterNet, SimilarityNet
 from clusterkit.networks.metric import CosineHead
-from clusterkit.networks.predict import limit_of, mean_and_std, predict
+from clusterkit.networks.new import started, untrained
+from clusterkit.networks.predict import predict
 from clusterkit.pairs.clusters import confirmed, nearest, small_values
 from clusterkit.pairs.constraints import ConstrainedPairs, in_place_of
 from clusterkit.pairs.dense import DensePairs
@@ -144,8 +145,8 @@ def _heads(training: Training, g: SimilarityNet) -> Train:
         titles = [title, *(f"{title}, restart {number}" for number in range(1, restarts))]
         tries = []
         for name in titles:
-            network = _network(training, replace(g.architecture, hidden=HIDDEN, outputs=training.k), name)
-            network.backbone.load_state_dict(g.backbone.state_dict())
+            seed = _seed(training, name)
+            network = started(ClusterNet, g, seed, hidden=HIDDEN, outputs=training.k).to(run.device)
             tries.append((network, _on_features(network, draw, training, sampler, name)))
         best = min(tries, key=lambda result: _last_loss(result[1]))[0]
         histories = {name: result[1] for name, result in zip(titles, tries, strict=True)}
@@ -188,14 +189,11 @@ def _whole(training: Training, title: str) -> Clustering:
     """Train a whole network, from random weights or from a given backbone."""
     items, options, device = training.items, training.options, training.run.device
     subset, start = items.subset, items.start
+    seed, k = _seed(training, title), training.k
     if start is None:
-        mean, std = mean_and_std(subset)
-        limit = limit_of(items.shape)
-        architecture = Architecture(options.backbone, items.shape, mean, std, HIDDEN, training.k, limit=limit)
-        network = _network(training, architecture, title)
+        network = untrained(ClusterNet, options.backbone, subset, seed, hidden=HIDDEN, outputs=k).to(device)
     else:
-        network = _network(training, replace(start.architecture, hidden=HIDDEN, outputs=training.k), title)
-        network.backbone.load_state_dict(start.backbone.state_dict())
+        network = started(ClusterNet, start, seed, hidden=HIDDEN, outputs=k).to(device)
     shuffled = _sampler(training, BATCH, title)
 
     def learn(training: Training, sampler: Sampler, title: str) -> History:
@@ -241,9 +239,8 @@ def _held(
     return replace(result, cluster=cluster, prob=prob, moved=moved)
 
 
-def _network(training: Training, architecture: Architecture, title: str) -> ClusterNet:
-    torch.manual_seed(derive_seed(training.run.seed, "ccn", training.name + title))
-    return ClusterNet(architecture).to(training.run.device)
+def _seed(training: Training, title: str) -> int:
+    return derive_seed(training.run.seed, "ccn", training.name + title)
 
 
 def _sampler(training: Training, usual: int, title: str = "") -> Shuffled:

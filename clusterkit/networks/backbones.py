@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from clusterkit import console
 from clusterkit.config import Backbone
 from clusterkit.errors import InputError, UsageError
+from clusterkit.networks.fast import fast_layers
 
 
 class BackboneLayers(nn.Sequential):
@@ -205,6 +206,22 @@ def identity(shape: tuple[int, ...]) -> BackboneLayers:
     return BackboneLayers(int(torch.tensor(shape).prod()), nn.Flatten())
 
 
+DEC_WIDTHS = (500, 500, 2000, 10)
+"""Widths of the layers of DEC's encoder; the last are its features."""
+
+
+def dec(shape: tuple[int, ...]) -> BackboneLayers:
+    """Return the encoder of DEC's autoencoder, for vectors and flattened images (Xie et al. 2016, section 4.3).
+
+    The last layer is linear and nothing is normalised.
+    """
+    widths = (int(torch.tensor(shape).prod()), *DEC_WIDTHS)
+    layers: list[nn.Module] = []
+    for a, b in pairwise(widths):
+        layers += [nn.Linear(a, b), nn.ReLU(inplace=True)]
+    return BackboneLayers(widths[-1], nn.Flatten(), *layers[:-1])
+
+
 BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.CONV4: lambda shape: four_convolutions(shape, 64, 64, 128, 256),
     Backbone.CONV4_FINE: lambda shape: fine_convolutions(shape),
@@ -215,6 +232,7 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.VGG8: lambda shape: _vgg(shape, "1 M 2 M 4 M 8 M 8 M"),
     Backbone.VGG11: lambda shape: _vgg(shape, "1 M 2 M 4 4 M 8 8 M 8 8 M"),
     Backbone.VGG16: lambda shape: _vgg(shape, "1 1 M 2 2 M 4 4 4 M 8 8 8 M 8 8 8 M"),
+    Backbone.VGG_FAST: lambda shape: _flat(shape, fast_layers(shape[0])),
     Backbone.PREACTRESNET18: lambda shape: _preactresnet(shape, _PreActBlock, (2, 2, 2, 2)),
     Backbone.PREACTRESNET101: lambda shape: _preactresnet(shape, _PreActBottleneck, (3, 4, 23, 3)),
     Backbone.RESNET18: lambda shape: _resnet(shape, "resnet18"),
@@ -222,10 +240,11 @@ BACKBONES: dict[Backbone, Callable[[tuple[int, ...]], BackboneLayers]] = {
     Backbone.RESNET50: lambda shape: _resnet(shape, "resnet50"),
     Backbone.MLP: lambda shape: mlp(shape),
     Backbone.IDENTITY: identity,
+    Backbone.DEC: dec,
 }
 
 
-OF_VECTORS = (Backbone.MLP, Backbone.IDENTITY)
+OF_VECTORS = (Backbone.MLP, Backbone.IDENTITY, Backbone.DEC)
 """Backbones that also take vectors."""
 
 

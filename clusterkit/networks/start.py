@@ -130,10 +130,10 @@ def contents(models: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in entry.items() if key != "weights"} for entry in models]
 
 
-def path_of_g(context: Context, pairs: tuple[Header, Path] | None) -> Path:
+def path_of_g(context: Context, pairs: tuple[Header, Path] | None, flags: str = "--init g and --features g") -> Path:
     """Return the path of the G that predicted the pairs or, without pairs, of the G in the work folder.
 
-    Raises InputError if the G that predicted the pairs is not beside them.
+    Raises InputError if the G that predicted the pairs, which `flags` need, is not beside them.
     """
     if pairs is None:
         return context.path(G_FILE)
@@ -141,7 +141,6 @@ def path_of_g(context: Context, pairs: tuple[Header, Path] | None) -> Path:
     path = g_of(header, file)
     if not (path.exists() and sha256(path) == header.inputs.get("g")):
         raise InputError(
-            f"{file}: the {path.name} that predicted it is not beside it; put it there, or leave out "
-            "--init g and --features g"
+            f"{file}: the {path.name} that predicted it is not beside it; put it there, or leave out {flags}"
         )
     return path

@@ -104,7 +104,8 @@ def clustered(
     if isinstance(method_options, JointOptions):
         options_now = replace(method_options, init=method_options.init or Init.RANDOM)
         method_options = of_shape(method, options_now, method_options, data.shape, context)
-        labelled = read_source(source, data, start, method) if isinstance(method_options, SourceOptions) else None
+    if isinstance(method_options, SourceOptions):
+        labelled = read_source(source, data, start, method)
     elif source is not None:
         raise UsageError(f"--source: --method {method} learns no labelled set; leave it out")
     method_options = with_backbone(method_options, data.shape, context)

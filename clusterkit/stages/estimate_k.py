@@ -16,11 +16,12 @@ from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import beside_training, check_made_from, g_of, learned_from
 from clusterkit.config import Context, EstimateKConfig
 from clusterkit.console import warn_all
-from clusterkit.device import derive_seed
+from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError
 from clusterkit.methods.common import sample
 from clusterkit.methods.common.consensus import consensus
-from clusterkit.methods.common.outputs import none_empty, outputs
+from clusterkit.methods.common.outputs import OUTPUTS, none_empty, outputs
+from clusterkit.methods.common.probe import read_probe
 from clusterkit.methods.common.rounds import SHARE, count_in_sample
 from clusterkit.metrics import doubts
 from clusterkit.metrics.clustering import ndc
@@ -55,8 +56,9 @@ class EstimateKResult:
 def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
     """Estimate K of each subset from its pairs and an over-clustering; write `k.json`.
 
-    Pairs by a metric need no clustering; if the settings name one, it adds the estimate `ndc`. Raises InputError for
-    assignments that were made from other pairs, with a known or estimated K, or with labels.
+    Pairs by a metric need no clustering; if the settings name one, it adds the estimate `ndc`. Probe classes add the
+    estimate `probe`. Raises InputError for assignments that were made from other pairs, with a known or estimated K, or
+    with labels, and the errors of `read_probe`.
     """
     path, pairs_path = context.find(config.assignments or ASSIGNMENTS), context.find(config.pairs)
     present = read_hdf5(pairs_path, "pairs") if pairs_path.exists() else None
@@ -75,7 +77,8 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
         check_made_from(pairs_header, pairs_path, "g", g_of(pairs_header, pairs_path))
     estimator = RECOMMENDED_OF_METRIC if by_metric else RECOMMENDED
     share = pairs_header.extra.get("counting", SHARE)
-    estimates, warnings, compared = {}, list[str](), dict[str, int]()
+    probe = None if config.probe is None else read_probe(config.probe, pairs_header, pairs_path, groups, context)
+    estimates, warnings, compared = {}, [] if probe is None else list(probe.warnings), dict[str, int]()
     for title in assignments or groups:
         pairs, assignment = from_group(groups[title]), assignments.get(title)
         among = 0 if assignment is None else outputs(header, assignment)
@@ -90,14 +93,20 @@ def run(config: EstimateKConfig, context: Context) -> EstimateKResult:
         if len(pairs) > items:
             compared[title] = items
             log.info("estimate-k %s: pairs of %d of the %d items are used", title, items, len(pairs))
+        if probe is not None:
+            values = with_spread({**values, "probe": probe.estimate(title, among or OUTPUTS, context)})
         estimates[title] = values
         log.info("estimate-k %s: %s", title, " ".join(f"{name} {value}" for name, value in values.items()))
     result = EstimateKResult(context.path(OUTPUT), estimates, warn_all(warnings), estimator)
     inputs = {"pairs": sha256(pairs_path), **({"assignments": sha256(path)} if assignments else {})}
     extra: dict[str, Any] = {"learned_from": learned_from(pairs_header, pairs_path)}
+    device = "cpu"
+    if probe is not None:
+        inputs, device = {**inputs, **probe.inputs}, describe(choose_device(context.device))
+        extra["probe"] = probe.fields
     if compared:
         extra["compared"] = compared
-    new_header = Header("k", "estimate-k", resolved(config), context.seed, "cpu", header.dataset, inputs, extra)
+    new_header = Header("k", "estimate-k", resolved(config), context.seed, device, header.dataset, inputs, extra)
     content = {"estimates": estimates, "recommended": result.recommended, "estimator": estimator}
     write_json(result.artifact, new_header, content)
     return result
@@ -146,7 +155,7 @@ def estimate(assignment: Assignment, among: int, pairs: PairSource, title: str, 
         "linkage": linkage_count((logits - LESS).sigmoid().numpy(), smallest),
         "consensus": linkage_count(consensus(logits.numpy(), subset_seed), smallest),
     }
-    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}
+    return with_spread(estimates)
 
 
 def estimate_by_metric(
@@ -159,4 +168,10 @@ def estimate_by_metric(
     estimates, items = count_in_sample(pairs.z.double().numpy(), derive_seed(seed, "estimate-k", title), share)
     if assignment is not None:
         estimates["ndc"] = ndc(assignment.cluster, among)
-    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}, items
+    return with_spread(estimates), items
+
+
+def with_spread(values: dict[str, int]) -> dict[str, int]:
+    """Return estimates with their `spread`, the largest minus the smallest, in place of an earlier one."""
+    estimates = {name: value for name, value in values.items() if name != "spread"}
+    return {**estimates, "spread": max(estimates.values()) - min(estimates.values())}

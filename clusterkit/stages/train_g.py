@@ -35,7 +35,7 @@ from clusterkit.metrics import doubts
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
-from clusterkit.networks.predict import limit_of, mean_and_std
+from clusterkit.networks.new import started, untrained
 from clusterkit.networks.read import read_start
 from clusterkit.pairs.g import g_pairs
 from clusterkit.reading import OWN_DATA
@@ -92,7 +92,7 @@ def run(config: TrainGConfig, context: Context) -> TrainGResult:
     assert config.epochs is not None
     assert config.learning_rate is not None
 
-    network = new_network(config, context, data.shape, union, start).to(device)
+    network = new_network(config, context, union, start).to(device)
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
     source_set = data.to_learned()
@@ -295,25 +295,20 @@ def metric_of(correction: Correction) -> SimilarityNet:
     return network
 
 
-def new_network(
-    config: TrainGConfig, context: Context, shape: tuple[int, ...], items: Subset, start: BackboneNet | None
-) -> SimilarityNet:
-    """Return an untrained G for items of a shape, which standardises by the mean and standard deviation of A.
+def new_network(config: TrainGConfig, context: Context, items: Subset, start: BackboneNet | None) -> SimilarityNet:
+    """Return an untrained G, which standardises by the mean and standard deviation of A.
 
     With ImageNet weights or a `start` network, it keeps their standardisation.
     """
-    torch.manual_seed(derive_seed(context.seed, "train-g"))
+    seed = derive_seed(context.seed, "train-g")
     if start is not None:
-        network = SimilarityNet(replace(start.architecture, hidden=config.hidden, outputs=1))
-        network.backbone.load_state_dict(start.backbone.state_dict())
-        return network
+        return started(SimilarityNet, start, seed, hidden=config.hidden)
     # Fixed features have passed their backbone already.
     backbone = config.backbone if isinstance(config.backbone, Backbone) else Backbone.MLP
-    mean, std = weights_statistics(backbone) if config.pretrained else mean_and_std(items)
-    architecture = Architecture(
-        backbone, shape, mean, std, config.hidden, members=config.members, limit=limit_of(shape)
+    statistics = weights_statistics(backbone) if config.pretrained else None
+    network = untrained(
+        SimilarityNet, backbone, items, seed, hidden=config.hidden, members=config.members, statistics=statistics
     )
-    network = SimilarityNet(architecture)
     if config.pretrained:
         for member in members_of(network.backbone):
             load_pretrained(member, backbone, offline=context.offline)

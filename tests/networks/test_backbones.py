@@ -5,9 +5,11 @@ import torch
 import torchvision
 
 from clusterkit.config import Backbone
+from clusterkit.datasets.base import Subset
 from clusterkit.errors import InputError, UsageError
-from clusterkit.networks.backbones import build_backbone, load_pretrained, members_of, weights_statistics
+from clusterkit.networks.backbones import OF_VECTORS, build_backbone, load_pretrained, members_of, weights_statistics
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.networks.fast import whiten
 from clusterkit.networks.predict import limit_of
 
 
@@ -15,8 +17,10 @@ from clusterkit.networks.predict import limit_of
 @pytest.mark.parametrize("channels", [1, 3])
 def test_features_have_the_width_that_is_said(name: Backbone, channels: int) -> None:
     backbone = build_backbone(name, (channels, 32, 32))
+    x = torch.rand(2, channels, 32, 32)
+    whiten(backbone, torch.nn.Identity(), Subset("all", x, torch.arange(2), None), 0)
     with torch.no_grad():
-        out = backbone(torch.rand(2, channels, 32, 32))
+        out = backbone(x)
     assert out.shape == (2, backbone.features)
     assert out.isfinite().all()
     assert backbone.training
@@ -24,12 +28,12 @@ def test_features_have_the_width_that_is_said(name: Backbone, channels: int) -> 
 
 def test_vectors_are_for_the_mlp() -> None:
     assert build_backbone(Backbone.MLP, (5,))(torch.rand(4, 5)).shape == (4, 256)
-    for name in set(Backbone) - {Backbone.MLP}:
+    for name in set(Backbone) - set(OF_VECTORS):
         with pytest.raises(UsageError, match=f"--backbone {name} takes images.*use --backbone mlp"):
             build_backbone(name, (5,))
 
 
-@pytest.mark.parametrize("name", ["conv4", "conv4-fine", "vggs", "spn", "lenet", "vgg8", "vgg11", "vgg16"])
+@pytest.mark.parametrize("name", ["conv4", "conv4-fine", "vggs", "spn", "lenet", "vgg8", "vgg11", "vgg16", "vgg-fast"])
 def test_images_that_are_too_small_are_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError, match="8x8"):
         build_backbone(Backbone(name), (1, 8, 8))

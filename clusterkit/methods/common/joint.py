@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from clusterkit.distributed import Share, share
 from clusterkit.methods.common.joint_options import JointOptions
 from clusterkit.methods.common.points import warn_of_fewer
 from clusterkit.methods.common.problem import Array, Clustering, Items, Labelled, Run
-from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.heads import HeadKind
-from clusterkit.networks.predict import limit_of, mean_and_std, predict, represent
+from clusterkit.networks.new import started, untrained
+from clusterkit.networks.predict import predict, represent
 from clusterkit.sampling import Endless, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
@@ -53,6 +54,8 @@ class Terms(nn.Module):
 
     views = 2
     """Random views of each item in a batch."""
+    ended = False
+    """Whether `renew` has found that the training should end early."""
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
         """Return this process's part of each loss by its name; `labels` (b,) are those of its rows of the source."""
@@ -85,17 +88,11 @@ class Joint:
     ) -> None:  # fmt: skip
         self.items, self.k, self.options, self.run = items, k, options, run
         self.subset: Subset = items.subset.to(run.device)
-        torch.manual_seed(derive_seed(run.seed, "joint", self.subset.name))
+        seed = derive_seed(run.seed, "joint", self.subset.name)
         if items.start is None:
-            mean, std = mean_and_std(items.subset)
-            architecture = Architecture(
-                options.backbone, items.shape, mean, std, hidden, k, limit=limit_of(items.shape), head=head
-            )
+            network = untrained(ClusterNet, options.backbone, items.subset, seed, hidden=hidden, outputs=k, head=head)
         else:
-            architecture = replace(items.start.architecture, hidden=hidden, outputs=k, head=head)
-        network = ClusterNet(architecture)
-        if items.start is not None:
-            network.backbone.load_state_dict(items.start.backbone.state_dict())
+            network = started(ClusterNet, items.start, seed, hidden=hidden, outputs=k, head=head)
         self.net = JointNet(network, classes).to(run.device)
         if classes and items.kind is Kind.VECTORS:
             log.info("cluster %s: vectors are not varied, so both views of an item are the same", self.subset.name)
@@ -108,6 +105,11 @@ class Joint:
     def seed(self) -> int:
         """Return the seed of scikit-learn for this subset."""
         return derive_seed(self.run.seed, "joint k-means", self.subset.name) % 2**32
+
+    @property
+    def steps(self) -> int:
+        """Return the number of batches in an epoch."""
+        return Shuffled(len(self.subset), min(self.options.images, len(self.subset))).steps
 
     def hidden_values(self) -> Tensor:
         """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""
@@ -173,7 +175,12 @@ class Joint:
             optimizer=options.optimizer,
         )
         modules = nn.ModuleDict({"joint": self.net, "terms": terms.to(run.device)})
-        return fit(modules, batches, step, plan, lambda epoch: terms.renew(epoch, self))
+
+        def after(epoch: int) -> bool:
+            terms.renew(epoch, self)
+            return terms.ended
+
+        return fit(modules, batches, step, plan, after)
 
     def result(self, history: dict[str, History]) -> Clustering:
         """Return the clustering by the trained network, with the histories of its trainings by title."""

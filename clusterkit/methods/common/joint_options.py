@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from clusterkit.config import Backbone, Optimizer, Precision, Variation
@@ -48,6 +49,11 @@ class JointOptions(Options):
         """Return the number of items of each set in a batch, the method's own if none is typed."""
         return self.batch_size or self.BATCH
 
+    @property
+    def makes_start(self) -> bool:
+        """Whether the training makes the features that it starts from, so that images need no classifier."""
+        return False
+
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
         if self.init is Init.G:
@@ -88,3 +94,82 @@ class SupremeOptions(SourceOptions):
     self_weight: Annotated[float, Flag(help="Weight of the agreement of two views of an image.", min=0)] = 1.0
     balance_weight: Annotated[float, Flag(help="Weight of equal sizes of the clusters.", min=0)] = 3.0
     binary_weight: Annotated[float, Flag(help="Weight of factors near 0 or 1.", min=0)] = 0.1
+
+
+class Variant(StrEnum):
+    """With what the predictions of DTC have to agree."""
+
+    BASELINE = "baseline"
+    PI = "pi"
+    TE = "te"
+    TEP = "tep"
+
+
+IntervalFlag = Annotated[
+    int | None,
+    Flag(
+        help="Passes between two renewals of the targets.",
+        min=1,
+        default="5 for dtc; for dec 160 batches, but at most a tenth of the passes",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DtcOptions(JointOptions):
+    """Options of DTC. The defaults are those of the paper on CIFAR-10, of whose variants pi is the best there."""
+
+    INTERVAL: ClassVar[int] = 5
+
+    learning_rate: LearningRateFlag = 0.05
+    optimizer: OptimizerFlag = Optimizer.SGD
+    variant: Annotated[
+        Variant,
+        Flag(
+            help="What predictions agree with: nothing (baseline), a second view (pi), or their mean over earlier "
+            "passes (te), which with tep also makes the targets."
+        ),
+    ] = Variant.PI
+    warm_up: Annotated[int, Flag(help="Passes towards the first targets, before they are renewed.", min=0)] = 10
+    interval: IntervalFlag = None
+    consistency_weight: Annotated[float, Flag(help="Highest weight of the agreement.", min=0)] = 10.0
+
+    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
+        super().check(config, is_given)
+        if self.variant is Variant.PI and self.variation is Variation.NONE:
+            raise UsageError(
+                "--variation none: makes both views of an image the same, from which --variant pi learns nothing; "
+                "leave it out, or give --variant baseline"
+            )
+        if self.variant is Variant.BASELINE and is_given("consistency_weight"):
+            raise UsageError(
+                "--consistency-weight: --variant baseline lets predictions agree with nothing; leave one of them out"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecOptions(JointOptions):
+    """Options of DEC. The defaults are those of the paper on MNIST, with a shorter training of the autoencoder."""
+
+    BATCH: ClassVar[int] = 256
+
+    backbone: BackboneFlag = Backbone.DEC
+    learning_rate: LearningRateFlag = 0.01
+    optimizer: OptimizerFlag = Optimizer.SGD
+    interval: IntervalFlag = None
+    tolerance: Annotated[
+        float,
+        Flag(
+            help="Share of the items; the training ends when fewer change their cluster between two renewals.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.001
+    autoencoder_epochs: Annotated[
+        int,
+        Flag(help="Passes of the autoencoder of a dec without a start; each layer alone takes a quarter.", min=1),
+    ] = 20
+
+    @property
+    def makes_start(self) -> bool:
+        return self.backbone is Backbone.DEC

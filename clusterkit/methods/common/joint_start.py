@@ -85,7 +85,7 @@ def of_shape(
     if len(shape) == 1:
         is_typed = context.is_given(typed, "backbone")
         return options if is_typed else replace(options, backbone=Backbone.IDENTITY)
-    if typed.init is None:
+    if typed.init is None and not options.makes_start:
         raise UsageError(
             f"--method {method}: starts from a classifier of images, and {context.path(CLASSIFIER)} does not "
             "exist; run clusterkit pretrain on a labelled set, name a file with --init, or give --init random"

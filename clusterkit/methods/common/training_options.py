@@ -16,21 +16,31 @@ InitFlag = Annotated[
         "pretrained.safetensors for other methods",
     ),
 ]
-BackboneFlag = Annotated[Backbone, Flag(help="Network that computes the features.")]
+BackboneFlag = Annotated[
+    Backbone, Flag(help="Network that computes the features.", default="conv4; dec for the autoencoder of dec")
+]
 EpochsFlag = Annotated[
     int | None,
     Flag(
         help="Passes over each subset.",
         min=1,
-        default="enough for each pair to meet 7.5 times, 250 to 5,000 batches; 100 for supreme",
+        default="enough for each pair to meet 7.5 times, 250 to 5,000 batches; 100 for supreme, dtc and dec",
     ),
 ]
 BatchSizeFlag = Annotated[
     int | None,
-    Flag(help="Images per batch.", min=2, default="100, or 200 for ccn with --init g; 128 for supreme"),
+    Flag(
+        help="Images per batch.",
+        min=2,
+        default="100, or 200 for ccn with --init g; 128 for supreme and dtc, 256 for dec",
+    ),
 ]
-LearningRateFlag = Annotated[float, Flag(help="Highest learning rate.", min=0)]
-OptimizerFlag = Annotated[Optimizer, Flag(help="Adam, or gradient descent with momentum.")]
+LearningRateFlag = Annotated[
+    float, Flag(help="Highest learning rate.", min=0, default="0.001; 0.05 for dtc, 0.01 for dec")
+]
+OptimizerFlag = Annotated[
+    Optimizer, Flag(help="Adam, or gradient descent with momentum.", default="adam; sgd for dtc and dec")
+]
 VariationFlag = Annotated[
     Variation,
     Flag(
