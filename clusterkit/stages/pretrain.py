@@ -64,6 +64,12 @@ def training_of(config: PretrainConfig, device: torch.device) -> Training:
     return replace(training, **{name: value for name, value in values.items() if value is not None})
 
 
+def settled(config: PretrainConfig, device: torch.device) -> PretrainConfig:
+    """Return the settings as the header has them, with those of the training in place of None."""
+    training = training_of(config, device)
+    return replace(config, **{name: getattr(training, name) for name in TYPED})
+
+
 @dataclass(frozen=True)
 class PretrainResult:
     artifact: Path
@@ -85,7 +91,7 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
         raise UsageError(f"--size: {data.name} holds vectors; leave it out")
     config = suited(config, data.shape, typed=context.is_given(config, "backbone"))
     training = training_of(config, device)
-    config = replace(config, **{name: getattr(training, name) for name in TYPED})
+    config = settled(config, device)
     labels, classes = data.numbered("pretrain")
     union = data.union()
     seed = derive_seed(context.seed, "pretrain")

@@ -11,7 +11,8 @@ from PIL import Image
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.config import Context
 from clusterkit.losses import Loss
-from clusterkit.methods import ccn
+from clusterkit.methods import METHODS, ccn
+from clusterkit.methods.common.joint_options import SourceOptions
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import Fixed
@@ -80,6 +81,7 @@ def test_all_methods_on_the_same_features(cli, root, tmp_path):
         "consensus-plain",
         "consensus",
         "default",
+        *(name for name in photo_tables.JOINT if not issubclass(METHODS[name].options, SourceOptions)),
     ]
     assert [row.set for row in where(rows, metric="acc", k="auto")] == ["eurosat", "cifar10-all"]
     assert all(0 <= row.value <= 1 and row.seconds >= 0 for row in where(rows, metric="acc"))

@@ -51,12 +51,15 @@ STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
 
 def run_stage(config: object, context: Context) -> Path:
     """Run a stage in a work folder, unless `--resume` keeps its file; return the path of the file."""
+    from clusterkit.device import choose_device
+
     command, names = STAGES[type(config)]
     stage = import_module(f"clusterkit.stages.{command.replace('-', '_')}")
     files = {name: getattr(config, name) for name in names}
     inputs = {name: context.find(str(file)) for name, file in files.items() if file is not None}
     path: Path = context.path(stage.OUTPUT)
-    if not keeps(path, config, context, **inputs):
+    made = stage.settled(config, choose_device(context.device)) if isinstance(config, PretrainConfig) else config
+    if not keeps(path, made, context, **inputs):
         announce(command_line(command, config), context)
         # train-g refuses --resume for a metric.
         resume = context.resume and not (isinstance(config, TrainGConfig) and has_metric(config))

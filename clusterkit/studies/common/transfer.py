@@ -15,7 +15,6 @@ from clusterkit.studies.common.flags import Clusterings, Precise
 
 EPOCHS = 100
 """Passes over T of every method: those of SUPREME (Huang and Gong 2020, section 4)."""
-FAST = next((backbone for backbone in Backbone if backbone == "vgg-fast"), Backbone.VGG8)
 
 DESCENT: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "optimizer": Optimizer.SGD}
 """The training of the papers' classifiers."""
@@ -41,7 +40,7 @@ class Setting:
     task: Task
     held_out: Task
     kind: Kind = Kind.PHOTOS
-    backbone: Backbone = FAST
+    backbone: Backbone = Backbone.VGG_FAST
     size: int | None = None
     epochs: int = 20
     full: tuple[Backbone, int] | None = (Backbone.PREACTRESNET18, 180)
