@@ -44,7 +44,7 @@ def with_start(config: ClusterConfig, context: Context) -> ClusterConfig:
                 f"--features {config.features}: --method {config.method} trains its own network; name the features.h5 "
                 "of embed, or a network with --init"
             )
-        if options.init is not None:
+        if options.init not in (None, Init.RANDOM):
             raise UsageError(f"--init {options.init}: --features {config.features} is the start; leave one of them out")
     elif options.init is None and context.path(CLASSIFIER).exists():
         log.info("cluster: starts from the classifier in %s", context.path(CLASSIFIER))
