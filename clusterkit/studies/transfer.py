@@ -27,11 +27,12 @@ from clusterkit.studies.common.transfer import (
     SETTINGS,
     NetworkOptions,
     Setting,
-    Task,
+    Transfer,
     check_start,
     clustered,
     joint,
     pretraining,
+    start_by_rotations,
     start_of,
 )
 
@@ -147,7 +148,7 @@ class Work:
 
     name: str
     title: str
-    task: Task
+    task: Transfer
     setting: Setting
     options: TransferOptions
     shared: Context
@@ -169,7 +170,7 @@ class Work:
         }
 
 
-def task_of(name: str, options: TransferOptions) -> Task:
+def task_of(name: str, options: TransferOptions) -> Transfer:
     """Return the task of a set, of one alphabet if the options name one."""
     from clusterkit.datasets.catalogue import parse
 
@@ -186,29 +187,34 @@ def of_set(work: Work) -> list[Row]:
     if options.pretrained is None:
         work.epochs["classifier"] = classifier.epochs
     start, work.seconds["classifier"] = start_of(classifier, options, work.shared)
+    starts = dict.fromkeys((line.method for line in work.lines.values()), start)
+    if options.full and options.pretrained is None and "autonovel" in starts:
+        starts["autonovel"] = start_by_rotations(classifier, work.task, options, work.context)
     pairs = pairs_of(work, start) if any(name in work.lines for name in BY_PAIRS) else None
     rows = []
     for name, line in work.lines.items():
-        if name == PLAIN:
-            config = plain(work)
-        elif line.loss is not None:
-            epochs = options.share(options.epochs)
-            ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
-            config = ClusterConfig(pairs=File(str(pairs)), options=ccn)
-            work.epochs[name] = epochs
-        elif METHODS[line.method].joint:
-            epochs, own = budget_of(work, line)
-            config = joint(line.method, work.task, start, epochs, options.precision, own)
-            work.epochs[name] = epochs
-            work.published[name] = published(work, line)
-        else:
-            config = ClusterConfig(method=line.method, features=start)
+        config = plain(work) if name == PLAIN else config_of(work, name, line, starts[line.method], pairs)
         config = replace(config, dataset=work.task.target, k=work.task.k)
         method, loss = line.key
         for seed in range(work.context.seed, work.context.seed + options.seeds):
             inner = runs.subfolder(work.context, f"{name}-seed{seed}", seed)
             rows += clustered(config, inner, set=work.title, method=method, loss=loss)
     return rows
+
+
+def config_of(work: Work, name: str, line: Line, start: File, pairs: Path | None) -> ClusterConfig:
+    """Return the settings of a method from its start, but for T and K; note its passes."""
+    options, method = work.options, METHODS[line.method]
+    if not method.trains:
+        return ClusterConfig(method=line.method, features=start)
+    if method.joint:
+        epochs, own = budget_of(work, line)
+        work.epochs[name], work.published[name] = epochs, published(work, line)
+        return joint(line.method, work.task, start, epochs, options.precision, own)
+    assert line.loss is not None
+    epochs = work.epochs[name] = options.share(options.epochs)
+    ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
+    return ClusterConfig(pairs=File(str(pairs)), options=ccn)
 
 
 def published(work: Work, line: Line) -> int | None:
@@ -264,11 +270,12 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
     rows = where(outcome.rows, subset="mean")
     names = list(outcome.facts["trained"])
     how = "as in each paper" if options.full else "the same for all methods"
+    apart = "AutoNovel, which learns rotations first, and " if options.full and options.pretrained is None else ""
     return [
         Heading("Transfer clustering (SUPREME, table 1)", 1),
         f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
         "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
-        "classifier of A, but for the CCN of the plain commands.",
+        f"classifier of A, except {apart}the CCN of the plain commands.",
         pivot(
             rows,
             {"method": titled},
