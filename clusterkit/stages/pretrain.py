@@ -28,6 +28,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.networks.backbones import suited
 from clusterkit.networks.build import HIDDEN, BackboneNet, ClusterNet
+from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
 from clusterkit.networks.read import read_trainable, state_of
 from clusterkit.networks.typical import typical_of
@@ -60,6 +61,11 @@ class Training:
     optimizer: Optimizer = Optimizer.ADAM
     precision: Precision = Precision.FP32
     quick: bool = False
+
+    @property
+    def head(self) -> HeadKind:
+        """Return the kind of head: a linear one makes the features tell the classes apart by themselves."""
+        return HeadKind.LINEAR if self.quick else HeadKind.HIDDEN
 
 
 TYPED = ("epochs", "batch_size", "learning_rate", "optimizer", "precision")
@@ -111,9 +117,10 @@ def run(config: PretrainConfig, context: Context) -> PretrainResult:
     labels, classes = data.numbered("pretrain") if config.task is Task.CLASSES else (None, None)
     items = union_of(sets)
     seed, outputs = derive_seed(context.seed, "pretrain"), TURNS if classes is None else len(classes)
-    network = new_network(config, items, seed, outputs, start.network)
-    items, network = items.to(device), network.to(device)
-    training = training_of(config, network.architecture.backbone, device)
+    backbone = config.backbone if start.network is None else start.network.architecture.backbone
+    training = training_of(config, backbone, device)
+    network = new_network(config, items, seed, outputs, start.network, training.head).to(device)
+    items = items.to(device)
     sampler = Shuffled(len(items), min(training.batch_size, len(items)))
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
@@ -220,15 +227,16 @@ def union_of(sets: Sequence[Dataset]) -> Subset:
 
 
 def new_network(
-    config: PretrainConfig, items: Subset, seed: int, outputs: int, start: BackboneNet | None
+    config: PretrainConfig, items: Subset, seed: int, outputs: int, start: BackboneNet | None, head: HeadKind
 ) -> ClusterNet:
     """Return an untrained classifier, on the backbone of `start` if there is one.
 
     Raises UsageError if `--fine-tune` is more than the groups of layers of that backbone.
     """
+    hidden = HIDDEN if head is HeadKind.HIDDEN else 0
     if start is None:
-        return untrained(ClusterNet, config.backbone, items, seed, hidden=HIDDEN, outputs=outputs)
-    network = started(ClusterNet, start, seed, hidden=HIDDEN, outputs=outputs)
+        return untrained(ClusterNet, config.backbone, items, seed, hidden=hidden, outputs=outputs, head=head)
+    network = started(ClusterNet, start, seed, hidden=hidden, outputs=outputs, head=head)
     if config.fine_tune is not None:
         try:
             network.train_last(config.fine_tune)

@@ -11,6 +11,7 @@ from clusterkit.methods.common.training_options import (
     BackboneFlag,
     BatchSizeFlag,
     EpochsFlag,
+    FineTuneFlag,
     InitFlag,
     LearningRateFlag,
     OptimizerFlag,
@@ -38,6 +39,7 @@ class JointOptions(Options):
     optimizer: OptimizerFlag = Optimizer.ADAM
     variation: VariationFlag = Variation.MILD
     precision: PrecisionFlag = Precision.FP32
+    fine_tune: FineTuneFlag = None
 
     @property
     def passes(self) -> int:
