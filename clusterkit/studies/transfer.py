@@ -231,6 +231,8 @@ def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
     own = {name: value for name, value in work.setting.own.get(line.method, {}).items() if name != "passes"}
     if "ramp_epochs" in own:
         own["ramp_epochs"] = options.share(own["ramp_epochs"])
+    if line.method == "autonovel" and options.pretrained is None:
+        own["fine_tune"] = 1
     return options.share(published(work, line) or EPOCHS), {**line.options, **own}
 
 

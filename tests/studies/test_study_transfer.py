@@ -121,7 +121,7 @@ def test_the_budgets_of_the_papers(cli, monkeypatch):
     assert "--optimizer sgd" in classifier
     assert "pretrain glyphs_bg@0-3 glyphs_eval@0-3 --task rotation" in rotations
     assert f"--init {FOLDER}/cifar10/rotations/pretrained.safetensors --fine-tune 1" in last
-    assert f"--init {FOLDER}/cifar10/last-layers/pretrained.safetensors" in autonovel
+    assert f"--init {FOLDER}/cifar10/last-layers/pretrained.safetensors --epochs 2 --fine-tune 1" in autonovel
 
 
 def test_dtc_warms_up_within_its_passes():
