@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from clusterkit import console
 from clusterkit.config import G_FILE, ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig, TrainGConfig
-from clusterkit.errors import UsageError
+from clusterkit.errors import DivergedError, UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import METHODS, CcnOptions
@@ -144,6 +145,7 @@ class Work:
 
     `shared` is the folder of what learns A alone, and `context` that of the runs on T. `epochs` holds the passes of
     each training, `published` those in its paper, and `seconds` those of trainings that several methods share.
+    `failed` names the runs whose loss was not finite.
     """
 
     name: str
@@ -156,10 +158,11 @@ class Work:
     epochs: dict[str, int | None] = field(default_factory=dict)
     published: dict[str, int | None] = field(default_factory=dict)
     seconds: dict[str, float | None] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "published": self.published, "seconds": self.seconds}
+        return {"epochs": self.epochs, "published": self.published, "seconds": self.seconds, "failed": self.failed}
 
     @property
     def lines(self) -> dict[str, Line]:
@@ -198,7 +201,14 @@ def of_set(work: Work) -> list[Row]:
         method, loss = line.key
         for seed in range(work.context.seed, work.context.seed + options.seeds):
             inner = runs.subfolder(work.context, f"{name}-seed{seed}", seed)
-            rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+            try:
+                rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+            except DivergedError as error:
+                # The other methods are still worth their hours.
+                console.log.warning("transfer: %s on %s is left out: %s", line.title, work.title, error)
+                work.failed.append(f"{line.title}, seed {seed}")
+    if not rows:
+        raise DivergedError(f"no method clustered {work.title}: {', '.join(work.failed)} diverged; see above")
     return rows
 
 
@@ -285,6 +295,11 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
                 *((f"{name} {metric.upper()}", mean(metric, set=name)) for name in names for metric in ("acc", "nmi")),
                 ("seeds", seeds),
             ],
+        ),
+        *(
+            f"Left out on {name}, because the loss was not finite: {'; '.join(fields['failed'])}."
+            for name, fields in outcome.facts["trained"].items()
+            if fields["failed"]
         ),
         Heading("Passes"),
         "Passes of the classifier and of G are over A, those of methods over T, in brackets those of their papers. A "

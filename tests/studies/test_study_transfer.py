@@ -9,7 +9,7 @@ import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.config import Backbone, Kind, TrainGConfig
-from clusterkit.errors import UsageError
+from clusterkit.errors import DivergedError, UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import METHODS, ccn
@@ -122,6 +122,26 @@ def test_the_budgets_of_the_papers(cli, monkeypatch):
     assert "pretrain glyphs_bg@0-3 glyphs_eval@0-3 --task rotation" in rotations
     assert f"--init {FOLDER}/cifar10/rotations/pretrained.safetensors --fine-tune 1" in last
     assert f"--init {FOLDER}/cifar10/last-layers/pretrained.safetensors --epochs 2 --fine-tune 1" in autonovel
+
+
+def test_a_training_that_diverges_costs_only_its_own_row(cli, monkeypatch):
+    whole = transfer.clustered
+
+    def clustered(config, *rest, **fields):
+        if config.method == "supreme":
+            raise DivergedError("cluster all: the loss is not finite in epoch 1")
+        return whole(config, *rest, **fields)
+
+    monkeypatch.setattr(transfer, "clustered", clustered)
+    line = "reproduce transfer --set cifar10 --epochs 1 --method supreme"
+    done = cli(f"{line} --method kmeans")
+    assert done.code == 0, done.err
+    assert "SUPREME on cifar10 is left out: cluster all: the loss is not finite" in done.err
+    assert "Left out on cifar10, because the loss was not finite: SUPREME, seed 0." in done.out
+    assert "| k-means | 0." in done.out
+    alone = cli(line)
+    assert (alone.code, alone.out) == (1, "")
+    assert "no method clustered cifar10" in alone.err.splitlines()[-1]
 
 
 def test_dtc_warms_up_within_its_passes():
