@@ -37,7 +37,7 @@ from clusterkit.studies.common.transfer import (
     start_of,
 )
 
-EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 5 --precision bf16"
+EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 15 --precision bf16"
 
 
 @dataclass(frozen=True, kw_only=True)
