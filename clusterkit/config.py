@@ -11,7 +11,7 @@ from typing import Any
 
 from clusterkit.errors import UsageError
 from clusterkit.reading import USUAL, Reading
-from clusterkit.settings import READERS, Features, File, Fixed, K, Pairs, Settings, parse_fixed
+from clusterkit.settings import READERS, Features, File, Fixed, K, Pairs, Placing, Settings, Task, parse_fixed
 
 
 class Kind(StrEnum):
@@ -127,14 +127,6 @@ class Optimizer(StrEnum):
     SGD = "sgd"
 
 
-class Placing(StrEnum):
-    """How `report` puts pictures into the folders of their clusters."""
-
-    COPY = "copy"
-    LINK = "link"
-    MOVE = "move"
-
-
 def cache_folder() -> Path:
     """Return the folder of decoded images and, by default, of downloaded data sets."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -186,9 +178,14 @@ class Context(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Settings):
-    """The settings of `pretrain`; for None, the stage takes what suits the backbone."""
+    """The settings of `pretrain`; for None, the stage takes what suits the backbone.
+
+    `others` are further sets, which only `--task rotation` reads.
+    """
 
     dataset: str
+    others: tuple[str, ...] = ()
+    task: Task = Task.CLASSES
     backbone: Backbone = Backbone.CONV4
     size: int | None = None
     epochs: int | None = None
@@ -196,6 +193,8 @@ class PretrainConfig(Settings):
     learning_rate: float | None = None
     optimizer: Optimizer | None = None
     drop_every: int | None = None
+    init: Path | None = None
+    fine_tune: int | None = None
     precision: Precision | None = None
 
 

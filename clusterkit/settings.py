@@ -155,6 +155,21 @@ def parse_init(text: str) -> Init | File:
     return Init(text) if text in list(Init) else File(text)
 
 
+class Task(StrEnum):
+    """What `pretrain` learns to tell apart: the classes of a set, or the four rotations of every image (RotNet)."""
+
+    CLASSES = "classes"
+    ROTATION = "rotation"
+
+
+class Placing(StrEnum):
+    """How `report` puts pictures into the folders of their clusters."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Flag:
     """The flag of an option: its help, and a function that parses its text if the type alone does not.

@@ -91,6 +91,8 @@ LINES = [
     "pretrain digits@0-4 --size 8 --backbone mlp --epochs 2 --batch-size 33 --optimizer sgd --workdir digits",
     "pretrain glyphs_bg@0-3 --size 16 --backbone vgg-fast --epochs 1 --batch-size 33 --precision fp32 --workdir fast",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 1 --init pretrained.safetensors --rounds 2 --workdir digits",
+    "pretrain digits@0-1 digits@5 --task rotation --size 8 --backbone mlp --epochs 1 --batch-size 33 --workdir turned",
+    "pretrain digits@0-1 --init turned/pretrained.safetensors --fine-tune 1 --epochs 1 --batch-size 33 --workdir tuned",
     "cluster digits@5-9 --pairs labels --k 5 --epochs 2 --backbone mlp --constraints links.csv --workdir linked",
     "train-g synthetic:blobs --head metric --unlabelled --workdir metric",
     "cluster synthetic:blobs --k 3 --epochs 1 --workdir metric",
@@ -100,17 +102,22 @@ LINES = [
         for method in JOINT
     ),
     "cluster digits@5-9 --method dec --k 5 --epochs 1 --batch-size 300 --autoencoder-epochs 1 --workdir autoencoder",
+    "cluster digits@5-9 --method dtc --variant te --warm-up 1 --k 5 --epochs 3 --batch-size 33 "
+    "--init digits/pretrained.safetensors --workdir ensemble",
 ]
-"""Odd batches, convolutions, slow weights, a start from G, several subsets, several tiles of pairs, pairs predicted on
-the way, and a metric; sets of which a sample is compared."""
+"""Odd batches, convolutions, a start from G, several subsets, several tiles of pairs, pairs predicted on the way, a
+metric, slow weights, rotations, and layers that are not trained; sets of which a sample is compared."""
 TRAINED = (
     "digits/self-trained",
     "digits/pretrained",
     "digits/ccn",
     "linked/ccn",
     "fast/pretrained",
+    "turned/pretrained",
+    "tuned/pretrained",
     *(f"{method}/ccn" for method in JOINT),
     "autoencoder/ccn",
+    "ensemble/ccn",
 )
 
 

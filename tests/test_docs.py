@@ -119,7 +119,7 @@ def test_the_readme_pipeline_runs_on_a_small_set(tmp_path: Path, capsys: pytest.
 ROWS = {
     "methods.md": [*METHODS],
     "stages.md": [*ADAPTATIONS, *Backbone, *SOURCES, *(f"{prefix}:" for prefix in PREFIXES)],
-    "mathematics.md": [loss.upper() for loss in Loss],
+    "lab/mathematics.md": [loss.upper() for loss in Loss],
 }
 """What users choose among, by the page that tells of each."""
 

@@ -31,7 +31,7 @@ CONFIGS: dict[str, type[Any]] = {
 """The settings of each stage whose artifacts other stages read."""
 REQUIRED = {kind: [field.name for field in fields(kind) if field.default is MISSING] for kind in CONFIGS.values()}
 """The settings without a default."""
-UNTYPED = {"dataset", "target", "files", "automatic"}
+UNTYPED = {"dataset", "others", "target", "files", "automatic"}
 """Settings without a flag. The source has one in `cluster`, but not in `adapt`, which also has a target."""
 
 

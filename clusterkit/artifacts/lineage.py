@@ -151,6 +151,8 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
     match header.stage:
         case "adapt":
             words = [config["source"], dataset or config["target"]]
+        case "pretrain":
+            words = [dataset or header.dataset.get("name", "DATASET"), *config.get("others", [])]
         case "self-train":
             words = [config["dataset"]]
         case "assign" if config.get("files"):

@@ -17,6 +17,8 @@ from clusterkit.reading import LABELS, OWN_DATA, WEIGHTS
 NAME = re.compile(rf"({'|'.join((*OWN_DATA, LABELS, WEIGHTS))}):(.+?)(@[\d,\-]+)?", re.DOTALL)
 CLASSES = re.compile(r"@[\d,\-]+\Z")
 """What selects classes, if the path with this end does not exist."""
+LISTS = ("others",)
+"""The settings that list data sets."""
 Value = TypeVar("Value")
 
 
@@ -79,15 +81,16 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _renamed(value: Value, start: Path, rename: Callable[[Path], Path]) -> Value:
-    """Rename the own data in the values of objects, whose paths are from `start`.
+def _renamed(value: Value, start: Path, rename: Callable[[Path], Path], name: str = "") -> Value:
+    """Rename the own data in the values of objects, whose paths are from `start`. `name` is that of the value.
 
-    Text in a list, such as a class name, is never data.
+    Text in a list, such as a class name, is data only in LISTS.
     """
     if isinstance(value, dict):
-        return {name: _renamed(inner, start, rename) for name, inner in value.items()}  # type: ignore[return-value]
+        return {key: _renamed(inner, start, rename, key) for key, inner in value.items()}  # type: ignore[return-value]
     if isinstance(value, list):
-        return [_renamed(inner, start, rename) if isinstance(inner, dict) else inner for inner in value]  # type: ignore[return-value]
+        all_named = name in LISTS
+        return [_renamed(inner, start, rename) if all_named or isinstance(inner, dict) else inner for inner in value]  # type: ignore[return-value]
     match = NAME.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value

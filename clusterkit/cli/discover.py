@@ -23,7 +23,6 @@ from clusterkit.config import (
     Context,
     EmbedConfig,
     EstimateKConfig,
-    Placing,
     PredictPairsConfig,
     ReportConfig,
     TrainGConfig,
@@ -32,7 +31,7 @@ from clusterkit.config import (
 from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import with_options
 from clusterkit.reading import LABELS, USUAL
-from clusterkit.settings import CountedBy
+from clusterkit.settings import CountedBy, Placing
 
 if TYPE_CHECKING:
     from clusterkit.stages.report import ReportResult

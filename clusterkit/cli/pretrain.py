@@ -1,5 +1,6 @@
 """clusterkit pretrain"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from clusterkit import console
 from clusterkit.cli.common import NETWORK, TRAINING, Common, DropEvery, Resume, with_common
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import Backbone, Optimizer, Precision, PretrainConfig
+from clusterkit.settings import Task
 
 EXAMPLE = "Example: clusterkit pretrain cifar10_train@0-4 --backbone vgg8"
 
@@ -20,7 +22,22 @@ def register(app: typer.Typer) -> None:
 
 def pretrain(
     common: Common,
-    dataset: Annotated[str, typer.Argument(help="The labelled set: NAME[/SUBSET][@CLASSES].")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="The labelled set: NAME[/SUBSET][@CLASSES]. With --task rotation, one or more sets, labelled or not.",
+        ),
+    ],
+    # Typer would show the type of the argument as a list of Python's.
+    others: Annotated[list[str] | None, typer.Argument(metavar="DATASET", hidden=True)] = None,
+    task: Annotated[
+        Task,
+        typer.Option(
+            help="What to tell apart: the classes of one set, or how far an image of any set is rotated (by 0, 90, 180 "
+            "or 270 degrees), for which no labels are read."
+        ),
+    ] = PretrainConfig.task,
     backbone: Annotated[
         Backbone, typer.Option(rich_help_panel=NETWORK, help="Network under the classifier.")
     ] = PretrainConfig.backbone,
@@ -28,6 +45,20 @@ def pretrain(
         int | None,
         typer.Option(
             rich_help_panel=NETWORK, min=8, help="Side of the images in pixels.", show_default="the size of the set"
+        ),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=NETWORK, help="Start from the backbone in this file of pretrain or train-g."),
+    ] = None,
+    fine_tune: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=NETWORK,
+            min=1,
+            metavar="GROUPS",
+            help="Train only the last groups of layers of this backbone, and the classifier on it.",
+            show_default="all layers",
         ),
     ] = None,
     epochs: Annotated[
@@ -63,11 +94,13 @@ def pretrain(
     ] = None,
     resume: Resume = False,
 ) -> None:
-    """Train a classifier of a labelled set; write pretrained.safetensors for train-g --init and cluster --init."""
+    """Train a classifier of classes or rotations; write pretrained.safetensors, a start for train-g and cluster."""
     from clusterkit.stages import pretrain as stage
 
     config = PretrainConfig(
         dataset=dataset,
+        others=tuple(others or ()),
+        task=task,
         backbone=backbone,
         size=size,
         epochs=epochs,
@@ -75,7 +108,10 @@ def pretrain(
         learning_rate=learning_rate,
         optimizer=optimizer,
         drop_every=drop_every,
+        init=init,
+        fine_tune=fine_tune,
         precision=precision,
     )
     done = stage.run(config, common.context)
-    console.result([str(done.artifact)], {"artifact": str(done.artifact), "classes": done.classes}, common.as_json)
+    classes = {} if done.classes is None else {"classes": done.classes}
+    console.result([str(done.artifact)], {"artifact": str(done.artifact), **classes}, common.as_json)

@@ -12,7 +12,7 @@ from clusterkit.reading import LABELS, Reading, readers
 from clusterkit.settings import typed
 
 PANEL = "Reading your own data"
-DATA_SETS = ("dataset", "source", "target", "like")
+DATA_SETS = ("dataset", "others", "source", "target", "like")
 """The parameters of commands that name a data set."""
 
 
@@ -28,9 +28,10 @@ def reading_of(values: dict[str, Any]) -> Reading:
     """
     names = [field.name for field in fields(Reading)]
     reading = Reading(**{name: values.pop(name) for name in names if name in values})
-    sets = {name: str(values[name]) for name in DATA_SETS if values.get(name)}
+    typed_sets = {name: values[name] for name in DATA_SETS if values.get(name)}
+    sets = {name: value if isinstance(value, list) else [str(value)] for name, value in typed_sets.items()}
     for name in reading.to_header():
-        named = [key for key, text in sets.items() if is_read(text, readers(name))]
+        named = [key for key, texts in sets.items() if any(is_read(text, readers(name)) for text in texts)]
         if name == "flat" and named == ["source"] and reading.labels is None:
             raise UsageError(
                 "--flat: works only with a folder as the target; leave it out or name folder:PATH as the target"

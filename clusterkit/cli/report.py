@@ -10,8 +10,9 @@ import typer
 from clusterkit import console
 from clusterkit.cli.common import Common, with_common
 from clusterkit.cli.reading import reading_flags
-from clusterkit.config import Placing, ReportConfig
+from clusterkit.config import ReportConfig
 from clusterkit.reading import LABELS
+from clusterkit.settings import Placing
 
 EXAMPLE = "Example: clusterkit report"
 

@@ -48,8 +48,9 @@ def is_of_same_data(header: Header, context: Context) -> bool:
     Labels are compared only for the set whose labels the stage itself learned.
     """
     labels = {data["name"]: data.get("labels") for data in header.extra.get("learned_from", [])}
-    for role in ("dataset", "source", "self_trained_on"):
-        data = header.dataset if role == "dataset" else header.extra.get(role)
+    roles = [(role, header.extra.get(role)) for role in ("source", "self_trained_on")]
+    roles += [("others", data) for data in header.extra.get("others", [])]
+    for role, data in [("dataset", header.dataset), *roles]:
         if not data or (role == "dataset" and header.extra.get(ALONE)):
             continue
         form = canonical({part: value for part, value in data.items() if part not in CONTENT})

@@ -96,10 +96,11 @@ def median_margin(prob: NDArray[np.floating]) -> float:
     return float(np.median(largest[:, 1] - largest[:, 0]))
 
 
-def of_clusters(title: str, prob: NDArray[np.floating], *, by_metric: bool = False) -> list[str]:
+def of_clusters(title: str, prob: NDArray[np.floating], *, by_metric: bool = False, joint: bool = False) -> list[str]:
     """Return a warning if a network is unsure of the clusters of most items, by their probabilities (N, K).
 
-    `by_metric` says that G is a metric of fixed features, which decides alone how sure the network is.
+    `by_metric` says that G is a metric of fixed features, which decides alone how sure the network is, and `joint` that
+    the network learned without pairs.
     """
     median = median_margin(prob)
     if median >= UNSURE:
@@ -108,6 +109,8 @@ def of_clusters(title: str, prob: NDArray[np.floating], *, by_metric: bool = Fal
     by_features = (
         "learn G from a set that is more like this one, use another --backbone, or label some items (--examples)"
     )
+    if joint:
+        advice = "train for longer (--epochs), or start from a network of a set that is more like this one (--init)"
     return [
         f"{title}: the clustering is unsure: for half of the items, the largest probability is at most {median:.2f} "
         f"above the second; {by_features if by_metric else advice}"

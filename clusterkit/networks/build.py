@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from clusterkit.config import Backbone
 from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbone, members_of
+from clusterkit.networks.groups import groups_of
 from clusterkit.networks.heads import HeadKind, build_head
 from clusterkit.networks.metric import CosineHead, Metric
 from clusterkit.networks.pair_head import PairHead
@@ -168,7 +169,10 @@ class Standardise(nn.Module):
 
 
 class BackboneNet(nn.Module):
-    """The base of both networks: standardisation and a backbone, which is trained in bfloat16 if `bf16` is set."""
+    """The base of both networks: standardisation and a backbone, which is trained in bfloat16 if `bf16` is set.
+
+    `frozen` are the layers of the backbone that a training leaves as they are.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -176,6 +180,27 @@ class BackboneNet(nn.Module):
         self.standardise = Standardise(architecture)
         self.backbone = self._build(architecture)
         self.bf16 = False
+        self.frozen: list[nn.Module] = []
+
+    def train_last(self, groups: int) -> None:
+        """Let a training change only the last groups of layers of the backbone, and what follows it.
+
+        The batch normalisations of the other layers keep their statistics. Raises ValueError if the backbone has fewer
+        groups.
+        """
+        layers = groups_of(self.backbone)
+        if groups > len(layers):
+            raise ValueError(f"the backbone has {len(layers)} groups of layers")
+        self.frozen = [layer for group in layers[: len(layers) - groups] for layer in group]
+        for layer in self.frozen:
+            layer.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all layers; frozen ones compute as in evaluation."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     @staticmethod
     def _build(architecture: Architecture) -> BackboneLayers:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.header import Header, damaged
+from clusterkit.errors import InputError
 from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, SimilarityNet, TailOf
 from clusterkit.networks.typical import Typical, read_typical
 
@@ -35,6 +36,17 @@ def read_start(path: Path) -> tuple[Header, BackboneNet]:
     header, networks = read_cluster_nets(path)
     [network] = networks.values()
     return header, network
+
+
+def read_trainable(path: Path) -> tuple[Header, BackboneNet]:
+    """Read the network of `read_start` for a training that changes its backbone. Raises InputError for a metric."""
+    header, start = read_start(path)
+    if start.architecture.backbone is None:
+        raise InputError(
+            f"{path}: a metric of fixed features is no start for a training; name a G of --head pair, or leave out "
+            "--init"
+        )
+    return header, start
 
 
 def read_cluster_nets(path: Path) -> tuple[Header, dict[str, ClusterNet]]:

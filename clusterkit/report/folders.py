@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clusterkit.config import Placing
 from clusterkit.console import printable, size
 from clusterkit.errors import InputError, UsageError
+from clusterkit.settings import Placing
 
 UNDO = "undo.sh"
 """The script in the new folder that moves all pictures back. It is written before the first picture is moved."""

@@ -25,6 +25,7 @@ from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import represent
 from clusterkit.networks.read import read_with_typical
 from clusterkit.networks.typical import UNKNOWN, Typical
+from clusterkit.settings import Task
 
 log = logging.getLogger("clusterkit")
 
@@ -73,6 +74,7 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     device = choose_device(context.device)
     path = context.find(config.model)
     model_header, networks = read_with_typical(path)
+    check_outputs(model_header, path)
     check_beside(model_header, path)
     data = load_target(config, context, next(iter(networks.values()))[0].architecture.shape, model_header)
     assignments, names = {}, {}
@@ -105,6 +107,15 @@ def run(config: AssignConfig, context: Context) -> AssignResult:
     output = context.path(OUTPUT)
     write_assignments(output, header, assignments)
     return AssignResult(output, data.name, rows)
+
+
+def check_outputs(header: Header, path: Path) -> None:
+    """Raise InputError for a network whose outputs are neither clusters nor classes."""
+    if header.config.get("task") == Task.ROTATION:
+        raise InputError(
+            f"{path}: tells rotations of an image apart, not clusters or classes; name another --model, or use its "
+            "backbone with cluster --init"
+        )
 
 
 def check_beside(header: Header, path: Path) -> None:

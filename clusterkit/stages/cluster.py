@@ -146,7 +146,8 @@ def doubts_of(
         by_metric = pairs.is_by_metric and getattr(config.options, "init", None) is Init.G
         before = {} if earlier is None or earlier[0].config.get("method") != config.method else earlier[1]
         for title, result in results.items():
-            warnings += doubts.of_clusters(title, result.prob, by_metric=by_metric)
+            joint = METHODS[config.method].joint
+            warnings += doubts.of_clusters(title, result.prob, by_metric=by_metric, joint=joint)
             if title in before:
                 warnings += doubts.of_replaced(title, before[title].prob, result.prob)
     return warnings

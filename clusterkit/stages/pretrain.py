@@ -1,7 +1,11 @@
-"""pretrain: trains a classifier of a labelled set for its backbone (L2C, section 5.1.2; CCL, appendix A)."""
+"""pretrain: trains a classifier for its backbone, of the classes of a labelled set or of the rotations of any images.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+Classes: L2C, section 5.1.2; CCL, appendix A. Rotations: Gidaris, Singh and Komodakis 2018 (RotNet), equations 2 and 3;
+Han et al. 2020 (AutoNovel), section 3.1, learn them on the labelled and the unlabelled images together.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +14,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.artifacts.checkpoint import write_checkpoint
+from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
-from clusterkit.artifacts.lineage import run_key
+from clusterkit.artifacts.lineage import distinct, learned_by, learned_from, run_key
 from clusterkit.augment import augment
 from clusterkit.config import Backbone, Context, Kind, Optimizer, Precision, PretrainConfig
-from clusterkit.datasets.base import Subset
-from clusterkit.datasets.catalogue import load_dataset
+from clusterkit.datasets.base import Dataset, Subset
+from clusterkit.datasets.joined import joined
+from clusterkit.datasets.overlap import overlap
 from clusterkit.device import check_precision, choose_device, derive_seed, describe, quick_precision
-from clusterkit.distributed import first_alone, is_first, share
-from clusterkit.errors import UsageError
+from clusterkit.distributed import is_first, share
+from clusterkit.errors import InputError, UsageError
+from clusterkit.features.load import load_dataset, load_like
 from clusterkit.networks.backbones import suited
-from clusterkit.networks.build import HIDDEN, ClusterNet
-from clusterkit.networks.new import untrained
-from clusterkit.networks.read import state_of
+from clusterkit.networks.build import HIDDEN, BackboneNet, ClusterNet
+from clusterkit.networks.heads import HeadKind
+from clusterkit.networks.new import started, untrained
+from clusterkit.networks.read import read_trainable, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.sampling import Sampler, Shuffled
+from clusterkit.settings import Task
 from clusterkit.training import History, Plan, StateFolder, batches_of, fit
 
 OUTPUT = "pretrained.safetensors"
+TURNS = 4
+"""The number of rotations of an image by multiples of 90 degrees."""
 SMOOTHING = 0.2
 """The share of the target probability that a quick training spreads over all classes."""
 SCALE = 1 / 9
@@ -51,14 +62,19 @@ class Training:
     precision: Precision = Precision.FP32
     quick: bool = False
 
+    @property
+    def head(self) -> HeadKind:
+        """Return the kind of head: a linear one makes the features tell the classes apart by themselves."""
+        return HeadKind.LINEAR if self.quick else HeadKind.HIDDEN
+
 
 TYPED = ("epochs", "batch_size", "learning_rate", "optimizer", "precision")
 
 
-def training_of(config: PretrainConfig, device: torch.device) -> Training:
+def training_of(config: PretrainConfig, backbone: Backbone | None, device: torch.device) -> Training:
     """Return the training that suits a backbone on a device, with the settings that were typed."""
     training = Training()
-    if config.backbone is Backbone.VGG_FAST:
+    if backbone is Backbone.VGG_FAST:
         training = Training(10, 500, 0.5, Optimizer.SGD, quick_precision(device), quick=True)
     values = {name: getattr(config, name) for name in TYPED}
     return replace(training, **{name: value for name, value in values.items() if value is not None})
@@ -66,56 +82,169 @@ def training_of(config: PretrainConfig, device: torch.device) -> Training:
 
 @dataclass(frozen=True)
 class PretrainResult:
+    """`classes` is the number of classes that were learned, None for rotations."""
+
     artifact: Path
-    classes: int
+    classes: int | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """The backbone that a training starts from, and what its file tells; all empty without a file."""
+
+    network: BackboneNet | None = None
+    dataset: dict[str, Any] | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    learned: list[dict[str, Any]] = field(default_factory=list)
 
 
 def run(config: PretrainConfig, context: Context) -> PretrainResult:
     """Train a classifier by cross entropy on random batches and write `pretrained.safetensors`.
 
-    Raises InputError for a set without labels or with only one class.
+    Raises UsageError for flags that contradict each other, and for vectors, which have no rotations. Raises InputError
+    for sets of different kinds and, if classes are learned, for a set without labels or with only one class.
     """
     device = choose_device(context.device)
     check_precision(config.precision or Precision.FP32, device)
-    with first_alone():
-        data = load_dataset(
-            config.dataset, context.data, offline=context.offline, reading=context.reading, size=config.size
-        ).labelled()
-    if config.size is not None and len(data.shape) != 3:
-        raise UsageError(f"--size: {data.name} holds vectors; leave it out")
-    config = suited(config, data.shape, typed=context.is_given(config, "backbone"))
-    training = training_of(config, device)
-    config = replace(config, **{name: getattr(training, name) for name in TYPED})
-    labels, classes = data.numbered("pretrain")
-    union = data.union()
-    seed = derive_seed(context.seed, "pretrain")
-    network = untrained(ClusterNet, config.backbone, union, seed, hidden=HIDDEN, outputs=len(classes)).to(device)
-    sampler = Shuffled(len(union), min(training.batch_size, len(union)))
+    check_flags(config, context)
+    start = read_init(config, context)
+    if config.init is not None:
+        config = replace(config, init=Path(context.settled(str(config.init))))
+    sets = read_sets(config, context, start)
+    data = sets[0]
+    if start.network is None:
+        config = suited(config, data.shape, typed=context.is_given(config, "backbone"))
+    labels, classes = data.numbered("pretrain") if config.task is Task.CLASSES else (None, None)
+    items = union_of(sets)
+    seed, outputs = derive_seed(context.seed, "pretrain"), TURNS if classes is None else len(classes)
+    backbone = config.backbone if start.network is None else start.network.architecture.backbone
+    training = training_of(config, backbone, device)
+    network = new_network(config, items, seed, outputs, start.network, training.head).to(device)
+    items = items.to(device)
+    sampler = Shuffled(len(items), min(training.batch_size, len(items)))
     output = context.path(OUTPUT)
     states = StateFolder(output, context.resume)
-    learned = data.to_learned()
+    contents = [each.to_learned() if labels is not None else each.to_header() for each in sets]
     plan = replace(
         plan_of(training, sampler.steps, context.seed, states.file("pretrained")),
-        key=run_key("pretrain", resolved(config), context.seed, learned, describe(device)),
+        key=run_key(
+            "pretrain", resolved(config), resolved(training), context.seed, contents, start.inputs, describe(device)
+        ),
         resume=context.resume,
         drop_every=config.drop_every,
     )
-    history = train(network, union.to(device), labels.to(device), data.kind, sampler, plan, quick=training.quick)
-
-    extra: dict[str, Any] = {
-        "networks": {"all": network.architecture.to_header()},
-        "classes": list(classes),
-        "history": history,
-        "learned_from": [learned],
-    }
+    extra = origins(sets, classes, start)
+    extra["history"] = train(network, items, labels, data.kind, sampler, plan, quick=training.quick)
+    extra |= {"networks": {"all": network.architecture.to_header()}, "training": resolved(training)}
     header = Header(
-        "pretrained", "pretrain", resolved(config), context.seed, describe(device), data.to_header(), extra=extra
-    )
+        "pretrained", "pretrain", resolved(config), context.seed, describe(device),
+        data.to_header(), start.inputs, extra,
+    )  # fmt: skip
     if is_first():
-        typical = typical_of(network, union.to(device), device)
-        write_checkpoint(output, header, {**state_of({"all": network}), **typical.tensors("all")})
+        state = state_of({"all": network})
+        if classes is not None:
+            state |= typical_of(network, items, device).tensors("all")
+        write_checkpoint(output, header, state)
     states.remove()
-    return PretrainResult(output, len(classes))
+    return PretrainResult(output, None if classes is None else len(classes))
+
+
+def origins(sets: Sequence[Dataset], classes: tuple[str, ...] | None, start: Start) -> dict[str, Any]:
+    """Return the header members on the sets that were read and those whose labels were learned.
+
+    `classes` are those that were learned, None if only rotations were.
+    """
+    read = learned_by(sets[0].features)
+    if classes is None:
+        extra: dict[str, Any] = {"learned_from": distinct(start.learned, read)}
+    else:
+        extra = {"learned_from": distinct(start.learned, read, [sets[0].to_learned()]), "classes": list(classes)}
+    return extra | ({"others": [other.to_header() for other in sets[1:]]} if len(sets) > 1 else {})
+
+
+def check_flags(config: PretrainConfig, context: Context) -> None:
+    """Raise UsageError for flags that contradict each other."""
+    if config.task is Task.CLASSES and config.others:
+        raise UsageError(
+            f"{config.others[0]}: --task classes learns the classes of one set; leave out the others, or learn without "
+            "labels with --task rotation"
+        )
+    if config.task is Task.ROTATION and context.reading.labels is not None:
+        raise UsageError("--labels: --task rotation reads no labels; leave one of them out")
+    if config.init is None and config.fine_tune is not None:
+        raise UsageError("--fine-tune: trains a part of the backbone of --init; name its file, or leave it out")
+    for name in ("backbone", "size"):
+        if config.init is not None and context.is_given(config, name):
+            raise UsageError(f"--{name}: --init takes it from the file; leave one of them out")
+
+
+def read_init(config: PretrainConfig, context: Context) -> Start:
+    """Read the file of `--init`. Raises InputError if it holds no backbone that can be trained."""
+    if config.init is None:
+        return Start()
+    path = context.find(str(config.init))
+    header, network = read_trainable(path)
+    return Start(network, header.dataset, {"init": sha256(path)}, learned_from(header, path))
+
+
+def read_sets(config: PretrainConfig, context: Context, start: Start) -> list[Dataset]:
+    """Return the sets to learn from, all in the form of the first, or of what the network of `start` reads.
+
+    Raises UsageError for vectors that cannot be rotated and for sets that share images, and InputError for sets of
+    different kinds.
+    """
+    if start.network is not None:
+        first = load_like(config.dataset, start.network.architecture.shape, context, start.dataset)
+    else:
+        first = load_dataset(config.dataset, context, size=config.size)
+    if config.size is not None and len(first.shape) != 3:
+        raise UsageError(f"--size: {first.name} holds vectors; leave it out")
+    if config.task is Task.CLASSES:
+        return [first.labelled()]
+    if first.kind is Kind.VECTORS or len(first.shape) != 3:
+        raise UsageError(f"--task rotation: {first.name} holds vectors, which have no rotations; name a set of images")
+    sets = [first]
+    for name in config.others:
+        other = load_like(name, first.shape, context, first.to_header())
+        if other.kind is not first.kind:
+            raise InputError(
+                f"{first.name} holds {first.kind} and {other.name} {other.kind}, which are augmented differently; name "
+                "sets of one kind"
+            )
+        for earlier in sets:
+            if overlap(earlier.to_header(), other.to_header()):
+                raise UsageError(f"{earlier.name} and {other.name} share images; name each image once")
+        sets.append(other)
+    return sets
+
+
+def union_of(sets: Sequence[Dataset]) -> Subset:
+    """Return all items of sets of one form as one subset, without labels if the sets are several."""
+    if len(sets) == 1:
+        return sets[0].union()
+    images = joined([data.union().images for data in sets])
+    return Subset("all", images, torch.arange(len(images)), None)
+
+
+def new_network(
+    config: PretrainConfig, items: Subset, seed: int, outputs: int, start: BackboneNet | None, head: HeadKind
+) -> ClusterNet:
+    """Return an untrained classifier, on the backbone of `start` if there is one.
+
+    Raises UsageError if `--fine-tune` is more than the groups of layers of that backbone.
+    """
+    hidden = HIDDEN if head is HeadKind.HIDDEN else 0
+    if start is None:
+        return untrained(ClusterNet, config.backbone, items, seed, hidden=hidden, outputs=outputs, head=head)
+    network = started(ClusterNet, start, seed, hidden=hidden, outputs=outputs, head=head)
+    if config.fine_tune is not None:
+        try:
+            network.train_last(config.fine_tune)
+        except ValueError as error:
+            raise UsageError(
+                f"--fine-tune {config.fine_tune}: {error} in {config.init}; give a smaller number"
+            ) from error
+    return network
 
 
 def plan_of(training: Training, steps: int, seed: int, state: Path) -> Plan:
@@ -138,36 +267,43 @@ def plan_of(training: Training, steps: int, seed: int, state: Path) -> Plan:
 
 
 def train(
-    network: ClusterNet,
-    items: Subset,
-    labels: Tensor,
-    kind: Kind,
-    sampler: Sampler,
-    plan: Plan,
-    *,
-    quick: bool = False,
-    after: Callable[[int], None] | None = None,
-) -> History:
-    """Train a classifier in place on items and labels on its device; return the loss of each epoch."""
+    network: ClusterNet, items: Subset, labels: Tensor | None, kind: Kind, sampler: Sampler, plan: Plan, *,
+    quick: bool = False, after: Callable[[int], None] | None = None,
+) -> History:  # fmt: skip
+    """Train a classifier of items on its device in place; return the loss of each epoch.
+
+    `labels` (N,) are the classes of the items; None learns the rotations of images.
+    """
     scale, smoothing = (SCALE, SMOOTHING) if quick else (1.0, 0.0)
-    mirrors = Mirrors(len(items), plan.seed, labels.device)
+    device = next(network.parameters()).device
+    targets = None if labels is None else labels.to(device)
+    mirrors = Mirrors(len(items), plan.seed, device) if quick else None
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches_of(items, sampler, generator, labels.device)
+        return batches_of(items, sampler, generator, device)
 
     def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         index, x = batch
         shard = share(len(index))
         own = index[shard.rows]
-        logits = network(augment(x, kind, generator, shard, flipped=mirrors.of(own) if quick else None))
-        loss = F.cross_entropy(logits * scale, labels[own], label_smoothing=smoothing)
-        return {"loss": loss * shard.weight}
+        x = augment(x, kind, generator, shard, flipped=None if mirrors is None else mirrors.of(own))
+        x, target = rotated(x) if targets is None else (x, targets[own])
+        return {"loss": F.cross_entropy(network(x) * scale, target, label_smoothing=smoothing) * shard.weight}
 
-    history = fit(network, batches, step, plan, after, mirrors.turn)
+    history = fit(network, batches, step, plan, after, None if mirrors is None else mirrors.turn)
     with torch.no_grad():
         for weights in network.head[-1].parameters():
             weights.mul_(scale)
     return history
+
+
+def rotated(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the four rotations of square images (B, C, H, H) as (4 B, C, H, H), and the quarter turns of each (4 B,).
+
+    The images come first as they are, then all of them by each further quarter turn.
+    """
+    turns = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
+    return torch.cat([images.rot90(turn, (2, 3)) for turn in range(TURNS)]), turns
 
 
 class Mirrors:

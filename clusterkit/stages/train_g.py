@@ -36,7 +36,7 @@ from clusterkit.metrics.pairs import pair_scores
 from clusterkit.networks.backbones import load_pretrained, members_of, suited, weights_statistics
 from clusterkit.networks.build import Architecture, BackboneNet, SimilarityNet
 from clusterkit.networks.new import started, untrained
-from clusterkit.networks.read import read_start
+from clusterkit.networks.read import read_trainable
 from clusterkit.pairs.g import g_pairs
 from clusterkit.reading import OWN_DATA
 from clusterkit.sampling import ClassBalanced
@@ -181,12 +181,7 @@ def read_init(
     if config.unlabelled:
         raise UsageError("--unlabelled: --init starts a training, which learns from labels; leave one of them out")
     path = context.find(str(config.init))
-    header, start = read_start(path)
-    if start.architecture.backbone is None:
-        raise InputError(
-            f"{path}: a metric of fixed features is no start for a training; name a G of --head pair, or leave out "
-            "--init"
-        )
+    header, start = read_trainable(path)
     return start, header.dataset, {"init": sha256(path)}, learned_from(header, path)
 
 

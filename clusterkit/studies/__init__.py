@@ -10,6 +10,8 @@ from clusterkit.studies import (
     photos,
     robustness,
     supervised,
+    transfer,
+    transfer_ablations,
 )
 from clusterkit.studies.common.driver import Study
 
@@ -20,6 +22,8 @@ STUDIES: dict[str, Study] = {
     "robustness": robustness.STUDY,
     "supervised": supervised.STUDY,
     "natural": natural.STUDY,
+    "transfer": transfer.STUDY,
+    "transfer-ablations": transfer_ablations.STUDY,
     "photos": photos.STUDY,
     "digits": digits.STUDY,
     "office31": office31.STUDY,

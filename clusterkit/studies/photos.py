@@ -2,7 +2,8 @@
 
 Takes random photos of half of the classes, A, and of the other half, T. Corrects the features by the labels of A,
 predicts the pairs of T, clusters them and estimates K. CCN learns from a plain pair head on the same features instead;
-k-means, k-means after a gentle metric, spectral and agglomerative clustering of scikit-learn need neither. Labels of T
+SUPREME and other joint trainings learn from the features and, some of them, from the labels of A. K-means, k-means
+after a gentle metric, spectral and agglomerative clustering of scikit-learn need neither. Labels of T
 are read only to score, and to count the classes where K is known. Writes photos.md, photos.json and results.csv. All
 files are in the folder photos of --workdir, with one folder per row and run.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from clusterkit.config import (
     PHOTOS,
+    Backbone,
     ClusterConfig,
     Context,
     EmbedConfig,
@@ -27,13 +29,14 @@ from clusterkit.config import (
     parse_fixed_backbone,
 )
 from clusterkit.features.choice import with_training
-from clusterkit.methods import CcnOptions
+from clusterkit.methods import METHODS, CcnOptions
+from clusterkit.methods.common.joint_options import SourceOptions
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import MOST_SIZE, CountedBy, Features, File, Fixed, Flag, Init, K, Options
 from clusterkit.studies.common import measured, runs, samples
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.flags import PAIR_LOSSES, Clusterings
-from clusterkit.studies.common.photo_tables import BEST_OF, CORRECTED, DEFAULT, OWN, PLAIN, TITLES, tables
+from clusterkit.studies.common.photo_tables import BEST_OF, CORRECTED, DEFAULT, JOINT, OWN, PLAIN, TITLES, tables
 from clusterkit.studies.common.samples import Sample
 from clusterkit.studies.common.tables import Part, where
 
@@ -164,7 +167,8 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
     methods = [name for name in TITLES if name in (work.options.method or TITLES)]
     if work.source is None:
         # Nothing trains a pair head, and the default corrects nothing.
-        methods = [name for name in methods if name not in (*CCN, OWN)]
+        learning = [name for name in JOINT if issubclass(METHODS[name].options, SourceOptions)]
+        methods = [name for name in methods if name not in (*CCN, OWN, *learning)]
     target = embedded(work, "t", work.target)
     rows = yardsticks(work, target, [name for name in methods if name in BEST_OF])
     correction = None
@@ -186,7 +190,21 @@ def of_task(work: Work) -> tuple[list[Row], dict[str, Any] | None]:
             rows += clusterings(work, DEFAULT, default_of(pairs))
             rows += estimates(work, pairs)
             rows += clusterings(work, DEFAULT, default_of(pairs), CountedBy.ESTIMATE)
+    joint = [name for name in methods if name in JOINT]
+    learned = work.source.by_class(work.context.path("a-classes")) if joint and work.source is not None else None
+    for name in joint:
+        rows += clusterings(work, name, joint_of(name, target, learned))
     return rows, correction
+
+
+def joint_of(method: str, target: Path, learned: str | None) -> ClusterConfig:
+    """Return the settings of a joint training on the features of T and, if the method learns a set, of `learned`."""
+    kind = METHODS[method].options
+    # `--resume` compares them with those in the header, where the stage writes the start of the network.
+    fields: dict[str, Any] = {"init": Init.RANDOM, "backbone": Backbone.IDENTITY}
+    if issubclass(kind, SourceOptions):
+        fields["source"] = learned
+    return ClusterConfig(method=method, features=File(str(target)), options=kind(**fields))
 
 
 def default_of(pairs: Path) -> ClusterConfig:

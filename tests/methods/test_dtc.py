@@ -173,6 +173,7 @@ def test_items_that_are_all_equal(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ("--source digits@0-4", ("--source", "--method dtc does not use it")),
         ("--warm-up -1", ("--warm-up",)),
         ("--interval 0", ("--interval",)),
+        ("--interval 9 --epochs 8", ("--interval 9", "8 epochs")),
         ("--variant all", ("--variant", "tep")),
         ("--tolerance 0.1", ("--tolerance", "--method dec")),
         ("", ("--method dtc", "starts from a classifier of images")),

@@ -11,11 +11,12 @@ import torch
 
 from clusterkit.artifacts.assignments import Assignment
 from clusterkit.artifacts.header import Header
-from clusterkit.config import Kind, Placing
+from clusterkit.config import Kind
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.errors import InputError, UsageError
 from clusterkit.report import folders
 from clusterkit.report.folders import Picture, place
+from clusterkit.settings import Placing
 from clusterkit.stages.report import pictures_of
 
 LATIN = os.fsdecode(b"caf\xe9.png")

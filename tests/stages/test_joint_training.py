@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import clusterkit.training
 from clusterkit.__main__ import main
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
+from clusterkit.methods.common.joint import Joint
 from tests.cli.test_bad_input import fails
 from tests.conftest import Cli
 from tests.features.weights_of import weights_of
@@ -128,7 +130,8 @@ def test_features_of_fixed_backbones_are_a_start(method: str, pictures: Path, cl
     if source:
         assert header["extra"]["source"]["features"][0]["name"] == "timm:test_vit"
     run(cli, "assign folder:t")
-    fails(cli(f"{line} --init random"), 2, "--init random", "--features features.h5")
+    assert cli(f"{line} --init random").code == 0
+    fails(cli(f"{line} --init pretrained.safetensors"), 2, "--init pretrained.safetensors", "--features features.h5")
 
 
 BAD: list[tuple[str, int, str]] = [
@@ -150,6 +153,8 @@ BAD: list[tuple[str, int, str]] = [
     ("--k 1", 2, "--k 1"),
     ("--k 1000", 2, "--k 1000"),
     ("--tau 0", 2, "tau"),
+    ("--fine-tune 9", 2, "--fine-tune 9: the backbone in pretrained.safetensors has 3 groups"),
+    ("--fine-tune 1 --init random", 2, "--fine-tune"),
 ]
 
 
@@ -192,3 +197,35 @@ def test_the_command_in_messages_names_the_source(cli: Cli) -> None:
     assert cli(line_of("supreme", f"--source {A}")).code == 0
     other = cli(line_of("supreme", "--source glyphs_bg@0-5"))
     assert f"--source {A}" in other.err
+
+
+def test_only_the_last_groups_may_be_trained(cli: Cli) -> None:
+    assert cli(line_of("supreme", "--fine-tune 1")).code == 0
+    _, start = read_checkpoint(OUT / "pretrained.safetensors", "pretrained")
+    _, trained = read_checkpoint(OUT / "ccn.safetensors", "ccn")
+    names = [name.removeprefix("all.") for name in start if name.startswith("all.backbone.")]
+    same = {name for name in names if torch.equal(start[f"all.{name}"], trained[f"Morwen.{name}"])}
+    # The last group is the fully connected layer and what follows it.
+    first = min(int(name.split(".")[1]) for name in names if len(start[f"all.{name}"].shape) == 2)
+    assert same == {name for name in names if int(name.split(".")[1]) < first}
+
+
+def test_the_head_of_the_source_starts_as_the_classifier(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = list[torch.Tensor]()
+
+    def seen(joint: Joint, *rest: Any, **more: Any) -> Any:
+        assert joint.net.source is not None
+        heads.append(joint.net.source.weight.detach().clone())
+        return train(joint, *rest, **more)
+
+    train = Joint.train
+    monkeypatch.setattr(Joint, "train", seen)
+    run(cli, f"pretrain {A} --size 16 --backbone vgg-fast --epochs 1 --batch-size 20 --precision fp32")
+    for more in ("", "--incremental", "--source glyphs_bg@0-5"):
+        assert cli(line_of("autonovel", f"--epochs 1 {more}").replace("--epochs 3 ", "")).code == 0
+    _, start = read_checkpoint(OUT / "pretrained.safetensors", "pretrained")
+    classifier = start["all.head.0.weight"]
+    assert torch.equal(heads[0], classifier)
+    assert torch.equal(heads[1][: len(classifier)], classifier)
+    assert len(heads[1]) == len(classifier) + 25
+    assert heads[2].shape[0] < len(classifier)

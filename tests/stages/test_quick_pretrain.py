@@ -51,7 +51,8 @@ def test_the_recipe_follows_from_the_backbone_and_what_is_typed_wins() -> None:
             Training(30, 500, 1e-3, Optimizer.ADAM, Precision.FP32, quick=True),
         ),
     ):
-        assert training_of(PretrainConfig(dataset="set", **typed), CPU) == expected
+        config = PretrainConfig(dataset="set", **typed)
+        assert training_of(config, config.backbone, CPU) == expected
 
 
 def test_bfloat16_is_for_processors_that_multiply_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +98,9 @@ def test_the_network_learns_by_the_recipe(cli):
     done = cli(f"{LINE} --epochs 8")
     assert done.code == 0, done.err
     header, networks = read_cluster_nets(FILE)
-    assert {name: header.config[name] for name in ("epochs", "batch_size", "learning_rate", "optimizer")} == {
-        "epochs": 8, "batch_size": 20, "learning_rate": 0.5, "optimizer": "sgd",
+    assert header.extra["training"] == {
+        "epochs": 8, "batch_size": 20, "learning_rate": 0.5, "optimizer": "sgd", "precision": "fp32", "quick": True,
     }  # fmt: skip
-    assert header.config["precision"] == "fp32"
     with np.load("set.npz") as arrays:
         x, y = torch.from_numpy(arrays["x"]).float() / 255, torch.from_numpy(arrays["y"])
     with torch.no_grad():

@@ -11,7 +11,8 @@ from PIL import Image
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.config import Context
 from clusterkit.losses import Loss
-from clusterkit.methods import ccn
+from clusterkit.methods import METHODS, ccn
+from clusterkit.methods.common.joint_options import SourceOptions
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.metrics.rows import Row, rows_of
 from clusterkit.settings import Fixed
@@ -80,6 +81,7 @@ def test_all_methods_on_the_same_features(cli, root, tmp_path):
         "consensus-plain",
         "consensus",
         "default",
+        *(name for name in photo_tables.JOINT if not issubclass(METHODS[name].options, SourceOptions)),
     ]
     assert [row.set for row in where(rows, metric="acc", k="auto")] == ["eurosat", "cifar10-all"]
     assert all(0 <= row.value <= 1 and row.seconds >= 0 for row in where(rows, metric="acc"))
@@ -97,7 +99,19 @@ def test_all_methods_on_the_same_features(cli, root, tmp_path):
 def test_labels_of_t_change_scores_alone(cli, root, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "photos").symlink_to(root / "photos")
-    words = line(root, "--data", "data", "--method", "default", "--method", "ccn-kcl", "--method", "kmeans")
+    words = line(
+        root,
+        "--data",
+        "data",
+        "--method",
+        "default",
+        "--method",
+        "ccn-kcl",
+        "--method",
+        "kmeans",
+        "--method",
+        "supreme",
+    )
     done = cli(words)
     assert done.code == 0, done.err
     assert "caltech101 is not in data and is left out; add it with --set caltech101" in done.err
@@ -127,7 +141,7 @@ def test_labels_of_t_change_scores_alone(cli, root, tmp_path, monkeypatch):
         for folder in folders
     ]
     changed = {key for key, value in values[0].items() if values[1][key] != value}
-    assert changed == {("kmeans", "known"), ("ccn-kcl", "known"), ("default", "known"), ("default", "auto")}
+    assert changed == {(name, "known") for name in ("kmeans", "ccn-kcl", "default", "supreme")} | {("default", "auto")}
 
 
 def test_samples_share_the_images_of_a_class(root, tmp_path):

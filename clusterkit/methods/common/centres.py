@@ -102,8 +102,7 @@ class Sharpening(Terms):
         self.clusters.copy_(clusters)
         if self.tolerance is not None:
             # Processes that round differently must end with the same epoch.
-            self.ended = bool(first_says(changed < self.tolerance * len(clusters)))
+            self.ended = bool(first_says(int(changed < self.tolerance * len(clusters))))
             if self.ended:
-                log.info(
-                    "cluster %s: ends after epoch %d, in which %d labels changed", joint.subset.name, epoch, changed
-                )
+                text = "cluster %s: ends after epoch %d, as only %d items have another cluster than at the last targets"
+                log.info(text, joint.subset.name, epoch, changed)

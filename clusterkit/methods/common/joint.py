@@ -93,7 +93,11 @@ class Joint:
             network = untrained(ClusterNet, options.backbone, items.subset, seed, hidden=hidden, outputs=k, head=head)
         else:
             network = started(ClusterNet, items.start, seed, hidden=hidden, outputs=k, head=head)
+        if options.fine_tune is not None:
+            network.train_last(options.fine_tune)
         self.net = JointNet(network, classes).to(run.device)
+        if self.source is not None and head is HeadKind.LINEAR:
+            self._take_classifier(self.source)
         if classes and items.kind is Kind.VECTORS:
             log.info("cluster %s: vectors are not varied, so both views of an item are the same", self.subset.name)
 
@@ -110,6 +114,14 @@ class Joint:
     def steps(self) -> int:
         """Return the number of batches in an epoch."""
         return Shuffled(len(self.subset), min(self.options.images, len(self.subset))).steps
+
+    def _take_classifier(self, source: Labelled) -> None:
+        """Start the source's head from the outputs of the classifier that the features are from, if it has any."""
+        assert self.net.source is not None
+        if source.head is not None:
+            with torch.no_grad():
+                for own, weights in zip(self.net.source.parameters(), source.head.parameters(), strict=True):
+                    own[: len(weights)] = weights
 
     def hidden_values(self) -> Tensor:
         """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""

@@ -11,6 +11,7 @@ from clusterkit.methods.common.training_options import (
     BackboneFlag,
     BatchSizeFlag,
     EpochsFlag,
+    FineTuneFlag,
     InitFlag,
     LearningRateFlag,
     OptimizerFlag,
@@ -38,6 +39,7 @@ class JointOptions(Options):
     optimizer: OptimizerFlag = Optimizer.ADAM
     variation: VariationFlag = Variation.MILD
     precision: PrecisionFlag = Precision.FP32
+    fine_tune: FineTuneFlag = None
 
     @property
     def passes(self) -> int:
@@ -151,7 +153,22 @@ IntervalFlag = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class DtcOptions(JointOptions):
+class TargetOptions(JointOptions):
+    """Options of a joint training towards targets that are renewed every few epochs."""
+
+    interval: IntervalFlag = None
+
+    def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
+        super().check(config, is_given)
+        if self.interval is not None and self.interval > self.passes:
+            raise UsageError(
+                f"--interval {self.interval}: the training has {self.passes} epochs, so the targets would stay; give a "
+                "smaller number, or more --epochs"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DtcOptions(TargetOptions):
     """Options of DTC. The defaults are those of the paper on CIFAR-10, of whose variants pi is the best there."""
 
     INTERVAL: ClassVar[int] = 5
@@ -166,7 +183,6 @@ class DtcOptions(JointOptions):
         ),
     ] = Variant.PI
     warm_up: Annotated[int, Flag(help="Passes towards the first targets, before they are renewed.", min=0)] = 10
-    interval: IntervalFlag = None
     consistency_weight: ConsistencyFlag = 10.0
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
@@ -183,7 +199,7 @@ class DtcOptions(JointOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecOptions(JointOptions):
+class DecOptions(TargetOptions):
     """Options of DEC. The defaults are those of the paper on MNIST, with a shorter training of the autoencoder."""
 
     BATCH: ClassVar[int] = 256
@@ -191,7 +207,6 @@ class DecOptions(JointOptions):
     backbone: BackboneFlag = Backbone.DEC
     learning_rate: LearningRateFlag = 0.01
     optimizer: OptimizerFlag = Optimizer.SGD
-    interval: IntervalFlag = None
     tolerance: Annotated[
         float,
         Flag(

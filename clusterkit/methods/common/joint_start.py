@@ -4,12 +4,17 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import nn
+
 from clusterkit.config import Backbone, ClusterConfig, Context
 from clusterkit.datasets.base import Dataset
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_like, with_features
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.methods.common.problem import Labelled
+from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.groups import groups_of
+from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.start import Start
 from clusterkit.settings import File, Init
 
@@ -44,7 +49,7 @@ def with_start(config: ClusterConfig, context: Context) -> ClusterConfig:
                 f"--features {config.features}: --method {config.method} trains its own network; name the features.h5 "
                 "of embed, or a network with --init"
             )
-        if options.init is not None:
+        if options.init not in (None, Init.RANDOM):
             raise UsageError(f"--init {options.init}: --features {config.features} is the start; leave one of them out")
     elif options.init is None and context.path(CLASSIFIER).exists():
         log.info("cluster: starts from the classifier in %s", context.path(CLASSIFIER))
@@ -67,6 +72,8 @@ def prepared(
         data = with_features(data, trained, context)
         start = replace(start, features=None)
     options = of_shape(config.method, options, typed, data.shape, context)
+    if options.fine_tune is not None:
+        check_fine_tune(options, start)
     source = None
     if isinstance(options, SourceOptions):
         options, source = read_source(config.method, options, start, data, context)
@@ -93,6 +100,18 @@ def of_shape(
     return options
 
 
+def check_fine_tune(options: JointOptions, start: Start) -> None:
+    """Raise UsageError if there is no start, or its backbone has fewer groups of layers."""
+    groups = options.fine_tune or 0
+    if start.network is None:
+        raise UsageError("--fine-tune: trains a part of the network of --init; name its file, or leave it out")
+    most = len(groups_of(start.network.backbone))
+    if groups > most:
+        raise UsageError(
+            f"--fine-tune {groups}: the backbone in {options.init} has {most} groups of layers; give fewer"
+        )
+
+
 def read_source(
     method: str, options: SourceOptions, start: Start, data: Dataset, context: Context
 ) -> tuple[SourceOptions, Source]:
@@ -117,8 +136,20 @@ def read_source(
         raise InputError(f"{found.title} holds items of shape {found.shape}, but {data.title} of {data.shape}")
     labels, classes = found.numbered(f"cluster --method {method}")
     warn_of_shared(found, data)
-    items = Labelled(subset=found.union(), kind=found.kind, labels=labels, classes=classes)
+    items = Labelled(
+        subset=found.union(), kind=found.kind, labels=labels, classes=classes, head=classifier_of(start, classes)
+    )
     return replace(options, source=found.name), Source(items, found.to_learned())
+
+
+def classifier_of(start: Start, classes: tuple[str, ...]) -> nn.Linear | None:
+    """Return the outputs of a classifier that has only these on its features, if they are of these classes."""
+    network, header = start.network, start.header
+    if not isinstance(network, ClusterNet) or network.architecture.head is not HeadKind.LINEAR or header is None:
+        return None
+    [outputs] = network.head
+    assert isinstance(outputs, nn.Linear)
+    return outputs if tuple(header.extra.get("classes") or ()) == classes else None
 
 
 def warn_of_shared(source: Dataset, target: Dataset) -> None:

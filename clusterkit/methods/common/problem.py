@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clusterkit.config import BatchNorm, Kind
 from clusterkit.datasets.base import Subset
@@ -44,12 +44,16 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """The labelled source of a joint training: its items, and their `labels` (N,) as positions in `classes`."""
+    """The labelled source of a joint training: its items, and their `labels` (N,) as positions in `classes`.
+
+    `head` are the outputs for these classes of a classifier on the features that the training starts from, if known.
+    """
 
     subset: Subset
     kind: Kind
     labels: Tensor
     classes: tuple[str, ...]
+    head: nn.Linear | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

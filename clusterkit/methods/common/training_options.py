@@ -52,3 +52,12 @@ VariationFlag = Annotated[
 PrecisionFlag = Annotated[
     Precision, Flag(help="Number format of the training: fp32, or the faster tf32 (CUDA only) or bf16.")
 ]
+FineTuneFlag = Annotated[
+    int | None,
+    Flag(
+        help="Train only the last groups of layers of the network that --init names, and what follows it.",
+        min=1,
+        metavar="GROUPS",
+        default="all layers",
+    ),
+]

@@ -60,6 +60,26 @@ def run_stage(config: object, context: Context) -> tuple[Path, float]:
     return path, cost.seconds
 
 
+def seconds_of(run: Callable[[], object], path: Path, context: Context) -> float | None:
+    """Call `run`, which makes, continues or keeps the file at `path`; return the seconds that the file took to make.
+
+    They are None if the file was kept and its cost is not known, or if another process did a part of its training.
+    """
+    before = path.stat().st_mtime_ns if path.exists() else None
+    is_continued = context.resume and path.with_name(f".{path.name}.state").exists()
+    start = time.perf_counter()
+    run()
+    seconds = round(time.perf_counter() - start, 3)
+    if path.stat().st_mtime_ns == before:
+        cost = read_cost(path)
+        return None if cost is None else cost.seconds
+    if is_continued:
+        path.with_name(COST).unlink(missing_ok=True)
+        return None
+    write_cost(Cost(seconds, peak_bytes()), path)
+    return seconds
+
+
 def logged(config: ClusterConfig, context: Context, quiet: bool) -> Cost:
     """Cluster in a new process, whose messages go to stderr; return the cost."""
     console.set_up(quiet)

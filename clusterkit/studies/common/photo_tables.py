@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clusterkit.config import Head
+from clusterkit.methods import METHODS
 from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, spread, where
 
 DEFAULT = "default"
@@ -12,6 +13,8 @@ PLAIN, CORRECTED = "consensus-plain", "consensus"
 """The consensus of clusterings of the features as they are, and of the corrected features."""
 OWN = "unlabelled"
 """The default without an A: it clusters by the features' own similarity."""
+JOINT = tuple(name for name, method in METHODS.items() if method.joint)
+"""The methods that train features and clusters together, here on the features."""
 TITLES = {
     "kmeans": "k-means",
     "kmeans-metric": "k-means, gentle metric",
@@ -23,6 +26,7 @@ TITLES = {
     OWN: "default without A",
     CORRECTED: "consensus",
     DEFAULT: "default",
+    **{name: METHODS[name].title for name in JOINT},
 }
 """The title of each method, by its name."""
 BEST_OF = ("kmeans", "kmeans-metric", "spectral", "agglomerative")

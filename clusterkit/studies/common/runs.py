@@ -38,7 +38,7 @@ OMNIGLOT_G = with_training(TrainGConfig(dataset="omniglot_bg", epochs=OMNIGLOT_E
 
 
 STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
-    PretrainConfig: ("pretrain", ()),
+    PretrainConfig: ("pretrain", ("init",)),
     EmbedConfig: ("embed", ()),
     TrainGConfig: ("train-g", ("init",)),
     SelfTrainConfig: ("self-train", ("g",)),
@@ -79,14 +79,16 @@ def command_line(command: str, config: object) -> str:
     return shlex.join([command, *words_of(config)])
 
 
-def words_of(config: object) -> Iterator[str]:
-    """Yield the arguments and flags of a configuration."""
+def words_of(config: object, arguments: tuple[str, ...] = ("dataset", "source", "target")) -> Iterator[str]:
+    """Yield the arguments and flags of a configuration; `arguments` are the fields without a flag."""
     for field in fields(config):  # type: ignore[arg-type]
         value, flag = getattr(config, field.name), field.name.replace("_", "-")
         if is_dataclass(value) and field.name == "options":
-            yield from words_of(value)
-        elif field.name in ("dataset", "source", "target"):
+            yield from words_of(value, ())
+        elif field.name in arguments:
             yield str(value)
+        elif field.name == "others":
+            yield from value
         elif field.default is MISSING or value != field.default:
             for one in value if isinstance(value, tuple) else (value,):
                 yield from (

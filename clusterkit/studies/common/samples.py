@@ -39,6 +39,14 @@ class Sample:
         """Return the number of classes."""
         return len(set(self.classes))
 
+    def by_class(self, place: Path) -> str:
+        """Link the images into a folder `place` with a subfolder per class; return the name of this data set."""
+        shutil.rmtree(place, ignore_errors=True)
+        for file, name in zip(sorted(self.folder.iterdir()), self.classes, strict=True):
+            (place / name).mkdir(parents=True, exist_ok=True)
+            (place / name / file.name).symlink_to(file.resolve())
+        return f"folder:{place}"
+
     def labelled(self, context: Context) -> Context:
         """Return the context in which a stage reads the labels."""
         return replace(context, reading=replace(context.reading, labels=self.labels))

@@ -1,0 +1,186 @@
+"""Shared code of the studies of transfer: their sets, the classifier of A, and the joint trainings from it."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from clusterkit.config import Backbone, ClusterConfig, Context, Kind, Optimizer, Precision, PretrainConfig
+from clusterkit.errors import UsageError
+from clusterkit.methods import METHODS
+from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
+from clusterkit.metrics.rows import Row
+from clusterkit.settings import CountedBy, File, Flag, K, Options
+from clusterkit.studies.common import measured, runs
+from clusterkit.studies.common.flags import Clusterings, Precise
+
+EPOCHS = 100
+"""Passes over T of every method: those of SUPREME (Huang and Gong 2020, section 4)."""
+
+DESCENT: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "optimizer": Optimizer.SGD}
+"""The training of the papers' classifiers."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A labelled set A, a set T of other classes, and the number of classes in each subset of T."""
+
+    source: str
+    target: str
+    k: K
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The task of a set, the same within the classes of A, and the settings of the networks.
+
+    `full` are the backbone and the passes of the classifier in the papers, None for those of other runs. `own` holds,
+    by method, what the papers set for this set alone.
+    """
+
+    task: Task
+    held_out: Task
+    kind: Kind = Kind.PHOTOS
+    backbone: Backbone = Backbone.VGG_FAST
+    size: int | None = None
+    epochs: int = 20
+    full: tuple[Backbone, int] | None = (Backbone.PREACTRESNET18, 180)
+    classes_per_batch: int = 20
+    images_per_class: int = 5
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def of_cifar100(new: str, k: int) -> Setting:
+    return Setting(
+        task=Task("cifar100_train@0-79", f"cifar100_train@{new}", k),
+        held_out=Task("cifar100_train@0-69", "cifar100_train@70-79", 10),
+        own={"dtc": {"passes": 130}, "autonovel": {"ramp_epochs": 150, "consistency_weight": 50.0}},
+    )
+
+
+CIFAR10 = Setting(
+    task=Task("cifar10_train@0-4", "cifar10_train@5-9", 5),
+    held_out=Task("cifar10_train@0-2", "cifar10_train@3-4", 2),
+    classes_per_batch=5,
+    images_per_class=20,
+)
+SETTINGS = {
+    "cifar10": CIFAR10,
+    "cifar10-test": replace(CIFAR10, task=Task("cifar10_train@0-4", "cifar10_test@5-9", 5)),
+    "cifar100-10": of_cifar100("80-89", 10),
+    "cifar100-20": of_cifar100("80-99", 20),
+    "svhn": Setting(
+        task=Task("svhn_train@0-4", "svhn_train@5-9", 5),
+        held_out=Task("svhn_train@0-2", "svhn_train@3-4", 2),
+        kind=Kind.CHARACTERS,
+        classes_per_batch=5,
+        images_per_class=20,
+        own={
+            "dtc": {"passes": 70, "learning_rate": 0.001},
+            "autonovel": {"ramp_epochs": 80, "consistency_weight": 50.0},
+        },
+    ),
+    "imagenet": Setting(
+        task=Task("imagenet882", "imagenet118_30", 30),
+        held_out=Task("imagenet882@0-851", "imagenet882@852-881", 30),
+        backbone=Backbone.RESNET18,
+        epochs=90,
+        full=(Backbone.RESNET18, 90),
+        own={"dtc": {"passes": 70}},
+    ),
+    "omniglot": Setting(
+        task=Task("omniglot_bg", "omniglot_eval", CountedBy.LABELS),
+        # The last three alphabets are held out.
+        held_out=Task("omniglot_bg@0-868", "omniglot_bg@869-963", CountedBy.LABELS),
+        kind=Kind.CHARACTERS,
+        backbone=Backbone.CONV4_FINE,
+        size=64,
+        epochs=30,
+        full=None,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(Options):
+    """The options of every study of transfer."""
+
+    sets: Annotated[
+        tuple[str, ...] | None,
+        Flag(name="set", help="Data set; may be repeated.", choices=SETTINGS, default="all that are present"),
+    ] = None
+    pretrained: Annotated[
+        Path | None, Flag(help="Start from the network in this file of pretrain; name one --set with it.")
+    ] = None
+    backbone: Annotated[
+        Backbone | None,
+        Flag(help="Backbone of all networks.", default="that of the set"),
+    ] = None
+    epochs: Annotated[int, Flag(help="Passes over T of every training.", min=1)] = EPOCHS
+    budget: Annotated[
+        float, Flag(help="Share of the passes of every training, the classifier's too.", min=0.001, max=1)
+    ] = 1.0
+    seeds: Clusterings = 1
+    precision: Precise = Precision.FP32
+
+    def share(self, epochs: int) -> int:
+        return runs.share_of(epochs, self.budget)
+
+
+def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
+    """Raise UsageError for a file of a classifier with several sets, and InputError if it cannot be read."""
+    from clusterkit.networks.read import read_start
+
+    if options.pretrained is None:
+        return
+    if len(names) > 1:
+        raise UsageError(
+            f"--pretrained {options.pretrained}: is the start of one set, but there are {', '.join(names)}; name one "
+            "with --set"
+        )
+    if options.backbone is not None:
+        raise UsageError(f"--backbone: --pretrained {options.pretrained} has its own; leave one of them out")
+    read_start(options.pretrained)
+
+
+def pretraining(setting: Setting, task: Task, options: NetworkOptions, *, full: bool = False) -> PretrainConfig:
+    """Return the settings of the classifier of A; `full` takes those of the papers."""
+    as_published = setting.full if full else None
+    backbone, epochs = as_published or (setting.backbone, setting.epochs)
+    config = PretrainConfig(
+        dataset=task.source, backbone=options.backbone or backbone, size=setting.size, epochs=options.share(epochs),
+        precision=options.precision,
+    )  # fmt: skip
+    return replace(config, **DESCENT) if as_published else config
+
+
+def start_of(config: PretrainConfig, options: NetworkOptions, context: Context) -> tuple[File, float | None]:
+    """Return the file that all methods of a set start from, and the seconds of its training if they are known."""
+    if options.pretrained is not None:
+        return File(str(options.pretrained.absolute())), None
+    path = context.path("pretrained.safetensors")
+    seconds = measured.seconds_of(lambda: runs.run_stage(config, context), path, context)
+    return File(str(path)), seconds
+
+
+def joint(
+    method: str, task: Task, start: File, passes: int, precision: Precision, more: dict[str, Any] | None = None
+) -> ClusterConfig:
+    """Return the settings of a joint training of a task; `more` are further options of the method."""
+    kind = METHODS[method].options
+    assert issubclass(kind, JointOptions)
+    fields: dict[str, Any] = {"init": start, "epochs": passes, "precision": precision, **(more or {})}
+    if issubclass(kind, SourceOptions):
+        fields["source"] = task.source
+    if method == "dtc":
+        # The paper warms up for 10 passes and renews the targets after every 5 of the 100 that follow.
+        warm_up = round(passes / 11)
+        fields |= {"epochs": passes - warm_up, "warm_up": warm_up, "interval": max(1, round(passes / 22))}
+    return ClusterConfig(dataset=task.target, k=task.k, method=method, options=kind(**fields))
+
+
+def clustered(config: ClusterConfig, context: Context, **fields: Any) -> list[Row]:
+    """Cluster T, or go on with it; return its scores, with the seconds in the rows of means if they are known."""
+    path = context.path("assignments.h5")
+    seconds = measured.seconds_of(lambda: runs.cluster(config, context), path, context)
+    rows = runs.scores(context, k=str(config.k), **fields)
+    return [replace(row, seconds=seconds) if row.subset == "mean" else row for row in rows]

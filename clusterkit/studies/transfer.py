@@ -1,0 +1,319 @@
+"""Compare methods that cluster unseen classes from one network of known classes (SUPREME, table 1).
+
+Pretrains a classifier of the known classes, A, from which all methods start. Clusters the other classes, T, by k-means,
+LPNMF and LSC on its features; by CCN from the pairs of a G that learns A (KCL, MCL); and by DEC, DTC, AutoNovel and
+SUPREME, which train features and clusters together. K is known. All methods pass over T equally often, or with --full
+as often as in their papers. On Omniglot the CCN of the plain commands stands beside, which has a network of its own.
+Writes transfer.md, transfer.json and results.csv. All files are in the folder transfer of --workdir, with one folder
+per set and run.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from clusterkit.config import G_FILE, ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig, TrainGConfig
+from clusterkit.errors import UsageError
+from clusterkit.features.choice import with_training
+from clusterkit.losses import Loss
+from clusterkit.methods import METHODS, CcnOptions
+from clusterkit.metrics.rows import Row
+from clusterkit.settings import File, Flag, Init
+from clusterkit.studies.common import measured, runs
+from clusterkit.studies.common.driver import Outcome, Study
+from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, pivot, seeds, where
+from clusterkit.studies.common.transfer import (
+    EPOCHS,
+    SETTINGS,
+    NetworkOptions,
+    Setting,
+    Task,
+    check_start,
+    clustered,
+    joint,
+    pretraining,
+    start_of,
+)
+
+EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 5 --precision bf16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row of the tables: its title, its method of `cluster`, and the name of that method in the rows.
+
+    `passes` are those of its paper over T, unless the paper has others for a set. `options` are those that are not the
+    defaults of the method.
+    """
+
+    title: str
+    method: str
+    loss: Loss | None = None
+    name: str = ""
+    passes: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return the method and the loss in the rows."""
+        return self.name or self.method, str(self.loss or "")
+
+
+PLAIN = "ccn"
+LINES = {
+    "kmeans": Line(title="k-means", method="kmeans"),
+    "lpnmf": Line(title="LPNMF", method="lpnmf"),
+    "lsc": Line(title="LSC", method="lsc"),
+    "kcl": Line(title="KCL", method="ccn", loss=Loss.KCL),
+    "mcl": Line(title="MCL (CCL)", method="ccn", loss=Loss.CCL),
+    PLAIN: Line(title="CCN, plain commands", method="ccn", name="ccn-plain", loss=Loss.CCL),
+    "dec": Line(title="DEC", method="dec"),
+    "dtc": Line(title="DTC", method="dtc", passes=110),
+    "autonovel": Line(title="AutoNovel", method="autonovel", passes=200),
+    "autonovel-incremental": Line(
+        title="AutoNovel, incremental", method="autonovel", name="autonovel-incremental", passes=200,
+        options={"incremental": True},
+    ),
+    "supreme": Line(title="SUPREME", method="supreme", passes=100),
+}  # fmt: skip
+"""The rows of the tables by the value of --method."""
+BY_PAIRS = ("kcl", "mcl")
+OMNIGLOT = "omniglot"
+"""The set on which the CCN of the plain commands stands beside."""
+PLAIN_EPOCHS, PLAIN_ROUNDS = 60, SelfTrainConfig.rounds
+"""Passes of its G over A, the default of train-g for characters, and rounds of self-train on T."""
+SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "plain-g": "G of the plain commands"}
+"""The trainings that several runs share, with their titles."""
+Facts = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions(NetworkOptions):
+    method: Annotated[
+        tuple[str, ...] | None,
+        Flag(help="Method; may be repeated.", choices=LINES, metavar="NAME", default="all"),
+    ] = None
+    full: Annotated[
+        bool,
+        Flag(help="Take the backbone and the passes of each method's own paper, for a GPU; --budget takes a share."),
+    ] = False
+    alphabet: Annotated[
+        str | None, Flag(help="Alphabet of omniglot_eval to cluster alone.", metavar="NAME", default="all twenty")
+    ] = None
+    g: Annotated[Path | None, Flag(help=f"G of --method {PLAIN}, on omniglot.", default="one that is trained")] = None
+
+
+def run(options: TransferOptions, context: Context) -> Outcome:
+    """Return the scores and seconds of each method and seed on each set, and the trainings of each set."""
+    from clusterkit.networks.read import read_g
+
+    check(options)
+    tasks = {name: task_of(name, options) for name in SETTINGS}
+    sets = {name: [task.source, task.target] for name, task in tasks.items()}
+    names = runs.parts_at_hand("set", options.sets, sets, context)
+    check_start(options, names)
+    if options.g is not None:
+        read_g(options.g)
+    rows, facts = [], {}
+    for name in names:
+        title = name if options.alphabet is None else f"{name}/{options.alphabet}"
+        inner = runs.subfolder(context, name), runs.subfolder(context, title)
+        work = Work(name, title, tasks[name], SETTINGS[name], options, *inner)
+        rows += of_set(work)
+        facts[title] = work.facts
+    return Outcome(rows, {"trained": facts})
+
+
+def check(options: TransferOptions) -> None:
+    """Raise UsageError for flags that contradict each other."""
+    if options.full and options.epochs != EPOCHS:
+        raise UsageError(f"--epochs {options.epochs}: --full takes the passes of each paper; leave one of them out")
+    if options.alphabet is not None and options.sets != (OMNIGLOT,):
+        raise UsageError(f"--alphabet {options.alphabet}: only omniglot has alphabets; name --set omniglot alone")
+    has_omniglot = OMNIGLOT in (options.sets or SETTINGS)
+    if PLAIN in (options.method or ()) and not has_omniglot:
+        raise UsageError(f"--method {PLAIN}: is for --set omniglot; on other sets choose kcl or mcl")
+    if options.g is not None and not (has_omniglot and PLAIN in (options.method or LINES)):
+        raise UsageError(f"--g {options.g}: is for --method {PLAIN} on omniglot; leave it out")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the runs on one set share: its name and title, its task and setting, and the options.
+
+    `shared` is the folder of what learns A alone, and `context` that of the runs on T. `epochs` holds the passes of
+    each training, `published` those in its paper, and `seconds` those of trainings that several methods share.
+    """
+
+    name: str
+    title: str
+    task: Task
+    setting: Setting
+    options: TransferOptions
+    shared: Context
+    context: Context
+    epochs: dict[str, int | None] = field(default_factory=dict)
+    published: dict[str, int | None] = field(default_factory=dict)
+    seconds: dict[str, float | None] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "published": self.published, "seconds": self.seconds}
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """Return the chosen methods that this set has."""
+        chosen = self.options.method or LINES
+        return {
+            name: line for name, line in LINES.items() if name in chosen and (name != PLAIN or self.name == OMNIGLOT)
+        }
+
+
+def task_of(name: str, options: TransferOptions) -> Task:
+    """Return the task of a set, of one alphabet if the options name one."""
+    from clusterkit.datasets.catalogue import parse
+
+    task = SETTINGS[name].task
+    if options.alphabet is None or name != OMNIGLOT:
+        return task
+    return replace(task, target=replace(parse(task.target), subset=options.alphabet).full)
+
+
+def of_set(work: Work) -> list[Row]:
+    """Return the scores of each method and seed on one set."""
+    options = work.options
+    classifier = pretraining(work.setting, work.task, options, full=options.full)
+    if options.pretrained is None:
+        work.epochs["classifier"] = classifier.epochs
+    start, work.seconds["classifier"] = start_of(classifier, options, work.shared)
+    pairs = pairs_of(work, start) if any(name in work.lines for name in BY_PAIRS) else None
+    rows = []
+    for name, line in work.lines.items():
+        if name == PLAIN:
+            config = plain(work)
+        elif line.loss is not None:
+            epochs = options.share(options.epochs)
+            ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
+            config = ClusterConfig(pairs=File(str(pairs)), options=ccn)
+            work.epochs[name] = epochs
+        elif METHODS[line.method].joint:
+            epochs, own = budget_of(work, line)
+            config = joint(line.method, work.task, start, epochs, options.precision, own)
+            work.epochs[name] = epochs
+            work.published[name] = published(work, line)
+        else:
+            config = ClusterConfig(method=line.method, features=start)
+        config = replace(config, dataset=work.task.target, k=work.task.k)
+        method, loss = line.key
+        for seed in range(work.context.seed, work.context.seed + options.seeds):
+            inner = runs.subfolder(work.context, f"{name}-seed{seed}", seed)
+            rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+    return rows
+
+
+def published(work: Work, line: Line) -> int | None:
+    """Return the passes over T in the paper of a method, None if they are not known."""
+    passes: int | None = work.setting.own.get(line.method, {}).get("passes", line.passes)
+    return passes
+
+
+def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
+    """Return the passes of a joint training over T, and its options that are not the defaults."""
+    options = work.options
+    if not options.full:
+        return options.share(options.epochs), line.options
+    own = {name: value for name, value in work.setting.own.get(line.method, {}).items() if name != "passes"}
+    if "ramp_epochs" in own:
+        own["ramp_epochs"] = options.share(own["ramp_epochs"])
+    return options.share(published(work, line) or EPOCHS), {**line.options, **own}
+
+
+def pairs_of(work: Work, start: File) -> Path:
+    """Train G on A from the classifier; return the file of the pairs that it predicts for T."""
+    setting, options = work.setting, work.options
+    config = TrainGConfig(
+        dataset=work.task.source, epochs=options.share(options.epochs), classes_per_batch=setting.classes_per_batch,
+        images_per_class=setting.images_per_class, init=Path(start.name), precision=options.precision,
+    )  # fmt: skip
+    g = trained_g("g", with_training(config, setting.kind), work)
+    return runs.run_stage(PredictPairsConfig(dataset=work.task.target, g=str(g)), runs.subfolder(work.context, "pairs"))
+
+
+def trained_g(name: str, config: TrainGConfig, work: Work) -> Path:
+    """Train G in the folder `name` of the set; note its passes and its seconds."""
+    inner = runs.subfolder(work.shared, name)
+    path = inner.path(G_FILE)
+    work.epochs[name] = config.epochs
+    work.seconds[name] = measured.seconds_of(lambda: runs.run_stage(config, inner), path, inner)
+    return path
+
+
+def plain(work: Work) -> ClusterConfig:
+    """Return the settings of CCN on the pairs that the plain commands predict for characters."""
+    config = replace(runs.OMNIGLOT_G, epochs=work.options.share(PLAIN_EPOCHS))
+    g = work.options.g or trained_g("plain-g", config, work)
+    inner = runs.subfolder(work.context, "plain-pairs")
+    runs.copy_g(g, inner)
+    self_trained = runs.run_stage(SelfTrainConfig(dataset=work.task.target, rounds=PLAIN_ROUNDS), inner)
+    pairs = runs.run_stage(PredictPairsConfig(dataset=work.task.target, g=self_trained.name), inner)
+    return ClusterConfig(pairs=File(str(pairs)), options=CcnOptions(init=Init.G, loss=Loss.CCL))
+
+
+def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
+    """Return the tables of ACC and NMI, of the passes of each training, and of their seconds."""
+    rows = where(outcome.rows, subset="mean")
+    names = list(outcome.facts["trained"])
+    how = "as in each paper" if options.full else "the same for all methods"
+    return [
+        Heading("Transfer clustering (SUPREME, table 1)", 1),
+        f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
+        "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
+        "classifier of A, but for the CCN of the plain commands.",
+        pivot(
+            rows,
+            {"method": titled},
+            [
+                *((f"{name} {metric.upper()}", mean(metric, set=name)) for name in names for metric in ("acc", "nmi")),
+                ("seeds", seeds),
+            ],
+        ),
+        Heading("Passes"),
+        "Passes of the classifier and of G are over A, those of methods over T, in brackets those of their papers. A "
+        "method that learns A beside T reads as many batches of A.",
+        trainings(outcome.facts["trained"]),
+        Heading("Seconds"),
+        "A cell is empty for a training that was continued, or made elsewhere.",
+        durations(rows, outcome.facts["trained"]),
+    ]
+
+
+def titled(row: Row) -> str:
+    return next(line.title for line in LINES.values() if line.key == (row.method, row.loss))
+
+
+def trainings(facts: Facts) -> Table:
+    """Return the table of the passes of each training on each set, and in brackets those of its paper."""
+    titles = SHARED | {name: line.title for name, line in LINES.items()}
+
+    def cell(name: str, fields: dict[str, Any]) -> str:
+        passes, in_paper = fields["epochs"].get(name), fields["published"].get(name)
+        return "" if passes is None else f"{passes} ({in_paper})" if in_paper else str(passes)
+
+    names = [name for name in titles if any(name in fields["epochs"] for fields in facts.values())]
+    lines = [[titles[name], *(cell(name, fields) for fields in facts.values())] for name in names]
+    return Table(["training", *facts], lines)
+
+
+def durations(rows: Rows, facts: Facts) -> Table:
+    """Return the table of the seconds of each training on each set: means over the seeds for the methods."""
+    lines = [
+        [title, *(f"{seconds:.0f}" if (seconds := fields["seconds"].get(name)) else "" for fields in facts.values())]
+        for name, title in SHARED.items()
+        if any(name in fields["seconds"] for fields in facts.values())
+    ]
+    timed = [row for row in where(rows, metric="acc") if row.seconds is not None]
+    columns = [(name, mean("acc", field="seconds", digits=0, set=name)) for name in facts]
+    return Table(["training", *facts], lines + pivot(timed, {"training": titled}, columns).lines)
+
+
+STUDY = Study(__doc__, EXAMPLE, TransferOptions, ("SUPREME", "DTC", "AutoNovel"), run, document)
