@@ -178,10 +178,7 @@ class Context(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(Settings):
-    """The settings of `pretrain`; for None, the stage takes what suits the backbone.
-
-    `others` are further sets, which only `--task rotation` reads.
-    """
+    """The settings of `pretrain`; None is what suits the backbone, and only `--task rotation` reads `others`."""
 
     dataset: str
     others: tuple[str, ...] = ()
