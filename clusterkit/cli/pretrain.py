@@ -67,7 +67,7 @@ def pretrain(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(rich_help_panel=TRAINING, min=2, help="Images in a batch.", show_default="100; 500 for vgg-fast"),
+        typer.Option(rich_help_panel=TRAINING, min=2, help="Images in a batch.", show_default="100; 250 for vgg-fast"),
     ] = None,
     learning_rate: Annotated[
         float | None,

@@ -75,7 +75,7 @@ def training_of(config: PretrainConfig, backbone: Backbone | None, device: torch
     """Return the training that suits a backbone on a device, with the settings that were typed."""
     training = Training()
     if backbone is Backbone.VGG_FAST:
-        training = Training(10, 500, 0.5, Optimizer.SGD, quick_precision(device), quick=True)
+        training = Training(10, 250, 0.5, Optimizer.SGD, quick_precision(device), quick=True)
     values = {name: getattr(config, name) for name in TYPED}
     return replace(training, **{name: value for name, value in values.items() if value is not None})
 

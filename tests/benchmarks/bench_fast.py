@@ -22,11 +22,10 @@ from clusterkit.config import Backbone, Kind, Precision, PretrainConfig, cache_f
 from clusterkit.datasets.base import Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import choose_device
-from clusterkit.networks.build import HIDDEN, ClusterNet
-from clusterkit.networks.new import untrained
+from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.predict import predict
 from clusterkit.sampling import Endless, Shuffled
-from clusterkit.stages.pretrain import Training, plan_of, train, training_of
+from clusterkit.stages.pretrain import Training, new_network, plan_of, train, training_of
 
 NETWORKS = (Backbone.VGG_FAST, Backbone.VGG8, Backbone.PREACTRESNET18)
 TIMED = 3
@@ -53,13 +52,14 @@ def measure(
 ) -> None:  # fmt: skip
     """Train a network within a budget of seconds, and print a row for each epoch."""
     (items, labels), (test, test_labels) = sets
-    training = training_of(PretrainConfig(dataset="", backbone=backbone, precision=precision), device)
+    config = PretrainConfig(dataset="", backbone=backbone, precision=precision)
+    training = training_of(config, backbone, device)
     batch = min(training.batch_size, len(items))
     on_device = items.to(device), labels.to(device), Kind.PHOTOS
 
     def trained(training: Training, sampler: Shuffled | Endless, shown: bool) -> float:
         """Return the seconds of a training, without those of its evaluations."""
-        network = untrained(ClusterNet, backbone, items, 0, hidden=HIDDEN, outputs=10).to(device)
+        network = new_network(config, items, 0, 10, None, training.head).to(device)
         seconds, started = 0.0, time.perf_counter()
 
         def after(epoch: int) -> None:

@@ -11,13 +11,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 from clusterkit.augment import PHOTO_SHIFT, augment
-from clusterkit.config import Backbone, Kind
+from clusterkit.config import Backbone, Kind, PretrainConfig
 from clusterkit.datasets.base import Subset
-from clusterkit.device import choose_device, quick_precision
-from clusterkit.networks.build import ClusterNet
-from clusterkit.networks.new import untrained
+from clusterkit.device import choose_device
 from clusterkit.sampling import Shuffled
-from clusterkit.stages.pretrain import Training, plan_of, train
+from clusterkit.stages.pretrain import new_network, plan_of, train, training_of
 
 DEVICE = choose_device("auto")
 
@@ -47,8 +45,9 @@ def test_its_share_of_a_step(benchmark: BenchmarkFixture, tmp_path) -> None:
     batch, generator = 500, torch.Generator().manual_seed(0)
     images = torch.randint(256, (batch, 3, 32, 32), dtype=torch.uint8)
     items = Subset("all", images, torch.arange(batch), None)
-    network = untrained(ClusterNet, Backbone.VGG_FAST, items, 0, hidden=512, outputs=10).to(DEVICE)
-    training = Training(epochs=1, precision=quick_precision(DEVICE), quick=True)
+    config = PretrainConfig(dataset="", backbone=Backbone.VGG_FAST, epochs=1)
+    training = training_of(config, Backbone.VGG_FAST, DEVICE)
+    network = new_network(config, items, 0, 10, None, training.head).to(DEVICE)
     plan = plan_of(training, 1, 0, tmp_path / "state")
     labels = torch.randint(10, (batch,), device=DEVICE)
 

@@ -41,14 +41,14 @@ def _small_and_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_recipe_follows_from_the_backbone_and_what_is_typed_wins() -> None:
-    quick = Training(10, 500, 0.5, Optimizer.SGD, Precision.FP32, quick=True)
+    quick = Training(10, 250, 0.5, Optimizer.SGD, Precision.FP32, quick=True)
     for typed, expected in (
         ({}, Training()),
         ({"epochs": 5, "precision": "bf16"}, Training(epochs=5, precision=Precision.BF16)),
         ({"backbone": Backbone.VGG_FAST}, quick),
         (
             {"backbone": Backbone.VGG_FAST, "epochs": 30, "optimizer": Optimizer.ADAM, "learning_rate": 1e-3},
-            Training(30, 500, 1e-3, Optimizer.ADAM, Precision.FP32, quick=True),
+            Training(30, 250, 1e-3, Optimizer.ADAM, Precision.FP32, quick=True),
         ),
     ):
         config = PretrainConfig(dataset="set", **typed)
