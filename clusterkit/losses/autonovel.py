@@ -49,16 +49,15 @@ def _value_and_gradients(p: Tensor, q: Tensor, similar: Tensor) -> tuple[Tensor,
     total = torch.zeros((), dtype=p.dtype, device=p.device)
     by_p, by_q = torch.empty_like(p), torch.zeros_like(q)
     for rows in row_blocks(len(p), len(q), p.device):
-        same = p[rows] @ q.T
-        likely = torch.where(similar[rows], same, 1 - same)
-        # Rounding can lift an inner product of two distributions above 1, where the slope would be huge.
-        above_one = likely < 0
-        likely.clamp_min_(0).add_(EPSILON)
-        slope = torch.where(similar[rows], -likely, likely).reciprocal_().masked_fill_(above_one, 0)
-        total -= likely.log_().sum()
+        apart = (~similar[rows]).to(p.dtype)
+        # The likelihood of a pair, with a minus sign if it is dissimilar: then its inverse is the slope of either kind.
+        # Rounding can lift an inner product of two distributions above 1.
+        likely = (p[rows] @ q.T).clamp_max_(1).sub_(apart).sub_(apart, alpha=2 * EPSILON).add_(EPSILON)
+        slope = likely.reciprocal()
+        total -= likely.abs_().log_().sum()
         by_p[rows] = slope @ q
         by_q += (p[rows].T @ slope).T
-    return total / pairs, by_p.div_(pairs), by_q.div_(pairs)
+    return total / pairs, by_p.div_(-pairs), by_q.div_(-pairs)
 
 
 def inconsistency(first: Tensor, second: Tensor) -> Tensor:

@@ -43,8 +43,9 @@ def probe_estimate(target: Matrix, probe: Matrix, labels: Labels, most: int, see
     their clusters. The others are validation classes, clustered together with the target into their own number of
     clusters plus k new ones, for each number k that is tried: FIRST evenly spaced ones, then ever nearer ones on both
     sides of the best (the paper tries all). One best k has the largest silhouette of the target, the other the largest
-    ACC of the validation classes. With their mean the items are clustered once more, and k is the number of clusters
-    with at least SMALL of the target's items in the largest.
+    ACC of the validation classes. With their mean, rounded, the items are clustered once more, and k is the number
+    of clusters with at least SMALL of the target's items in the largest, and at least two: single items stray into
+    clusters of probe classes, and in a small target no cluster is below SMALL of the largest.
     """
     rng = np.random.default_rng(seed)
     classes = rng.permutation(np.unique(labels))
@@ -77,9 +78,10 @@ def probe_estimate(target: Matrix, probe: Matrix, labels: Labels, most: int, see
         for k in {best(0), best(1)}:
             score(k - step)
             score(k + step)
-    mean = (best(0) + best(1)) // 2
+    mean = (best(0) + best(1) + 1) // 2
     sizes = np.bincount(clusters(mean)[: len(target)])
-    return ProbeEstimate(int((sizes >= max(1, SMALL * sizes.max())).sum()), best(0), best(1))
+    counted = int((sizes >= max(2, SMALL * sizes.max())).sum())
+    return ProbeEstimate(max(1, counted), best(0), best(1))
 
 
 @dataclass(frozen=True)

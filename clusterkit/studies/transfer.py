@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from clusterkit import console
 from clusterkit.config import G_FILE, ClusterConfig, Context, PredictPairsConfig, SelfTrainConfig, TrainGConfig
-from clusterkit.errors import UsageError
+from clusterkit.errors import DivergedError, UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import METHODS, CcnOptions
@@ -27,15 +28,16 @@ from clusterkit.studies.common.transfer import (
     SETTINGS,
     NetworkOptions,
     Setting,
-    Task,
+    Transfer,
     check_start,
     clustered,
     joint,
     pretraining,
+    start_by_rotations,
     start_of,
 )
 
-EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 5 --precision bf16"
+EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 15 --precision bf16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +145,12 @@ class Work:
 
     `shared` is the folder of what learns A alone, and `context` that of the runs on T. `epochs` holds the passes of
     each training, `published` those in its paper, and `seconds` those of trainings that several methods share.
+    `failed` names the runs whose loss was not finite.
     """
 
     name: str
     title: str
-    task: Task
+    task: Transfer
     setting: Setting
     options: TransferOptions
     shared: Context
@@ -155,10 +158,11 @@ class Work:
     epochs: dict[str, int | None] = field(default_factory=dict)
     published: dict[str, int | None] = field(default_factory=dict)
     seconds: dict[str, float | None] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "published": self.published, "seconds": self.seconds}
+        return {"epochs": self.epochs, "published": self.published, "seconds": self.seconds, "failed": self.failed}
 
     @property
     def lines(self) -> dict[str, Line]:
@@ -169,7 +173,7 @@ class Work:
         }
 
 
-def task_of(name: str, options: TransferOptions) -> Task:
+def task_of(name: str, options: TransferOptions) -> Transfer:
     """Return the task of a set, of one alphabet if the options name one."""
     from clusterkit.datasets.catalogue import parse
 
@@ -186,29 +190,41 @@ def of_set(work: Work) -> list[Row]:
     if options.pretrained is None:
         work.epochs["classifier"] = classifier.epochs
     start, work.seconds["classifier"] = start_of(classifier, options, work.shared)
+    starts = dict.fromkeys((line.method for line in work.lines.values()), start)
+    if options.full and options.pretrained is None and "autonovel" in starts:
+        starts["autonovel"] = start_by_rotations(classifier, work.task, options, work.context)
     pairs = pairs_of(work, start) if any(name in work.lines for name in BY_PAIRS) else None
     rows = []
     for name, line in work.lines.items():
-        if name == PLAIN:
-            config = plain(work)
-        elif line.loss is not None:
-            epochs = options.share(options.epochs)
-            ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
-            config = ClusterConfig(pairs=File(str(pairs)), options=ccn)
-            work.epochs[name] = epochs
-        elif METHODS[line.method].joint:
-            epochs, own = budget_of(work, line)
-            config = joint(line.method, work.task, start, epochs, options.precision, own)
-            work.epochs[name] = epochs
-            work.published[name] = published(work, line)
-        else:
-            config = ClusterConfig(method=line.method, features=start)
+        config = plain(work) if name == PLAIN else config_of(work, name, line, starts[line.method], pairs)
         config = replace(config, dataset=work.task.target, k=work.task.k)
         method, loss = line.key
         for seed in range(work.context.seed, work.context.seed + options.seeds):
             inner = runs.subfolder(work.context, f"{name}-seed{seed}", seed)
-            rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+            try:
+                rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+            except DivergedError as error:
+                # The other methods are still worth their hours.
+                console.log.warning("transfer: %s on %s is left out: %s", line.title, work.title, error)
+                work.failed.append(f"{line.title}, seed {seed}")
+    if not rows:
+        raise DivergedError(f"no method clustered {work.title}: {', '.join(work.failed)} diverged; see above")
     return rows
+
+
+def config_of(work: Work, name: str, line: Line, start: File, pairs: Path | None) -> ClusterConfig:
+    """Return the settings of a method from its start, but for T and K; note its passes."""
+    options, method = work.options, METHODS[line.method]
+    if not method.trains:
+        return ClusterConfig(method=line.method, features=start)
+    if method.joint:
+        epochs, own = budget_of(work, line)
+        work.epochs[name], work.published[name] = epochs, published(work, line)
+        return joint(line.method, work.task, start, epochs, options.precision, own)
+    assert line.loss is not None
+    epochs = work.epochs[name] = options.share(options.epochs)
+    ccn = CcnOptions(init=start, loss=line.loss, epochs=epochs, precision=options.precision)
+    return ClusterConfig(pairs=File(str(pairs)), options=ccn)
 
 
 def published(work: Work, line: Line) -> int | None:
@@ -225,6 +241,8 @@ def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
     own = {name: value for name, value in work.setting.own.get(line.method, {}).items() if name != "passes"}
     if "ramp_epochs" in own:
         own["ramp_epochs"] = options.share(own["ramp_epochs"])
+    if line.method == "autonovel" and options.pretrained is None:
+        own["fine_tune"] = 1
     return options.share(published(work, line) or EPOCHS), {**line.options, **own}
 
 
@@ -264,11 +282,12 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
     rows = where(outcome.rows, subset="mean")
     names = list(outcome.facts["trained"])
     how = "as in each paper" if options.full else "the same for all methods"
+    apart = "AutoNovel, which learns rotations first, and " if options.full and options.pretrained is None else ""
     return [
         Heading("Transfer clustering (SUPREME, table 1)", 1),
         f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
         "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
-        "classifier of A, but for the CCN of the plain commands.",
+        f"classifier of A, except {apart}the CCN of the plain commands.",
         pivot(
             rows,
             {"method": titled},
@@ -276,6 +295,11 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
                 *((f"{name} {metric.upper()}", mean(metric, set=name)) for name in names for metric in ("acc", "nmi")),
                 ("seeds", seeds),
             ],
+        ),
+        *(
+            f"Left out on {name}, because the loss was not finite: {'; '.join(fields['failed'])}."
+            for name, fields in outcome.facts["trained"].items()
+            if fields["failed"]
         ),
         Heading("Passes"),
         "Passes of the classifier and of G are over A, those of methods over T, in brackets those of their papers. A "

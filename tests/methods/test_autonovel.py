@@ -1,6 +1,7 @@
 """AutoNovel: each term from the values of a batch, its ramp, and the clusters that the source's head learns."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from clusterkit.methods.autonovel import AutonovelTerms
 from clusterkit.methods.common.joint import Joint, Views
 from clusterkit.methods.common.joint_options import AutonovelOptions
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.heads import HeadKind
 from tests.cli.test_bad_input import fails
 from tests.conftest import Cli
 from tests.methods.test_joint import problem
@@ -118,6 +120,19 @@ def test_the_classifier_of_the_source_learns_the_clusters(tmp_path: Path, monkey
     with torch.no_grad():
         own = head(trained[0].net.network.eval().features(x)).argmax(1) - 3
     assert np.mean(own.numpy() == found.cluster) > 0.98
+
+
+def test_the_head_of_the_source_starts_as_the_classifier(tmp_path: Path) -> None:
+    asked, _ = problem("autonovel", tmp_path)
+    assert asked.items.source is not None
+    classifier = torch.nn.Linear(8, CLASSES)
+    items = replace(asked.items, source=replace(asked.items.source, head=classifier))
+    for outputs in (CLASSES, CLASSES + K):
+        head = Joint(items, K, asked.options, asked.run, HeadKind.LINEAR, classes=outputs).net.source
+        assert head is not None
+        assert head.weight.shape == (outputs, 8)
+        assert torch.equal(head.weight[:CLASSES], classifier.weight)
+        assert torch.equal(head.bias[:CLASSES], classifier.bias)
 
 
 def test_too_few_features_tell_no_items_apart(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.config import Backbone, Kind, TrainGConfig
-from clusterkit.errors import UsageError
+from clusterkit.errors import DivergedError, UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import METHODS, ccn
@@ -20,7 +20,7 @@ from clusterkit.studies import transfer, transfer_ablations
 from clusterkit.studies.common import measured, runs
 from clusterkit.studies.common import transfer as shared
 from clusterkit.studies.common.tables import where
-from clusterkit.studies.common.transfer import SETTINGS, Setting, Task
+from clusterkit.studies.common.transfer import SETTINGS, Setting, Transfer
 from tests.study_files import check_files
 
 A, T = "glyphs_bg@0-3", "glyphs_eval@0-3,20-23"
@@ -31,11 +31,11 @@ FOLDER = Path("clusterkit-out/transfer")
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = Setting(
-        task=Task(A, T, CountedBy.LABELS), held_out=Task("glyphs_bg@0-1", "glyphs_bg@2-3", 2), kind=Kind.CHARACTERS,
-        backbone=Backbone.MLP, size=8, epochs=2, full=(Backbone.IDENTITY, 3), classes_per_batch=4,
+        task=Transfer(A, T, CountedBy.LABELS), held_out=Transfer("glyphs_bg@0-1", "glyphs_bg@2-3", 2),
+        kind=Kind.CHARACTERS, backbone=Backbone.MLP, size=8, epochs=2, full=(Backbone.LENET, 3), classes_per_batch=4,
     )  # fmt: skip
     monkeypatch.setitem(SETTINGS, "omniglot", setting)
-    monkeypatch.setitem(SETTINGS, "cifar10", replace(setting, task=Task(A, "glyphs_eval@0-3", 4)))
+    monkeypatch.setitem(SETTINGS, "cifar10", replace(setting, task=Transfer(A, "glyphs_eval@0-3", 4)))
     g = TrainGConfig(dataset=A, backbone=Backbone.MLP, hidden=16, size=8, epochs=1)
     monkeypatch.setattr(runs, "OMNIGLOT_G", with_training(g, Kind.CHARACTERS))
     monkeypatch.setattr(transfer, "PLAIN_EPOCHS", 1)
@@ -81,7 +81,7 @@ def test_labels_of_t_change_the_scores_alone(cli, tmp_path):
     clusters = []
     for labels in (np.arange(40) % 2, np.arange(40) // 20):
         np.savez(tmp_path / "t.npz", x=images, y=labels)
-        SETTINGS["cifar10"] = replace(SETTINGS["cifar10"], task=Task(A, "arrays:t.npz", 2))
+        SETTINGS["cifar10"] = replace(SETTINGS["cifar10"], task=Transfer(A, "arrays:t.npz", 2))
         done = cli("reproduce transfer --set cifar10 --epochs 1 --method kcl --method supreme")
         assert done.code == 0, done.err
         files = [FOLDER / "cifar10" / f"{name}-seed0" / "assignments.h5" for name in ("kcl", "supreme")]
@@ -108,21 +108,45 @@ def json_rows(text: str) -> list:
     return [transfer.Row(**row) for row in json.loads(text)["rows"]]
 
 
-def test_the_budgets_of_the_papers(cli):
-    line = "reproduce transfer --set cifar10 --method supreme --full --budget 0.02 --json"
-    done = cli(line)
+def test_the_budgets_of_the_papers(cli, monkeypatch):
+    monkeypatch.setitem(SETTINGS, "cifar10", replace(SETTINGS["cifar10"], size=16))
+    methods = "--method supreme --method autonovel --method autonovel-incremental"
+    done = cli(f"reproduce transfer --set cifar10 {methods} --full --budget 0.01 --json")
     assert done.code == 0, done.err
     how = json.loads(done.out)["trained"]["cifar10"]
-    assert (how["epochs"], how["published"]) == ({"classifier": 1, "supreme": 2}, {"supreme": 100})
-    assert "--backbone identity" in done.err
-    assert "--optimizer sgd" in done.err
+    assert how["epochs"] == {"classifier": 1, "autonovel": 2, "autonovel-incremental": 2, "supreme": 1}
+    assert how["published"] == {"autonovel": 200, "autonovel-incremental": 200, "supreme": 100}
+    classifier, rotations, last, autonovel, *_ = [text for text in done.err.splitlines() if "$ clusterkit" in text]
+    assert "--backbone lenet" in classifier
+    assert "--optimizer sgd" in classifier
+    assert "pretrain glyphs_bg@0-3 glyphs_eval@0-3 --task rotation" in rotations
+    assert f"--init {FOLDER}/cifar10/rotations/pretrained.safetensors --fine-tune 1" in last
+    assert f"--init {FOLDER}/cifar10/last-layers/pretrained.safetensors --epochs 2 --fine-tune 1" in autonovel
+
+
+def test_a_training_that_diverges_costs_only_its_own_row(cli, monkeypatch):
+    whole = transfer.clustered
+
+    def clustered(config, *rest, **fields):
+        if config.method == "supreme":
+            raise DivergedError("cluster all: the loss is not finite in epoch 1")
+        return whole(config, *rest, **fields)
+
+    monkeypatch.setattr(transfer, "clustered", clustered)
+    line = "reproduce transfer --set cifar10 --epochs 1 --method supreme"
+    done = cli(f"{line} --method kmeans")
+    assert done.code == 0, done.err
+    assert "SUPREME on cifar10 is left out: cluster all: the loss is not finite" in done.err
+    assert "Left out on cifar10, because the loss was not finite: SUPREME, seed 0." in done.out
+    assert "| k-means | 0." in done.out
+    alone = cli(line)
+    assert (alone.code, alone.out) == (1, "")
+    assert "no method clustered cifar10" in alone.err.splitlines()[-1]
 
 
 def test_dtc_warms_up_within_its_passes():
-    if "dtc" not in METHODS:
-        pytest.skip("there is no dtc")
     for passes, epochs, warm_up, interval in ((110, 100, 10, 5), (5, 5, 0, 1), (22, 20, 2, 1)):
-        config = shared.joint("dtc", Task(A, T, 4), File("start"), passes, shared.Precision.FP32)
+        config = shared.joint("dtc", Transfer(A, T, 4), File("start"), passes, shared.Precision.FP32)
         options = config.options
         assert (options.epochs, options.warm_up, options.interval) == (epochs, warm_up, interval)
 

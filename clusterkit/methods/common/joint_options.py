@@ -97,7 +97,11 @@ class AutonovelOptions(SourceOptions):
     learning_rate: LearningRateFlag = 0.1
     optimizer: OptimizerFlag = Optimizer.SGD
     top: Annotated[
-        int, Flag(help="Items count as similar if the sets of so many largest features are equal.", min=1)
+        int,
+        Flag(
+            help="Items count as similar if the sets of so many largest features are equal; the fewer, the more items.",
+            min=1,
+        ),
     ] = 5
     consistency_weight: ConsistencyFlag = 5.0
     ramp_epochs: Annotated[

@@ -154,7 +154,7 @@ def classifier_of(start: Start, classes: tuple[str, ...]) -> nn.Linear | None:
 
 def warn_of_shared(source: Dataset, target: Dataset) -> None:
     """Warn if the classes of the source have names that classes of the target have too, where names tell classes."""
-    shared = sorted(set(source.present_classes()) & set(target.classes))
+    shared = sorted(set(source.present_classes()) & set(target.present_classes()))
     shared = [name for name in shared if not name.isdecimal()]
     if shared:
         more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""

@@ -9,19 +9,21 @@ from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.metrics.rows import Row
-from clusterkit.settings import CountedBy, File, Flag, K, Options
+from clusterkit.settings import CountedBy, File, Flag, K, Options, Task
 from clusterkit.studies.common import measured, runs
 from clusterkit.studies.common.flags import Clusterings, Precise
 
 EPOCHS = 100
 """Passes over T of every method: those of SUPREME (Huang and Gong 2020, section 4)."""
 
+ROTATION_EPOCHS, LAST_EPOCHS = 200, 100
+"""Passes of AutoNovel's start: over A and T to learn rotations, then over A."""
 DESCENT: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "optimizer": Optimizer.SGD}
 """The training of the papers' classifiers."""
 
 
 @dataclass(frozen=True)
-class Task:
+class Transfer:
     """A labelled set A, a set T of other classes, and the number of classes in each subset of T."""
 
     source: str
@@ -37,8 +39,8 @@ class Setting:
     by method, what the papers set for this set alone.
     """
 
-    task: Task
-    held_out: Task
+    task: Transfer
+    held_out: Transfer
     kind: Kind = Kind.PHOTOS
     backbone: Backbone = Backbone.VGG_FAST
     size: int | None = None
@@ -51,26 +53,26 @@ class Setting:
 
 def of_cifar100(new: str, k: int) -> Setting:
     return Setting(
-        task=Task("cifar100_train@0-79", f"cifar100_train@{new}", k),
-        held_out=Task("cifar100_train@0-69", "cifar100_train@70-79", 10),
+        task=Transfer("cifar100_train@0-79", f"cifar100_train@{new}", k),
+        held_out=Transfer("cifar100_train@0-69", "cifar100_train@70-79", 10),
         own={"dtc": {"passes": 130}, "autonovel": {"ramp_epochs": 150, "consistency_weight": 50.0}},
     )
 
 
 CIFAR10 = Setting(
-    task=Task("cifar10_train@0-4", "cifar10_train@5-9", 5),
-    held_out=Task("cifar10_train@0-2", "cifar10_train@3-4", 2),
+    task=Transfer("cifar10_train@0-4", "cifar10_train@5-9", 5),
+    held_out=Transfer("cifar10_train@0-2", "cifar10_train@3-4", 2),
     classes_per_batch=5,
     images_per_class=20,
 )
 SETTINGS = {
     "cifar10": CIFAR10,
-    "cifar10-test": replace(CIFAR10, task=Task("cifar10_train@0-4", "cifar10_test@5-9", 5)),
+    "cifar10-test": replace(CIFAR10, task=Transfer("cifar10_train@0-4", "cifar10_test@5-9", 5)),
     "cifar100-10": of_cifar100("80-89", 10),
     "cifar100-20": of_cifar100("80-99", 20),
     "svhn": Setting(
-        task=Task("svhn_train@0-4", "svhn_train@5-9", 5),
-        held_out=Task("svhn_train@0-2", "svhn_train@3-4", 2),
+        task=Transfer("svhn_train@0-4", "svhn_train@5-9", 5),
+        held_out=Transfer("svhn_train@0-2", "svhn_train@3-4", 2),
         kind=Kind.CHARACTERS,
         classes_per_batch=5,
         images_per_class=20,
@@ -80,17 +82,17 @@ SETTINGS = {
         },
     ),
     "imagenet": Setting(
-        task=Task("imagenet882", "imagenet118_30", 30),
-        held_out=Task("imagenet882@0-851", "imagenet882@852-881", 30),
+        task=Transfer("imagenet882", "imagenet118_30", 30),
+        held_out=Transfer("imagenet882@0-851", "imagenet882@852-881", 30),
         backbone=Backbone.RESNET18,
         epochs=90,
         full=(Backbone.RESNET18, 90),
         own={"dtc": {"passes": 70}},
     ),
     "omniglot": Setting(
-        task=Task("omniglot_bg", "omniglot_eval", CountedBy.LABELS),
+        task=Transfer("omniglot_bg", "omniglot_eval", CountedBy.LABELS),
         # The last three alphabets are held out.
-        held_out=Task("omniglot_bg@0-868", "omniglot_bg@869-963", CountedBy.LABELS),
+        held_out=Transfer("omniglot_bg@0-868", "omniglot_bg@869-963", CountedBy.LABELS),
         kind=Kind.CHARACTERS,
         backbone=Backbone.CONV4_FINE,
         size=64,
@@ -142,7 +144,7 @@ def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
     read_start(options.pretrained)
 
 
-def pretraining(setting: Setting, task: Task, options: NetworkOptions, *, full: bool = False) -> PretrainConfig:
+def pretraining(setting: Setting, task: Transfer, options: NetworkOptions, *, full: bool = False) -> PretrainConfig:
     """Return the settings of the classifier of A; `full` takes those of the papers."""
     as_published = setting.full if full else None
     backbone, epochs = as_published or (setting.backbone, setting.epochs)
@@ -162,8 +164,22 @@ def start_of(config: PretrainConfig, options: NetworkOptions, context: Context) 
     return File(str(path)), seconds
 
 
+def start_by_rotations(classifier: PretrainConfig, task: Transfer, options: NetworkOptions, context: Context) -> File:
+    """Return a classifier of A whose backbone learned the rotations of A and T first (Han et al. 2020, section 3.1).
+
+    Only its last group of layers learns A. `classifier` are the settings of the usual one.
+    """
+    rotations = replace(classifier, others=(task.target,), task=Task.ROTATION, epochs=options.share(ROTATION_EPOCHS))
+    start = runs.run_stage(rotations, runs.subfolder(context, "rotations"))
+    last = replace(
+        classifier, backbone=PretrainConfig.backbone, size=None, init=start, fine_tune=1,
+        epochs=options.share(LAST_EPOCHS),
+    )  # fmt: skip
+    return File(str(runs.run_stage(last, runs.subfolder(context, "last-layers"))))
+
+
 def joint(
-    method: str, task: Task, start: File, passes: int, precision: Precision, more: dict[str, Any] | None = None
+    method: str, task: Transfer, start: File, passes: int, precision: Precision, more: dict[str, Any] | None = None
 ) -> ClusterConfig:
     """Return the settings of a joint training of a task; `more` are further options of the method."""
     kind = METHODS[method].options
