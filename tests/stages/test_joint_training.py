@@ -184,6 +184,26 @@ def test_a_source_with_the_classes_of_the_target_is_said(cli: Cli) -> None:
     assert "source" in header_of("assignments.h5")["extra"]["uses_target_labels"]
 
 
+@pytest.mark.parametrize("method", WITH_SOURCE)
+def test_a_file_of_features_names_no_source(method: str, pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    run(cli, "embed folder:t --backbone timm:test_vit --weights vit.safetensors")
+    done = cli(f"cluster folder:t --method {method} --features features.h5 --k 3 --epochs 1")
+    fails(done, 2, f"--method {method}: also learns a labelled set; name it with --source")
+
+
+def test_no_default_learns_the_labels_of_the_target(pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    run(cli, "pretrain folder:a --size 16 --backbone lenet --epochs 1")
+    line = "cluster folder:a --method supreme --k 3 --epochs 1"
+    fails(cli(line), 2, "--method supreme: would learn the labels of folder:a", "name a set of other images")
+    fails(cli(line.replace("folder:a", "folder:a@0,1")), 2, "it shares images with folder:a@0,1")
+    assert cli(line.replace("folder:a", "folder:t")).code == 0
+    typed = cli(f"{line} --source folder:a")
+    assert typed.code == 0
+    assert "pretrained.safetensors and source: trained with labels of folder:a" in typed.err
+
+
 def test_a_source_whose_classes_have_the_same_names(pictures: Path, cli: Cli) -> None:
     shutil.copytree(pictures, ".", dirs_exist_ok=True)
     shutil.copytree("a", "again")

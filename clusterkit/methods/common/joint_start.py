@@ -6,8 +6,10 @@ from typing import Any
 
 from torch import nn
 
+from clusterkit.artifacts.lineage import learned_from
 from clusterkit.config import Backbone, ClusterConfig, Context
 from clusterkit.datasets.base import Dataset
+from clusterkit.datasets.overlap import overlap
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_like, with_features
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
@@ -117,16 +119,11 @@ def read_source(
 ) -> tuple[SourceOptions, Source]:
     """Return the options with the name of the source, and the source in the form of the target.
 
-    Raises UsageError if no set is named, and InputError for a set of another form or without labels.
+    Raises UsageError if no set is named and no default is allowed, and InputError for a set of another form or without
+    labels.
     """
     trained = None if start.header is None else start.header.dataset
-    name = options.source
-    if name is None:
-        learned = [] if start.header is None else start.header.extra.get("learned_from", [start.header.dataset])
-        if len(learned) != 1:
-            raise UsageError(f"--method {method}: also learns a labelled set; name it with --source")
-        name = learned[0]["name"]
-        log.info("cluster: also learns the classes of %s, as its classifier did (--source names another set)", name)
+    name = options.source or default_source(method, start, data)
     reading = context.reading if context.reading.labels is not None else replace(context.reading, flat=False)
     form = data.to_header()
     found = load_like(
@@ -140,6 +137,28 @@ def read_source(
         subset=found.union(), kind=found.kind, labels=labels, classes=classes, head=classifier_of(start, classes)
     )
     return replace(options, source=found.name), Source(items, found.to_learned())
+
+
+def default_source(method: str, start: Start, data: Dataset) -> str:
+    """Return the only set whose labels the network of a file of `pretrain` or `train-g` learned.
+
+    Raises UsageError without such a set, and if it shares images with the target, whose labels no default may learn.
+    """
+    learned: list[dict[str, Any]] = []
+    if start.network is not None:
+        assert start.header is not None
+        assert start.path is not None
+        learned = learned_from(start.header, start.path)
+    if len(learned) != 1:
+        raise UsageError(f"--method {method}: also learns a labelled set; name it with --source")
+    name: str = learned[0]["name"]
+    if overlap(learned[0], data.to_header()):
+        raise UsageError(
+            f"--method {method}: would learn the labels of {name}, as {start.path} did, but "
+            f"it shares images with {data.name}; name a set of other images with --source"
+        )
+    log.info("cluster: also learns the classes of %s, as its classifier did (--source names another set)", name)
+    return name
 
 
 def classifier_of(start: Start, classes: tuple[str, ...]) -> nn.Linear | None:
