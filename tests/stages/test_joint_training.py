@@ -136,7 +136,12 @@ def test_features_of_fixed_backbones_are_a_start(method: str, pictures: Path, cl
 
 BAD: list[tuple[str, int, str]] = [
     ("--source nothing", 2, "nothing"),
-    ("--source synthetic:blobs", 3, "synthetic:blobs"),
+    ("--source synthetic:blobs", 3, "the network reads (1, 16, 16); name another set or another network"),
+    (
+        "--source synthetic:blobs --init random",
+        3,
+        "40-47 has (1, 32, 32); name another set",
+    ),
     ("--source folder:none", 3, "none"),
     ("--source glyphs_bg@9999", 2, "9999"),
     ("--source glyphs_bg@3", 3, "one class only"),
@@ -153,7 +158,7 @@ BAD: list[tuple[str, int, str]] = [
     ("--k 1", 2, "--k 1"),
     ("--k 1000", 2, "--k 1000"),
     ("--tau 0", 2, "tau"),
-    ("--fine-tune 9", 2, "--fine-tune 9: the backbone in pretrained.safetensors has 3 groups"),
+    ("--fine-tune 9", 2, "--fine-tune 9: the backbone has 3 groups of layers in pretrained.safetensors; give fewer"),
     ("--fine-tune 1 --init random", 2, "--fine-tune"),
 ]
 

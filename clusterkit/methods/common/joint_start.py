@@ -10,7 +10,7 @@ from clusterkit.artifacts.lineage import learned_from
 from clusterkit.config import Backbone, ClusterConfig, Context
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.overlap import overlap
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import UsageError
 from clusterkit.features.load import load_like, with_features
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.methods.common.problem import Labelled
@@ -110,7 +110,7 @@ def check_fine_tune(options: JointOptions, start: Start) -> None:
     most = len(groups_of(start.network.backbone))
     if groups > most:
         raise UsageError(
-            f"--fine-tune {groups}: the backbone in {options.init} has {most} groups of layers; give fewer"
+            f"--fine-tune {groups}: the backbone has {most} groups of layers in {options.init}; give fewer"
         )
 
 
@@ -127,10 +127,9 @@ def read_source(
     reading = context.reading if context.reading.labels is not None else replace(context.reading, flat=False)
     form = data.to_header()
     found = load_like(
-        name, data.shape, context, form if data.features or trained is None else trained, reading=reading
-    ).labelled()
-    if found.shape != data.shape:
-        raise InputError(f"{found.title} holds items of shape {found.shape}, but {data.title} of {data.shape}")
+        name, data.shape, context, form if data.features or trained is None else trained, reading=reading,
+        beside=data.title if start.network is None else None,
+    ).labelled()  # fmt: skip
     labels, classes = found.numbered(f"cluster --method {method}")
     warn_of_shared(found, data)
     items = Labelled(
