@@ -171,6 +171,15 @@ def test_what_cannot_be_is_said_and_changes_nothing(more: str, code: int, word: 
     assert sorted(path.name for path in OUT.iterdir()) == before
 
 
+def test_a_set_must_be_named(cli: Cli) -> None:
+    for method in JOINT:
+        fails(
+            cli(f"cluster --method {method} --k 5"),
+            2,
+            f"name the data set: clusterkit cluster DATASET --method {method}",
+        )
+
+
 @pytest.mark.parametrize("content", [b"", b"x" * 100, None])
 def test_a_damaged_start(content: bytes | None, cli: Cli) -> None:
     path = OUT / "pretrained.safetensors"
