@@ -41,7 +41,7 @@ def check_names(*names: str | None) -> None:
 
 
 def check_named(config: ClusterConfig, context: Context) -> None:
-    """Raise UsageError for a joint training if no set is named, and neither pairs nor a G of the work folder name one."""
+    """Raise UsageError for a joint training if neither the command nor the pairs or G of the work folder name T."""
     if config.dataset is None and METHODS[config.method].joint and not has_pairs_or_g(context):
         raise UsageError(f"name the data set: clusterkit cluster DATASET --method {config.method}")
 
