@@ -233,6 +233,20 @@ def test_the_command_in_messages_names_the_source(cli: Cli) -> None:
     assert f"--source {A}" in other.err
 
 
+def test_the_command_in_messages_has_no_defaults_of_another_method(cli: Cli) -> None:
+    assert cli(line_of("dtc", "--interval 2")).code == 0
+    other = cli(line_of("supreme"))
+    assert "of another run (clusterkit cluster --method dtc) will be replaced" in other.err
+    other = cli(
+        line_of("supreme", "--init random --backbone lenet --learning-rate 0.02").replace(T, f"{T} --source {A}")
+    )
+    assert other.code == 0
+    assert "of another run (clusterkit cluster --init pretrained.safetensors --learning-rate 0.001) will" in other.err
+    other = cli(line_of("dec"))
+    words = "--method supreme --backbone lenet --init random --learning-rate 0.02"
+    assert f"of another run (clusterkit cluster {words}) will be replaced" in other.err
+
+
 def test_only_the_last_groups_may_be_trained(cli: Cli) -> None:
     assert cli(line_of("supreme", "--fine-tune 1")).code == 0
     _, start = read_checkpoint(OUT / "pretrained.safetensors", "pretrained")
