@@ -113,7 +113,7 @@ def run(options: TransferOptions, context: Context) -> Outcome:
     tasks = {name: task_of(name, options) for name in SETTINGS}
     sets = {name: [task.source, task.target] for name, task in tasks.items()}
     names = runs.parts_at_hand("set", options.sets, sets, context)
-    check_start(options, names)
+    check_start(options, names, tasks)
     if options.g is not None:
         read_g(options.g)
     rows, facts = [], {}
@@ -282,12 +282,13 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
     rows = where(outcome.rows, subset="mean")
     names = list(outcome.facts["trained"])
     how = "as in each paper" if options.full else "the same for all methods"
+    start = "classifier of A" if options.pretrained is None else f"network, {options.pretrained.name}"
     apart = "AutoNovel, which learns rotations first, and " if options.full and options.pretrained is None else ""
     return [
         Heading("Transfer clustering (SUPREME, table 1)", 1),
         f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
         "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
-        f"classifier of A, except {apart}the CCN of the plain commands.",
+        f"{start}, except {apart}the CCN of the plain commands.",
         pivot(
             rows,
             {"method": titled},

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from clusterkit import console
 from clusterkit.config import Backbone, ClusterConfig, Context, Kind, Optimizer, Precision, PretrainConfig
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.metrics.rows import Row
@@ -128,8 +129,15 @@ class NetworkOptions(Options):
         return runs.share_of(epochs, self.budget)
 
 
-def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
-    """Raise UsageError for a file of a classifier with several sets, and InputError if it cannot be read."""
+def check_start(options: NetworkOptions, names: tuple[str, ...], tasks: dict[str, Transfer]) -> None:
+    """Check the file of a network from which the only set of a study starts; log if it did not learn just A.
+
+    Raises UsageError for several sets, and InputError if the file cannot be read, reads images of another form, or
+    learned labels of T.
+    """
+    from clusterkit.artifacts.lineage import learned_from
+    from clusterkit.datasets.catalogue import parse
+    from clusterkit.datasets.overlap import overlap
     from clusterkit.networks.read import read_start
 
     if options.pretrained is None:
@@ -141,7 +149,25 @@ def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
         )
     if options.backbone is not None:
         raise UsageError(f"--backbone: --pretrained {options.pretrained} has its own; leave one of them out")
-    read_start(options.pretrained)
+    header, network = read_start(options.pretrained)
+    [name] = names
+    task, learned = tasks[name], learned_from(header, options.pretrained)
+    entry = parse(task.source).entry
+    size = SETTINGS[name].size or entry.size
+    if network.architecture.shape != (entry.channels, size, size):
+        raise InputError(
+            f"{options.pretrained}: reads items of shape {network.architecture.shape}, but --set {name} has images of "
+            f"shape {(entry.channels, size, size)}; name a network of such images"
+        )
+    # The names of the sets of a study determine their content.
+    if any(overlap(fields, {"name": task.target, "fingerprint": None}) for fields in learned):
+        raise InputError(
+            f"{options.pretrained}: learned labels of {task.target}, which the study clusters; name a network that "
+            f"learned only {task.source}"
+        )
+    if [fields["name"] for fields in learned] != [task.source]:
+        sets = " and ".join(fields["name"] for fields in learned) or "no labels"
+        console.log.info("%s: learned %s, not %s; all methods start from it", options.pretrained, sets, task.source)
 
 
 def pretraining(setting: Setting, task: Transfer, options: NetworkOptions, *, full: bool = False) -> PretrainConfig:
