@@ -123,7 +123,10 @@ def read_source(
     labels.
     """
     trained = None if start.header is None else start.header.dataset
-    name = options.source or default_source(method, start, data)
+    name = options.source
+    if name is None:
+        name = default_source(method, start, data)["name"]
+        log.info("cluster: also learns the classes of %s, as its classifier did (--source names another set)", name)
     reading = context.reading if context.reading.labels is not None else replace(context.reading, flat=False)
     form = data.to_header()
     found = load_like(
@@ -138,8 +141,8 @@ def read_source(
     return replace(options, source=found.name), Source(items, found.to_learned())
 
 
-def default_source(method: str, start: Start, data: Dataset) -> str:
-    """Return the only set whose labels the network of a file of `pretrain` or `train-g` learned.
+def default_source(method: str, start: Start, data: Dataset) -> dict[str, Any]:
+    """Return the `dataset` object of the only set whose labels the network of a file of `pretrain` or `train-g` learned.
 
     Raises UsageError without such a set, and if it shares images with the target, whose labels no default may learn.
     """
@@ -150,14 +153,13 @@ def default_source(method: str, start: Start, data: Dataset) -> str:
         learned = learned_from(start.header, start.path)
     if len(learned) != 1:
         raise UsageError(f"--method {method}: also learns a labelled set; name it with --source")
-    name: str = learned[0]["name"]
-    if overlap(learned[0], data.to_header()):
+    [fields] = learned
+    if overlap(fields, data.to_header()):
         raise UsageError(
-            f"--method {method}: would learn the labels of {name}, as {start.path} did, but "
+            f"--method {method}: would learn the labels of {fields['name']}, as {start.path} did, but "
             f"it shares images with {data.name}; name a set of other images with --source"
         )
-    log.info("cluster: also learns the classes of %s, as its classifier did (--source names another set)", name)
-    return name
+    return fields
 
 
 def classifier_of(start: Start, classes: tuple[str, ...]) -> nn.Linear | None:
