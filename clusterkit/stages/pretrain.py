@@ -205,7 +205,9 @@ def read_sets(config: PretrainConfig, context: Context, start: Start) -> list[Da
         raise UsageError(f"--task rotation: {first.name} holds vectors, which have no rotations; name a set of images")
     sets = [first]
     for name in config.others:
-        other = load_like(name, first.shape, context, first.to_header(), beside=None if start.network else first.title)
+        other = load_like(
+            name, first.shape, context, first.to_header(), beside=first.title if start.network is None else None
+        )
         if other.kind is not first.kind:
             raise InputError(
                 f"{first.name} holds {first.kind} and {other.name} {other.kind}, which are augmented differently; name "
@@ -241,7 +243,9 @@ def new_network(
         try:
             network.train_last(config.fine_tune)
         except ValueError as error:
-            raise UsageError(f"--fine-tune {config.fine_tune}: {error} in {config.init}; give fewer") from error
+            raise UsageError(
+                f"--fine-tune {config.fine_tune}: {error} in {config.init}; give a smaller number"
+            ) from error
     return network
 
 

@@ -158,7 +158,11 @@ BAD: list[tuple[str, int, str]] = [
     ("--k 1", 2, "--k 1"),
     ("--k 1000", 2, "--k 1000"),
     ("--tau 0", 2, "tau"),
-    ("--fine-tune 9", 2, "--fine-tune 9: the backbone has 3 groups of layers in pretrained.safetensors; give fewer"),
+    (
+        "--fine-tune 9",
+        2,
+        "--fine-tune 9: the backbone has 3 groups of layers in pretrained.safetensors; give a smaller number",
+    ),
     ("--fine-tune 1 --init random", 2, "--fine-tune"),
 ]
 

@@ -110,7 +110,7 @@ def check_fine_tune(options: JointOptions, start: Start) -> None:
     most = len(groups_of(start.network.backbone))
     if groups > most:
         raise UsageError(
-            f"--fine-tune {groups}: the backbone has {most} groups of layers in {options.init}; give fewer"
+            f"--fine-tune {groups}: the backbone has {most} groups of layers in {options.init}; give a smaller number"
         )
 
 
@@ -142,7 +142,7 @@ def read_source(
 
 
 def default_source(method: str, start: Start, data: Dataset) -> dict[str, Any]:
-    """Return the `dataset` object of the only set whose labels the network of a file of `pretrain` or `train-g` learned.
+    """Return the header entry of the only set whose labels the network of a file of `pretrain` or `train-g` learned.
 
     Raises UsageError without such a set, and if it shares images with the target, whose labels no default may learn.
     """
