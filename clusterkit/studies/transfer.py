@@ -29,6 +29,7 @@ from clusterkit.studies.common.transfer import (
     NetworkOptions,
     Setting,
     Transfer,
+    check_g,
     check_start,
     clustered,
     joint,
@@ -107,15 +108,13 @@ class TransferOptions(NetworkOptions):
 
 def run(options: TransferOptions, context: Context) -> Outcome:
     """Return the scores and seconds of each method and seed on each set, and the trainings of each set."""
-    from clusterkit.networks.read import read_g
-
     check(options)
     tasks = {name: task_of(name, options) for name in SETTINGS}
     sets = {name: [task.source, task.target] for name, task in tasks.items()}
     names = runs.parts_at_hand("set", options.sets, sets, context)
     check_start(options, names, tasks)
     if options.g is not None:
-        read_g(options.g)
+        check_g(options.g, tasks[OMNIGLOT])
     rows, facts = [], {}
     for name in names:
         title = name if options.alphabet is None else f"{name}/{options.alphabet}"

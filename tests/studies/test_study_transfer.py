@@ -125,6 +125,21 @@ def test_networks_that_are_no_start(cli, tmp_path, pretrain: str, line: str, wor
     assert not (tmp_path / "clusterkit-out").exists()
 
 
+@pytest.mark.parametrize(
+    ("train", "word"),
+    [
+        ("synthetic:blobs --backbone mlp", "reads items of shape (2,), not images as in glyphs_eval"),
+        ("glyphs_eval@20-23 --size 8 --backbone mlp", f"learned labels of {T}, which the study clusters"),
+    ],
+)
+def test_a_g_that_is_no_start(cli, tmp_path, train: str, word: str):
+    assert cli(f"train-g {train} --hidden 8 --epochs 1 --workdir own").code == 0
+    done = cli("reproduce transfer --set omniglot --method ccn --g own/g.safetensors")
+    assert (done.code, done.out) == (3, "")
+    assert word in done.err.splitlines()[-1]
+    assert not (tmp_path / "clusterkit-out").exists()
+
+
 def test_a_network_that_learned_other_sets_is_told(cli):
     line = (
         "reproduce transfer --set omniglot --alphabet Nastric --method kmeans --pretrained own/pretrained.safetensors"
