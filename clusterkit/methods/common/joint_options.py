@@ -117,6 +117,11 @@ class AutonovelOptions(SourceOptions):
         bool, Flag(help="The classifier of A also learns the clusters of T, as further classes.")
     ] = False
 
+    @property
+    def ramp(self) -> int:
+        """Return the number of epochs in which the weights of the agreement and of T's own clusters rise."""
+        return self.ramp_epochs or max(1, self.passes // 4)
+
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
         if self.ramp_epochs is not None and self.ramp_epochs > self.passes:
@@ -124,11 +129,6 @@ class AutonovelOptions(SourceOptions):
                 f"--ramp-epochs {self.ramp_epochs}: the training has {self.passes} epochs, so --consistency-weight "
                 "would not be reached; give a smaller number, or more --epochs"
             )
-
-    @property
-    def ramp(self) -> int:
-        """Return the number of epochs in which the weights of the agreement and of T's own clusters rise."""
-        return self.ramp_epochs or max(1, self.passes // 4)
 
 
 @dataclass(frozen=True, kw_only=True)
