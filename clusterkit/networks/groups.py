@@ -5,6 +5,7 @@ from itertools import chain
 
 from torch import nn
 
+from clusterkit.errors import UsageError
 from clusterkit.networks.backbones import BackboneLayers, Ensemble, members_of
 
 
@@ -29,6 +30,15 @@ def groups_of(backbone: BackboneLayers) -> list[list[nn.Module]]:
             groups.append([])
         groups[-1].append(layer)
     return groups if _has_weights(groups[0]) else []
+
+
+def check_groups(backbone: BackboneLayers, groups: int, file: object) -> None:
+    """Raise UsageError if the backbone of a network in a file has fewer groups of layers."""
+    most = len(groups_of(backbone))
+    if groups > most:
+        raise UsageError(
+            f"--fine-tune {groups}: the backbone in {file} has {most} groups of layers; give a smaller number"
+        )
 
 
 def _parts(layers: Iterable[nn.Module]) -> Iterable[nn.Module]:

@@ -28,6 +28,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.networks.backbones import suited
 from clusterkit.networks.build import HIDDEN, BackboneNet, ClusterNet
+from clusterkit.networks.groups import check_groups
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
 from clusterkit.networks.read import read_trainable, state_of
@@ -240,12 +241,8 @@ def new_network(
         return untrained(ClusterNet, config.backbone, items, seed, hidden=hidden, outputs=outputs, head=head)
     network = started(ClusterNet, start, seed, hidden=hidden, outputs=outputs, head=head)
     if config.fine_tune is not None:
-        try:
-            network.train_last(config.fine_tune)
-        except ValueError as error:
-            raise UsageError(
-                f"--fine-tune {config.fine_tune}: {error} in {config.init}; give a smaller number"
-            ) from error
+        check_groups(network.backbone, config.fine_tune, config.init)
+        network.train_last(config.fine_tune)
     return network
 
 

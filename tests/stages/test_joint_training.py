@@ -161,7 +161,7 @@ BAD: list[tuple[str, int, str]] = [
     (
         "--fine-tune 9",
         2,
-        "--fine-tune 9: the backbone has 3 groups of layers in pretrained.safetensors; give a smaller number",
+        "--fine-tune 9: the backbone in pretrained.safetensors has 3 groups of layers; give a smaller number",
     ),
     ("--fine-tune 1 --init random", 2, "--fine-tune"),
 ]

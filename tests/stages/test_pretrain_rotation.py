@@ -245,7 +245,7 @@ def test_other_content_of_any_set_is_noticed(cli: Cli, tmp_path: Path, monkeypat
         (
             "pretrain digits --init start.safetensors --fine-tune 3",
             2,
-            "--fine-tune 3: the backbone has 2 groups of layers in start.safetensors; give a smaller number",
+            "--fine-tune 3: the backbone in start.safetensors has 2 groups of layers; give a smaller number",
         ),
         ("pretrain digits --init start.safetensors --backbone vgg8", 2, "--backbone: --init takes it from the file"),
         ("pretrain digits --init start.safetensors --size 8", 2, "--size: --init takes it from the file"),

@@ -15,7 +15,7 @@ from clusterkit.features.load import load_like, with_features
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.methods.common.problem import Labelled
 from clusterkit.networks.build import ClusterNet
-from clusterkit.networks.groups import groups_of
+from clusterkit.networks.groups import check_groups
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.start import Start
 from clusterkit.settings import File, Init
@@ -104,14 +104,9 @@ def of_shape(
 
 def check_fine_tune(options: JointOptions, start: Start) -> None:
     """Raise UsageError if there is no start, or its backbone has fewer groups of layers."""
-    groups = options.fine_tune or 0
     if start.network is None:
         raise UsageError("--fine-tune: trains a part of the network of --init; name its file, or leave it out")
-    most = len(groups_of(start.network.backbone))
-    if groups > most:
-        raise UsageError(
-            f"--fine-tune {groups}: the backbone has {most} groups of layers in {options.init}; give a smaller number"
-        )
+    check_groups(start.network.backbone, options.fine_tune or 0, options.init)
 
 
 def read_source(
