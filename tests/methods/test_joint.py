@@ -11,6 +11,7 @@ import clusterkit
 from clusterkit.methods import METHODS
 from clusterkit.methods.common.joint import Joint
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.predict import represent
 from tests.problems import Case, case
 
 JOINT = [name for name, method in METHODS.items() if method.joint]
@@ -98,4 +99,5 @@ def test_features_are_those_of_the_clean_items(tmp_path: Path) -> None:
     assert isinstance(x, torch.Tensor)
     expected = (x - x.mean(0)) / x.std(0, correction=0)
     np.testing.assert_allclose(joint.features(), expected.numpy(), atol=1e-5)
-    assert torch.equal(joint.hidden_values(), torch.from_numpy(joint.features()).float())
+    [(hidden, _)] = represent(joint.net.network, joint.subset, joint.run.device)
+    assert torch.equal(hidden, torch.from_numpy(joint.features()).float())

@@ -214,8 +214,8 @@ def test_the_head_of_the_source_starts_as_the_classifier(cli: Cli, monkeypatch: 
     heads = list[torch.Tensor]()
 
     def seen(joint: Joint, *rest: Any, **more: Any) -> Any:
-        assert joint.net.source is not None
-        heads.append(joint.net.source.weight.detach().clone())
+        assert joint.net.source_head is not None
+        heads.append(joint.net.source_head.weight.detach().clone())
         return train(joint, *rest, **more)
 
     train = Joint.train
