@@ -38,7 +38,7 @@ def read_source(source: Any, data: Dataset, start: Start, method: str) -> Labell
     try:
         labels, classes = of_values(values, len(subset), ARRAYS)
     except InputError as error:
-        raise UsageError(str(error).replace(f"{ARRAYS}: y", "--source: of its labels y, y", 1)) from error
+        raise UsageError(str(error).replace(str(ARRAYS), "--source (x, y)", 1)) from error
     if labels is None or len(classes) < 2:
         count = "no labels" if labels is None else "one class only"
         raise UsageError(f"--source: has {count}; give items of at least two classes")

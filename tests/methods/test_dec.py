@@ -41,10 +41,14 @@ def plain(folder: Path, **options: Any) -> tuple[Case, np.ndarray]:
     return case("dec", x, None, 4, folder, labels, **options), labels.numpy()
 
 
-def test_the_training_ends_where_hardly_a_label_changes(tmp_path: Path) -> None:
+def test_the_training_ends_where_hardly_a_label_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # 160 batches are 40 epochs of 4, so the first renewal that can end the training is after 42 epochs.
     asked, labels = plain(tmp_path, interval=3, epochs=60)
-    result = asked.clustered()
+    with caplog.at_level(logging.INFO, logger="clusterkit"):
+        result = asked.clustered()
+    *_, last, end = (record.getMessage() for record in caplog.records)
+    assert last.startswith("cluster all: epoch 42/60")
+    assert end.startswith("cluster all: ends after epoch 42, as only ")
     assert accuracy(result.cluster, labels) == 1
     assert len(result.history["round 1"]) == 42
     kept, _ = plain(tmp_path, interval=3, tolerance=0.0, epochs=7)

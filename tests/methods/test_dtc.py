@@ -113,6 +113,7 @@ def test_the_terms_of_the_first_epoch(variant: Variant) -> None:
     views, prob = batch(Share(0, 5, 5) if by_epochs else Share(1, 4, 5))
     terms = Consistent(prob, variant, 5, WEIGHT)
     assert terms.views == (2 if variant is Variant.PI else 1)
+    assert "clusters" not in terms.state_dict(), "only a training that may end early compares clusters"
     views = replace(views, logits=views.logits[: terms.views])
     other = views.logits[1].softmax(1) if variant is Variant.PI else None
     found = terms(views, None, None)

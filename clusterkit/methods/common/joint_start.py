@@ -94,7 +94,7 @@ def can_read(start: Start, dataset: str | None, context: Context) -> bool:
         return True
     name = parse(dataset)
     # Arrays show only by their content whether they are vectors.
-    if name.entry.kind is Kind.VECTORS or name.source == "arrays":
+    if name.entry.kind is Kind.VECTORS or name.source in ("arrays", "features"):
         form = load_dataset(dataset, context).shape
         if len(form) == 1:
             return form == shape and not entries
