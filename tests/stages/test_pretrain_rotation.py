@@ -277,7 +277,7 @@ def test_a_quick_network_learns_rotations_and_is_tuned_as_quickly(cli: Cli) -> N
     done = cli("pretrain arrays:a.npz --init turned/pretrained.safetensors --fine-tune 1 --epochs 1")
     assert done.code == 0, done.err
     header = read_checkpoint(FILE, "pretrained")[0]
-    assert (header.extra["training"]["optimizer"], header.extra["training"]["batch_size"]) == ("sgd", 500)
+    assert (header.extra["training"]["optimizer"], header.extra["training"]["batch_size"]) == ("sgd", 250)
     files = Path("turned/pretrained.safetensors"), FILE
     whitened = [read_cluster_nets(file)[1]["all"].backbone[0].weight for file in files]
     assert torch.equal(*whitened)
