@@ -15,7 +15,7 @@ from clusterkit.config import (
     SelfTrainConfig,
 )
 from clusterkit.errors import InputError, UsageError
-from clusterkit.methods import reads_pairs
+from clusterkit.methods import METHODS, reads_pairs
 from clusterkit.reading import OWN_DATA, Reading
 from clusterkit.settings import CountedBy, OnlyConstraints, Pairs
 
@@ -40,10 +40,19 @@ def check_names(*names: str | None) -> None:
             raise InputError(f"data set '{text}': no such file or folder; check the path")
 
 
+def check_named(config: ClusterConfig, context: Context) -> None:
+    """Raise UsageError for a joint training if neither the command nor the pairs or G of the work folder name T."""
+    if config.dataset is None and METHODS[config.method].joint and not has_pairs_or_g(context):
+        raise UsageError(f"name the data set: clusterkit cluster DATASET --method {config.method}")
+
+
+def has_pairs_or_g(context: Context) -> bool:
+    return any(context.path(name).exists() for name in (PAIRS_FILE.name, G_FILE))
+
+
 def alone_without_g(config: ClusterConfig, context: Context) -> ClusterConfig:
     """Return a clustering by the constraints alone if it names a set, but the work folder has neither pairs nor a G."""
-    exists = any(context.path(name).exists() for name in (PAIRS_FILE.name, G_FILE))
-    if not config.has_links or config.dataset is None or "pairs" in context.given or exists:
+    if not config.has_links or config.dataset is None or "pairs" in context.given or has_pairs_or_g(context):
         return config
     if not reads_pairs(config):
         return config

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import alone_without_g, check_names, check_no_self_train, ensure_pairs
+from clusterkit.cli.chain import alone_without_g, check_named, check_names, check_no_self_train, ensure_pairs
 from clusterkit.cli.common import Common, Examples, Recipes, Resume, with_common
 from clusterkit.cli.counting import ensure_k
 from clusterkit.cli.options import flags_of, read_options
@@ -125,6 +125,7 @@ def cluster(
     if no_self_train:
         check_no_self_train(config, common.context)
     check_names(dataset)
+    check_named(config, common.context)
     if config is not named:
         workdir = common.context.workdir
         links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)

@@ -211,6 +211,15 @@ class Dataset:
         """Return (C, H, W) of an image, or (D,) of a vector."""
         return self.subsets[0].shape
 
+    def check_shape(self, shape: Sequence[int], beside: str | None = None) -> None:
+        """Raise InputError if items have another shape than a network reads, or than those of the set `beside` have."""
+        if self.shape != tuple(shape):
+            items = "features" if self.features else "items"
+            reader, advice = (f"{beside} has", "") if beside else ("the network reads", " or another network")
+            raise InputError(
+                f"{self.title} has {items} of shape {self.shape}, but {reader} {tuple(shape)}; name another set{advice}"
+            )
+
     def to_header(self) -> dict[str, Any]:
         """Return the set as headers record it: enough to read it again in the same form and to compare its content."""
         shape = self.shape

@@ -197,31 +197,26 @@ def check_place(name: str, made: Path) -> None:
 
 def load_like(
     text: str, shape: Sequence[int], root: Path, *, offline: bool = False, reading: Reading = USUAL,
-    trained: Mapping[str, Any] | None = None, files: Sequence[Path] = (),
+    trained: Mapping[str, Any] | None = None, files: Sequence[Path] = (), beside: str | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads: (C, H, W) or (D,).
 
     `trained` is the header entry of the set that the network was trained on, whose polarity grey images get. `files`
-    are the paths of the only files of a folder to read; without any, all are read.
-
-    Raises InputError if the items cannot have this shape, for example vectors for a network of images.
+    are the paths of the only files of a folder to read; without any, all are read. `beside` is the title of the set
+    that gives the shape if no network does. Raises InputError if the items cannot have this shape.
     """
     if len(shape) == 3:
         inverted, unclear = polarity_like(text, trained)
         if parse(text).entry.channels not in (None, shape[0]):
             which, colour = "the files are" if files else f"{text} is", "grey" if shape[0] == 1 else "colour"
-            console.once("%s read as %s, as the network was trained on", which, colour)
+            console.once("%s read as %s, as the training images are", which, colour)
         data = load_dataset(
             text, root, offline=offline, size=shape[1], channels=shape[0], reading=reading, inverted=inverted,
             unclear=unclear, files=files,
         )  # fmt: skip
     else:
         data = load_dataset(text, root, offline=offline, reading=reading, files=files)
-    if data.shape != tuple(shape):
-        raise InputError(
-            f"{data.title} has items of shape {data.shape}, but the network reads {tuple(shape)}; "
-            "name another set or another network"
-        )
+    data.check_shape(shape, beside)
     return data
 
 

@@ -113,12 +113,11 @@ def polarity(images: Tensor, count: int, request: Request, title: object) -> Pol
         is_clear = count >= ENOUGH and max(light, 1 - light) >= CLEAR
         inverted = light > 0.5 if is_clear else bool(request.unclear)
         if inverted and is_clear:
-            console.once(f"{title}: the images are inverted to bright ink on dark, as the network was trained on")
+            console.once(f"{title}: the images are inverted to bright ink on dark, as the training images are")
         elif inverted:
-            console.once(f"{title}: the images are inverted, as those that the network was trained on")
+            console.once(f"{title}: the images are inverted, as the training images were")
         elif by_borders:
             console.once(
-                f"{title}: some image borders are light, but the images stay as they are, as those that the network "
-                "was trained on"
+                f"{title}: some image borders are light, but the images stay as they are, as the training images did"
             )
     return Polarity(inverted, (light if inverted else 1 - light) >= CLEAR)

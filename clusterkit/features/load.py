@@ -11,7 +11,6 @@ from clusterkit.config import Context
 from clusterkit.datasets import catalogue
 from clusterkit.datasets.base import Dataset
 from clusterkit.distributed import first_alone
-from clusterkit.errors import InputError
 from clusterkit.features.embed import embedded
 from clusterkit.features.models import recorded_models
 from clusterkit.reading import Reading
@@ -47,29 +46,33 @@ def load_recorded(
 
 def load_like(
     text: str, shape: Sequence[int], context: Context, trained: Mapping[str, Any] | None = None, *,
-    reading: Reading | None = None, files: Sequence[Path] = (),
+    reading: Reading | None = None, files: Sequence[Path] = (), beside: str | None = None,
 ) -> Dataset:  # fmt: skip
     """Read a data set with its items in the shape that a network reads, which was trained on the set `trained`.
 
     For a network of features the images pass through the same backbones. `reading` is that of the context unless it is
-    given. Raises InputError if the items cannot have this shape.
+    given, and `beside` the title of the set that gives the shape if no network does. Raises InputError if the items
+    cannot have this shape.
     """
     reading = context.reading if reading is None else reading
     if trained is None or not trained.get("features"):
         with first_alone():
             return catalogue.load_like(
-                text, shape, context.data, offline=context.offline, reading=reading, trained=trained, files=files
+                text,
+                shape,
+                context.data,
+                offline=context.offline,
+                reading=reading,
+                trained=trained,
+                files=files,
+                beside=beside,
             )
     with first_alone():
         data = catalogue.load_dataset(
             text, context.data, offline=context.offline, reading=reading, files=files, whole=True
         )
     data = with_features(data, trained, context)
-    if data.shape != tuple(shape):
-        raise InputError(
-            f"{data.title} has features of shape {data.shape}, but the network reads {tuple(shape)}; "
-            "name another network"
-        )
+    data.check_shape(shape, beside)
     return data
 
 

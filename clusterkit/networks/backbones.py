@@ -56,8 +56,6 @@ def _flat(shape: tuple[int, ...], layers: list[nn.Module]) -> BackboneLayers:
     network = nn.Sequential(*layers).eval()
     with torch.no_grad():
         width = network(torch.zeros(1, *shape)).shape[1]
-    if width == 0:
-        raise UsageError(f"images of {shape[1]}x{shape[2]} are too small for this --backbone; use another")
     return BackboneLayers(width, *network.train())
 
 
@@ -256,7 +254,9 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
     try:
         return BACKBONES[name](shape)
     except RuntimeError as error:
-        raise UsageError(f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
+        raise UsageError(
+            f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}; use larger images or another --backbone"
+        ) from error
 
 
 def suited(settings: Any, shape: tuple[int, ...], *, typed: bool) -> Any:

@@ -98,9 +98,8 @@ def read_network(
                 learned = {path.name: learned_from(header, path)}
                 return Start({name: sha256(path)}, header=header, path=path, features=subsets, learned=learned)
             header, network = read_start(path)
-            return Start(
-                {name: sha256(path)}, network=network, header=header, learned={path.name: learned_from(header, path)}
-            )
+            learned = {path.name: learned_from(header, path)}
+            return Start({name: sha256(path)}, network=network, header=header, path=path, learned=learned)
     return Start()
 
 

@@ -220,7 +220,9 @@ def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...
         source = load_dataset(config.source, context_s, size=config.size).labelled()
         if config.size is not None and len(source.shape) != 3:
             raise UsageError(f"--size: {source.name} holds vectors; leave it out")
-        target = load_like(config.target, source.shape, context, source.to_header(), reading=context_t.reading)
+        target = load_like(
+            config.target, source.shape, context, source.to_header(), reading=context_t.reading, beside=source.title
+        )
     for data in (source, target):
         check_variation(config.variation, data.kind, data.name)
     if len(target.subsets) > 1:

@@ -28,6 +28,7 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_dataset, load_like
 from clusterkit.networks.backbones import suited
 from clusterkit.networks.build import HIDDEN, BackboneNet, ClusterNet
+from clusterkit.networks.groups import groups_of
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
 from clusterkit.networks.read import read_trainable, state_of
@@ -208,7 +209,9 @@ def read_sets(config: PretrainConfig, context: Context, start: Start) -> list[Da
         raise UsageError(f"--task rotation: {first.name} holds vectors, which have no rotations; name a set of images")
     sets = [first]
     for name in config.others:
-        other = load_like(name, first.shape, context, first.to_header())
+        other = load_like(
+            name, first.shape, context, first.to_header(), beside=first.title if start.network is None else None
+        )
         if other.kind is not first.kind:
             raise InputError(
                 f"{first.name} holds {first.kind} and {other.name} {other.kind}, which are augmented differently; name "
@@ -241,12 +244,13 @@ def new_network(
         return untrained(ClusterNet, config.backbone, items, seed, hidden=hidden, outputs=outputs, head=head)
     network = started(ClusterNet, start, seed, hidden=hidden, outputs=outputs, head=head)
     if config.fine_tune is not None:
-        try:
-            network.train_last(config.fine_tune)
-        except ValueError as error:
+        most = len(groups_of(network.backbone))
+        if config.fine_tune > most:
             raise UsageError(
-                f"--fine-tune {config.fine_tune}: {error} in {config.init}; give a smaller number"
-            ) from error
+                f"--fine-tune {config.fine_tune}: the backbone in {config.init} has {most} groups of layers; give a "
+                "smaller number"
+            )
+        network.train_last(config.fine_tune)
     return network
 
 

@@ -29,6 +29,7 @@ from clusterkit.studies.common.transfer import (
     NetworkOptions,
     Setting,
     Transfer,
+    check_g,
     check_start,
     clustered,
     joint,
@@ -107,15 +108,13 @@ class TransferOptions(NetworkOptions):
 
 def run(options: TransferOptions, context: Context) -> Outcome:
     """Return the scores and seconds of each method and seed on each set, and the trainings of each set."""
-    from clusterkit.networks.read import read_g
-
     check(options)
     tasks = {name: task_of(name, options) for name in SETTINGS}
     sets = {name: [task.source, task.target] for name, task in tasks.items()}
     names = runs.parts_at_hand("set", options.sets, sets, context)
-    check_start(options, names)
+    check_start(options, names, tasks)
     if options.g is not None:
-        read_g(options.g)
+        check_g(options.g, tasks[OMNIGLOT])
     rows, facts = [], {}
     for name in names:
         title = name if options.alphabet is None else f"{name}/{options.alphabet}"
@@ -282,12 +281,13 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
     rows = where(outcome.rows, subset="mean")
     names = list(outcome.facts["trained"])
     how = "as in each paper" if options.full else "the same for all methods"
+    start = "classifier of A" if options.pretrained is None else f"network, {options.pretrained.name}"
     apart = "AutoNovel, which learns rotations first, and " if options.full and options.pretrained is None else ""
     return [
         Heading("Transfer clustering (SUPREME, table 1)", 1),
         f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
         "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
-        f"classifier of A, except {apart}the CCN of the plain commands.",
+        f"{start}, except {apart}the CCN of the plain commands.",
         pivot(
             rows,
             {"method": titled},

@@ -65,7 +65,7 @@ def run(options: AblationOptions, context: Context) -> Outcome:
     tasks = {name: setting.held_out if options.held_out else setting.task for name, setting in SETTINGS.items()}
     sets = {name: [task.source, task.target] for name, task in tasks.items()}
     names = runs.parts_at_hand("set", options.sets, sets, context)
-    check_start(options, names)
+    check_start(options, names, tasks)
     rows = []
     for name in names:
         inner = runs.subfolder(context, f"{name}-held-out" if options.held_out else name)

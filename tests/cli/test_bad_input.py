@@ -331,7 +331,11 @@ def test_assignments_of_other_pairs(points, cli):
 def test_a_network_of_other_items(points, cli):
     for line in ("assign digits", "predict-pairs digits", "evaluate --g g.safetensors digits"):
         fails(cli(line), 3, "digits", "(2,)", "another network")
-    fails(cli("adapt digits synthetic:blobs --method source-only"), 3, "synthetic:blobs")
+    fails(
+        cli("adapt digits synthetic:blobs --method source-only"),
+        3,
+        "synthetic:blobs has items of shape (2,), but data set digits has (1, 32, 32)",
+    )
 
 
 WRITERS = [

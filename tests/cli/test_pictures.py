@@ -117,7 +117,7 @@ def test_coloured_paper_is_inverted_for_a_network_of_bright_ink(cli: Cli, tmp_pa
         pixels[..., 2] //= 2
         Image.fromarray(pixels).save(path)
     done = cli("predict-pairs folder:new")
-    assert "the images are inverted to bright ink on dark, as the network was trained on" in done.err
+    assert "the images are inverted to bright ink on dark, as the training images are" in done.err
     run("cluster --k 3 --epochs 1 --backbone mlp")
     run("evaluate")
     assert entry(cli, "clusterkit-out/assignments.h5")["inverted"] is True

@@ -152,6 +152,7 @@ def test_through_the_command_line(cli: Cli) -> None:
         ("--top 0", 2, "top"),
         ("--top 99999", 2, "--top 99999: of 256 features"),
         ("--ramp-epochs 0", 2, "ramp-epochs"),
+        ("--ramp-epochs 9 --epochs 8", 2, "--ramp-epochs 9: the training has 8 epochs"),
         ("--consistency-weight -1", 2, "consistency-weight"),
         ("--tau 1", 2, "--tau"),
     ):

@@ -71,6 +71,13 @@ def test_vgg_has_the_convolutions_of_its_name() -> None:
         assert (layers.count("Conv2d"), layers.count("MaxPool2d")) == (count, 5)
 
 
+@pytest.mark.parametrize("name", [Backbone.CONV4, Backbone.VGG8, Backbone.LENET])
+def test_too_small_images_are_refused_in_plain_words(name: Backbone) -> None:
+    words = f"^--backbone {name} cannot take images of 8x8; use larger images or another --backbone$"
+    with pytest.raises(UsageError, match=words):
+        build_backbone(name, (1, 8, 8))
+
+
 def test_an_architecture_survives_its_header() -> None:
     architecture = Architecture(Backbone.LENET, (1, 32, 32), (0.1,), (0.3,), 16, outputs=7)
     assert Architecture.from_header(architecture.to_header()) == architecture

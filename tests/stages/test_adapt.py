@@ -162,7 +162,7 @@ def test_a_grey_g_sees_a_colour_target_in_grey_and_says_so(cli):
     assert cli("train-g digits --size 8 --backbone mlp --hidden 8 --epochs 1").code == 0
     done = cli("adapt folder:colour folder:grey --size 8 --backbone mlp --steps 1")
     assert done.code == 0, done.err
-    assert "folder:grey is read as grey, as the network was trained on" in done.err
+    assert "folder:grey is read as grey, as the training images are" in done.err
     shape = read_cluster_nets(OUT / "adapted.safetensors")[1]["all"].architecture.shape
     assert shape == (3, 8, 8)
     done = cli("adapt digits digits --size 8 --backbone mlp --steps 1 --method source-only")

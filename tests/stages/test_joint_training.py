@@ -142,7 +142,12 @@ def test_features_of_fixed_backbones_are_a_start(method: str, pictures: Path, cl
 
 BAD: list[tuple[str, int, str]] = [
     ("--source nothing", 2, "nothing"),
-    ("--source synthetic:blobs", 3, "synthetic:blobs"),
+    ("--source synthetic:blobs", 3, "the network reads (1, 16, 16); name another set or another network"),
+    (
+        "--source synthetic:blobs --init random",
+        3,
+        "40-47 has (1, 32, 32); name another set",
+    ),
     ("--source folder:none", 3, "none"),
     ("--source glyphs_bg@9999", 2, "9999"),
     ("--source glyphs_bg@3", 3, "one class only"),
@@ -159,7 +164,11 @@ BAD: list[tuple[str, int, str]] = [
     ("--k 1", 2, "--k 1"),
     ("--k 1000", 2, "--k 1000"),
     ("--tau 0", 2, "tau"),
-    ("--fine-tune 9", 2, "--fine-tune 9: the backbone in pretrained.safetensors has 3 groups"),
+    (
+        "--fine-tune 9",
+        2,
+        "--fine-tune 9: the backbone in pretrained.safetensors has 3 groups of layers; give a smaller number",
+    ),
     ("--fine-tune 1 --init random", 2, "--fine-tune"),
 ]
 
@@ -217,6 +226,15 @@ def test_a_typed_backbone_starts_from_random_weights(cli: Cli) -> None:
         assert header["extra"]["networks"]["Morwen"]["backbone"] == "lenet"
 
 
+def test_a_set_must_be_named(cli: Cli) -> None:
+    for method in JOINT:
+        fails(
+            cli(f"cluster --method {method} --k 5"),
+            2,
+            f"name the data set: clusterkit cluster DATASET --method {method}",
+        )
+
+
 @pytest.mark.parametrize("content", [b"", b"x" * 100, None])
 def test_a_damaged_start(content: bytes | None, cli: Cli) -> None:
     path = OUT / "pretrained.safetensors"
@@ -233,6 +251,26 @@ def test_a_source_with_the_classes_of_the_target_is_said(cli: Cli) -> None:
     assert "trained with labels of" in done.err
     assert json.loads(done.out)
     assert "source" in header_of("assignments.h5")["extra"]["uses_target_labels"]
+
+
+@pytest.mark.parametrize("method", WITH_SOURCE)
+def test_a_file_of_features_names_no_source(method: str, pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    run(cli, "embed folder:t --backbone timm:test_vit --weights vit.safetensors")
+    done = cli(f"cluster folder:t --method {method} --features features.h5 --k 3 --epochs 1")
+    fails(done, 2, f"--method {method}: also learns a labelled set; name it with --source")
+
+
+def test_no_default_learns_the_labels_of_the_target(pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    run(cli, "pretrain folder:a --size 16 --backbone lenet --epochs 1")
+    line = "cluster folder:a --method supreme --k 3 --epochs 1"
+    fails(cli(line), 2, "--method supreme: would learn the labels of folder:a", "name a set of other images")
+    fails(cli(line.replace("folder:a", "folder:a@0,1")), 2, "it shares images with folder:a@0,1")
+    assert cli(line.replace("folder:a", "folder:t")).code == 0
+    typed = cli(f"{line} --source folder:a")
+    assert typed.code == 0
+    assert "pretrained.safetensors and source: trained with labels of folder:a" in typed.err
 
 
 def test_a_source_whose_classes_have_the_same_names(pictures: Path, cli: Cli) -> None:
@@ -282,6 +320,20 @@ def test_the_command_in_messages_names_the_source(cli: Cli) -> None:
     assert cli(line_of("supreme", f"--source {A}")).code == 0
     other = cli(line_of("supreme", "--source glyphs_bg@0-5"))
     assert f"--source {A}" in other.err
+
+
+def test_the_command_in_messages_has_no_defaults_of_another_method(cli: Cli) -> None:
+    assert cli(line_of("dtc", "--interval 2")).code == 0
+    other = cli(line_of("supreme"))
+    assert "of another run (clusterkit cluster --method dtc) will be replaced" in other.err
+    other = cli(
+        line_of("supreme", "--init random --backbone lenet --learning-rate 0.02").replace(T, f"{T} --source {A}")
+    )
+    assert other.code == 0
+    assert "of another run (clusterkit cluster --init pretrained.safetensors --learning-rate 0.001) will" in other.err
+    other = cli(line_of("dec"))
+    words = "--method supreme --backbone lenet --init random --learning-rate 0.02"
+    assert f"of another run (clusterkit cluster {words}) will be replaced" in other.err
 
 
 def test_only_the_last_groups_may_be_trained(cli: Cli) -> None:

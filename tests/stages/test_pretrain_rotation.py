@@ -234,7 +234,7 @@ def test_other_content_of_any_set_is_noticed(cli: Cli, tmp_path: Path, monkeypat
             2,
             "--task rotation: synthetic:blobs holds vectors, which have no rotations; name a set of images",
         ),
-        ("pretrain digits synthetic:blobs --task rotation", 3, "data set synthetic:blobs has items of shape (2,)"),
+        ("pretrain digits synthetic:blobs --task rotation", 3, "shape (2,), but data set digits has (1, 32, 32); name"),
         ("pretrain digits synthetic:none --task rotation", 2, "synthetic:none"),
         ("pretrain digits folder:none --task rotation", 3, "none"),
         ("pretrain digits digits@3 --task rotation", 2, "digits and digits@3 share images; name each image once"),
@@ -245,7 +245,7 @@ def test_other_content_of_any_set_is_noticed(cli: Cli, tmp_path: Path, monkeypat
         (
             "pretrain digits --init start.safetensors --fine-tune 3",
             2,
-            "--fine-tune 3: the backbone has 2 groups of layers in start.safetensors; give a smaller number",
+            "--fine-tune 3: the backbone in start.safetensors has 2 groups of layers; give a smaller number",
         ),
         ("pretrain digits --init start.safetensors --backbone vgg8", 2, "--backbone: --init takes it from the file"),
         ("pretrain digits --init start.safetensors --size 8", 2, "--size: --init takes it from the file"),

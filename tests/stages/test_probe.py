@@ -124,7 +124,7 @@ def test_bad_probes(letters: Path, cli: Cli) -> None:
     fails(cli("estimate-k --probe glyphs_bg@200-240"), 2, "classes 200-240 do not exist; it has classes 0 to 239")
     fails(cli("estimate-k --probe glyphs_eval@10-12"), 3, "--probe glyphs_eval@10-12: has images of glyphs_eval@12")
     fails(cli("estimate-k --probe glyphs_bg@12,13"), 3, "has 2 classes of two items or more; name at least 3")
-    fails(cli("estimate-k --probe glyphs_bg@12"), 3, "has one class only")
+    fails(cli("estimate-k --probe glyphs_bg@12"), 3, "has 1 class of two items or more; name at least 3, which are")
     fails(cli("estimate-k --probe arrays:single.npz"), 3, "single.npz: has 2 classes of two items or more")
     fails(cli("estimate-k --probe arrays:unlabelled.npz"), 3, "unlabelled.npz has no labels")
     fails(cli("estimate-k --probe arrays:vectors.npz"), 3, "items of shape (40,), but the network reads (1, 8, 8)")

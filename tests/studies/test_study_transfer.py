@@ -104,6 +104,53 @@ def test_one_alphabet_from_a_network_of_ones_own(cli):
     assert "classifier" not in json.loads(done.out)["trained"]["omniglot/Nastric"]["epochs"]
 
 
+@pytest.mark.parametrize(
+    ("pretrain", "line", "word"),
+    [
+        (
+            f"{A} --size 16",
+            "transfer --set omniglot",
+            "reads items of shape (1, 16, 16), but --set omniglot has images of",
+        ),
+        ("synthetic:blobs", "transfer --set omniglot", "reads items of shape (2,)"),
+        ("glyphs_eval@20-25 --size 8", "transfer --set omniglot", f"learned labels of {T}, which the study clusters"),
+        (f"{A} --size 8", "transfer-ablations --set cifar10 --held-out", "learned labels of glyphs_bg@2-3, which the"),
+    ],
+)
+def test_networks_that_are_no_start(cli, tmp_path, pretrain: str, line: str, word: str):
+    assert cli(f"pretrain {pretrain} --backbone mlp --epochs 1 --workdir own").code == 0
+    done = cli(f"reproduce {line} --pretrained own/pretrained.safetensors")
+    assert (done.code, done.out) == (3, "")
+    assert word in done.err.splitlines()[-1]
+    assert not (tmp_path / "clusterkit-out").exists()
+
+
+@pytest.mark.parametrize(
+    ("train", "word"),
+    [
+        ("synthetic:blobs --backbone mlp", "reads items of shape (2,), not images as in glyphs_eval"),
+        ("glyphs_eval@20-23 --size 8 --backbone mlp", f"learned labels of {T}, which the study clusters"),
+    ],
+)
+def test_a_g_that_is_no_start(cli, tmp_path, train: str, word: str):
+    assert cli(f"train-g {train} --hidden 8 --epochs 1 --workdir own").code == 0
+    done = cli("reproduce transfer --set omniglot --method ccn --g own/g.safetensors")
+    assert (done.code, done.out) == (3, "")
+    assert word in done.err.splitlines()[-1]
+    assert not (tmp_path / "clusterkit-out").exists()
+
+
+def test_a_network_that_learned_other_sets_is_told(cli):
+    line = (
+        "reproduce transfer --set omniglot --alphabet Nastric --method kmeans --pretrained own/pretrained.safetensors"
+    )
+    for pretrain, learned in ((f"{A} --task rotation", "no labels"), ("digits", "digits"), (A, "")):
+        assert cli(f"pretrain {pretrain} --size 8 --backbone mlp --epochs 1 --workdir own").code == 0
+        done = cli(f"{line} --json")
+        assert done.code == 0, done.err
+        assert (f"own/pretrained.safetensors: learned {learned}, not {A}" in done.err) is bool(learned)
+
+
 def json_rows(text: str) -> list:
     return [transfer.Row(**row) for row in json.loads(text)["rows"]]
 

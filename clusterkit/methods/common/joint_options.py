@@ -84,7 +84,12 @@ class SourceOptions(JointOptions):
 
 
 ConsistencyFlag = Annotated[
-    float, Flag(help="Highest weight of the agreement.", min=0, default="5 for autonovel, 10 for dtc")
+    float,
+    Flag(
+        help="Highest weight of the agreement of two views, or with earlier passes.",
+        min=0,
+        default="5 for autonovel, 10 for dtc",
+    ),
 ]
 
 
@@ -114,7 +119,7 @@ class AutonovelOptions(SourceOptions):
     consistency_weight: ConsistencyFlag = 5.0
     ramp_epochs: Annotated[
         int | None,
-        Flag(help="Passes until that weight is reached.", min=1, default="a quarter of --epochs"),
+        Flag(help="Passes until --consistency-weight is reached.", min=1, default="a quarter of --epochs"),
     ] = None
     incremental: Annotated[
         bool, Flag(help="The classifier of A also learns the clusters of T, as further classes.")
@@ -127,6 +132,11 @@ class AutonovelOptions(SourceOptions):
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
+        if self.ramp_epochs is not None and self.ramp_epochs > self.passes:
+            raise UsageError(
+                f"--ramp-epochs {self.ramp_epochs}: the training has {self.passes} epochs, so --consistency-weight "
+                "would not be reached; give a smaller number, or more --epochs"
+            )
         if self.variation is Variation.NONE:
             check_agreement(self, is_given, "--variation none")
 

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.lineage import learned_from
 from clusterkit.config import Backbone, ClusterConfig, Context, Kind
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.catalogue import parse
-from clusterkit.errors import InputError, UsageError
+from clusterkit.datasets.overlap import overlap
+from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, with_features
 from clusterkit.methods import counts_labels
 from clusterkit.methods.common.check import with_backbone
@@ -170,7 +172,7 @@ def check_fine_tune(options: JointOptions, start: Start) -> None:
     most = len(groups_of(start.network.backbone))
     if groups > most:
         raise UsageError(
-            f"--fine-tune {groups}: the backbone in {options.init} has {most} groups of layers; give fewer"
+            f"--fine-tune {groups}: the backbone in {options.init} has {most} groups of layers; give a smaller number"
         )
 
 
@@ -194,16 +196,14 @@ def read_source(
 ) -> tuple[SourceOptions, Source]:
     """Return the options with the name of the source, and the source in the form of the target.
 
-    `labels` is the file of its labels, if it is typed. Raises UsageError if no set is named or if the set has labels of
-    its own beside the file, and InputError for a set of another form or without labels.
+    `labels` is the file of its labels, if it is typed. Raises UsageError if no set is named and no default is allowed,
+    or if the set has labels of its own beside the file, and InputError for a set of another form or without labels.
     """
     trained = None if start.header is None else start.header.dataset
     name, reading = options.source, context.reading.unlabelled
     if name is None:
-        learned = [] if start.header is None else start.header.extra.get("learned_from", [start.header.dataset])
-        if len(learned) != 1:
-            raise UsageError(f"--method {method}: also learns a labelled set; name it with --source")
-        name, reading = learned[0]["name"], Reading.recorded(learned[0])
+        learned = default_source(method, start, data)
+        name, reading = learned["name"], Reading.recorded(learned)
         log.info("cluster: also learns the classes of %s, as its classifier did (--source names another set)", name)
     if labels is not None:
         check_own(name, "--source")
@@ -212,10 +212,9 @@ def read_source(
     reading = reading if reading.labels is not None else replace(reading, flat=False)
     form = data.to_header()
     source = load_like(
-        name, data.shape, context, form if data.features or trained is None else trained, reading=reading
-    ).labelled()
-    if source.shape != data.shape:
-        raise InputError(f"{source.title} holds items of shape {source.shape}, but {data.title} of {data.shape}")
+        name, data.shape, context, form if data.features or trained is None else trained, reading=reading,
+        beside=data.title if start.network is None else None,
+    ).labelled()  # fmt: skip
     numbers, classes = source.numbered(f"cluster --method {method}")
     warn_of_shared(source, data)
     items = Labelled(
@@ -242,6 +241,27 @@ def check_own(name: str, flag: str) -> None:
     """Raise UsageError unless a set is the user's own data, which a file of labels can label; `flag` says its use."""
     if parse(name).source not in OWN_DATA:
         raise UsageError(f"--labels: with {flag} it labels {name}, which has its own labels; leave it out")
+
+
+def default_source(method: str, start: Start, data: Dataset) -> dict[str, Any]:
+    """Return the header entry of the only set whose labels the network of a file of `pretrain` or `train-g` learned.
+
+    Raises UsageError without such a set, and if it shares images with the target, whose labels no default may learn.
+    """
+    learned: list[dict[str, Any]] = []
+    if start.network is not None:
+        assert start.header is not None
+        assert start.path is not None
+        learned = learned_from(start.header, start.path)
+    if len(learned) != 1:
+        raise UsageError(f"--method {method}: also learns a labelled set; name it with --source")
+    [fields] = learned
+    if overlap(fields, data.to_header()):
+        raise UsageError(
+            f"--method {method}: would learn the labels of {fields['name']}, as {start.path} did, but "
+            f"it shares images with {data.name}; name a set of other images with --source"
+        )
+    return fields
 
 
 def classifier_of(start: Start, classes: tuple[str, ...]) -> nn.Linear | None:

@@ -106,17 +106,20 @@ def chosen_items(data: Dataset, seed: int) -> Subset:
 
     Two items of each class are kept, however many classes there are. Raises InputError for fewer than FEWEST classes.
     """
-    items = data.labelled().union()
-    labels = data.labelled().labels_for("estimate-k --probe")
+    labelled = data.labelled()
+    items = labelled.union()
+    # A single class gets the error for too few.
+    labels = labelled.labels_for("estimate-k --probe") if labelled.labels is None else labelled.labels
     names, sizes = labels.unique(return_counts=True)
     single = int((sizes < 2).sum())
     if single:
         log.info("estimate-k: %s: %d classes of one item are left out", data.name, single)
     names = names[sizes > 1]
     if len(names) < FEWEST:
+        classes = "class" if len(names) == 1 else "classes"
         raise InputError(
-            f"--probe {data.name}: has {len(names)} classes of two items or more; "
-            f"name at least {FEWEST}, which are split into anchors and validation classes"
+            f"--probe {data.name}: has {len(names)} {classes} of two items or more; name at least {FEWEST}, which "
+            "are split into anchors and validation classes"
         )
     generator = torch.Generator().manual_seed(derive_seed(seed, "probe"))
     order = torch.randperm(len(labels), generator=generator)

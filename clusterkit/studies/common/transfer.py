@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from clusterkit import console
 from clusterkit.config import Backbone, ClusterConfig, Context, Kind, Optimizer, Precision, PretrainConfig
-from clusterkit.errors import UsageError
+from clusterkit.errors import InputError, UsageError
 from clusterkit.methods import METHODS
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, File, Flag, K, Options, Task
 from clusterkit.studies.common import measured, runs
 from clusterkit.studies.common.flags import Clusterings, Precise
+
+if TYPE_CHECKING:
+    from clusterkit.artifacts.header import Header
 
 EPOCHS = 100
 """Passes over T of every method: those of SUPREME (Huang and Gong 2020, section 4)."""
@@ -128,8 +132,13 @@ class NetworkOptions(Options):
         return runs.share_of(epochs, self.budget)
 
 
-def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
-    """Raise UsageError for a file of a classifier with several sets, and InputError if it cannot be read."""
+def check_start(options: NetworkOptions, names: tuple[str, ...], tasks: dict[str, Transfer]) -> None:
+    """Check the file of a network from which the only set of a study starts; log if it did not learn just A.
+
+    Raises UsageError for several sets, and InputError if the file cannot be read, reads images of another form, or
+    learned labels of T.
+    """
+    from clusterkit.datasets.catalogue import parse
     from clusterkit.networks.read import read_start
 
     if options.pretrained is None:
@@ -141,7 +150,47 @@ def check_start(options: NetworkOptions, names: tuple[str, ...]) -> None:
         )
     if options.backbone is not None:
         raise UsageError(f"--backbone: --pretrained {options.pretrained} has its own; leave one of them out")
-    read_start(options.pretrained)
+    header, network = read_start(options.pretrained)
+    [name] = names
+    task = tasks[name]
+    entry = parse(task.source).entry
+    size = SETTINGS[name].size or entry.size
+    if network.architecture.shape != (entry.channels, size, size):
+        raise InputError(
+            f"{options.pretrained}: reads items of shape {network.architecture.shape}, but --set {name} has images of "
+            f"shape {(entry.channels, size, size)}; name a network of such images"
+        )
+    learned = check_learned(options.pretrained, header, task)
+    if learned != [task.source]:
+        sets = " and ".join(learned) or "no labels"
+        console.log.info("%s: learned %s, not %s; all methods start from it", options.pretrained, sets, task.source)
+
+
+def check_g(path: Path, task: Transfer) -> None:
+    """Raise InputError if a file holds no G, or one that does not read the images of a task, or learned labels of T."""
+    from clusterkit.datasets.catalogue import parse
+    from clusterkit.networks.read import read_g
+
+    header, g = read_g(path)
+    shape = g.architecture.shape
+    if len(shape) != 3 or shape[0] != parse(task.target).entry.channels:
+        raise InputError(f"{path}: reads items of shape {shape}, not images as in {task.target}; name another G")
+    check_learned(path, header, task)
+
+
+def check_learned(path: Path, header: "Header", task: Transfer) -> list[str]:
+    """Return the names of the sets whose labels a network learned. Raises InputError if they share images with T."""
+    from clusterkit.artifacts.lineage import learned_from
+    from clusterkit.datasets.overlap import overlap
+
+    learned = learned_from(header, path)
+    # The names of the sets of a study determine their content.
+    if any(overlap(fields, {"name": task.target, "fingerprint": None}) for fields in learned):
+        raise InputError(
+            f"{path}: learned labels of {task.target}, which the study clusters; name a network that learned only "
+            f"{task.source}"
+        )
+    return [fields["name"] for fields in learned]
 
 
 def pretraining(setting: Setting, task: Transfer, options: NetworkOptions, *, full: bool = False) -> PretrainConfig:
