@@ -132,8 +132,8 @@ def fit(
                 saved_at = time.monotonic()
                 saving_time = saved_at - trained_at
             seconds = time.monotonic() - started
-            if epoch + 1 in (1, plan.epochs) or (_ends_tenth(epoch + 1, plan) and seconds - reported_at >= APART):
-                _report(plan, history, seconds, resumed_at)
+            if epoch == 0 or last or (_ends_tenth(epoch + 1, plan) and seconds - reported_at >= APART):
+                _report(plan, history, seconds, resumed_at, last=last)
                 reported_at = seconds
     network.eval()
     return history
@@ -144,12 +144,12 @@ def _ends_tenth(epoch: int, plan: Plan) -> bool:
     return epoch * LINES // plan.epochs != (epoch - 1) * LINES // plan.epochs
 
 
-def _report(plan: Plan, history: History, seconds: float, resumed_at: int) -> None:
-    """Log the losses of the last epoch, and the time left."""
+def _report(plan: Plan, history: History, seconds: float, resumed_at: int, *, last: bool) -> None:
+    """Log the losses of the latest epoch, and the time left unless it is the last one."""
     epoch = len(history)
     losses = " ".join(f"{name} {mean:.4f}" for name, mean in history[-1].items())
     left = seconds * (plan.epochs - epoch) / (epoch - resumed_at)
-    time_left = f", {duration(left)} left" if epoch < plan.epochs else ""
+    time_left = "" if last else f", {duration(left)} left"
     log.info("%s: epoch %d/%d, %s (%s%s)", plan.title, epoch, plan.epochs, losses, duration(seconds), time_left)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,24 @@ def test_a_run_cut_twice_and_one_that_is_done(tmp_path: Path) -> None:
             train(tmp_path / "cut", stop, resume=True)
     assert train(tmp_path / "cut", resume=True) == whole
     assert train(tmp_path / "cut", stop=0, resume=True) == whole
+
+
+def test_an_early_end_reports_its_last_epoch_without_time_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = nn.Linear(1, 1)
+    for end, lines in ((1, 1), (3, 2)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="clusterkit"):
+            history = fit(
+                network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x, g: {"loss": network(x).sum()},
+                plan_in(tmp_path), after=lambda epoch, end=end: epoch == end,
+            )  # fmt: skip
+        assert len(history) == end
+        texts = [record.getMessage() for record in caplog.records]
+        assert len(texts) == lines
+        assert f"epoch {end}/4, loss" in texts[-1]
+        assert "left" not in texts[-1]
 
 
 def test_without_resume_a_state_means_nothing(tmp_path: Path) -> None:

@@ -146,7 +146,8 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
     elif header.stage != "cluster":
         # No other stage that is repeated with another set reads its labels.
         reading = reading.unlabelled
-    if header.stage == "adapt":
+    if header.stage == "adapt" or (header.stage == "cluster" and "source" in header.extra and reading.labels is None):
+        # A target is read without the file of labels if the source has it.
         reading = replace(reading, labels=Reading.recorded(header.extra["source"]).labels)
     match header.stage:
         case "adapt":

@@ -72,7 +72,10 @@ def pretrain(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            rich_help_panel=TRAINING, min=0, help="Highest learning rate.", show_default="0.001; 0.5 for vgg-fast"
+            rich_help_panel=TRAINING,
+            min=0,
+            help="Highest learning rate.",
+            show_default="0.001; 0.5 for vgg-fast by sgd",
         ),
     ] = None,
     optimizer: Annotated[

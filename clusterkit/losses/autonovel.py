@@ -14,11 +14,11 @@ def largest(features: Tensor, count: int) -> Tensor:
 
     Of equal features the first counts as the largest. `count` is at most D.
     """
-    rest, found = features.detach().clone(), list[Tensor]()
+    rest, columns = features.detach().clone(), list[Tensor]()
     for _ in range(count):
-        found.append(rest.argmax(1, keepdim=True))
-        rest.scatter_(1, found[-1], -torch.inf)
-    return torch.cat(found, 1).sort(1).values
+        columns.append(rest.argmax(1, keepdim=True))
+        rest.scatter_(1, columns[-1], -torch.inf)
+    return torch.cat(columns, 1).sort(1).values
 
 
 def same_sets(first: Tensor, second: Tensor) -> Tensor:

@@ -24,10 +24,12 @@ def divergences(target: Tensor, log_prob: Tensor) -> Tensor:
     return (torch.xlogy(target, target) - target * log_prob).sum(1)
 
 
-def ramp(epoch: int, length: int) -> float:
-    """Return exp(-5 (1 - t / length)²) for the epoch t, counted from 0, and 1 from t = length on (DTC)."""
-    share = min(1.0, epoch / length)
-    return math.exp(-5 * (1 - share) ** 2)
+def risen(epoch: int, length: int) -> float:
+    """Return exp(-5 (1 - t / length)²) for the epoch t, counted from 0, and 1 from t = length on (DTC).
+
+    This is the part of a rising weight that is reached.
+    """
+    return math.exp(-5 * (1 - min(1.0, epoch / length)) ** 2)
 
 
 def averaged(total: Tensor, latest: Tensor, decay: float) -> Tensor:

@@ -24,7 +24,7 @@ from clusterkit.methods.common.training_options import (
     PrecisionFlag,
     VariationFlag,
 )
-from clusterkit.settings import DECLARED, File, Flag, Init, Options, options_of
+from clusterkit.settings import DECLARED, CountedBy, File, Flag, Init, NoisyPairs, Options, TruePairs, options_of
 
 LANDMARKS = 1000
 """Largest number of landmarks of lsc. A small set has half as many landmarks as items."""
@@ -219,3 +219,8 @@ def reads_values(config: ClusterConfig, *, only_instead: bool = False) -> bool:
     method = METHODS[config.method]
     instead = method.instead and config.features is not None
     return instead if only_instead or method.instead else method.values
+
+
+def counts_labels(config: ClusterConfig) -> bool:
+    """Return whether the pairs or K come from the labels of the data set."""
+    return isinstance(config.pairs, TruePairs | NoisyPairs) or config.k is CountedBy.LABELS

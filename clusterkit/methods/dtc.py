@@ -8,8 +8,8 @@ from torch import Tensor
 
 from clusterkit.config import Kind
 from clusterkit.distributed import gather_rows
-from clusterkit.losses.targets import averaged, ramp
-from clusterkit.methods.common.centres import Sharpening, assignment, start_centres
+from clusterkit.losses.targets import averaged, risen
+from clusterkit.methods.common.centres import Sharpening, assignment, interval_of, start_centres
 from clusterkit.methods.common.joint import Joint, Views
 from clusterkit.methods.common.joint_options import DtcOptions, Variant
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -17,9 +17,11 @@ from clusterkit.networks.heads import HeadKind
 
 log = logging.getLogger("clusterkit")
 
+INTERVAL = 5
+"""Epochs after which the targets are renewed."""
 DECAY = 0.6
 """Weight of the earlier epochs in the temporal ensemble."""
-RAMP = 5
+RISING = 5
 """Epochs in which the weight of the consistency rises."""
 
 
@@ -27,7 +29,9 @@ def dtc(items: Items, question: Question, run: Run) -> Clustering:
     """Train features and K centres towards targets that sharpen the assignment to them.
 
     The centres start as those of k-means on the first K principal components of the features. A warm-up trains the
-    network towards fixed targets, then they are renewed every few epochs.
+    network towards fixed targets, then they are renewed every few epochs. The weights, intervals and learning rate are
+    those of the paper on CIFAR-10. The schedule of the rate, the batches and the absence of weight decay are those of
+    every joint training here.
     """
     options: DtcOptions = question.options
     if items.kind is Kind.VECTORS and options.variant is Variant.PI:
@@ -38,9 +42,8 @@ def dtc(items: Items, question: Question, run: Run) -> Clustering:
     if options.warm_up:
         warm_up = Consistent(assignment(joint), Variant.BASELINE, 0)
         history["warm-up"] = joint.train(warm_up, options.warm_up, ", warm-up")
-    terms = Consistent(
-        assignment(joint), options.variant, options.interval or options.INTERVAL, options.consistency_weight
-    )
+    interval = interval_of(joint, options, INTERVAL)
+    terms = Consistent(assignment(joint), options.variant, interval, options.consistency_weight)
     history["round 1"] = joint.train(terms, options.passes)
     return joint.result(history)
 
@@ -60,7 +63,7 @@ class Consistent(Sharpening):
         super().__init__(prob, interval)
         self.variant, self.highest = variant, highest
         self.views = 2 if variant is Variant.PI else 1
-        self.register_buffer("weight", torch.tensor(highest * ramp(0, RAMP)))
+        self.register_buffer("weight", torch.tensor(highest * risen(0, RISING)))
         if self.by_epochs:
             self.register_buffer("total", torch.zeros_like(prob))
             self.register_buffer("ensemble", torch.full_like(prob, torch.nan))
@@ -89,9 +92,9 @@ class Consistent(Sharpening):
         return {**losses, "consistency": self.weight * F.mse_loss(prob, other) * target.shard.weight}
 
     def renew(self, epoch: int, joint: Joint) -> None:
-        self.weight.fill_(self.highest * ramp(epoch, RAMP))
+        self.weight.fill_(self.highest * risen(epoch, RISING))
         if self.by_epochs:
             self.total.copy_(averaged(self.total, self.latest, DECAY))
             self.ensemble.copy_(self.total / (1 - DECAY**epoch))
         if self.interval and epoch % self.interval == 0:
-            self.sharpen(self.ensemble if self.variant is Variant.TEP else assignment(joint), epoch, joint)
+            self.sharpen(self.ensemble if self.variant is Variant.TEP else assignment(joint), epoch)

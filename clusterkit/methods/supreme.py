@@ -1,12 +1,11 @@
 """SUPREME: clusters and features from soft constraints and self-supervision (Huang and Gong 2020)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.distributed import gather_rows
 from clusterkit.losses.supreme import agreement, constrained, imbalance, indecision, weighted_constraints
-from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups
+from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups, source_entropy
 from clusterkit.methods.common.joint_options import SupremeOptions
 from clusterkit.methods.common.problem import Array, Clustering, Items, Question, Run
 from clusterkit.networks.heads import HeadKind, squared_distances, student_logits
@@ -53,19 +52,16 @@ class SupremeTerms(Terms):
         The paper puts 1 on the diagonal of constraints and weights, which is the sum of the self-supervision over a
         batch. Here it is the mean, so `self_weight` is the paper's if it is the number of items in a batch.
         """
-        options, share = self.options, target.shard
+        assert source is not None
+        assert labels is not None
+        options, shard = self.options, target.shard
         first, second = target.logits.softmax(2)
-        wanted = weighted_constraints(self.prior[target.index], options.tau)[share.rows]
-        factors = target.hidden
+        constraints = weighted_constraints(self.prior[target.index], options.tau)[shard.rows]
         losses = {
-            "pairs": options.pair_weight * constrained(first, gather_rows(second), wanted),
-            "self": options.self_weight * agreement(first, second).mean() * share.weight,
-            "balance": options.balance_weight * imbalance(gather_rows(first)) * share.weight,
+            "pairs": options.pair_weight * constrained(first, gather_rows(second), constraints),
+            "self": options.self_weight * agreement(first, second).mean() * shard.weight,
+            "balance": options.balance_weight * imbalance(gather_rows(first)) * shard.weight,
+            "source": options.source_weight * source_entropy(source, labels) * source.shard.weight,
         }
-        binary = indecision(factors.flatten(0, 1)) * share.weight
-        if source is not None and source.source_logits is not None and labels is not None:
-            each = source.source_logits.flatten(0, 1)
-            entropy = F.cross_entropy(each, labels.repeat(len(source.source_logits)))
-            losses["source"] = options.source_weight * entropy * source.shard.weight
-            binary = (binary + indecision(source.hidden.flatten(0, 1)) * source.shard.weight) / 2
-        return {**losses, "binary": options.binary_weight * binary}
+        first_set, second_set = (indecision(of.hidden.flatten(0, 1)) * of.shard.weight for of in (target, source))
+        return {**losses, "binary": options.binary_weight * ((first_set + second_set) / 2)}

@@ -1,5 +1,6 @@
 """Backbones, from images (B, C, H, W) or vectors (B, D) to features (B, D'), with D' as `.features`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from http.client import HTTPException
@@ -195,13 +196,13 @@ def _resnet(shape: tuple[int, ...], name: str) -> BackboneLayers:
 
 def mlp(shape: tuple[int, ...]) -> BackboneLayers:
     """Return two hidden layers of 256 units, for vectors and flattened images."""
-    width = int(torch.tensor(shape).prod())
+    width = math.prod(shape)
     return BackboneLayers(256, nn.Flatten(), *_linear(width, 256), *_linear(256, 256))
 
 
 def identity(shape: tuple[int, ...]) -> BackboneLayers:
     """Return no layers: the features are the values of the item."""
-    return BackboneLayers(int(torch.tensor(shape).prod()), nn.Flatten())
+    return BackboneLayers(math.prod(shape), nn.Flatten())
 
 
 DEC_WIDTHS = (500, 500, 2000, 10)
@@ -213,7 +214,7 @@ def dec(shape: tuple[int, ...]) -> BackboneLayers:
 
     The last layer is linear and nothing is normalised.
     """
-    widths = (int(torch.tensor(shape).prod()), *DEC_WIDTHS)
+    widths = (math.prod(shape), *DEC_WIDTHS)
     layers: list[nn.Module] = []
     for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU(inplace=True)]

@@ -19,7 +19,7 @@ from clusterkit.methods import METHODS, reads_pairs
 from clusterkit.methods.common.check import check_cost, needs_all_pairs, with_backbone
 from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
-from clusterkit.methods.common.joint_start import of_shape
+from clusterkit.methods.common.joint_start import settled
 from clusterkit.methods.common.number import number_of_clusters
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
@@ -33,6 +33,7 @@ from clusterkit.stages.cluster import check
 
 METHOD = "spectral"
 """The default method. It reads the pairs if there are any, and otherwise the items."""
+REMEDY = '; give --init=FILE, --init="random" or a --backbone'
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +103,8 @@ def clustered(
     check_cost(config, "x", len(subset), start.width(data), count)
     labelled = None
     if isinstance(method_options, JointOptions):
-        options_now = replace(method_options, init=method_options.init or Init.RANDOM)
-        method_options = of_shape(method, options_now, method_options, data.shape, context)
+        with_init = replace(method_options, init=method_options.init or Init.RANDOM)
+        method_options = settled(method, with_init, method_options, start, data, context, REMEDY)
     if isinstance(method_options, SourceOptions):
         labelled = read_source(source, data, start, method)
     elif source is not None:

@@ -26,17 +26,18 @@ from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
-from clusterkit.methods import METHODS, reads_pairs, with_options
+from clusterkit.methods import METHODS, counts_labels, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
-from clusterkit.methods.common.joint_start import Source, prepared, with_start
+from clusterkit.methods.common.joint_start import Source, prepared, target_context, with_start
 from clusterkit.methods.common.number import ESTIMATES, number_of_clusters, read_estimates
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
 from clusterkit.methods.common.solve import solve
 from clusterkit.methods.common.suited import suited
 from clusterkit.metrics import doubts
+from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.read import state_of
-from clusterkit.networks.start import CCN_FILE, Start, read_network
+from clusterkit.networks.start import CCN_FILE, Start
 from clusterkit.networks.typical import typical_tensors
 from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.read import PairInput, read_pairs
@@ -146,6 +147,9 @@ def doubts_of(
         by_metric = pairs.is_by_metric and getattr(config.options, "init", None) is Init.G
         before = {} if earlier is None or earlier[0].config.get("method") != config.method else earlier[1]
         for title, result in results.items():
+            # By Student's t-distribution, sure clusters too have margins that depend on the scale of the features.
+            if result.network is not None and result.network.architecture.head is HeadKind.CENTRES:
+                continue
             joint = METHODS[config.method].joint
             warnings += doubts.of_clusters(title, result.prob, by_metric=by_metric, joint=joint)
             if title in before:
@@ -169,11 +173,6 @@ def check(config: ClusterConfig, context: Context) -> None:
         raise UsageError("--labels: cluster reads labels only with --k known or --pairs labels; leave it out")
 
 
-def counts_labels(config: ClusterConfig) -> bool:
-    """Return whether the pairs or K come from the labels of the data set."""
-    return isinstance(config.pairs, TruePairs | NoisyPairs) or config.k is CountedBy.LABELS
-
-
 def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
     """Return the files that a clustering reads, by the names that its header has for them."""
     named = {"features": config.features, "init": getattr(config.options, "init", None)}
@@ -195,14 +194,14 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     pairs = read_pairs(config, context, used=reads_pairs(config))
     check_recipe(config, pairs, context)
     config = suited_to(config, pairs, context)
-    typed, config = config.options, with_start(config, context)
+    typed_options, of_target = config.options, target_context(config, context)
     made_by = None if pairs.header is None or pairs.path is None else (pairs.header, pairs.path)
-    start = read_network(config.features, getattr(config.options, "init", Init.RANDOM), context, made_by)
-    data = load_for(config, context, pairs, start)
+    config, start = with_start(config, of_target, made_by)
+    data = load_for(config, of_target, pairs, start)
     start.check_data(data, context)
     source = None
-    if isinstance(typed, JointOptions):
-        config, start, data, source = prepared(config, typed, start, data, context)
+    if isinstance(typed_options, JointOptions):
+        config, start, data, source = prepared(config, typed_options, start, data, context)
     check_variation(getattr(config.options, "variation", Variation.MILD), data.kind, data.name)
     if config.k is CountedBy.LABELS:
         log.info("cluster: --k known is an oracle: it counts the classes among the labels of %s", data.name)

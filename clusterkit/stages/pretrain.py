@@ -77,6 +77,9 @@ def training_of(config: PretrainConfig, backbone: Backbone | None, device: torch
     training = Training()
     if backbone is Backbone.VGG_FAST:
         training = Training(10, 250, 0.5, Optimizer.SGD, quick_precision(device), quick=True)
+    if config.optimizer not in (None, training.optimizer):
+        # The learning rate of a recipe is meant for its own optimizer.
+        training = replace(training, learning_rate=Training.learning_rate)
     values = {name: getattr(config, name) for name in TYPED}
     return replace(training, **{name: value for name, value in values.items() if value is not None})
 
@@ -301,6 +304,7 @@ def rotated(images: Tensor) -> tuple[Tensor, Tensor]:
 
     The images come first as they are, then all of them by each further quarter turn.
     """
+    assert images.shape[2] == images.shape[3]
     turns = torch.arange(TURNS, device=images.device).repeat_interleave(len(images))
     return torch.cat([images.rot90(turn, (2, 3)) for turn in range(TURNS)]), turns
 

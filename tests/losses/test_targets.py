@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clusterkit.losses.targets import averaged, divergences, ramp, sharpened
+from clusterkit.losses.targets import averaged, divergences, risen, sharpened
 
 
 def soft(items: int, k: int, seed: int = 0) -> Tensor:
@@ -53,7 +53,7 @@ def test_the_divergence_is_that_of_the_formula() -> None:
 
 
 def test_the_weight_rises_to_one_and_stays() -> None:
-    weights = [ramp(epoch, 5) for epoch in range(8)]
+    weights = [risen(epoch, 5) for epoch in range(8)]
     assert weights[:2] == [math.exp(-5), math.exp(-5 * 0.8**2)]
     assert weights == sorted(weights)
     assert weights[5:] == [1, 1, 1]

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+import clusterkit
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.config import Backbone
 from clusterkit.distributed import Share
-from clusterkit.errors import UsageError
 from clusterkit.methods.autonovel import AutonovelTerms
 from clusterkit.methods.common.joint import Joint, Views
 from clusterkit.methods.common.joint_options import AutonovelOptions
@@ -21,7 +21,7 @@ from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.heads import HeadKind
 from tests.cli.test_bad_input import fails
 from tests.conftest import Cli
-from tests.methods.test_joint import problem
+from tests.methods.test_joint import groups, problem
 
 CLASSES, K, ITEMS = 3, 4, 6
 
@@ -89,17 +89,17 @@ def test_ranks_teach_nothing_through_themselves() -> None:
     assert not losses["pairs"].requires_grad
 
 
-def test_the_ramp_takes_a_quarter_of_the_epochs() -> None:
-    assert (AutonovelOptions().passes, AutonovelOptions().ramp) == (200, 50)
-    assert [AutonovelOptions(epochs=epochs).ramp for epochs in (1, 3, 40)] == [1, 1, 10]
-    assert AutonovelOptions(ramp_epochs=80).ramp == 80
+def test_weights_rise_in_a_quarter_of_the_epochs() -> None:
+    assert (AutonovelOptions().passes, AutonovelOptions().rising_epochs) == (200, 50)
+    assert [AutonovelOptions(epochs=epochs).rising_epochs for epochs in (1, 3, 40)] == [1, 1, 10]
+    assert AutonovelOptions(ramp_epochs=80).rising_epochs == 80
 
 
-def test_the_share_of_the_weights_is_part_of_the_state() -> None:
+def test_how_far_the_weights_have_risen_is_part_of_the_state() -> None:
     terms, other = (AutonovelTerms(AutonovelOptions(), CLASSES) for _ in range(2))
     terms.renew(3, None)  # type: ignore[arg-type]
     other.load_state_dict(terms.state_dict())
-    assert float(other.share) == float(terms.share) > float(AutonovelTerms(AutonovelOptions(), CLASSES).share)
+    assert float(other.part) == float(terms.part) > float(AutonovelTerms(AutonovelOptions(), CLASSES).part)
 
 
 def test_the_classifier_of_the_source_learns_the_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_the_classifier_of_the_source_learns_the_clusters(tmp_path: Path, monkey
     asked, labels = problem("autonovel", tmp_path, backbone=Backbone.MLP, top=1, incremental=True, epochs=10)
     found = asked.clustered()
     assert accuracy(found.cluster, labels) > 0.98
-    head, x = trained[0].net.source, trained[0].subset.images
+    head, x = trained[0].net.source_head, trained[0].subset.images
     assert head is not None
     assert isinstance(x, Tensor)
     with torch.no_grad():
@@ -128,18 +128,19 @@ def test_the_head_of_the_source_starts_as_the_classifier(tmp_path: Path) -> None
     classifier = torch.nn.Linear(8, CLASSES)
     items = replace(asked.items, source=replace(asked.items.source, head=classifier))
     for outputs in (CLASSES, CLASSES + K):
-        head = Joint(items, K, asked.options, asked.run, HeadKind.LINEAR, classes=outputs).net.source
+        head = Joint(items, K, asked.options, asked.run, HeadKind.LINEAR, classes=outputs).net.source_head
         assert head is not None
         assert head.weight.shape == (outputs, 8)
         assert torch.equal(head.weight[:CLASSES], classifier.weight)
         assert torch.equal(head.bias[:CLASSES], classifier.bias)
 
 
-def test_too_few_features_tell_no_items_apart(tmp_path: Path) -> None:
-    for top in (8, 9):
-        with pytest.raises(UsageError, match=f"^--top {top}: of 8 features"):
-            problem("autonovel", tmp_path, top=top)[0].clustered()
-    problem("autonovel", tmp_path, top=7, epochs=1)[0].clustered()
+def test_too_few_features_tell_no_items_apart() -> None:
+    x, source = groups(1, 4)[0].numpy(), tuple(part.numpy() for part in groups(2, 3))
+    for top, more, width in ((8, {}, 8), (9, {}, 8), (256, {"backbone": "mlp"}, 256)):
+        with pytest.raises(ValueError, match=f"^top {top}: of {width} features"):
+            clusterkit.cluster(x, k=4, method="autonovel", source=source, top=top, **more)
+    clusterkit.cluster(x, k=4, method="autonovel", source=source, top=7, epochs=1)
 
 
 def test_through_the_command_line(cli: Cli) -> None:

@@ -1,5 +1,6 @@
 """DEC: its early end, its own autoencoder, and how both go on after an interruption."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.config import Backbone
 from clusterkit.methods.common.autoencoder import learn_to_reconstruct
+from clusterkit.methods.common.centres import Sharpening, interval_of
 from clusterkit.methods.common.joint import Joint
-from clusterkit.methods.dec import default_interval
+from clusterkit.methods.dec import BATCHES
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.backbones import DEC_WIDTHS, build_backbone
 from clusterkit.networks.heads import HeadKind
@@ -39,25 +41,54 @@ def plain(folder: Path, **options: Any) -> tuple[Case, np.ndarray]:
     return case("dec", x, None, 4, folder, labels, **options), labels.numpy()
 
 
-def test_the_training_ends_where_hardly_a_label_changes(tmp_path: Path) -> None:
-    asked, labels = plain(tmp_path, interval=3)
-    result = asked.clustered()
+def test_the_training_ends_where_hardly_a_label_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # 160 batches are 40 epochs of 4, so the first renewal that can end the training is after 42 epochs.
+    asked, labels = plain(tmp_path, interval=3, epochs=60)
+    with caplog.at_level(logging.INFO, logger="clusterkit"):
+        result = asked.clustered()
+    *_, last, end = (record.getMessage() for record in caplog.records)
+    assert last.startswith("cluster all: epoch 42/60")
+    assert end.startswith("cluster all: ends after epoch 42, as only ")
     assert accuracy(result.cluster, labels) == 1
-    assert len(result.history["round 1"]) == 3
+    assert len(result.history["round 1"]) == 42
     kept, _ = plain(tmp_path, interval=3, tolerance=0.0, epochs=7)
     assert len(kept.clustered().history["round 1"]) == 7
 
 
 def test_an_early_end_is_the_end_of_a_resumed_run_too(tmp_path: Path) -> None:
-    asked, _ = plain(tmp_path, interval=3)
+    asked, _ = plain(tmp_path, interval=3, epochs=60)
     result, again = asked.clustered(), asked.having(resume=True).clustered()
     assert again.history == result.history
     assert (again.prob == result.prob).all()
 
 
-def test_the_default_interval() -> None:
-    assert [default_interval(steps, 100) for steps in (1, 8, 40, 100, 1000)] == [10, 10, 4, 2, 1]
-    assert default_interval(1, 3) == 1
+@pytest.mark.parametrize(
+    ("batch_size", "epochs", "interval", "words"),
+    [(2, 100, 2, ""), (40, 100, 40, ""), (40, 60, 30, "renewed after 30 epochs"), (40, 1, 1, "a single epoch")],
+)
+def test_the_default_interval(
+    batch_size: int, epochs: int, interval: int, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, _ = plain(tmp_path, epochs=epochs, batch_size=batch_size)
+    joint = Joint(asked.items, 4, asked.options, asked.run, HeadKind.CENTRES, hidden=4)
+    with caplog.at_level(logging.INFO, logger="clusterkit"):
+        assert interval_of(joint, asked.options, round(BATCHES / joint.sampler.steps)) == interval
+    assert words in caplog.text
+    assert bool(words) == bool(caplog.text)
+
+
+def test_the_end_is_judged_after_the_rate_has_risen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clusterkit.methods.dec.BATCHES", 1)
+    for changes, length in (({"interval": 1, "epochs": 200}, 10), ({"interval": 7, "epochs": 60}, 14)):
+        asked, _ = plain(tmp_path, batch_size=160, **changes)
+        assert len(asked.clustered().history["round 1"]) == length
+
+
+def test_nothing_is_renewed_after_the_last_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    epochs = list[int]()
+    monkeypatch.setattr(Sharpening, "sharpen", lambda terms, prob, epoch: epochs.append(epoch))
+    plain(tmp_path, interval=2, epochs=4)[0].clustered()
+    assert epochs == [2]
 
 
 def test_the_encoder_has_the_layers_of_the_paper() -> None:
@@ -136,7 +167,8 @@ def test_vectors_are_clustered_as_they_are_or_encoded(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("--backbone lenet", ("--method dec", "starts from a classifier of images")),
+        ("--interval 4 --epochs 4", ("--interval 4", "4 epochs")),
+        ("--backbone lenet --autoencoder-epochs 3", ("--autoencoder-epochs", "without a start")),
         ("--tolerance 2", ("--tolerance",)),
         ("--autoencoder-epochs 0", ("--autoencoder-epochs",)),
         ("--variant te", ("--variant", "--method dtc")),

@@ -13,13 +13,14 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from clusterkit.distributed import Share
-from clusterkit.losses.targets import ramp, sharpened
+from clusterkit.losses.targets import risen, sharpened
 from clusterkit.methods.common.centres import assignment, principal_axes, start_centres
 from clusterkit.methods.common.joint import STARTS, Joint, Views
 from clusterkit.methods.common.joint_options import Variant
-from clusterkit.methods.dtc import DECAY, RAMP, Consistent
+from clusterkit.methods.dtc import DECAY, RISING, Consistent
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.heads import HeadKind
+from clusterkit.networks.predict import represent
 from tests.cli.test_bad_input import fails
 from tests.conftest import Cli
 from tests.methods.test_joint import groups
@@ -55,7 +56,8 @@ def test_the_head_starts_at_the_centres_of_k_means(tmp_path: Path) -> None:
     start_centres(joint)
     values = joint.features()
     places = PCA(4, svd_solver="full").fit_transform(values)
-    hidden = joint.hidden_values().double().numpy()
+    blocks = represent(joint.net.network, joint.subset, joint.run.device)
+    hidden = torch.cat([values for values, _ in blocks]).double().numpy()
     np.testing.assert_allclose(np.abs(hidden), np.abs(places), atol=1e-4)
     found = KMeans(4, n_init=STARTS, random_state=joint.seed).fit(hidden)
     squares = np.square(hidden[:, None] - found.cluster_centers_).sum(2)
@@ -111,6 +113,7 @@ def test_the_terms_of_the_first_epoch(variant: Variant) -> None:
     views, prob = batch(Share(0, 5, 5) if by_epochs else Share(1, 4, 5))
     terms = Consistent(prob, variant, 5, WEIGHT)
     assert terms.views == (2 if variant is Variant.PI else 1)
+    assert "clusters" not in terms.state_dict(), "only a training that may end early compares clusters"
     views = replace(views, logits=views.logits[: terms.views])
     other = views.logits[1].softmax(1) if variant is Variant.PI else None
     found = terms(views, None, None)
@@ -144,7 +147,7 @@ def test_the_ensemble_of_epochs_and_its_targets(variant: Variant, tmp_path: Path
     torch.testing.assert_close(terms.target, target, rtol=1e-6, atol=1e-6)
     found = terms(replace(views, logits=views.logits[:1]), None, None)
     rows = views.index[views.shard.rows]
-    expected = expected_terms(views, target, mean[rows], WEIGHT * ramp(3, RAMP))
+    expected = expected_terms(views, target, mean[rows], WEIGHT * risen(3, RISING))
     np.testing.assert_allclose([float(value) for value in found.values()], expected, rtol=1e-5)
 
 
@@ -173,7 +176,7 @@ def test_items_that_are_all_equal(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ("--source digits@0-4", ("--source", "--method dtc does not use it")),
         ("--warm-up -1", ("--warm-up",)),
         ("--interval 0", ("--interval",)),
-        ("--interval 9 --epochs 8", ("--interval 9", "8 epochs")),
+        ("--interval 8 --epochs 8", ("--interval 8", "8 epochs")),
         ("--variant all", ("--variant", "tep")),
         ("--tolerance 0.1", ("--tolerance", "--method dec")),
         ("", ("--method dtc", "starts from a classifier of images")),

@@ -1,5 +1,6 @@
 """Every joint training finds plain groups of vectors, gives the same twice, and goes on where it was."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,18 @@ import pytest
 import torch
 
 import clusterkit
+from clusterkit.artifacts.header import Header
+from clusterkit.config import Backbone, Context, PretrainConfig
 from clusterkit.methods import METHODS
 from clusterkit.methods.common.joint import Joint
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.networks.heads import HeadKind
+from clusterkit.networks.predict import represent
+from clusterkit.networks.start import Start
+from clusterkit.python.inputs import read_items
+from clusterkit.python.source import read_source
+from clusterkit.stages import pretrain
 from tests.problems import Case, case
 
 JOINT = [name for name, method in METHODS.items() if method.joint]
@@ -65,6 +75,61 @@ def test_a_python_program_gets_them_too(method: str) -> None:
             clusterkit.cluster(x.numpy(), k=4, method=method, source=(x.numpy(), labels.numpy()))
 
 
+def test_unlabelled_items_of_a_source_are_left_out() -> None:
+    x, labels = groups(1, 4)
+    items, classes = (part.numpy() for part in groups(2, 3))
+    some = np.where(np.arange(len(classes)) % 5, classes, -1)
+    options: dict[str, Any] = {"k": 4, "method": "supreme", "epochs": 1}
+    expected = clusterkit.cluster(x.numpy(), source=(items[some >= 0], some[some >= 0]), **options)
+    for values in (some, some.astype(float)):
+        result = clusterkit.cluster(x.numpy(), source=(items, values), **options)
+        assert (result.probabilities == expected.probabilities).all()
+    words = np.array(["one", "two", "three"], dtype=object)[classes]
+    result = clusterkit.cluster(x.numpy(), source=(items, words), **options)
+    assert len(result.labels) == len(labels)
+    for bad, message in (
+        (np.where(some < 0, np.nan, some), r"^source \(x, y\): y has 24 NaN or infinite values"),
+        (np.full(len(some), -1), "^source: has no labels"),
+        (np.where(some == 0, 0, -1), "^source: has one class only"),
+        (np.array([None, *words[1:]], dtype=object), r"^source \(x, y\): y holds object"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clusterkit.cluster(x.numpy(), source=(items, bad), **options)
+
+
+def test_a_python_program_gives_the_outputs_of_its_classifier_too() -> None:
+    x, labels = (part.numpy() for part in groups(2, 3))
+    network = ClusterNet(Architecture(Backbone.MLP, (8,), (0.0,) * 8, (1.0,) * 8, 0, 3, head=HeadKind.LINEAR))
+    header = Header("pretrained", "pretrain", {}, 0, "cpu", {"name": "a"}, {}, {"classes": ["0", "1", "2"]})
+    start = Start(network=network, header=header)
+    data = read_items(x, start)
+    head = read_source((x, labels), data, start, "autonovel").head
+    assert head is not None
+    assert torch.equal(head.weight, network.head[0].weight)
+    assert read_source((x, labels + 1), data, start, "autonovel").head is None
+
+
+def test_a_part_of_a_network_is_trained_only_if_it_is_there(tmp_path: Path) -> None:
+    x, labels = groups(1, 4)
+    options: dict[str, Any] = {"k": 4, "method": "dtc", "epochs": 1}
+    with pytest.raises(ValueError, match=r"^fine_tune: trains a part of the network of init"):
+        clusterkit.cluster(x.numpy(), backbone="mlp", fine_tune=1, **options)
+    items, classes = (part.numpy() for part in groups(2, 3))
+    np.savez(tmp_path / "a.npz", x=items, y=classes)
+    context = Context(workdir=tmp_path, device="cpu")
+    pretrain.run(PretrainConfig(dataset=f"features:{tmp_path}/a.npz", backbone="mlp", epochs=1), context)
+    init = tmp_path / "pretrained.safetensors"
+    with pytest.raises(ValueError, match=r"^fine_tune 9: the backbone in .*pretrained.safetensors has 2 groups"):
+        clusterkit.cluster(x.numpy(), init=init, fine_tune=9, **options)
+    assert len(clusterkit.cluster(x.numpy(), init=init, fine_tune=1, **options).labels) == len(labels)
+
+
+def test_a_smaller_batch_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="clusterkit"):
+        problem("dtc", tmp_path, epochs=2, warm_up=1, batch_size=500)[0].clustered()
+    assert caplog.text.count("batches of 160 items instead of 500") == 1
+
+
 def names_of(method: str) -> set[str]:
     return set(METHODS[method].options.__dataclass_fields__)
 
@@ -83,7 +148,10 @@ def test_an_unknown_start_of_images_is_no_start() -> None:
     images = np.zeros((20, 8, 8), np.uint8)
     images[:10] = 255
     source = (images, np.arange(20) % 2)
-    with pytest.raises(ValueError, match=r"^method supreme: starts from a classifier of images"):
+    with pytest.raises(
+        ValueError,
+        match=r'^method supreme: starts from a classifier of images; give init=FILE, init="random" or a backbone$',
+    ):
         clusterkit.cluster(images, k=2, method="supreme", source=source)
     found = clusterkit.cluster(images, k=2, method="supreme", source=source, init="random", epochs=1)
     assert len(found.labels) == 20
@@ -91,11 +159,10 @@ def test_an_unknown_start_of_images_is_no_start() -> None:
 
 def test_features_are_those_of_the_clean_items(tmp_path: Path) -> None:
     asked, _ = problem("supreme", tmp_path)
-    from clusterkit.networks.heads import HeadKind
-
     joint = Joint(asked.items, 4, asked.options, asked.run, HeadKind.LINEAR)
     x = asked.items.subset.images
     assert isinstance(x, torch.Tensor)
     expected = (x - x.mean(0)) / x.std(0, correction=0)
     np.testing.assert_allclose(joint.features(), expected.numpy(), atol=1e-5)
-    assert torch.equal(joint.hidden_values(), torch.from_numpy(joint.features()).float())
+    [(hidden, _)] = represent(joint.net.network, joint.subset, joint.run.device)
+    assert torch.equal(hidden, torch.from_numpy(joint.features()).float())

@@ -14,6 +14,7 @@ from clusterkit.__main__ import main
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.lineage import again
 from clusterkit.methods.common.joint import Joint
 from tests.cli.test_bad_input import fails
 from tests.conftest import Cli
@@ -57,6 +58,8 @@ def test_a_training_starts_from_the_classifier_and_can_go_on(
     first = cli(line)
     assert first.code == 0, first.err
     assert "starts from the classifier in clusterkit-out/pretrained.safetensors" in first.err
+    # The probabilities of a t-distribution say nothing of how sure the network is.
+    assert method in WITH_SOURCE or "unsure" not in first.err
     header, state = read_checkpoint(OUT / "ccn.safetensors", "ccn")
     assert header.inputs == {"init": sha256(OUT / "pretrained.safetensors")}
     assert header.config["options"]["init"] == "pretrained.safetensors"
@@ -86,8 +89,8 @@ def test_a_training_starts_from_the_classifier_and_can_go_on(
     assert saves
     other = cli(f"{line_of(method, '--learning-rate 0.002')} --resume")
     assert (other.code, "the state of a run with other settings" in other.err) == (3, True), other.err
-    again = cli(f"{line} --resume")
-    assert (again.code, "resumed after epoch 1" in again.err) == (0, True), again.err
+    resumed = cli(f"{line} --resume")
+    assert (resumed.code, "resumed after epoch 1" in resumed.err) == (0, True), resumed.err
     assert bytes_of() == made
 
 
@@ -100,10 +103,13 @@ def vectors() -> None:
 @pytest.mark.usefixtures("vectors")
 @pytest.mark.parametrize("method", JOINT)
 def test_vectors_are_their_own_start(method: str, cli: Cli) -> None:
-    (OUT / "pretrained.safetensors").unlink()
     source = "--source features:a.npz" if method in WITH_SOURCE else ""
     line = f"cluster features:t.npz --method {method} --k 4 --epochs 50 --batch-size 40 {source}"
-    assert run(cli, line, "evaluate")["mean"]["acc"] > 0.9
+    done = cli(line)
+    assert done.code == 0, done.err
+    # The classifier in the work folder reads images.
+    assert "does not start from the classifier in clusterkit-out/pretrained.safetensors" in done.err
+    assert run(cli, "evaluate")["mean"]["acc"] > 0.9
     header = header_of("assignments.h5")
     assert header["config"]["options"]["backbone"] == "identity"
     assert run(cli, f"{line} --backbone mlp --epochs 1", "assign features:t.npz") is not None
@@ -175,6 +181,51 @@ def test_what_cannot_be_is_said_and_changes_nothing(more: str, code: int, word: 
     assert sorted(path.name for path in OUT.iterdir()) == before
 
 
+WITHOUT_EFFECT: list[tuple[str, str, str]] = [
+    ("dec", "--autoencoder-epochs 2", "--autoencoder-epochs: only a dec without a start"),
+    ("dec", "--interval 3", "--interval 3: the training has 3 epochs"),
+    ("dtc", "--interval 3", "--interval 3: the training has 3 epochs"),
+    ("autonovel", "--variation none --consistency-weight 7", "--consistency-weight: --variation none"),
+    ("autonovel", "--top 999", "--top 999: of "),
+    ("autonovel", "--backbone identity --top 1024", "--top 1024: of 1024 features"),
+]
+
+
+@pytest.mark.parametrize(("method", "more", "words"), WITHOUT_EFFECT)
+def test_what_has_no_effect_is_said(method: str, more: str, words: str, cli: Cli) -> None:
+    source = f"--source {A}" if method in WITH_SOURCE else ""
+    fails(cli(line_of(method, f"{more} {source}")), 2, words)
+
+
+@pytest.mark.usefixtures("vectors")
+def test_views_of_vectors_have_no_agreement_to_weigh(cli: Cli) -> None:
+    for method, more in (("autonovel", "--source features:a.npz"), ("dtc", "")):
+        line = f"cluster features:t.npz --method {method} --k 4 --epochs 2 {more}"
+        fails(cli(f"{line} --consistency-weight 2"), 2, "--consistency-weight: features:t.npz holds vectors")
+    assert cli(f"{line} --variant te --consistency-weight 2").code == 0
+
+
+@pytest.mark.usefixtures("vectors")
+def test_a_classifier_of_vectors_starts_vectors_of_its_width_alone(cli: Cli) -> None:
+    run(cli, "pretrain features:a.npz --backbone mlp --epochs 1")
+    line = "cluster features:t.npz --method supreme --k 4 --epochs 1 --batch-size 40"
+    assert "starts from the classifier" in cli(line).err
+    np.savez("narrow.npz", x=groups(1, 4)[0].numpy()[:, :5])
+    narrow = cli(f"{line.replace('t.npz', 'narrow.npz')} --source features:narrow.npz")
+    assert (narrow.code, "does not start from the classifier" in narrow.err) == (3, True)
+    assert "features:narrow.npz has no labels" in narrow.err
+    fails(cli(line_of("dtc")), 2, f"there is none for {T} in clusterkit-out/pretrained.safetensors")
+
+
+def test_a_typed_backbone_starts_from_random_weights(cli: Cli) -> None:
+    for method, more in (("supreme", f"--source {A}"), ("dtc", "")):
+        done = cli(line_of(method, f"--backbone lenet --epochs 1 {more}").replace("--epochs 3 ", ""))
+        assert (done.code, "starts from random weights of lenet" in done.err) == (0, True), done.err
+        header = header_of("ccn.safetensors")
+        assert (header["inputs"], header["config"]["options"]["init"]) == ({}, "random")
+        assert header["extra"]["networks"]["Morwen"]["backbone"] == "lenet"
+
+
 def test_a_set_must_be_named(cli: Cli) -> None:
     for method in JOINT:
         fails(
@@ -231,6 +282,40 @@ def test_a_source_whose_classes_have_the_same_names(pictures: Path, cli: Cli) ->
     assert "has classes of the same names as folder:a: class0, class1, class2" in done.err
 
 
+def test_a_file_of_labels_is_that_of_the_source_unless_k_is_known(pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    for name in ("a", "t"):
+        paths = sorted(path.relative_to(name) for path in Path(name).rglob("*.png"))
+        lines = [f"{path.as_posix()},{name}{number % 2}" for number, path in enumerate(paths)]
+        Path(f"{name}.csv").write_text("\n".join(lines))
+    run(cli, "embed folder:t --backbone timm:test_vit --weights vit.safetensors")
+    line = "cluster folder:t --method supreme --features features.h5 --source folder:a --epochs 1 --batch-size 6"
+    run(cli, f"{line} --k 3 --labels a.csv")
+    header, _ = read_checkpoint(OUT / "ccn.safetensors", "ccn")
+    assert "labels" not in header.dataset.get("reading", {})
+    assert header.extra["source"]["reading"] == {"labels": "labels:a.csv"}
+    assert "--labels a.csv" in again(header, OUT / "ccn.safetensors")
+    assert run(cli, "evaluate") is not None
+    run(cli, f"{line} --k known --labels t.csv")
+    header, state = read_checkpoint(OUT / "ccn.safetensors", "ccn")
+    assert header.dataset["reading"] == {"labels": "labels:t.csv"}
+    assert "reading" not in header.extra["source"]
+    assert state["all.head.2.weight"].shape[0] == 2
+    assert "--labels t.csv" in again(header, OUT / "ccn.safetensors")
+    fails(cli(f"{line.replace('folder:a', A)} --k 3 --labels a.csv"), 2, f"--labels: with --source it labels {A}")
+    line = f"cluster {T} --method supreme --source folder:a --epochs 1 --labels a.csv --k known"
+    fails(cli(line), 2, f"--labels: with --k known it labels {T}")
+
+
+def test_the_set_of_the_classifier_is_read_as_the_classifier_did(pictures: Path, cli: Cli) -> None:
+    shutil.copytree(pictures, ".", dirs_exist_ok=True)
+    paths = sorted(path.relative_to("a") for path in Path("a").rglob("*.png"))
+    Path("a.csv").write_text("\n".join(f"{path.as_posix()},{number % 2}" for number, path in enumerate(paths)))
+    run(cli, "pretrain folder:a --labels a.csv --backbone lenet --size 16 --epochs 1")
+    run(cli, "cluster folder:t --method supreme --k 3 --epochs 1 --batch-size 6")
+    assert header_of("ccn.safetensors")["extra"]["source"]["reading"] == {"labels": "labels:a.csv"}
+
+
 def test_the_command_in_messages_names_the_source(cli: Cli) -> None:
     assert cli(line_of("supreme", f"--source {A}")).code == 0
     other = cli(line_of("supreme", "--source glyphs_bg@0-5"))
@@ -266,8 +351,8 @@ def test_the_head_of_the_source_starts_as_the_classifier(cli: Cli, monkeypatch: 
     heads = list[torch.Tensor]()
 
     def seen(joint: Joint, *rest: Any, **more: Any) -> Any:
-        assert joint.net.source is not None
-        heads.append(joint.net.source.weight.detach().clone())
+        assert joint.net.source_head is not None
+        heads.append(joint.net.source_head.weight.detach().clone())
         return train(joint, *rest, **more)
 
     train = Joint.train

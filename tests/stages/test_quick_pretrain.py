@@ -47,6 +47,10 @@ def test_the_recipe_follows_from_the_backbone_and_what_is_typed_wins() -> None:
         ({"epochs": 5, "precision": "bf16"}, Training(epochs=5, precision=Precision.BF16)),
         ({"backbone": Backbone.VGG_FAST}, quick),
         (
+            {"backbone": Backbone.VGG_FAST, "optimizer": Optimizer.ADAM},
+            Training(10, 250, 1e-3, Optimizer.ADAM, Precision.FP32, quick=True),
+        ),
+        (
             {"backbone": Backbone.VGG_FAST, "epochs": 30, "optimizer": Optimizer.ADAM, "learning_rate": 1e-3},
             Training(30, 250, 1e-3, Optimizer.ADAM, Precision.FP32, quick=True),
         ),

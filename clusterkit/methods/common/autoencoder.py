@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from clusterkit.config import Optimizer
 from clusterkit.distributed import Share, share
 from clusterkit.methods.common.joint import Joint
-from clusterkit.sampling import Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
 DROPOUT = 0.2
@@ -28,7 +27,7 @@ def learn_to_reconstruct(joint: Joint, epochs: int) -> dict[str, History]:
     by title.
     """
     network, run, options = joint.net.network, joint.run, joint.options
-    sampler = Shuffled(len(joint.subset), min(options.images, len(joint.subset)))
+    sampler = joint.sampler
     encoder = network.backbone
     starts = [place for place, layer in enumerate(encoder) if isinstance(layer, nn.Linear)]
     # Made before the first training, so that their first weights are the same in a resumed run.
@@ -46,12 +45,12 @@ def learn_to_reconstruct(joint: Joint, epochs: int) -> dict[str, History]:
     def train(below: nn.Module, code: nn.Module, decode: nn.Module, plan: Plan, dropout: float) -> History:
         def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
             index, x = batch
-            rows = share(len(index))
+            shard = share(len(index))
             with torch.no_grad():
-                wanted = below(network.standardise(x).flatten(1))
-            hidden = code(_partly(wanted, dropout, rows, generator))
-            found = decode(_partly(hidden, dropout, rows, generator))
-            return {"reconstruction": F.mse_loss(found, wanted) * rows.weight}
+                values = below(network.standardise(x).flatten(1))
+            hidden = code(_partly(values, dropout, shard, generator))
+            decoded = decode(_partly(hidden, dropout, shard, generator))
+            return {"reconstruction": F.mse_loss(decoded, values) * shard.weight}
 
         return fit(nn.ModuleDict({"code": code, "decode": decode}), batches, step, plan)
 
@@ -74,9 +73,9 @@ def _mirrored(layer: nn.Module, *, last: bool) -> nn.Sequential:
     return nn.Sequential(nn.Linear(layer.out_features, layer.in_features), nn.Identity() if last else nn.ReLU())
 
 
-def _partly(x: Tensor, dropout: float, rows: Share, generator: torch.Generator) -> Tensor:
+def _partly(x: Tensor, dropout: float, shard: Share, generator: torch.Generator) -> Tensor:
     """Return values (b, D) of this process's rows, of which a share `dropout` is zero and the rest is larger."""
     if dropout == 0:
         return x
-    kept = torch.rand(rows.total, x.shape[1], generator=generator)[rows.rows].to(x.device) >= dropout
+    kept = torch.rand(shard.total, x.shape[1], generator=generator)[shard.rows].to(x.device) >= dropout
     return x * kept / (1 - dropout)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from clusterkit.distributed import first_says
 from clusterkit.losses.targets import divergences, sharpened
 from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups
+from clusterkit.methods.common.joint_options import TargetOptions
 from clusterkit.methods.common.problem import Array
 from clusterkit.networks.heads import Centres
 from clusterkit.networks.predict import predict
@@ -30,9 +31,9 @@ def principal_axes(values: Array, count: int) -> Array:
     if not np.ptp(values, 0).any():
         return np.zeros((0, width))
     solver = "covariance_eigh" if width <= items else "full"
-    found = PCA(min(count, items, width), svd_solver=solver).fit(values - values.mean(0))
+    analysis = PCA(min(count, items, width), svd_solver=solver).fit(values - values.mean(0))
     noise = ROUNDING * np.abs(values).max() * (1 + (width / items) ** 0.5)
-    axes: Array = found.components_[np.sqrt(found.explained_variance_) > noise]
+    axes: Array = analysis.components_[np.sqrt(analysis.explained_variance_) > noise]
     return axes
 
 
@@ -64,22 +65,40 @@ def assignment(joint: Joint) -> Tensor:
     return predict(joint.net.network, joint.subset, joint.run.device)
 
 
+def interval_of(joint: Joint, options: TargetOptions, usual: int) -> int:
+    """Return the epochs between two renewals: those of the options, or else `usual`, or half of a shorter training.
+
+    A log line says if the training is shorter, or so short that the targets stay.
+    """
+    if options.interval is not None:
+        return options.interval
+    epochs, name = options.passes, joint.subset.name
+    interval = max(1, min(usual, epochs // 2))
+    if epochs == 1:
+        log.info("cluster %s: the targets stay, as the training has a single epoch", name)
+    elif interval < usual:
+        text = "cluster %s: the targets are renewed after %d epochs, half of the training, instead of %d"
+        log.info(text, name, interval, usual)
+    return interval
+
+
 class Sharpening(Terms):
     """KL(p || q) towards targets p (N, K) that sharpen the assignment `prob` (N, K), renewed every `interval` epochs.
 
     With `interval` 0 the targets stay. The training ends where the share of items that have changed their cluster since
-    the targets were last renewed is below `tolerance`; None never ends it.
+    the targets were last renewed is below `tolerance`, but not before the epoch `earliest`; None never ends it.
     """
 
     views = 1
     target: Tensor
     clusters: Tensor
 
-    def __init__(self, prob: Tensor, interval: int, tolerance: float | None = None) -> None:
+    def __init__(self, prob: Tensor, interval: int, tolerance: float | None = None, earliest: int = 0) -> None:
         super().__init__()
-        self.interval, self.tolerance = interval, tolerance
+        self.interval, self.tolerance, self.earliest = interval, tolerance, earliest
         self.register_buffer("target", sharpened(prob))
-        self.register_buffer("clusters", prob.argmax(1))
+        if tolerance is not None:
+            self.register_buffer("clusters", prob.argmax(1))
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
         """Return the mean over items (DEC, equation 2)."""
@@ -87,22 +106,22 @@ class Sharpening(Terms):
 
     def divergence(self, target: Views, log_prob: Tensor) -> Tensor:
         """Return this process's part () of the mean divergence of a batch, of whose rows here log q is (b, K)."""
-        share = target.shard
-        return divergences(self.target[target.index[share.rows]], log_prob).mean() * share.weight
+        shard = target.shard
+        return divergences(self.target[target.index[shard.rows]], log_prob).mean() * shard.weight
 
     def renew(self, epoch: int, joint: Joint) -> None:
         if self.interval and epoch % self.interval == 0:
-            self.sharpen(assignment(joint), epoch, joint)
+            self.sharpen(assignment(joint), epoch)
 
-    def sharpen(self, prob: Tensor, epoch: int, joint: Joint) -> None:
-        """Set the targets to the sharpened assignment (N, K)."""
+    def sharpen(self, prob: Tensor, epoch: int) -> None:
+        """Set the targets to the sharpened assignment (N, K) after an epoch, and find whether the training ends."""
+        self.target.copy_(sharpened(prob))
+        if self.tolerance is None:
+            return
         clusters = prob.argmax(1).to(self.clusters)
         changed = int((clusters != self.clusters).sum())
-        self.target.copy_(sharpened(prob))
         self.clusters.copy_(clusters)
-        if self.tolerance is not None:
-            # Processes that round differently must end with the same epoch.
-            self.ended = bool(first_says(int(changed < self.tolerance * len(clusters))))
-            if self.ended:
-                text = "cluster %s: ends after epoch %d, as only %d items have another cluster than at the last targets"
-                log.info(text, joint.subset.name, epoch, changed)
+        # Processes that round differently must end with the same epoch.
+        is_still = first_says(int(changed < self.tolerance * len(clusters)))
+        if is_still and epoch >= self.earliest:
+            self.end = f"only {changed} items have another cluster than at the last targets"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clusterkit.augment import augment, to_float
-from clusterkit.config import Kind, Variation
+from clusterkit.config import Kind
 from clusterkit.datasets.base import Subset
 from clusterkit.device import derive_seed
 from clusterkit.distributed import Share, share
@@ -21,7 +22,7 @@ from clusterkit.methods.common.problem import Array, Clustering, Items, Labelled
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
-from clusterkit.networks.predict import predict, represent
+from clusterkit.networks.predict import predict
 from clusterkit.sampling import Endless, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
@@ -30,7 +31,10 @@ log = logging.getLogger("clusterkit")
 STARTS = 20
 """Starts of the first k-means, as in DEC and DTC."""
 
-Batch = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]
+Part = tuple[Tensor, Tensor]
+"""Positions (B,) of the items of a batch from one set, and this process's share (b, ...) of the items."""
+Batch = tuple[Part, Part | None, Tensor | None]
+"""The parts of the target and the source, and the labels (b,) of this process's share of the source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +58,8 @@ class Terms(nn.Module):
 
     views = 2
     """Random views of each item in a batch."""
-    ended = False
-    """Whether `renew` has found that the training should end early."""
+    end = ""
+    """Why the training should end early, as `renew` has found it; empty if it goes on."""
 
     def forward(self, target: Views, source: Views | None, labels: Tensor | None) -> dict[str, Tensor]:
         """Return this process's part of each loss by its name; `labels` (b,) are those of its rows of the source."""
@@ -72,7 +76,7 @@ class JointNet(nn.Module):
         super().__init__()
         self.network = network
         width = network.backbone.features if network.architecture.hidden == 0 else network.architecture.hidden
-        self.source = nn.Linear(width, classes) if classes else None
+        self.source_head = nn.Linear(width, classes) if classes else None
 
 
 class Joint:
@@ -98,35 +102,30 @@ class Joint:
         self.net = JointNet(network, classes).to(run.device)
         if self.source is not None and head is HeadKind.LINEAR:
             self._take_classifier(self.source)
+        count, size = len(self.subset), options.images
+        self.sampler = Shuffled(count, min(size, count))
+        if count < size:
+            text = "cluster %s: batches of %d items instead of %d, because the subset holds no more"
+            log.info(text, self.subset.name, count, size)
         if classes and items.kind is Kind.VECTORS:
             log.info("cluster %s: vectors are not varied, so both views of an item are the same", self.subset.name)
 
     @property
     def source(self) -> Labelled | None:
-        return self.items.source if self.net.source is not None else None
+        return self.items.source if self.net.source_head is not None else None
 
     @property
     def seed(self) -> int:
         """Return the seed of scikit-learn for this subset."""
         return derive_seed(self.run.seed, "joint k-means", self.subset.name) % 2**32
 
-    @property
-    def steps(self) -> int:
-        """Return the number of batches in an epoch."""
-        return Shuffled(len(self.subset), min(self.options.images, len(self.subset))).steps
-
     def _take_classifier(self, source: Labelled) -> None:
         """Start the source's head from the outputs of the classifier that the features are from, if it has any."""
-        assert self.net.source is not None
+        assert self.net.source_head is not None
         if source.head is not None:
             with torch.no_grad():
-                for own, weights in zip(self.net.source.parameters(), source.head.parameters(), strict=True):
+                for own, weights in zip(self.net.source_head.parameters(), source.head.parameters(), strict=True):
                     own[: len(weights)] = weights
-
-    def hidden_values(self) -> Tensor:
-        """Return the hidden values (N, H) of the target's clean items, float32 on the CPU."""
-        blocks = represent(self.net.network, self.subset, self.run.device)
-        return torch.cat([hidden for hidden, _ in blocks])
 
     def features(self) -> Array:
         """Return the features (N, D) of the target's clean items by the backbone, float64."""
@@ -142,35 +141,25 @@ class Joint:
 
         `title` tells several trainings of one clustering apart.
         """
-        items, options, run, source = self.items, self.options, self.run, self.source
-        sampler = self._sampler(title)
-        labels = None if source is None else source.labels.to(run.device)
-        labelled = None if source is None else source.subset.to(run.device)
-        variation = options.variation if items.kind is not Kind.VECTORS else Variation.NONE
+        options, run, sampler = self.options, self.run, self.sampler
+        labelled = None if self.source is None else self.source.subset.to(run.device)
+        labels = None if self.source is None else self.source.labels.to(run.device)
 
         def batches(generator: torch.Generator) -> Iterator[Batch]:
             target = batches_of(self.subset, sampler, generator, run.device)
-            if labelled is None:
-                yield from ((batch, None) for batch in target)
+            if labelled is None or labels is None:
+                yield from ((part, None, None) for part in target)
                 return
             beside = Endless(len(labelled), min(options.images, len(labelled)), sampler.steps)
-            yield from zip(target, batches_of(labelled, beside, generator, run.device), strict=True)
+            source = batches_of(labelled, beside, generator, run.device)
+            for part, (index, x) in zip(target, source, strict=True):
+                yield part, (index, x), labels[index[share(len(index)).rows]]
 
-        def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-            (index, x), beside = batch
-            shard, kind = share(len(index)), items.kind
-            views = [augment(x, kind, generator, shard, variation) for _ in range(terms.views)]
-            if source is not None and beside is not None:
-                index_s, x_s = beside
-                shard_s = share(len(index_s))
-                views += [augment(x_s, source.kind, generator, shard_s, variation) for _ in range(terms.views)]
-            hidden = self.net.network.bottleneck(torch.cat(views))
-            count = terms.views * len(x)
-            target = self._views(hidden[:count], index, shard, terms.views)
-            if beside is None or labels is None:
-                return terms(target, None, None)  # type: ignore[no-any-return]
-            of_source = self._views(hidden[count:], index_s, shard_s, terms.views)
-            return terms(target, of_source, labels[index_s[shard_s.rows]])  # type: ignore[no-any-return]
+        def after(epoch: int) -> bool:
+            # What follows the last epoch is not trained on.
+            if epoch < epochs:
+                terms.renew(epoch, self)
+            return bool(terms.end)
 
         state = run.state
         assert state is not None
@@ -187,12 +176,25 @@ class Joint:
             optimizer=options.optimizer,
         )
         modules = nn.ModuleDict({"joint": self.net, "terms": terms.to(run.device)})
+        history = fit(modules, batches, lambda *batch: self._losses(terms, *batch), plan, after)
+        if terms.end:
+            log.info("%s: ends after epoch %d, as %s", plan.title, len(history), terms.end)
+        return history
 
-        def after(epoch: int) -> bool:
-            terms.renew(epoch, self)
-            return terms.ended
-
-        return fit(modules, batches, step, plan, after)
+    def _losses(self, terms: Terms, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return this process's part of each loss of a batch, of which new views are drawn."""
+        (index, x), beside, labels = batch
+        shard, variation = share(len(index)), self.options.variation
+        views = [augment(x, self.items.kind, generator, shard, variation) for _ in range(terms.views)]
+        if beside is not None and self.source is not None:
+            index_s, x_s = beside
+            shard_s = share(len(index_s))
+            views += [augment(x_s, self.source.kind, generator, shard_s, variation) for _ in range(terms.views)]
+        hidden = self.net.network.bottleneck(torch.cat(views))
+        count = terms.views * len(x)
+        target = self._views(hidden[:count], index, shard, terms.views)
+        source = None if beside is None else self._views(hidden[count:], index_s, shard_s, terms.views)
+        return terms(target, source, labels)  # type: ignore[no-any-return]
 
     def result(self, history: dict[str, History]) -> Clustering:
         """Return the clustering by the trained network, with the histories of its trainings by title."""
@@ -203,18 +205,23 @@ class Joint:
     def _views(self, hidden: Tensor, index: Tensor, shard: Share, views: int) -> Views:
         """Return the values of one set's views, which `hidden` (V b, H) has one after the other."""
         outputs = self.net.network.outputs(hidden)
-        of_source = None if self.net.source is None else self.net.source(hidden).unflatten(0, (views, -1))
+        of_source = None if self.net.source_head is None else self.net.source_head(hidden).unflatten(0, (views, -1))
         return Views(
             hidden=hidden.unflatten(0, (views, -1)), logits=outputs.unflatten(0, (views, -1)),
             source_logits=of_source, index=index, shard=shard,
         )  # fmt: skip
 
-    def _sampler(self, title: str) -> Shuffled:
-        count, size = len(self.subset), self.options.images
-        if count < size:
-            text = "cluster %s%s: batches of %d items instead of %d, because the subset holds no more"
-            log.info(text, self.subset.name, title, count, size)
-        return Shuffled(count, min(size, count))
+
+def source_logits(views: Views) -> Tensor:
+    """Return the logits (V, b, C) of the source's head."""
+    assert views.source_logits is not None
+    return views.source_logits
+
+
+def source_entropy(views: Views, labels: Tensor) -> Tensor:
+    """Return the mean cross entropy () of the source's head in all views with labels (b,)."""
+    logits = source_logits(views)
+    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
 
 
 def first_groups(values: Array, k: int, seed: int, title: str) -> tuple[NDArray[np.int32], Array]:

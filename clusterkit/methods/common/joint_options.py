@@ -93,9 +93,17 @@ ConsistencyFlag = Annotated[
 ]
 
 
+def check_agreement(options: "JointOptions", is_given: Callable[[str], bool], cause: str) -> None:
+    """Raise UsageError for a typed weight of the agreement of two views, which are the same for a `cause`."""
+    if is_given("consistency_weight") and getattr(options, "consistency_weight", 0) > 0:
+        raise UsageError(
+            f"--consistency-weight: {cause} makes both views of an item the same, so they always agree; leave it out"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutonovelOptions(SourceOptions):
-    """Options of AutoNovel, with the paper's values for CIFAR-10."""
+    """Options of AutoNovel, with the paper's weights and highest learning rate for CIFAR-10."""
 
     EPOCHS: ClassVar[int] = 200
 
@@ -118,7 +126,7 @@ class AutonovelOptions(SourceOptions):
     ] = False
 
     @property
-    def ramp(self) -> int:
+    def rising_epochs(self) -> int:
         """Return the number of epochs in which the weights of the agreement and of T's own clusters rise."""
         return self.ramp_epochs or max(1, self.passes // 4)
 
@@ -129,6 +137,8 @@ class AutonovelOptions(SourceOptions):
                 f"--ramp-epochs {self.ramp_epochs}: the training has {self.passes} epochs, so --consistency-weight "
                 "would not be reached; give a smaller number, or more --epochs"
             )
+        if self.variation is Variation.NONE:
+            check_agreement(self, is_given, "--variation none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +170,7 @@ IntervalFlag = Annotated[
     Flag(
         help="Passes between two renewals of the targets.",
         min=1,
-        default="5 for dtc; for dec 160 batches, but at most a tenth of the passes",
+        default="5 for dtc, 160 batches for dec; in both at most half of the passes",
     ),
 ]
 
@@ -173,7 +183,7 @@ class TargetOptions(JointOptions):
 
     def check(self, config: Any, is_given: Callable[[str], bool]) -> None:
         super().check(config, is_given)
-        if self.interval is not None and self.interval > self.passes:
+        if self.interval is not None and self.interval >= self.passes:
             raise UsageError(
                 f"--interval {self.interval}: the training has {self.passes} epochs, so the targets would stay; give a "
                 "smaller number, or more --epochs"
@@ -182,9 +192,7 @@ class TargetOptions(JointOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DtcOptions(TargetOptions):
-    """Options of DTC. The defaults are those of the paper on CIFAR-10, of whose variants pi is the best there."""
-
-    INTERVAL: ClassVar[int] = 5
+    """Options of DTC, with the paper's weights and highest learning rate for CIFAR-10, where pi is its best variant."""
 
     learning_rate: LearningRateFlag = 0.05
     optimizer: OptimizerFlag = Optimizer.SGD
@@ -213,7 +221,7 @@ class DtcOptions(TargetOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DecOptions(TargetOptions):
-    """Options of DEC. The defaults are those of the paper on MNIST, with a shorter training of the autoencoder."""
+    """Options of DEC. The default rate, batches and tolerance are those of the paper on MNIST."""
 
     BATCH: ClassVar[int] = 256
 
@@ -223,7 +231,8 @@ class DecOptions(TargetOptions):
     tolerance: Annotated[
         float,
         Flag(
-            help="Share of the items; the training ends when fewer change their cluster between two renewals.",
+            help="Share of the items; the training ends when fewer change their cluster between two renewals, but not "
+            "while the learning rate rises.",
             min=0,
             max=1,
         ),

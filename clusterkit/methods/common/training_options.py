@@ -13,7 +13,7 @@ InitFlag = Annotated[
         read=parse_init,
         metavar="[random|g|FILE]",
         default="g for ccn on features of a fixed backbone or with a G of characters by the best recipe, else random; "
-        "pretrained.safetensors for other methods",
+        "for other methods pretrained.safetensors, unless --backbone is typed",
     ),
 ]
 BackboneFlag = Annotated[

@@ -239,7 +239,8 @@ def joint(
     if method == "dtc":
         # The paper warms up for 10 passes and renews the targets after every 5 of the 100 that follow.
         warm_up = round(passes / 11)
-        fields |= {"epochs": passes - warm_up, "warm_up": warm_up, "interval": max(1, round(passes / 22))}
+        interval = max(1, round(passes / 22)) if passes > 1 else None
+        fields |= {"epochs": passes - warm_up, "warm_up": warm_up, "interval": interval}
     return ClusterConfig(dataset=task.target, k=task.k, method=method, options=kind(**fields))
 
 
