@@ -119,7 +119,7 @@ class AutonovelOptions(SourceOptions):
     consistency_weight: ConsistencyFlag = 5.0
     ramp_epochs: Annotated[
         int | None,
-        Flag(help="Passes until --consistency-weight is reached.", min=1, default="a quarter of --epochs"),
+        Flag(help="Passes until the weight of the agreement is reached.", min=1, default="a quarter of --epochs"),
     ] = None
     incremental: Annotated[
         bool, Flag(help="The classifier of A also learns the clusters of T, as further classes.")
