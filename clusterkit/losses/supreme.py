@@ -73,11 +73,16 @@ def agreement(first: Tensor, second: Tensor) -> Tensor:
 
 def imbalance(prob: Tensor) -> Tensor:
     """Return log K + sum_k s_k log s_k () of the mean assignment s of all items (B, K) (equation 6)."""
-    entropy: Tensor = torch.special.entr(prob.mean(0)).sum()
+    size = prob.mean(0)
+    # At 0 the entropy is 0 as at 1, but its slope has no limit.
+    entropy: Tensor = torch.special.entr(torch.where(size > 0, size, 1)).sum()
     return math.log(prob.shape[1]) - entropy
 
 
 def indecision(factors: Tensor) -> Tensor:
     """Return the mean binary entropy () of factors (b, D) in 0..1 (equation 7)."""
-    entropy: Tensor = torch.special.entr(factors) + torch.special.entr(1 - factors)
-    return entropy.mean()
+    # Trained factors round to 0 and 1, where the entropy is 0, but its slope has no limit.
+    inside = (factors > 0) & (factors < 1)
+    between = torch.where(inside, factors, 0.5)
+    entropy = torch.special.entr(between) + torch.special.entr(1 - between)
+    return torch.where(inside, entropy, 0).mean()

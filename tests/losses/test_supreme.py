@@ -142,3 +142,15 @@ def test_indecision_is_the_mean_binary_entropy() -> None:
     assert float(indecision(factors.float())) == pytest.approx(sum(entropies) / 24, abs=1e-6)
     assert float(indecision(torch.tensor([[0.0, 1.0]]))) == 0
     assert float(indecision(torch.full((2, 3), 0.5))) == pytest.approx(math.log(2))
+
+
+def test_factors_and_sizes_that_round_to_0_and_1_have_a_slope() -> None:
+    z = torch.tensor([[-200.0, 200.0, 0.5]], requires_grad=True)
+    indecision(z.sigmoid()).backward()
+    assert z.grad is not None
+    assert z.grad.isfinite().all()
+    assert z.grad[0, 2] < 0
+    logits = torch.tensor([[0.0, 300.0], [0.0, 300.0]], requires_grad=True)
+    imbalance(logits.softmax(1)).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
