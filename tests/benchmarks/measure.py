@@ -17,6 +17,8 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 REPEATS = 5
+SPAN = 0.05
+"""Seconds that a timing lasts at least: a short function is called several times in it."""
 # The suite uses one thread.
 torch.set_num_threads(os.cpu_count() or 1)
 MIB = 2**20
@@ -60,24 +62,26 @@ def compare(
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     times: list[float] = []
 
-    def before() -> None:
+    def seconds(function: Callable[[], object], calls: int = 1) -> float:
         start = time.perf_counter()
-        obvious()
+        for _ in range(calls):
+            function()
         wait()
-        times.append(time.perf_counter() - start)
+        return time.perf_counter() - start
 
-    def timed() -> None:
-        ours()
-        wait()
+    def enough(function: Callable[[], object]) -> int:
+        """Return after how many calls one that waits for a thread or fills the cache no longer counts."""
+        seconds(function)
+        return max(1, round(SPAN / seconds(function)))
 
-    timed()
-    before()
-    times.clear()
-    benchmark.pedantic(timed, setup=before, rounds=REPEATS)
-    mine, other = benchmark.stats.stats.median, statistics.median(times) * scale
+    calls, other_calls = enough(ours), enough(obvious)
+    benchmark.pedantic(
+        lambda: seconds(ours, calls), setup=lambda: times.append(seconds(obvious, other_calls)), rounds=REPEATS
+    )
+    mine, other = benchmark.stats.stats.median / calls, statistics.median(times) / other_calls * scale
     memory, other_memory = peak(ours), peak(obvious)
     note = f" (extrapolated by {scale:.0f})" if scale != 1 else ""
-    benchmark.extra_info.update(ratio=other / mine, obvious=other, peak=memory, obvious_peak=other_memory)
+    benchmark.extra_info.update(calls=calls, ratio=other / mine, obvious=other, peak=memory, obvious_peak=other_memory)
     share = "" if work is None else f"; {work.least() / mine:.2f} of the limit"
     print(
         f"\n{title}: {mine * 1e3:.2f} ms against {other * 1e3:.2f} ms{note}, ratio {other / mine:.1f}; "
