@@ -2,10 +2,10 @@
 
 Pretrains a classifier of the known classes, A, from which all methods start. Clusters the other classes, T, by k-means,
 LPNMF and LSC on its features; by CCN from the pairs of a G that learns A (KCL, MCL); and by DEC, DTC, AutoNovel and
-SUPREME, which train features and clusters together. K is known. All methods pass over T equally often, or with --full
-as often as in their papers. On Omniglot the CCN of the plain commands stands beside, which has a network of its own.
-Writes transfer.md, transfer.json and results.csv. All files are in the folder transfer of --workdir, with one folder
-per set and run.
+SUPREME, which train features and clusters together. All methods pass over T equally often, or with --full as often as
+in their papers. On Omniglot the CCN of the plain commands stands beside, which has a network of its own; --k auto takes
+the K of each alphabet that the plain commands estimate. Writes transfer.md, transfer.json and results.csv. All files
+are in the folder transfer of --workdir, with one folder per set and run.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import METHODS, CcnOptions
 from clusterkit.metrics.rows import Row
-from clusterkit.settings import File, Flag, Init
+from clusterkit.settings import CountedBy, File, Flag, Init
 from clusterkit.studies.common import measured, runs
 from clusterkit.studies.common.driver import Outcome, Study
 from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, pivot, seeds, where
@@ -85,6 +85,8 @@ OMNIGLOT = "omniglot"
 """The set on which the CCN of the plain commands stands beside."""
 PLAIN_EPOCHS, PLAIN_ROUNDS = 60, SelfTrainConfig.rounds
 """Passes of its G over A, the default of train-g for characters, and rounds of self-train on T."""
+OUTPUTS = ClusterConfig.k
+"""Outputs of the clustering from which K is estimated."""
 SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "plain-g": "G of the plain commands"}
 """The trainings that several runs share, with their titles."""
 Facts = dict[str, dict[str, Any]]
@@ -104,6 +106,10 @@ class TransferOptions(NetworkOptions):
         str | None, Flag(help="Alphabet of omniglot_eval to cluster alone.", metavar="NAME", default="all twenty")
     ] = None
     g: Annotated[Path | None, Flag(help=f"G of --method {PLAIN}, on omniglot.", default="one that is trained")] = None
+    k: Annotated[
+        tuple[CountedBy, ...],
+        Flag(help="known (an oracle, which counts the classes of T), or auto, on omniglot; may be repeated."),
+    ] = (CountedBy.LABELS,)
 
 
 def run(options: TransferOptions, context: Context) -> Outcome:
@@ -134,8 +140,11 @@ def check(options: TransferOptions) -> None:
     has_omniglot = OMNIGLOT in (options.sets or SETTINGS)
     if PLAIN in (options.method or ()) and not has_omniglot:
         raise UsageError(f"--method {PLAIN}: is for --set omniglot; on other sets choose kcl or mcl")
-    if options.g is not None and not (has_omniglot and PLAIN in (options.method or LINES)):
-        raise UsageError(f"--g {options.g}: is for --method {PLAIN} on omniglot; leave it out")
+    is_estimated = CountedBy.ESTIMATE in options.k
+    if is_estimated and options.sets != (OMNIGLOT,):
+        raise UsageError("--k auto: K is estimated on omniglot alone; name --set omniglot and no other")
+    if options.g is not None and not (has_omniglot and (is_estimated or PLAIN in (options.method or LINES))):
+        raise UsageError(f"--g {options.g}: is for --method {PLAIN} and --k auto on omniglot; leave it out")
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,25 @@ class Work:
         }
 
 
+def clusterings(work: Work, name: str, config: ClusterConfig, ccn: ClusterConfig | None = None) -> list[Row]:
+    """Return the scores of a method with each seed. With `ccn` it makes the clustering from which K is estimated."""
+    line, rows = LINES[name], []
+    method, loss = line.key
+    title = name if ccn is None else f"{name}-k{config.k}"
+    for seed in range(work.context.seed, work.context.seed + work.options.seeds):
+        inner = runs.subfolder(work.context, f"{title}-seed{seed}", seed)
+        if ccn is not None:
+            many = replace(ccn, dataset=config.dataset, k=OUTPUTS)
+            runs.estimate_k(many, runs.subfolder(work.context, "over-clustered"), inner)
+        try:
+            rows += clustered(config, inner, set=work.title, method=method, loss=loss)
+        except DivergedError as error:
+            # The other methods are still worth their hours.
+            console.log.warning("transfer: %s on %s is left out: %s", line.title, work.title, error)
+            work.failed.append(f"{line.title}, K {config.k}, seed {seed}")
+    return rows
+
+
 def task_of(name: str, options: TransferOptions) -> Transfer:
     """Return the task of a set, of one alphabet if the options name one."""
     from clusterkit.datasets.catalogue import parse
@@ -193,19 +221,17 @@ def of_set(work: Work) -> list[Row]:
     if options.full and options.pretrained is None and "autonovel" in starts:
         starts["autonovel"] = start_by_rotations(classifier, work.task, options, work.context)
     pairs = pairs_of(work, start) if any(name in work.lines for name in BY_PAIRS) else None
+    is_estimated = CountedBy.ESTIMATE in options.k
+    ccn = plain(work) if is_estimated or PLAIN in work.lines else None
     rows = []
     for name, line in work.lines.items():
-        config = plain(work) if name == PLAIN else config_of(work, name, line, starts[line.method], pairs)
-        config = replace(config, dataset=work.task.target, k=work.task.k)
-        method, loss = line.key
-        for seed in range(work.context.seed, work.context.seed + options.seeds):
-            inner = runs.subfolder(work.context, f"{name}-seed{seed}", seed)
-            try:
-                rows += clustered(config, inner, set=work.title, method=method, loss=loss)
-            except DivergedError as error:
-                # The other methods are still worth their hours.
-                console.log.warning("transfer: %s on %s is left out: %s", line.title, work.title, error)
-                work.failed.append(f"{line.title}, seed {seed}")
+        config = ccn if name == PLAIN else config_of(work, name, line, starts[line.method], pairs)
+        assert config is not None
+        config = replace(config, dataset=work.task.target)
+        if CountedBy.LABELS in options.k:
+            rows += clusterings(work, name, replace(config, k=work.task.k))
+        if is_estimated:
+            rows += clusterings(work, name, replace(config, k=CountedBy.ESTIMATE), ccn)
     if not rows:
         raise DivergedError(f"no method clustered {work.title}: {', '.join(work.failed)} diverged; see above")
     return rows
@@ -285,12 +311,13 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
     apart = "AutoNovel, which learns rotations first, and " if options.full and options.pretrained is None else ""
     return [
         Heading("Transfer clustering (SUPREME, table 1)", 1),
-        f"K is known. Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
+        "K is that of the labels, or with auto an estimate without them. "
+        f"Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
         "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
         f"{start}, except {apart}the CCN of the plain commands.",
         pivot(
             rows,
-            {"method": titled},
+            {"method": titled, "K": "k"},
             [
                 *((f"{name} {metric.upper()}", mean(metric, set=name)) for name in names for metric in ("acc", "nmi")),
                 ("seeds", seeds),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.json_file import read_json
 from clusterkit.config import Backbone, Kind, TrainGConfig
 from clusterkit.errors import DivergedError, UsageError
 from clusterkit.features.choice import with_training
@@ -40,6 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "OMNIGLOT_G", with_training(g, Kind.CHARACTERS))
     monkeypatch.setattr(transfer, "PLAIN_EPOCHS", 1)
     monkeypatch.setattr(transfer, "PLAIN_ROUNDS", 1)
+    monkeypatch.setattr(transfer, "OUTPUTS", 8)
     monkeypatch.setattr(ccn, "BATCHES", dict.fromkeys(Loss, 2))
     # So little trained a G is sure of no two groups.
     monkeypatch.setattr(self_train, "cut", lambda tree, level: np.arange(len(tree) + 1) // 5)
@@ -151,6 +153,28 @@ def test_a_network_that_learned_other_sets_is_told(cli):
         assert (f"own/pretrained.safetensors: learned {learned}, not {A}" in done.err) is bool(learned)
 
 
+def test_k_estimated_by_the_plain_commands(cli, tmp_path):
+    line = "reproduce transfer --set omniglot --k auto --k known --method ccn --method dtc --epochs 1 --json"
+    done = cli(line)
+    assert done.code == 0, done.err
+    rows = where(json_rows(done.out), metric="acc", subset="mean")
+    assert [(row.method, row.k) for row in rows] == [
+        ("ccn-plain", "known"), ("ccn-plain", "auto"), ("dtc", "known"), ("dtc", "auto"),
+    ]  # fmt: skip
+    assert [row.published for row in where(rows, method="dtc")] == [0.89, 0.87]
+    folders = [tmp_path / FOLDER / "omniglot" / name for name in ("ccn-kauto-seed0", "dtc-kauto-seed0")]
+    first, second = [read_json(folder / "k.json", "k")[1]["recommended"] for folder in folders]
+    assert first == second
+    found = read_assignments(folders[1] / "assignments.h5")[1]
+    assert {name: items.prob.shape[1] for name, items in found.items()} == {
+        name: max(2, k) for name, k in first.items()
+    }
+    assert done.err.count("over-clustered --seed 0") == 1
+    again = cli(f"{line} --resume")
+    assert [text.split()[3] for text in again.err.splitlines() if "$ clusterkit" in text] == ["estimate-k"] * 2
+    assert again.out == done.out
+
+
 def json_rows(text: str) -> list:
     return [transfer.Row(**row) for row in json.loads(text)["rows"]]
 
@@ -184,8 +208,8 @@ def test_a_training_that_diverges_costs_only_its_own_row(cli, monkeypatch):
     done = cli(f"{line} --method kmeans")
     assert done.code == 0, done.err
     assert "SUPREME on cifar10 is left out: cluster all: the loss is not finite" in done.err
-    assert "Left out on cifar10, because the loss was not finite: SUPREME, seed 0." in done.out
-    assert "| k-means | 0." in done.out
+    assert "Left out on cifar10, because the loss was not finite: SUPREME, K 4, seed 0." in done.out
+    assert "| k-means | 4 | 0." in done.out
     alone = cli(line)
     assert (alone.code, alone.out) == (1, "")
     assert "no method clustered cifar10" in alone.err.splitlines()[-1]
@@ -264,9 +288,10 @@ def test_seconds_are_those_of_a_whole_training(tmp_path):
         ("--set cifar10 --alphabet Angelic", 2, "--alphabet Angelic: only omniglot has alphabets"),
         ("--set omniglot --alphabet Angel", 2, "glyphs_eval has no subset 'Angel'"),
         ("--set cifar10 --method ccn", 2, "--method ccn: is for --set omniglot"),
-        ("--set cifar10 --g g.safetensors", 2, "--g g.safetensors: is for --method ccn on omniglot"),
-        ("--set omniglot --method kmeans --g g.safetensors", 2, "--g g.safetensors: is for --method ccn on omniglot"),
+        ("--set cifar10 --g g.safetensors", 2, "--g g.safetensors: is for --method ccn and --k auto on omniglot"),
+        ("--set omniglot --method kmeans --g g.safetensors", 2, "--g g.safetensors: is for --method ccn and --k auto on omniglot"),
         ("--set omniglot --g missing.safetensors", 3, "missing.safetensors"),
+        ("--set omniglot --set cifar10 --k auto", 2, "--k auto: K is estimated on omniglot alone"),
         ("--set cifar10 --set omniglot --pretrained x", 2, "--pretrained x: is the start of one set"),
         ("--set cifar10 --pretrained x --backbone mlp", 2, "--backbone: --pretrained x has its own"),
         ("--set cifar10 --pretrained missing.safetensors", 3, "missing.safetensors"),
