@@ -41,14 +41,21 @@ RECTANGLE = 0.15, 0.45
 """The smallest and largest side of an erased rectangle as shares of the image's: it can hide a stroke."""
 PHOTO_SHIFT = 0.125
 """The largest shift of a photo, as a share of its side."""
+PART = 0.6
+"""The smallest side of the part of a photo that a strong variation shows in full size, as a share."""
+LIGHT = 0.4
+"""The largest change of brightness, contrast and saturation in a strong variation of a photo, as a share."""
 TURNED_FROM = 100
 """Characters of a batch are turned if the set has at least this many classes: among digits, a turned 6 is a 9."""
 
 
 def check_variation(variation: Variation, kind: Kind, name: str) -> None:
     """Raise UsageError for a variation that does not apply to this kind of items."""
-    if variation not in (Variation.MILD, Variation.NONE) and kind is not Kind.CHARACTERS:
-        raise UsageError(f"--variation {variation}: {name} holds {kind}, not characters; leave it out")
+    kinds = {Variation.STRONG: (Kind.CHARACTERS, Kind.PHOTOS), Variation.ERASED: (Kind.CHARACTERS,)}
+    if kind not in kinds.get(variation, Kind):
+        raise UsageError(
+            f"--variation {variation}: {name} holds {kind}, not {' or '.join(kinds[variation])}; leave it out"
+        )
 
 
 def to_float(items: Tensor) -> Tensor:
@@ -68,8 +75,9 @@ def augment(
 
     Characters are rotated, scaled, sheared and shifted a little. `strong` changes them more and bends them; `erased`
     also blanks a part of some. Photos are shifted by whole pixels, and those that `flipped` (b,) marks are mirrored,
-    or each with a chance of one half. `none` changes nothing. With `share`, the items are this process's b rows of a
-    batch and vary exactly as they do in a batch on a single process.
+    or each with a chance of one half; `strong` shows a part of them instead, and changes brightness, contrast and
+    saturation. `none` changes nothing. With `share`, the items are this process's b rows of a batch and vary exactly
+    as they do in a batch on a single process.
     """
     if kind is Kind.VECTORS or variation is Variation.NONE:
         return items
@@ -77,6 +85,9 @@ def augment(
     if kind is Kind.PHOTOS:
         if flipped is None:
             flipped = torch.randint(2, (share.total,), generator=generator)[share.rows] == 1
+        if variation is Variation.STRONG:
+            drawn = send(torch.rand(6, share.total, generator=generator)[:, share.rows], items.device)
+            return recoloured(zoomed(items, drawn[:3], send(flipped, items.device)), *(1 + LIGHT * (2 * drawn[3:] - 1)))
         shifts = [
             torch.randint(-most, most + 1, (share.total,), generator=generator)[share.rows]
             for most in (int(PHOTO_SHIFT * side) for side in items.shape[2:])
@@ -117,6 +128,33 @@ def shifted(items: Tensor, down: Tensor, right: Tensor, flipped: Tensor) -> Tens
     # One index for all channels: a look-up in two dimensions takes ten times as long.
     index = (rows[:, :, None] * width + columns[:, None]).flatten(1)[:, None]
     return items.flatten(2).gather(2, index.expand(-1, items.shape[1], -1)).view(items.shape)
+
+
+def zoomed(items: Tensor, drawn: Tensor, flipped: Tensor) -> Tensor:
+    """Return a part of each photo (B, C, H, W) in the photo's size, mirrored where `flipped` (B,).
+
+    `drawn` (3, B) in 0..1 gives the side of the part and the place of its centre, right and down. The part reaches at
+    most as far beyond the photo as a shift does, where it shows the photo's reflection.
+    """
+    side = PART + (1 - PART) * drawn[0]
+    right, down = (2 * drawn[1:] - 1) * (1 - side + 2 * PHOTO_SHIFT)
+    nothing = torch.zeros_like(side)
+    rows = [[torch.where(flipped, -side, side), nothing, right], [nothing, side, down]]
+    matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
+    grid = F.affine_grid(matrix, list(items.shape), align_corners=False)
+    return F.grid_sample(items, grid, padding_mode="reflection", align_corners=False)
+
+
+def recoloured(items: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """Return photos (B, C, H, W) in 0..1 with their light changed by factors (B,); 1 changes nothing.
+
+    Contrast is the distance from the photo's mean, and saturation that of a channel from the pixel's mean.
+    """
+    brightness, contrast, saturation = (factor.view(-1, 1, 1, 1) for factor in (brightness, contrast, saturation))
+    mean = items.mean((1, 2, 3), keepdim=True)
+    grey = items.mean(1, keepdim=True)
+    changed = mean + contrast * (grey - mean + saturation * (items - grey))
+    return (brightness * changed).clamp_(0, 1)
 
 
 def _reflected(shift: Tensor, side: int) -> Tensor:

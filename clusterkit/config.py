@@ -104,7 +104,7 @@ class Form(StrEnum):
 
 
 class Variation(StrEnum):
-    """The strength of augmentation in training; strong and erased are for characters only."""
+    """The strength of augmentation in training; erased is for characters only, strong for all images."""
 
     NONE = "none"
     MILD = "mild"

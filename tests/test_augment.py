@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clusterkit.augment import augment, bent, erase, quarter_turns, shifted, to_float
+from clusterkit.augment import augment, bent, erase, quarter_turns, recoloured, shifted, to_float, zoomed
 from clusterkit.config import Kind, Variation
 from clusterkit.distributed import Share
 
@@ -17,9 +17,10 @@ def images(count: int = 40, channels: int = 1) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", [Kind.CHARACTERS, Kind.PHOTOS])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_generator_decides_and_the_range_is_kept(kind: Kind, channels: int) -> None:
+@pytest.mark.parametrize("variation", [Variation.MILD, Variation.STRONG])
+def test_the_generator_decides_and_the_range_is_kept(kind: Kind, channels: int, variation: Variation) -> None:
     before = images(channels=channels)
-    first, again, other = (augment(before, kind, generator(seed)) for seed in (0, 0, 1))
+    first, again, other = (augment(before, kind, generator(seed), None, variation) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == before.shape
@@ -79,6 +80,33 @@ def test_shifts_reflect_the_photo_at_its_outermost_pixels() -> None:
     ):
         padded = F.pad(photo.flip(2) if mirrored else photo, [most] * 4, mode="reflect")
         assert torch.equal(found, padded[:, most - y : most - y + 5, most - x : most - x + 9])
+
+
+def test_a_strong_variation_shows_a_part_of_a_photo() -> None:
+    ramp = torch.linspace(0, 1, 65).expand(500, 1, 65, 65)
+    flipped = torch.arange(500) % 2 == 1
+    across = zoomed(ramp, torch.rand(3, 500, generator=generator()), flipped)[:, 0, 32]
+    steps = across[:, 30:36].diff(dim=1).mean(1) * 64
+    assert torch.equal(steps < 0, flipped)
+    assert 0.59 < steps.abs().min() < 0.65 < 0.95 < steps.abs().max() < 1.01
+
+
+def test_the_whole_photo_is_shown_at_the_largest_part() -> None:
+    photos = torch.rand(2, 3, 9, 16, generator=generator())
+    drawn = torch.tensor([[1.0, 1], [0.5, 0.5], [0.5, 0.5]])
+    found = zoomed(photos, drawn, torch.tensor([False, True]))
+    torch.testing.assert_close(found, torch.stack([photos[0], photos[1].flip(2)]), atol=1e-5, rtol=0)
+
+
+def test_light_changes_by_factors() -> None:
+    photo = torch.rand(1, 3, 4, 5, generator=generator()) * 0.2 + 0.4
+    grey = photo.mean(1, keepdim=True)
+    one = torch.ones(1)
+    torch.testing.assert_close(recoloured(photo, one, one, one), photo)
+    torch.testing.assert_close(recoloured(photo, 1.2 * one, one, one), 1.2 * photo)
+    torch.testing.assert_close(recoloured(photo, one, 0 * one, one), photo.mean().expand_as(photo))
+    torch.testing.assert_close(recoloured(photo, one, one, 0 * one), grey.expand_as(photo))
+    assert recoloured(photo, 3 * one, one, one).max() == 1
 
 
 def test_what_moves_in_is_dark_beside_characters_and_mirrored_beside_photos() -> None:

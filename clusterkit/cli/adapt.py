@@ -90,8 +90,8 @@ def adapt(
         Variation,
         typer.Option(
             rich_help_panel=TRAINING,
-            help="Augmentation: mild changes images a little; strong also bends characters; erased blanks parts of "
-            "characters.",
+            help="Augmentation: mild changes images a little; strong also bends characters, or zooms into "
+            "photos and changes their light; erased blanks parts of characters.",
         ),
     ] = AdaptConfig.variation,
     precision: Precise = AdaptConfig.precision,

@@ -97,7 +97,8 @@ def train_g(
             rich_help_panel=TRAINING,
             show_default="strong for characters, else mild",
             help="Augmentation: mild changes images a little; strong also bends characters and turns an alphabet as a "
-            "whole (use it for 40 epochs or more); erased blanks parts of characters.",
+            "whole (use it for 40 epochs or more), or zooms into photos and changes their light; erased blanks parts "
+            "of characters.",
         ),
     ] = None,
     precision: Precise = TrainGConfig.precision,

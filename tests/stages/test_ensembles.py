@@ -58,7 +58,10 @@ def test_its_logits_are_the_mean_of_its_members(cli, tmp_path: Path) -> None:
     ("option", "message"),
     [
         ("--members 0", "--members"),
-        ("--variation strong", "--variation strong: synthetic:blobs holds vectors, not characters; leave it out"),
+        (
+            "--variation strong",
+            "--variation strong: synthetic:blobs holds vectors, not characters or photos; leave it out",
+        ),
         ("--variation wild", "--variation"),
     ],
 )

@@ -289,7 +289,11 @@ def test_seconds_are_those_of_a_whole_training(tmp_path):
         ("--set omniglot --alphabet Angel", 2, "glyphs_eval has no subset 'Angel'"),
         ("--set cifar10 --method ccn", 2, "--method ccn: is for --set omniglot"),
         ("--set cifar10 --g g.safetensors", 2, "--g g.safetensors: is for --method ccn and --k auto on omniglot"),
-        ("--set omniglot --method kmeans --g g.safetensors", 2, "--g g.safetensors: is for --method ccn and --k auto on omniglot"),
+        (
+            "--set omniglot --method kmeans --g g.safetensors",
+            2,
+            "--g g.safetensors: is for --method ccn and --k auto on omniglot",
+        ),
         ("--set omniglot --g missing.safetensors", 3, "missing.safetensors"),
         ("--set omniglot --set cifar10 --k auto", 2, "--k auto: K is estimated on omniglot alone"),
         ("--set cifar10 --set omniglot --pretrained x", 2, "--pretrained x: is the start of one set"),

@@ -45,8 +45,8 @@ OptimizerFlag = Annotated[
 VariationFlag = Annotated[
     Variation,
     Flag(
-        help="Augmentation: none; mild changes images a little; strong also bends characters; erased blanks parts of "
-        "characters."
+        help="Augmentation: none; mild changes images a little; strong also bends characters, or zooms into "
+        "photos and changes their light; erased blanks parts of characters."
     ),
 ]
 PrecisionFlag = Annotated[
