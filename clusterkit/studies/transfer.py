@@ -18,6 +18,7 @@ from clusterkit.errors import DivergedError, UsageError
 from clusterkit.features.choice import with_training
 from clusterkit.losses import Loss
 from clusterkit.methods import METHODS, CcnOptions
+from clusterkit.methods.common.joint_options import MOST_TOP
 from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, File, Flag, Init
 from clusterkit.studies.common import measured, runs
@@ -266,8 +267,10 @@ def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
     own = {name: value for name, value in work.setting.own.get(line.method, {}).items() if name != "passes"}
     if "ramp_epochs" in own:
         own["ramp_epochs"] = options.share(own["ramp_epochs"])
-    if line.method == "autonovel" and options.pretrained is None:
-        own["fine_tune"] = 1
+    if line.method == "autonovel":
+        own["top"] = MOST_TOP
+        if options.pretrained is None:
+            own["fine_tune"] = 1
     return options.share(published(work, line) or EPOCHS), {**line.options, **own}
 
 

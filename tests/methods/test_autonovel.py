@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor
 import clusterkit
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.config import Backbone
+from clusterkit.datasets.base import Subset
 from clusterkit.distributed import Share
-from clusterkit.methods.autonovel import AutonovelTerms
+from clusterkit.methods.autonovel import AutonovelTerms, suitable_top
 from clusterkit.methods.common.joint import Joint, Views
 from clusterkit.methods.common.joint_options import AutonovelOptions
 from clusterkit.metrics.clustering import accuracy
@@ -135,12 +137,31 @@ def test_the_head_of_the_source_starts_as_the_classifier(tmp_path: Path) -> None
         assert torch.equal(head.bias[:CLASSES], classifier.bias)
 
 
+def test_as_many_largest_features_as_make_one_pair_in_k_similar(caplog: pytest.LogCaptureFixture) -> None:
+    generator = np.random.default_rng(0)
+    group, values = np.arange(240) % K, generator.random((240, 12))
+    # Four groups have two large features each, of which either is the largest, and no further ones.
+    values[np.arange(240), 2 * group] += 5
+    values[np.arange(240), 2 * group + 1] += 5
+    subset = Subset("all", torch.zeros(240, 1), torch.arange(240), None)
+    joint: Any = SimpleNamespace(run=SimpleNamespace(seed=3), subset=subset, k=K, features=lambda: values)
+    with caplog.at_level("INFO"):
+        assert suitable_top(joint) == 2
+    # Of 240 items 59 others are in an item's group.
+    assert f"the same 2 (--top), as in {59 / 239:.2g} of all pairs" in caplog.text
+    for width in (2, 12):
+        equal: Any = SimpleNamespace(**vars(joint) | {"features": lambda width=width: np.ones((240, width))})
+        assert suitable_top(equal) == 1
+
+
 def test_too_few_features_tell_no_items_apart() -> None:
     x, source = groups(1, 4)[0].numpy(), tuple(part.numpy() for part in groups(2, 3))
     for top, more, width in ((8, {}, 8), (9, {}, 8), (256, {"backbone": "mlp"}, 256)):
         with pytest.raises(ValueError, match=f"^top {top}: of {width} features"):
             clusterkit.cluster(x, k=4, method="autonovel", source=source, top=top, **more)
     clusterkit.cluster(x, k=4, method="autonovel", source=source, top=7, epochs=1)
+    with pytest.raises(ValueError, match=r"^top 1: of 1 features"):
+        clusterkit.cluster(x[:, :1], k=4, method="autonovel", source=(source[0][:, :1], source[1]))
 
 
 def test_through_the_command_line(cli: Cli) -> None:

@@ -101,6 +101,10 @@ def check_agreement(options: "JointOptions", is_given: Callable[[str], bool], ca
         )
 
 
+MOST_TOP = 5
+"""The most largest features that AutoNovel compares by default: the number of the paper."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AutonovelOptions(SourceOptions):
     """Options of AutoNovel, with the paper's weights and highest learning rate for CIFAR-10."""
@@ -110,12 +114,13 @@ class AutonovelOptions(SourceOptions):
     learning_rate: LearningRateFlag = 0.1
     optimizer: OptimizerFlag = Optimizer.SGD
     top: Annotated[
-        int,
+        int | None,
         Flag(
             help="Items count as similar if the sets of so many largest features are equal; the fewer, the more items.",
             min=1,
+            default=f"up to {MOST_TOP}, so that about one pair in K is similar",
         ),
-    ] = 5
+    ] = None
     consistency_weight: ConsistencyFlag = 5.0
     ramp_epochs: Annotated[
         int | None,

@@ -179,10 +179,10 @@ def check_top(options: AutonovelOptions, start: Start, shape: tuple[int, ...]) -
         # On this device nothing is computed.
         with torch.device("meta"):
             width = build_backbone(options.backbone, shape).features
-    if options.top >= width:
+    top = options.top or 1
+    if top >= width:
         raise UsageError(
-            f"--top {options.top}: of {width} features, so no two items would differ; give a smaller number or more "
-            "features"
+            f"--top {top}: of {width} features, so no two items would differ; give a smaller number or more features"
         )
 
 
