@@ -38,6 +38,8 @@ def first_assignment(values: Array, centres: Array, alpha: float) -> Tensor:
 class SupremeTerms(Terms):
     """The terms of SUPREME, from the first assignment (N, K) of the target's items."""
 
+    # The paper perturbs images of the target alone.
+    source_views = 1
     prior: Tensor
 
     def __init__(self, prior: Tensor, options: SupremeOptions) -> None:

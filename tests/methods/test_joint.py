@@ -52,6 +52,25 @@ def test_plain_groups_are_found_and_found_again(method: str, tmp_path: Path) -> 
     assert again.history == result.history
 
 
+@pytest.mark.parametrize(
+    ("method", "views"), [("supreme", (2, 1)), ("autonovel", (2, 2)), ("dtc", (2,)), ("dec", (1,))]
+)
+def test_views_of_each_set(
+    method: str, views: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    shown = Joint._views
+
+    def remembered(joint: Joint, hidden: torch.Tensor, *rest: Any) -> Any:
+        values = shown(joint, hidden, *rest)
+        seen.append((len(values.hidden), len(values.hidden[0])))
+        return values
+
+    monkeypatch.setattr(Joint, "_views", remembered)
+    problem(method, tmp_path, epochs=1, batch_size=16)[0].clustered()
+    assert seen[-len(views) :] == [(count, 16) for count in views]
+
+
 @pytest.mark.parametrize("method", JOINT)
 def test_a_python_program_gets_them_too(method: str) -> None:
     x, labels = groups(1, 4)

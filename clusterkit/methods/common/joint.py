@@ -57,7 +57,9 @@ class Terms(nn.Module):
     """The terms of a method's loss, with their trained parameters and the state that resuming needs."""
 
     views = 2
-    """Random views of each item in a batch."""
+    """Random views of each item of the target in a batch."""
+    source_views = 2
+    """Random views of each item of the source in a batch."""
     end = ""
     """Why the training should end early, as `renew` has found it; empty if it goes on."""
 
@@ -189,11 +191,11 @@ class Joint:
         if beside is not None and self.source is not None:
             index_s, x_s = beside
             shard_s = share(len(index_s))
-            views += [augment(x_s, self.source.kind, generator, shard_s, variation) for _ in range(terms.views)]
+            views += [augment(x_s, self.source.kind, generator, shard_s, variation) for _ in range(terms.source_views)]
         hidden = self.net.network.bottleneck(torch.cat(views))
         count = terms.views * len(x)
         target = self._views(hidden[:count], index, shard, terms.views)
-        source = None if beside is None else self._views(hidden[count:], index_s, shard_s, terms.views)
+        source = None if beside is None else self._views(hidden[count:], index_s, shard_s, terms.source_views)
         return terms(target, source, labels)  # type: ignore[no-any-return]
 
     def result(self, history: dict[str, History]) -> Clustering:
