@@ -1,6 +1,8 @@
 """Devices, precision and seeds."""
 
+import ctypes
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,12 @@ import torch
 
 from clusterkit.config import Precision
 from clusterkit.errors import UsageError
+
+
+MMAP_MAX, TRIM_THRESHOLD, MMAP_THRESHOLD = -4, -1, -3
+"""Numbers of the parameters of glibc's `mallopt`."""
+USUAL = {MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26, MMAP_MAX: 2**16}
+"""The values that glibc reaches by itself in a program with large blocks."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -95,3 +103,25 @@ def seeded(seed: int, *names: str | int) -> torch.Generator:
     value = derive_seed(seed, *names)
     torch.manual_seed(value)
     return torch.Generator().manual_seed(value)
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Let the C library keep memory that is freed within the block, for steps that need the same sizes again.
+
+    Otherwise glibc returns each large tensor to the system, which has to clear every page before it is used again: up
+    to a quarter of the time of a step on a CPU. With another C library this does nothing.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(library, "mallopt"):
+        yield
+        return
+    assert library is not None
+    library.mallopt(MMAP_MAX, 0)
+    library.mallopt(TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        for parameter, value in USUAL.items():
+            library.mallopt(parameter, value)
+        library.malloc_trim(0)

@@ -19,7 +19,7 @@ from clusterkit.augment import to_float
 from clusterkit.config import Optimizer, Precision
 from clusterkit.console import duration, progress
 from clusterkit.datasets.base import Subset
-from clusterkit.device import multiplying, seeded, send
+from clusterkit.device import kept_memory, multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
 from clusterkit.errors import DivergedError, InputError
 from clusterkit.networks.backbones import BackboneLayers
@@ -117,7 +117,7 @@ def fit(
         check_place(plan.state, copies * sum(tensor.nbytes for tensor in network.state_dict().values()))
     saved_at, saving_time, reported_at = -math.inf, 0.0, 0.0
     started, resumed_at = time.monotonic(), len(history)
-    with progress(plan.title, plan.epochs * plan.steps, resumed_at * plan.steps) as advance:
+    with progress(plan.title, plan.epochs * plan.steps, resumed_at * plan.steps) as advance, kept_memory():
         for epoch in range(resumed_at, plan.epochs):
             if ended:
                 break
