@@ -21,7 +21,7 @@ from clusterkit.config import CHARACTERS_BACKBONE, PHOTOS, Context, Kind, Precis
 from clusterkit.datasets.base import Dataset
 from clusterkit.datasets.decode import picture, quiet
 from clusterkit.datasets.stream import Stream
-from clusterkit.device import choose_device, describe, multiplying, one_thread_each, send
+from clusterkit.device import choose_device, describe, kept_memory, multiplying, one_thread_each, send
 from clusterkit.distributed import gather_rows, is_first, rank, size, sum_all
 from clusterkit.errors import InputError
 from clusterkit.features.models import Model
@@ -192,7 +192,7 @@ def computed(pictures: Pictures, model: Model, device: torch.device, store: Stor
 
     stream = batches(pictures, model, BATCH.get(device.type, USUAL_BATCH))
     results = in_order(network, stream, device)
-    with console.progress("embed", count) as advance, closing(stream), closing(results):
+    with console.progress("embed", count) as advance, closing(stream), closing(results), kept_memory():
         try:
             for result in results:
                 features = result[: count - done]
