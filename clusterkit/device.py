@@ -13,7 +13,6 @@ import torch
 from clusterkit.config import Precision
 from clusterkit.errors import UsageError
 
-
 MMAP_MAX, TRIM_THRESHOLD, MMAP_THRESHOLD = -4, -1, -3
 """Numbers of the parameters of glibc's `mallopt`."""
 USUAL = {MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26, MMAP_MAX: 2**16}

@@ -1,8 +1,20 @@
+import platform
+import resource
+
 import pytest
 import torch
 
 from clusterkit.config import Precision
-from clusterkit.device import check_precision, choose_device, derive_seed, describe, multiplying, seeded, send
+from clusterkit.device import (
+    check_precision,
+    choose_device,
+    derive_seed,
+    describe,
+    kept_memory,
+    multiplying,
+    seeded,
+    send,
+)
 from clusterkit.errors import UsageError
 
 
@@ -87,3 +99,16 @@ def test_what_is_sent_arrives() -> None:
     x = torch.arange(3)
     assert send(x, "cpu") is x
     assert send(x, torch.device("meta")).device.type == "meta"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory by rules of its own")
+def test_freed_memory_is_kept_within_a_training() -> None:
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(2**24).fill_(1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with kept_memory():
+        faults()
+        # 64 MiB are 16,384 pages.
+        assert max(faults() for _ in range(3)) < 1000
