@@ -2,7 +2,8 @@
 
 import ctypes
 import hashlib
-import sys
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,13 +110,14 @@ def kept_memory() -> Iterator[None]:
     """Let the C library keep memory that is freed within the block, for steps that need the same sizes again.
 
     Otherwise glibc returns each large tensor to the system, which has to clear every page before it is used again: up
-    to a quarter of the time of a step on a CPU. With another C library this does nothing.
+    to a quarter of the time of a step on a CPU. With another C library, or with settings of glibc's in the environment,
+    this does nothing. After the block glibc no longer adapts its thresholds by itself.
     """
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(library, "mallopt"):
+    is_set = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if platform.libc_ver()[0] != "glibc" or is_set:
         yield
         return
-    assert library is not None
+    library = ctypes.CDLL(None)
     library.mallopt(MMAP_MAX, 0)
     library.mallopt(TRIM_THRESHOLD, -1)
     try:

@@ -30,7 +30,9 @@ def autonovel(items: Items, question: Question, run: Run) -> Clustering:
     The source and the target have a linear head each on the features. The weights are those of the paper on CIFAR-10,
     and so is the highest learning rate. Its schedule, its batches and the absence of weight decay are those of every
     joint training here. The paper compares the 5 largest of 512 features; how many pairs then count as similar depends
-    on the network, so the number follows from the first features here, unless it is typed.
+    on the network, so the number follows from the first features here, unless it is typed. Features are compared by
+    their distance above the mean of the batch: one that is large in all items would make all of them similar, and their
+    training would make it larger.
     """
     options: AutonovelOptions = question.options
     assert items.source is not None
@@ -49,7 +51,8 @@ def suitable_top(joint: Joint) -> int:
     """
     generator = torch.Generator().manual_seed(derive_seed(joint.run.seed, "top", joint.subset.name))
     chosen = torch.randperm(len(joint.subset), generator=generator)[:SAMPLE]
-    values = torch.from_numpy(joint.features())[chosen].float()
+    values = torch.from_numpy(joint.features(chosen)).float()
+    values = values - values.mean(0)
     count, pairs = len(values), max(1, len(values) * (len(values) - 1))
     shares = {}
     for top in range(1, min(MOST_TOP, values.shape[1] - 1) + 1):
@@ -57,10 +60,16 @@ def suitable_top(joint: Joint) -> int:
         shares[top] = (int(same_sets(ranks, ranks).sum()) - count) / pairs
     best = first_says(min(shares, key=lambda top: abs(math.log(max(shares[top], 1 / pairs) * joint.k))))
     log.info(
-        "cluster %s: items count as similar if their largest features are the same %d (--top), as in %.2g of all pairs",
+        "cluster %s: two items count as similar if their %d largest features are the same (--top), as in %.2g of pairs",
         joint.subset.name, best, shares[best],
     )  # fmt: skip
     return best
+
+
+def centred(features: Tensor) -> Tensor:
+    """Return this process's features (b, D) less their mean over the whole batch."""
+    features = features.detach()
+    return features - gather_rows(features).mean(0)
 
 
 class AutonovelTerms(Terms):
@@ -83,7 +92,7 @@ class AutonovelTerms(Terms):
         options, weight = self.options, target.shard.weight
         first, second = target.logits
         assert options.top is not None
-        ranks = largest(target.hidden[0], options.top)
+        ranks = largest(centred(target.hidden[0]), options.top)
         apart = sum(
             inconsistency(*logits.softmax(2)).sum()
             for views in (target, source)

@@ -23,7 +23,7 @@ from clusterkit.metrics.rows import Row
 from clusterkit.settings import CountedBy, File, Flag, Init
 from clusterkit.studies.common import measured, runs
 from clusterkit.studies.common.driver import Outcome, Study
-from clusterkit.studies.common.tables import Heading, Part, Rows, Table, mean, pivot, seeds, where
+from clusterkit.studies.common.tables import Heading, Part, mean, pivot, seeds, where
 from clusterkit.studies.common.transfer import (
     EPOCHS,
     SETTINGS,
@@ -38,49 +38,10 @@ from clusterkit.studies.common.transfer import (
     start_by_rotations,
     start_of,
 )
+from clusterkit.studies.common.transfer_tables import LINES, PLAIN, Line, durations, titled, trainings
 
 EXAMPLE = "Example: clusterkit reproduce transfer --set cifar10 --epochs 15 --precision bf16"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A row of the tables: its title, its method of `cluster`, and the name of that method in the rows.
-
-    `passes` are those of its paper over T, unless the paper has others for a set. `options` are those that are not the
-    defaults of the method.
-    """
-
-    title: str
-    method: str
-    loss: Loss | None = None
-    name: str = ""
-    passes: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Return the method and the loss in the rows."""
-        return self.name or self.method, str(self.loss or "")
-
-
-PLAIN = "ccn"
-LINES = {
-    "kmeans": Line(title="k-means", method="kmeans"),
-    "lpnmf": Line(title="LPNMF", method="lpnmf"),
-    "lsc": Line(title="LSC", method="lsc"),
-    "kcl": Line(title="KCL", method="ccn", loss=Loss.KCL),
-    "mcl": Line(title="MCL (CCL)", method="ccn", loss=Loss.CCL),
-    PLAIN: Line(title="CCN, plain commands", method="ccn", name="ccn-plain", loss=Loss.CCL),
-    "dec": Line(title="DEC", method="dec"),
-    "dtc": Line(title="DTC", method="dtc", passes=110),
-    "autonovel": Line(title="AutoNovel", method="autonovel", passes=200),
-    "autonovel-incremental": Line(
-        title="AutoNovel, incremental", method="autonovel", name="autonovel-incremental", passes=200,
-        options={"incremental": True},
-    ),
-    "supreme": Line(title="SUPREME", method="supreme", passes=100),
-}  # fmt: skip
-"""The rows of the tables by the value of --method."""
 BY_PAIRS = ("kcl", "mcl")
 OMNIGLOT = "omniglot"
 """The set on which the CCN of the plain commands stands beside."""
@@ -88,9 +49,6 @@ PLAIN_EPOCHS, PLAIN_ROUNDS = 60, SelfTrainConfig.rounds
 """Passes of its G over A, the default of train-g for characters, and rounds of self-train on T."""
 OUTPUTS = ClusterConfig.k
 """Outputs of the clustering from which K is estimated."""
-SHARED = {"classifier": "classifier", "g": "G of KCL and MCL", "plain-g": "G of the plain commands"}
-"""The trainings that several runs share, with their titles."""
-Facts = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +64,9 @@ class TransferOptions(NetworkOptions):
     alphabet: Annotated[
         str | None, Flag(help="Alphabet of omniglot_eval to cluster alone.", metavar="NAME", default="all twenty")
     ] = None
-    g: Annotated[Path | None, Flag(help=f"G of --method {PLAIN}, on omniglot.", default="one that is trained")] = None
+    g: Annotated[
+        Path | None, Flag(help=f"G of --method {PLAIN} and --k auto, on omniglot.", default="one that is trained")
+    ] = None
     k: Annotated[
         tuple[CountedBy, ...],
         Flag(help="known (an oracle, which counts the classes of T), or auto, on omniglot; may be repeated."),
@@ -183,21 +143,26 @@ class Work:
 
 
 def clusterings(work: Work, name: str, config: ClusterConfig, ccn: ClusterConfig | None = None) -> list[Row]:
-    """Return the scores of a method with each seed. With `ccn` it makes the clustering from which K is estimated."""
+    """Return the scores of a method with each seed.
+
+    `ccn` are the settings of the clustering from which K is estimated, None if K is known. All methods and seeds share
+    this clustering.
+    """
     line, rows = LINES[name], []
     method, loss = line.key
     title = name if ccn is None else f"{name}-k{config.k}"
     for seed in range(work.context.seed, work.context.seed + work.options.seeds):
         inner = runs.subfolder(work.context, f"{title}-seed{seed}", seed)
-        if ccn is not None:
-            many = replace(ccn, dataset=config.dataset, k=OUTPUTS)
-            runs.estimate_k(many, runs.subfolder(work.context, "over-clustered"), inner)
         try:
+            if ccn is not None:
+                many = replace(ccn, dataset=config.dataset, k=OUTPUTS)
+                runs.estimate_k(many, runs.subfolder(work.context, "over-clustered"), inner)
             rows += clustered(config, inner, set=work.title, method=method, loss=loss)
         except DivergedError as error:
             # The other methods are still worth their hours.
             console.log.warning("transfer: %s on %s is left out: %s", line.title, work.title, error)
-            work.failed.append(f"{line.title}, K {config.k}, seed {seed}")
+            estimated = ", K estimated" if ccn is not None else ""
+            work.failed.append(f"{line.title}{estimated}, seed {seed}")
     return rows
 
 
@@ -269,8 +234,6 @@ def budget_of(work: Work, line: Line) -> tuple[int, dict[str, Any]]:
         own["ramp_epochs"] = options.share(own["ramp_epochs"])
     if line.method == "autonovel":
         own["top"] = MOST_TOP
-        if options.pretrained is None:
-            own["fine_tune"] = 1
     return options.share(published(work, line) or EPOCHS), {**line.options, **own}
 
 
@@ -311,16 +274,17 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
     names = list(outcome.facts["trained"])
     how = "as in each paper" if options.full else "the same for all methods"
     start = "classifier of A" if options.pretrained is None else f"network, {options.pretrained.name}"
+    shared = "K is known unless a row says that it is estimated; all methods and seeds share the estimate."
+    about_k = shared if CountedBy.ESTIMATE in options.k else "K is known."
     apart = "AutoNovel, which learns rotations first, and " if options.full and options.pretrained is None else ""
     return [
         Heading("Transfer clustering (SUPREME, table 1)", 1),
-        "K is that of the labels, or with auto an estimate without them. "
-        f"Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
+        f"{about_k} Passes over T are {how}. Scores are mean ± standard deviation over the seeds; published figures "
         "are in brackets, with the papers' own networks and passes. All methods of a set start from the same "
         f"{start}, except {apart}the CCN of the plain commands.",
         pivot(
             rows,
-            {"method": titled, "K": "k"},
+            {"method": titled},
             [
                 *((f"{name} {metric.upper()}", mean(metric, set=name)) for name in names for metric in ("acc", "nmi")),
                 ("seeds", seeds),
@@ -339,35 +303,6 @@ def document(options: TransferOptions, outcome: Outcome) -> list[Part]:
         "A cell is empty for a training that was continued, or made elsewhere.",
         durations(rows, outcome.facts["trained"]),
     ]
-
-
-def titled(row: Row) -> str:
-    return next(line.title for line in LINES.values() if line.key == (row.method, row.loss))
-
-
-def trainings(facts: Facts) -> Table:
-    """Return the table of the passes of each training on each set, and in brackets those of its paper."""
-    titles = SHARED | {name: line.title for name, line in LINES.items()}
-
-    def cell(name: str, fields: dict[str, Any]) -> str:
-        passes, in_paper = fields["epochs"].get(name), fields["published"].get(name)
-        return "" if passes is None else f"{passes} ({in_paper})" if in_paper else str(passes)
-
-    names = [name for name in titles if any(name in fields["epochs"] for fields in facts.values())]
-    lines = [[titles[name], *(cell(name, fields) for fields in facts.values())] for name in names]
-    return Table(["training", *facts], lines)
-
-
-def durations(rows: Rows, facts: Facts) -> Table:
-    """Return the table of the seconds of each training on each set: means over the seeds for the methods."""
-    lines = [
-        [title, *(f"{seconds:.0f}" if (seconds := fields["seconds"].get(name)) else "" for fields in facts.values())]
-        for name, title in SHARED.items()
-        if any(name in fields["seconds"] for fields in facts.values())
-    ]
-    timed = [row for row in where(rows, metric="acc") if row.seconds is not None]
-    columns = [(name, mean("acc", field="seconds", digits=0, set=name)) for name in facts]
-    return Table(["training", *facts], lines + pivot(timed, {"training": titled}, columns).lines)
 
 
 STUDY = Study(__doc__, EXAMPLE, TransferOptions, ("SUPREME", "DTC", "AutoNovel"), run, document)

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import shutil
 import statistics
@@ -18,7 +19,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 REPEATS = 5
 SPAN = 0.05
-"""Seconds that a timing lasts at least: a short function is called several times in it."""
+"""Seconds that a timing lasts at least: a short function is called several times in it. The table of pytest-benchmark
+has the times of all these calls together."""
 # The suite uses one thread.
 torch.set_num_threads(os.cpu_count() or 1)
 MIB = 2**20
@@ -70,9 +72,9 @@ def compare(
         return time.perf_counter() - start
 
     def enough(function: Callable[[], object]) -> int:
-        """Return after how many calls one that waits for a thread or fills the cache no longer counts."""
+        """Return how many calls fill SPAN, so that one that waits for a thread hardly counts, after a first call."""
         seconds(function)
-        return max(1, round(SPAN / seconds(function)))
+        return math.ceil(SPAN / seconds(function))
 
     calls, other_calls = enough(ours), enough(obvious)
     benchmark.pedantic(

@@ -144,14 +144,16 @@ def test_as_many_largest_features_as_make_one_pair_in_k_similar(caplog: pytest.L
     values[np.arange(240), 2 * group] += 5
     values[np.arange(240), 2 * group + 1] += 5
     subset = Subset("all", torch.zeros(240, 1), torch.arange(240), None)
-    joint: Any = SimpleNamespace(run=SimpleNamespace(seed=3), subset=subset, k=K, features=lambda: values)
+    joint: Any = SimpleNamespace(
+        run=SimpleNamespace(seed=3), subset=subset, k=K, features=lambda chosen: values[chosen]
+    )
     with caplog.at_level("INFO"):
         assert suitable_top(joint) == 2
     # Of 240 items 59 others are in an item's group.
-    assert f"the same 2 (--top), as in {59 / 239:.2g} of all pairs" in caplog.text
+    assert f"their 2 largest features are the same (--top), as in {59 / 239:.2g} of pairs" in caplog.text
     for width in (2, 12):
-        equal: Any = SimpleNamespace(**vars(joint) | {"features": lambda width=width: np.ones((240, width))})
-        assert suitable_top(equal) == 1
+        joint.features = lambda chosen, width=width: np.ones((len(chosen), width))
+        assert suitable_top(joint) == 1
 
 
 def test_too_few_features_tell_no_items_apart() -> None:
@@ -160,7 +162,7 @@ def test_too_few_features_tell_no_items_apart() -> None:
         with pytest.raises(ValueError, match=f"^top {top}: of {width} features"):
             clusterkit.cluster(x, k=4, method="autonovel", source=source, top=top, **more)
     clusterkit.cluster(x, k=4, method="autonovel", source=source, top=7, epochs=1)
-    with pytest.raises(ValueError, match=r"^top 1: of 1 features"):
+    with pytest.raises(ValueError, match=r"^method autonovel: compares largest features, but there is a single one"):
         clusterkit.cluster(x[:, :1], k=4, method="autonovel", source=(source[0][:, :1], source[1]))
 
 

@@ -129,11 +129,15 @@ class Joint:
                 for own, weights in zip(self.net.source_head.parameters(), source.head.parameters(), strict=True):
                     own[: len(weights)] = weights
 
-    def features(self) -> Array:
-        """Return the features (N, D) of the target's clean items by the backbone, float64."""
+    def features(self, positions: Tensor | None = None) -> Array:
+        """Return the features (N, D) of the target's clean items by the backbone, of all or those at the positions.
+
+        They are float64.
+        """
         network, rows = self.net.network.eval(), list[Tensor]()
+        subset = self.subset if positions is None else self.subset.take(positions)
         with torch.no_grad():
-            for items in self.subset.blocks(self.run.device):
+            for items in subset.blocks(self.run.device):
                 rows.append(network.features(to_float(items)).cpu())
         values: Array = torch.cat(rows).double().numpy()
         return values

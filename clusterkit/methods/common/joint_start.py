@@ -179,10 +179,12 @@ def check_top(options: AutonovelOptions, start: Start, shape: tuple[int, ...]) -
         # On this device nothing is computed.
         with torch.device("meta"):
             width = build_backbone(options.backbone, shape).features
-    top = options.top or 1
-    if top >= width:
+    if width == 1:
+        raise UsageError("--method autonovel: compares largest features, but there is a single one; use --method dtc")
+    if options.top is not None and options.top >= width:
         raise UsageError(
-            f"--top {top}: of {width} features, so no two items would differ; give a smaller number or more features"
+            f"--top {options.top}: of {width} features, so no two items would differ; give a smaller number or more "
+            "features"
         )
 
 
