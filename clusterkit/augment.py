@@ -76,8 +76,8 @@ def augment(
     Characters are rotated, scaled, sheared and shifted a little. `strong` changes them more and bends them; `erased`
     also blanks a part of some. Photos are shifted by whole pixels, and those that `flipped` (b,) marks are mirrored,
     or each with a chance of one half; instead of shifting them, `strong` shows a part of each, and changes brightness,
-    contrast and saturation. `none` changes nothing. With `share`, the items are this process's b rows of a batch and vary exactly
-    as they do in a batch on a single process.
+    contrast and saturation. `none` changes nothing. With `share`, the items are this process's b rows of a batch and
+    vary exactly as they do in a batch on a single process.
     """
     if kind is Kind.VECTORS or variation is Variation.NONE:
         return items
