@@ -69,7 +69,10 @@ class TransferOptions(NetworkOptions):
     ] = None
     k: Annotated[
         tuple[CountedBy, ...],
-        Flag(help="known (an oracle, which counts the classes of T), or auto, on omniglot; may be repeated."),
+        Flag(
+            help="known (an oracle, which counts the classes of T), or auto, on omniglot; may be repeated.",
+            metavar="[known|auto]",
+        ),
     ] = (CountedBy.LABELS,)
 
 
