@@ -211,7 +211,7 @@ def read_domains(config: AdaptConfig, context: Context, models: tuple[Model, ...
             raise UsageError(
                 f"--backbone {config.backbone}: reads images, but {pictures.name} holds vectors; leave it out"
             )
-        check_variation(config.variation, pictures.kind, pictures.name)
+        check_variation(config.variation, Kind.VECTORS, "a set of features")
         both = pictures.labelled(), load_dataset(config.target, context_t, whole=True)
         if config.fine_tune is not None:
             check_maps(models, sum(map(len, both)), config.fine_tune)
