@@ -31,8 +31,7 @@ def autonovel(items: Items, question: Question, run: Run) -> Clustering:
     and so is the highest learning rate. Its schedule, its batches and the absence of weight decay are those of every
     joint training here. The paper compares the 5 largest of 512 features; how many pairs then count as similar depends
     on the network, so the number follows from the first features here, unless it is typed. Features are compared by
-    their distance above the mean of the batch: one that is large in all items would make all of them similar, and their
-    training would make it larger.
+    their distance above the mean of the batch: one that is large in all items would make all of them similar.
     """
     options: AutonovelOptions = question.options
     assert items.source is not None
