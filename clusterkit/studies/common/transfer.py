@@ -65,7 +65,8 @@ def of_cifar100(new: str, k: int) -> Setting:
 
 CIFAR10 = Setting(
     task=Transfer("cifar10_train@0-4", "cifar10_train@5-9", 5),
-    held_out=Transfer("cifar10_train@0-2", "cifar10_train@3-4", 2),
+    # A network of three classes cannot tell some pairs of others, cats and deer for one; these two it can.
+    held_out=Transfer("cifar10_train@1-3", "cifar10_train@0,4", 2),
     classes_per_batch=5,
     images_per_class=20,
 )
