@@ -49,6 +49,7 @@ SOURCES: dict[str, Source] = {
     **office31.SOURCES,
     **imagenet.SOURCES,
     **xlsa.SOURCES,
+    **synthetic.SOURCES,
 }
 
 PREFIXES: dict[str, Source] = {

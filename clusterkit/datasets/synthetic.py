@@ -1,6 +1,7 @@
 """Point clouds in the plane with known clusters, the usual small tests of a clustering method."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +11,12 @@ from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 
 POINTS = 600
+
+SET_POINTS, MOST_CLUSTERS = 200, 9
+"""Points of each of many sets, and the largest number of their clusters (C2M, table 1)."""
+APART = 5.0
+"""Smallest distance of two centres, in standard deviations: so that nearly all points can be told apart."""
+OBLIQUE = np.array([[0.6, -0.6], [-0.4, 0.8]])
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +67,62 @@ def load(request: Request) -> Raw:
     points = shape(labels.astype(np.float64), random).round(4).astype(np.float32)
     return Raw(torch.from_numpy(points), torch.from_numpy(labels), tuple(str(n) for n in range(count)))
 
+
+def centres(count: int, random: np.random.Generator) -> Floats:
+    """Return the centres of round clusters in a square, float64 (count, 2), each at least APART from the others."""
+    chosen: list[Floats] = []
+    while len(chosen) < count:
+        centre = random.uniform(-10, 10, 2)
+        if all(np.linalg.norm(centre - other) >= APART for other in chosen):
+            chosen.append(centre)
+    return np.array(chosen)
+
+
+def drawn(shape: str, random: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the points of one set, float64 (200, 2), and their clusters: 2 to 9 blobs, or the two of the shape."""
+    is_round = shape in ("blobs", "anisotropic")
+    count = int(random.integers(2, MOST_CLUSTERS + 1)) if is_round else 2
+    labels = random.permutation(np.arange(SET_POINTS) % count)
+    if not is_round:
+        return SHAPES[shape][0](labels.astype(np.float64), random), labels
+    points = centres(count, random)[labels] + random.normal(0, 1, (SET_POINTS, 2))
+    return points @ OBLIQUE if shape == "anisotropic" else points, labels
+
+
+def load_many(request: Request, shape: str, count: int, seed: int) -> Raw:
+    """Draw sets of one shape, float32 (count * 200, 2); each set is a subset, with clusters named SET/NUMBER."""
+    random = np.random.default_rng(seed)
+    titles = [f"set{number:02d}" for number in range(1, count + 1)]
+    points, labels, names = [], [], []
+    for title in titles:
+        some, clusters = drawn(shape, random)
+        points.append(some.round(4).astype(np.float32))
+        labels.append(clusters + len(names))
+        names += [f"{title}/{number}" for number in range(1, clusters.max() + 2)]
+    return Raw(
+        torch.from_numpy(np.concatenate(points)),
+        torch.from_numpy(np.concatenate(labels)),
+        tuple(names),
+        torch.arange(count).repeat_interleave(SET_POINTS),
+        tuple(titles),
+    )
+
+
+def many(shape: str, count: int, seed: int, target: str | None = None) -> Source:
+    return Source(
+        partial(load_many, shape=shape, count=count, seed=seed),
+        Kind.VECTORS,
+        f"{count} sets of {SET_POINTS} points in the plane, each a subset: {shape}; embedded",
+        channels=None,
+        subsets=tuple(f"set{number:02d}" for number in range(1, count + 1)),
+        target=target,
+    )
+
+
+SOURCES = {
+    "blobs_bg": many("blobs", count=20, seed=1, target="blobs_eval"),
+    **{f"{shape}_eval": many(shape, count=50, seed=seed) for seed, shape in enumerate(SHAPES, 2)},
+}
 
 PREFIXES = {
     "synthetic": Source(

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn.cluster import DBSCAN, KMeans
@@ -38,3 +39,30 @@ def test_kmeans_finds_blobs_and_not_oblique_clusters(shape: str, low: float, hig
 def test_a_shape_that_does_not_exist_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="choose synthetic: one of blobs"):
         load_dataset("synthetic:spirals", Path("nowhere"))
+
+
+@pytest.mark.parametrize("name", ["blobs_bg", "blobs_eval", "anisotropic_eval", "moons_eval", "circles_eval"])
+def test_many_sets_are_subsets_of_two_to_nine_clusters(name: str) -> None:
+    sets = load_dataset(name, Path("nowhere")).subsets
+    counts = {len(subset.labels.unique()) for subset in sets}
+    most = 9 if name.startswith(("blobs", "anisotropic")) else 2
+    assert (min(counts), max(counts)) == (2, most)
+    assert {len(subset) for subset in sets} == {200}
+    assert len({subset.name for subset in sets}) == len(sets) == (20 if name == "blobs_bg" else 50)
+    sizes = [torch.unique(subset.labels, return_counts=True)[1] for subset in sets]
+    assert all(size.max() - size.min() <= 1 for size in sizes)
+
+
+def test_the_blobs_of_many_sets_can_be_told_apart() -> None:
+    found = []
+    for subset in load_dataset("blobs_eval", Path("nowhere")).subsets[:10]:
+        points, labels = subset.images.numpy(), subset.labels.numpy()
+        centres = np.stack([points[labels == label].mean(0) for label in np.unique(labels)])
+        nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(1)
+        found.append(accuracy(nearest, labels))
+    assert np.mean(found) > 0.98
+
+
+def test_sets_to_learn_from_and_to_test_with_differ() -> None:
+    learned, tested = (load_dataset(name, Path("nowhere")).union().images for name in ("blobs_bg", "blobs_eval"))
+    assert not (learned[:, None] == tested[None, :2000]).all(2).any()
