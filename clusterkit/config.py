@@ -11,7 +11,7 @@ from typing import Any
 
 from clusterkit.errors import UsageError
 from clusterkit.reading import USUAL, Reading
-from clusterkit.settings import READERS, Features, File, Fixed, K, Pairs, Placing, Settings, Task, parse_fixed
+from clusterkit.settings import READERS, Features, File, Fixed, Graph, K, Pairs, Placing, Settings, Task, parse_fixed
 
 
 class Kind(StrEnum):
@@ -195,6 +195,19 @@ class PretrainConfig(Settings):
     precision: Precision | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainCriticConfig(Settings):
+    """The settings of `train-critic`; for None, the stage takes what `recipe` has."""
+
+    dataset: str
+    others: tuple[str, ...] = ()
+    recipe: Recipe = Recipe.BEST
+    graph: Graph | None = None
+    few: bool = False
+
+
+CRITIC_FILE = "critic.safetensors"
+"""The default critic."""
 G_FILE = "g.safetensors"
 """The default G."""
 CHARACTERS_G = "characters"
@@ -311,6 +324,7 @@ class EstimateKConfig(Settings):
 class EvaluateConfig(Settings):
     assignments: str = "assignments.h5"
     g: str | None = None
+    critic: str | None = None
     dataset: str | None = None
     bn: BatchNorm = BatchNorm.TARGET
     ways: tuple[int, ...] = (5, 20)

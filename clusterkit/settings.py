@@ -162,6 +162,13 @@ class Task(StrEnum):
     ROTATION = "rotation"
 
 
+class Graph(StrEnum):
+    """What joins the items of a set with a clustering, in the eyes of a critic."""
+
+    CLIQUE = "clique"
+    NEIGHBOURS = "neighbours"
+
+
 class Placing(StrEnum):
     """How `report` puts pictures into the folders of their clusters."""
 

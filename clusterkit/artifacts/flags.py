@@ -14,6 +14,7 @@ from clusterkit.config import (
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
+    TrainCriticConfig,
     TrainGConfig,
 )
 from clusterkit.settings import DECLARED, typed
@@ -27,6 +28,7 @@ CONFIGS: dict[str, type[Any]] = {
     "cluster": ClusterConfig,
     "assign": AssignConfig,
     "adapt": AdaptConfig,
+    "train-critic": TrainCriticConfig,
 }
 """The settings of each stage whose artifacts other stages read."""
 REQUIRED = {kind: [field.name for field in fields(kind) if field.default is MISSING] for kind in CONFIGS.values()}

@@ -70,7 +70,7 @@ def resolved(config: object) -> dict[str, Any]:
     return {entry.name: _plain(getattr(config, entry.name), entry.name in FILES) for entry in fields(config)}
 
 
-FILES = ("assignments", "g", "model", "pairs")
+FILES = ("assignments", "critic", "g", "model", "pairs")
 """Settings that name a file as plain text."""
 
 
@@ -160,6 +160,7 @@ WRITERS = {
     "assigned.h5": ("assignments", "clusterkit assign DATASET"),
     "adapted.h5": ("assignments", "clusterkit adapt SOURCE TARGET"),
     "adapted.safetensors": ("adapted", "clusterkit adapt SOURCE TARGET"),
+    "critic.safetensors": ("critic", "clusterkit train-critic DATASET"),
     "k.json": ("k", "clusterkit estimate-k"),
     "evaluation.json": ("evaluation", "clusterkit evaluate"),
     "state": ("state", "the command that was interrupted, without --resume"),

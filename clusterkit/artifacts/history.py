@@ -10,8 +10,8 @@ from clusterkit.errors import InputError
 
 Row = dict[str, Any]
 """`subset` and `training`, both None in a file of one training; `epoch`, from 1; and the mean of each loss."""
-NETWORKS = ("g", "pretrained", "ccn", "adapted")
-KEPT_BY = "inspect a file of train-g, self-train, pretrain, cluster or adapt"
+NETWORKS = ("g", "pretrained", "ccn", "adapted", "critic")
+KEPT_BY = "inspect a file of train-g, self-train, pretrain, cluster, adapt or train-critic"
 
 
 def history_rows(header: Header, path: Path) -> list[Row]:

@@ -152,7 +152,7 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
     match header.stage:
         case "adapt":
             words = [config["source"], dataset or config["target"]]
-        case "pretrain":
+        case "pretrain" | "train-critic":
             words = [dataset or header.dataset.get("name", "DATASET"), *config.get("others", [])]
         case "self-train":
             words = [config["dataset"]]

@@ -19,6 +19,7 @@ from clusterkit.cli import (
     report,
     reproduce,
     self_train,
+    train_critic,
     train_g,
 )
 from clusterkit.cli.common import name_a_command
@@ -61,6 +62,7 @@ COMMANDS = (
     evaluate,
     assign,
     adapt,
+    train_critic,
     report,
     reproduce,
     demo,

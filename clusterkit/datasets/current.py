@@ -18,6 +18,7 @@ LEARNED = {
     "self-train": "dataset",
     "cluster": "dataset",
     "adapt": "source",
+    "train-critic": "dataset",
 }
 """The header's data set whose labels a stage may learn, by stage."""
 

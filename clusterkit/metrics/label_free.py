@@ -1,8 +1,11 @@
-"""Measures of how well a classifier fits an unlabelled target."""
+"""Measures that read no labels: how well a classifier fits a target, and clusters the values of their items."""
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clusterkit.pairs.source import PairSource, logit_matrix
@@ -40,3 +43,22 @@ def pair_agreement(pairs: PairSource, classes: Tensor, seed: int) -> float:
         if kind.any()
     ]
     return sum(shares) / len(shares) if shares else 0.0
+
+
+def indices(values: NDArray[np.float64], cluster: NDArray[np.integer[Any]], seed: int) -> dict[str, float]:
+    """Return the silhouette and the Calinski-Harabasz index of clusters (N,) of values (N, D).
+
+    The silhouette is of at most 2,000 random items. Neither is defined for one cluster, or for N clusters.
+    """
+    from sklearn.metrics import calinski_harabasz_score, silhouette_score
+
+    chosen = np.random.default_rng(seed).permutation(len(cluster))[:SAMPLE]
+    result = {}
+    for name, index, items in (
+        ("silhouette", silhouette_score, chosen),
+        ("calinski_harabasz", calinski_harabasz_score, slice(None)),
+    ):
+        found = cluster[items]
+        if 1 < len(np.unique(found)) < len(found):
+            result[name] = float(index(values[items], found))
+    return result

@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     from clusterkit.python.loading import Artifact
 
-NETWORKS = ("g", "pretrained", "ccn", "adapted", "state")
+NETWORKS = ("g", "pretrained", "ccn", "adapted", "critic", "state")
 
 
 def to_frame(artifact: "Artifact") -> Any:

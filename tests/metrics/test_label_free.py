@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from clusterkit.metrics.label_free import confidence, pair_agreement
+from clusterkit.metrics.label_free import confidence, indices, pair_agreement
 from clusterkit.pairs.dense import DensePairs
 
 
@@ -44,3 +45,17 @@ def test_agreement_with_one_kind_of_pairs() -> None:
     assert pair_agreement(DensePairs(torch.ones(4, 4)), torch.tensor([0, 0, 0, 0]), 0) == 1
     assert pair_agreement(DensePairs(-torch.ones(4, 4)), torch.tensor([0, 0, 0, 0]), 0) == 0
     assert pair_agreement(DensePairs(torch.ones(1, 1)), torch.tensor([0]), 0) == 0
+
+
+def test_indices_of_two_groups_by_hand() -> None:
+    values, cluster = np.array([[0.0], [1], [10], [11]]), np.array([0, 0, 1, 1])
+    found = indices(values, cluster, seed=0)
+    # Of the outer points the silhouette is 1 - 1 / 10.5, of the inner ones 1 - 1 / 9.5.
+    assert found["silhouette"] == pytest.approx(1 - (1 / 10.5 + 1 / 9.5) / 2)
+    # Between the groups the sum of squares is 100 by 1 degree of freedom, within them 1 by 2.
+    assert found["calinski_harabasz"] == pytest.approx(100 / (1 / 2))
+
+
+@pytest.mark.parametrize("cluster", [[0, 0, 0], [0, 1, 2]])
+def test_indices_of_one_cluster_and_of_as_many_as_items_are_not_defined(cluster: list[int]) -> None:
+    assert indices(np.array([[0.0], [1], [5]]), np.array(cluster), seed=0) == {}
