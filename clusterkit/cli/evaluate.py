@@ -37,6 +37,14 @@ def evaluate(
     ] = None,
     assignments: Annotated[str, typer.Option(help="The assignments to evaluate.")] = EvaluateConfig.assignments,
     g: Annotated[str | None, typer.Option(help="Evaluate the pairs and N-way tests of this G instead.")] = None,
+    critic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also score the clusters by this critic of train-critic, and by two indices that need no labels "
+            "either; without labels there are only these scores.",
+        ),
+    ] = None,
     bn: Annotated[
         BatchNorm,
         typer.Option(
@@ -76,7 +84,7 @@ def evaluate(
                 f"--fail-under {name}: a lower value is better, so it cannot be too low; use acc, nmi or ari instead"
             )
     done = stage.run(
-        EvaluateConfig(assignments=assignments, g=g, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes),
+        EvaluateConfig(assignments=assignments, g=g, critic=critic, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes),
         common.context,
     )
     for name, _ in gates:

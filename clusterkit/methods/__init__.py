@@ -6,9 +6,10 @@ Each method is the function of its name in the file of its name.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
-from clusterkit.config import Backbone, ClusterConfig, Optimizer, Precision, Variation
+from clusterkit.config import CRITIC_FILE, Backbone, ClusterConfig, Optimizer, Precision, Variation
 from clusterkit.errors import UsageError
 from clusterkit.losses import LossOptions
 from clusterkit.methods.common import sample
@@ -75,6 +76,13 @@ class SampleOptions(Options):
         int | None,
         Flag(help="Largest number of pairs to use, which are all pairs among random items.", min=4, default="all"),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class C2mOptions(Options):
+    """Options of the search by a critic."""
+
+    critic: Annotated[Path, Flag(help="The critic, a file of train-critic.")] = Path(CRITIC_FILE)
 
 
 METHODS: dict[str, Method] = {
@@ -184,6 +192,12 @@ METHODS: dict[str, Method] = {
         shapes=("clusters",),
         memory=matrices(squares=7),
         work=lambda size: float(size.sample) ** 3 + 100.0 * size.items**2,
+    ),
+    "c2m": Method(
+        title="C2M",
+        memory=matrices(rows=4),
+        work=lambda size: 200.0 * size.items * size.width + 1e7 * min(size.items, 2000),
+        options=C2mOptions,
     ),
     "supreme": Method(title="SUPREME", trains=True, joint=True, options=SupremeOptions),
     "autonovel": Method(title="AutoNovel", trains=True, joint=True, options=AutonovelOptions),

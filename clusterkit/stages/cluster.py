@@ -19,6 +19,7 @@ from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
 from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Recipe, Variation
 from clusterkit.console import warn_all
+from clusterkit.critic.read import origin
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
@@ -26,7 +27,7 @@ from clusterkit.device import check_precision, choose_device, describe
 from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset, load_like, load_recorded
-from clusterkit.methods import METHODS, counts_labels, reads_pairs, with_options
+from clusterkit.methods import METHODS, C2mOptions, counts_labels, reads_pairs, with_options
 from clusterkit.methods.common.check import check_cost, check_settings, needs_all_pairs, with_backbone
 from clusterkit.methods.common.joint_options import JointOptions, SourceOptions
 from clusterkit.methods.common.joint_start import Source, prepared, target_context, with_start
@@ -179,6 +180,8 @@ def files_read(config: ClusterConfig, context: Context) -> dict[str, Path]:
     files = {name: context.find(file.name) for name, file in named.items() if isinstance(file, File)}
     known = {"constraints": config.constraints, "examples": config.examples}
     files |= {name: path for name, path in known.items() if path is not None}
+    if isinstance(config.options, C2mOptions):
+        files["critic"] = context.find(str(config.options.critic))
     if reads_pairs(config) and isinstance(config.pairs, File):
         files["pairs"] = Path(config.pairs.name)
     if config.k is CountedBy.ESTIMATE:
@@ -191,6 +194,7 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
 
     Return the settings too, with the start of the network for these pairs if `--init` is not given.
     """
+    config, made_by_critic, learned_by_critic = with_critic(config, context)
     pairs = read_pairs(config, context, used=reads_pairs(config))
     check_recipe(config, pairs, context)
     config = suited_to(config, pairs, context)
@@ -218,10 +222,18 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
         )
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
-    hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash}
-    learned = joined(k_learned, pairs.learned, start.learned, {} if source is None else {"source": [source.learned]})
+    hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash, **made_by_critic}
+    learned = joined(k_learned, pairs.learned, start.learned, learned_by_critic, {} if source is None else {"source": [source.learned]})
     warnings = warn_all(doubts.of_one({title: k for title, k in ks.items() if estimates.get(title) == 1}))
     return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings, source)
+
+
+def with_critic(config: ClusterConfig, context: Context) -> tuple[ClusterConfig, dict[str, str], Learned]:
+    """Return the settings with the path of the critic, if a method reads one; its hash, and the sets it learned."""
+    if not isinstance(config.options, C2mOptions):
+        return config, {}, {}
+    path = context.find(str(config.options.critic))
+    return replace(config, options=replace(config.options, critic=path)), *origin(path)
 
 
 def check_recipe(config: ClusterConfig, pairs: PairInput, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""evaluate: compares assignments, or the predictions of G, with the true labels."""
+"""evaluate: compares assignments, or the predictions of G, with the true labels; a critic scores assignments too."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,8 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import again, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
-from clusterkit.datasets.base import Dataset
+from clusterkit.critic.read import origin, read_critic
+from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_recorded
 from clusterkit.datasets.grown import check_content
 from clusterkit.datasets.overlap import warn_of_training
@@ -23,7 +24,10 @@ from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_like
 from clusterkit.methods.common.check import warn_of_hours
 from clusterkit.methods.common.outputs import outputs
+from clusterkit.methods.common.problem import Items
+from clusterkit.methods.common.solve import values
 from clusterkit.metrics import clustering
+from clusterkit.metrics.label_free import indices
 from clusterkit.metrics.n_way import n_way
 from clusterkit.metrics.pairs import pair_scores
 from clusterkit.metrics.rows import Row, rows_of
@@ -41,6 +45,9 @@ NOTES = {
     "ndc": "clusters of at least N / K items",
     "adif": "absolute difference of ndc and the number of classes",
     "accuracy": "share of items assigned to their true class, without matching",
+    "critic": "score by the critic, to compare clusterings of one set; reads no labels",
+    "silhouette": "by Euclidean distances among at most 2,000 items; reads no labels",
+    "calinski_harabasz": "variance between clusters over that within them; reads no labels",
 }
 LESS_IS_BETTER = ("adif",)
 """The scores for which lower is better."""
@@ -94,6 +101,8 @@ def check_flags(config: EvaluateConfig, context: Context) -> None:
     """Raise UsageError for settings that have no effect."""
     if config.g is not None and context.is_given(config, "assignments"):
         raise UsageError("--assignments and --g: each names what to evaluate; leave one of them out")
+    if config.g is not None and config.critic is not None:
+        raise UsageError("--critic: scores assignments, and --g names a network; leave one of them out")
     for name in G_ONLY:
         if config.g is None and context.is_given(config, name):
             flag = "DATASET" if name == "dataset" else f"--{name}"
@@ -103,29 +112,56 @@ def check_flags(config: EvaluateConfig, context: Context) -> None:
 
 
 def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateResult:
-    """Score the labelled items of each subset against their true labels."""
+    """Score the labelled items of each subset against their true labels, and all items by a critic if it is named."""
     path = context.find(config.assignments)
     header, assignments = read_assignments(path)
     data = load_recorded(header.dataset, context, path, labels=context.reading.labels)
     check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
     name = data.name
     classes = header.extra.get("classes")
-    scores, confusion = {}, {}
+    critic = None if config.critic is None else context.find(config.critic)
+    inputs = {"assignments": sha256(path)}
+    if critic is not None:
+        hashes, learned = origin(critic)
+        inputs |= hashes
+        warn_of_training(learned, data.to_header())
+    scores: dict[str, dict[str, float]] = {}
+    confusion = {}
     for subset in data.subsets:
-        if subset.labels is None:
+        if subset.labels is None and critic is None:
             raise InputError(f"{data.title} has no labels to compare {path} with; name a file of them with --labels")
         if subset.name not in assignments or assignments[subset.name].id.tolist() != subset.ids.tolist():
             raise InputError(f"{path}: has other items than {name}; run: {again(header, path)}")
         warn_degenerate(assignments[subset.name], subset.name)
+        by_critic = {} if critic is None else critic_scores(critic, assignments[subset.name], subset, data, context)
+        scores[subset.name] = by_critic
+        if subset.labels is None:
+            continue
         is_labelled = subset.labels.numpy() >= 0
         assignment = assignments[subset.name].take(is_labelled)
         labels, among = subset.labels.numpy()[is_labelled], outputs(header, assignment)
-        scores[subset.name] = cluster_scores(assignment, among, labels, data, classes)
+        scores[subset.name] = cluster_scores(assignment, among, labels, data, classes) | by_critic
         if classes is not None:
             confusion[subset.name] = confused(assignment, labels, data, classes)
     if header.extra.get("uses_target_labels") not in (None, "no"):
         log.warning("the clustering used the target's labels: %s", header.extra["uses_target_labels"])
-    return finish(config, context, data, {"assignments": sha256(path)}, scores, "cpu", confusion=confusion)
+    return finish(config, context, data, inputs, scores, "cpu", confusion=confusion)
+
+
+def critic_scores(
+    path: Path, assignment: Assignment, subset: Subset, data: Dataset, context: Context
+) -> dict[str, float]:
+    """Return the score of the assigned items by a critic, and two other indices that read no labels."""
+    inside = np.flatnonzero(assignment.cluster >= 0)
+    if len(inside) < 2:
+        raise InputError(f"{subset.name}: fewer than two items are in clusters, which no critic can score")
+    items = Items(subset=subset.take(torch.from_numpy(inside)), kind=data.kind, shape=data.shape)
+    points = values(items, torch.device("cpu"))
+    _, critic = read_critic(path)
+    cluster = np.unique(assignment.cluster[inside], return_inverse=True)[1]
+    read = critic.read(torch.from_numpy(points), subset.name)
+    score = float(critic.scores(read, torch.from_numpy(cluster)[None])[0])
+    return {"critic": score, **indices(points, cluster, derive_seed(context.seed, "silhouette", subset.name) % 2**32)}
 
 
 def cluster_scores(
@@ -220,8 +256,8 @@ def n_way_scores(network: SimilarityNet, data: Dataset, config: EvaluateConfig, 
 
 
 def mean_scores(scores: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each score over the subsets."""
-    names = next(iter(scores.values()))
+    """Return the mean over the subsets of each score that all have."""
+    names = [name for name in next(iter(scores.values())) if all(name in subset for subset in scores.values())]
     return {name: float(np.mean([subset[name] for subset in scores.values()])) for name in names}
 
 

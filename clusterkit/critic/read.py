@@ -1,0 +1,26 @@
+"""Critics as they are stored in files of train-critic."""
+
+from pathlib import Path
+
+from clusterkit.artifacts.checkpoint import read_checkpoint
+from clusterkit.artifacts.files import sha256
+from clusterkit.artifacts.header import Header, damaged
+from clusterkit.artifacts.lineage import Learned, learned_from
+from clusterkit.critic.network import Critic, CriticArchitecture
+
+
+def read_critic(path: Path) -> tuple[Header, Critic]:
+    """Read a critic. Raises InputError for any other file."""
+    header, state = read_checkpoint(path, "critic")
+    try:
+        critic = Critic(CriticArchitecture.from_header(header.extra["critic"]))
+        critic.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(path, "critic") from error
+    return header, critic.eval()
+
+
+def origin(path: Path) -> tuple[dict[str, str], Learned]:
+    """Return the hash of a critic as an input of a run, and the sets whose labels it learned."""
+    header, _ = read_critic(path)
+    return {"critic": sha256(path)}, {"the critic": learned_from(header, path)}

@@ -1,0 +1,38 @@
+"""C2M: the clustering that a critic scores highest (Alami, Kaddah and Read 2023, section 3.1)."""
+
+import numpy as np
+import torch
+
+from clusterkit import console
+from clusterkit.config import Recipe
+from clusterkit.critic.read import read_critic
+from clusterkit.critic.search import Search, extended, search
+from clusterkit.methods.common.points import equal_together
+from clusterkit.methods.common.problem import Clustering, Problem, hard
+
+LARGEST = 2000
+"""Most items that are searched; of a larger set a random sample is, and the others follow it."""
+
+
+def c2m(problem: Problem) -> Clustering:
+    """Search for the clustering, of at most K clusters, that the critic in `options.critic` scores highest.
+
+    The search is that of the critic's recipe. Raises InputError for a file that is no critic.
+    """
+    return hard(equal_together(problem, lambda: found(problem)), problem.k)
+
+
+def found(problem: Problem) -> np.ndarray:
+    header, critic = read_critic(problem.options.critic)
+    effort = Search(k=problem.k, recipe=Recipe(header.config["recipe"]))
+    points = critic.read(torch.from_numpy(problem.values), problem.title)
+    chosen = torch.arange(len(points))
+    if len(points) > LARGEST:
+        console.log.info("cluster %s: searching a random sample of %d items", problem.title, LARGEST)
+        generator = torch.Generator().manual_seed(problem.seed)
+        chosen = torch.randperm(len(points), generator=generator)[:LARGEST]
+    sample = points if len(chosen) == len(points) else points.take(chosen)
+    best = search(critic, sample, effort, problem.seed)
+    if sample is points:
+        return best.assignment.numpy()
+    return extended(best, sample, points.x, problem.k).numpy()
