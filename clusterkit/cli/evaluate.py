@@ -84,7 +84,9 @@ def evaluate(
                 f"--fail-under {name}: a lower value is better, so it cannot be too low; use acc, nmi or ari instead"
             )
     done = stage.run(
-        EvaluateConfig(assignments=assignments, g=g, critic=critic, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes),
+        EvaluateConfig(
+            assignments=assignments, g=g, critic=critic, dataset=dataset, bn=bn, ways=tuple(ways), episodes=episodes
+        ),
         common.context,
     )
     for name, _ in gates:

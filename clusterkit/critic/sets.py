@@ -32,7 +32,8 @@ def draw(data: Sequence[Dataset], count: int, seed: int) -> list[tuple[Dataset, 
         subsets = "1 subset has" if left_out == 1 else f"{left_out} subsets have"
         console.log.warning("train-critic: %s less than two classes of two items, left out", subsets)
     turns = torch.randperm(len(usable), generator=generator_of(seed, "turns")).tolist()
-    return [of_subset(*usable[turns[number % len(turns)]], number, seed) for number in range(count)]
+    drawn = [usable[turns[number % len(turns)]] for number in range(count)]
+    return [of_subset(data, subset, number, seed) for number, (data, subset) in enumerate(drawn)]
 
 
 def of_subset(data: Dataset, subset: Subset, number: int, seed: int) -> tuple[Dataset, Subset]:
@@ -67,6 +68,7 @@ def labels_of(subset: Subset) -> Tensor:
 def repeated(labels: Tensor | None) -> Tensor:
     """Return the classes of at least two items."""
     assert labels is not None
+    classes: Tensor
     classes, counts = labels.unique(return_counts=True)
     return classes[(counts > 1) & (classes >= 0)]
 

@@ -93,7 +93,8 @@ def load_many(request: Request, shape: str, count: int, seed: int) -> Raw:
     """Draw sets of one shape, float32 (count * 200, 2); each set is a subset, with clusters named SET/NUMBER."""
     random = np.random.default_rng(seed)
     titles = [f"set{number:02d}" for number in range(1, count + 1)]
-    points, labels, names = [], [], []
+    points, labels = [], []
+    names: list[str] = []
     for title in titles:
         some, clusters = drawn(shape, random)
         points.append(some.round(4).astype(np.float32))

@@ -2,9 +2,12 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from clusterkit import console
 from clusterkit.config import Recipe
+from clusterkit.critic.coordinates import coordinates
+from clusterkit.critic.embedding import PointSet, neighbours
 from clusterkit.critic.read import read_critic
 from clusterkit.critic.search import Search, extended, search
 from clusterkit.methods.common.points import equal_together
@@ -22,17 +25,15 @@ def c2m(problem: Problem) -> Clustering:
     return hard(equal_together(problem, lambda: found(problem)), problem.k)
 
 
-def found(problem: Problem) -> np.ndarray:
+def found(problem: Problem) -> NDArray[np.int64]:
     header, critic = read_critic(problem.options.critic)
     effort = Search(k=problem.k, recipe=Recipe(header.config["recipe"]))
-    points = critic.read(torch.from_numpy(problem.values), problem.title)
-    chosen = torch.arange(len(points))
-    if len(points) > LARGEST:
-        console.log.info("cluster %s: searching a random sample of %d items", problem.title, LARGEST)
-        generator = torch.Generator().manual_seed(problem.seed)
-        chosen = torch.randperm(len(points), generator=generator)[:LARGEST]
-    sample = points if len(chosen) == len(points) else points.take(chosen)
+    x = coordinates(torch.from_numpy(problem.values), critic.architecture.width, problem.title)
+    if len(x) <= LARGEST:
+        return search(critic, PointSet(x, neighbours(x)), effort, problem.seed).assignment.numpy()
+    console.log.info("cluster %s: searching a random sample of %d items", problem.title, LARGEST)
+    generator = torch.Generator().manual_seed(problem.seed)
+    chosen = x[torch.randperm(len(x), generator=generator)[:LARGEST]]
+    sample = PointSet(chosen, neighbours(chosen))
     best = search(critic, sample, effort, problem.seed)
-    if sample is points:
-        return best.assignment.numpy()
-    return extended(best, sample, points.x, problem.k).numpy()
+    return extended(best, sample, x, problem.k).numpy()

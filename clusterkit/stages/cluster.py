@@ -223,7 +223,13 @@ def read_inputs(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
         # Read the pairs of every subset before the first training, so that a missing one fails at once.
         pairs.source(subset, replace(config, dataset=data.name), context.seed, every=needs_all_pairs(config))
     hashes = {**known.hashes, **pairs.inputs, **start.inputs, **k_hash, **made_by_critic}
-    learned = joined(k_learned, pairs.learned, start.learned, learned_by_critic, {} if source is None else {"source": [source.learned]})
+    learned = joined(
+        k_learned,
+        pairs.learned,
+        start.learned,
+        learned_by_critic,
+        {} if source is None else {"source": [source.learned]},
+    )
     warnings = warn_all(doubts.of_one({title: k for title, k in ks.items() if estimates.get(title) == 1}))
     return config, Inputs(pairs, start, data, known, ks, hashes, learned, warnings, source)
 
