@@ -162,6 +162,13 @@ class Task(StrEnum):
     ROTATION = "rotation"
 
 
+class Graph(StrEnum):
+    """What a critic joins by edges: all points of a cluster, or also each point and its nearest neighbours in it."""
+
+    CLIQUE = "clique"
+    NEIGHBOURS = "neighbours"
+
+
 class Placing(StrEnum):
     """How `report` puts pictures into the folders of their clusters."""
 

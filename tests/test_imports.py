@@ -15,7 +15,7 @@ FLOORS = (
     {"python"},
     {"stages"},
     {"report"},
-    {"methods", "adaptation"},
+    {"methods", "adaptation", "critic"},
     {"training"},
     {"metrics"},
     {"pairs"},

@@ -1,0 +1,190 @@
+"""The training of a critic on labelled sets (C2M, algorithm 2), as printed or with other fakes and another loss."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.config import Recipe
+from clusterkit.critic.embedding import PointSet, embedding, reconstruction
+from clusterkit.critic.fakes import ari_of, fakes
+from clusterkit.critic.network import Critic
+from clusterkit.critic.search import Search, search
+from clusterkit.critic.starts import starts
+from clusterkit.device import derive_seed
+from clusterkit.distributed import size
+from clusterkit.errors import InputError
+from clusterkit.training import History, Plan, fit
+
+CLIP = 0.01
+"""The largest weight of the critic as printed (Arjovsky et al. 2017)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The length and the terms of a critic's training."""
+
+    recipe: Recipe = Recipe.BEST
+    epochs: int = 10
+    repeats: int = 10
+    autoencoder_epochs: int = 5
+    learning_rate: float = 1e-3
+    fakes: int = 48
+    simple: int = 16
+    margin: float = 1.0
+    penalty: float = 1.0
+    turned: bool = True
+    joint: bool = False
+    searched: Search = Search(k=20, iterations=10)
+
+
+PRINTED = Training(recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, turned=False, searched=Search(recipe=Recipe.PAPER))
+"""Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A set with its classes (N,), numbered from 0, and simple clusterings (P, N) of it."""
+
+    points: PointSet
+    labels: Tensor
+    simple: Tensor
+
+
+def labelled_set(critic: Critic, features: Tensor, labels: Tensor, name: str, seed: int = 0) -> LabelledSet:
+    """Return a set of features (N, D) with classes (N,) for the training of a critic.
+
+    Raises InputError for values that are not finite or all equal, and for fewer than two classes or points of each.
+    """
+    if len(features) != len(labels):
+        raise InputError(f"{name}: has {len(features)} items but {len(labels)} labels; give each item one label")
+    points = critic.read(features, name)
+    classes = labels.unique(return_inverse=True)[1]
+    if not len(classes) or int(classes.max()) == 0:
+        raise InputError(f"{name}: holds one class; a critic learns from sets of at least two")
+    if int(classes.max()) + 1 == len(classes):
+        raise InputError(f"{name}: has no class of two points; a critic learns from sets with more points than classes")
+    if not bool(points.x.any()):
+        raise InputError(f"{name}: all its points are equal; a critic learns from sets whose points differ")
+    return LabelledSet(points, classes, starts(points, 50, seed))
+
+
+def train_critic(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> dict[str, History]:
+    """Train the autoencoder, then the critic, in place; return the losses of each.
+
+    `plan` has the seed, the state file and whether to resume; its lengths and rates are replaced by those of
+    `training`. Each set is a batch. The state of the autoencoder is in a file beside that of the critic.
+    """
+    for tensor in (critic.first, critic.second):
+        tensor.requires_grad_(True)
+    for tensor in critic.layers.parameters():
+        tensor.requires_grad_(False)
+    history = {"autoencoder": _train_autoencoder(critic, sets, training, plan)}
+    set_scale(critic, sets)
+    for tensor in (critic.first, critic.second):
+        tensor.requires_grad_(training.joint)
+    for tensor in critic.layers.parameters():
+        tensor.requires_grad_(True)
+    history["critic"] = _Lesson(critic, sets, training).train(plan)
+    return history
+
+
+def _train_autoencoder(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> History:
+    plan = replace(
+        plan, title=f"{plan.title} autoencoder", epochs=training.autoencoder_epochs, steps=len(sets), learning_rate=0.01,
+        state=plan.state.with_name("autoencoder.safetensors"),
+    )  # fmt: skip
+
+    def batches(generator: torch.Generator) -> Iterator[LabelledSet]:
+        return (sets[int(number)] for number in torch.randperm(len(sets), generator=generator))
+
+    def step(batch: LabelledSet, generator: torch.Generator) -> dict[str, Tensor]:
+        # Every process computes the same, so that their gradients sum to those of one.
+        return {"loss": reconstruction(*critic.convolve(batch.points, batch.labels[None])) / size()}
+
+    return fit(critic, batches, step, plan)
+
+
+@torch.no_grad()
+def set_scale(critic: Critic, sets: Sequence[LabelledSet]) -> None:
+    """Set the scale of embeddings to the root mean square, over the sets, of each number of the truth's embedding."""
+    found = torch.cat([embedding(*critic.convolve(each.points, each.labels[None])) for each in sets])
+    usual = found.square().mean(0).sqrt()
+    critic.scale.copy_(usual.clamp(min=max(1e-3 * float(usual.max()), 1e-30)))
+
+
+class _Lesson:
+    """The steps of a critic's training, each on one set."""
+
+    def __init__(self, critic: Critic, sets: Sequence[LabelledSet], training: Training) -> None:
+        self.critic, self.sets, self.training = critic, sets, training
+
+    def train(self, plan: Plan) -> History:
+        training = self.training
+        printed = training.recipe is Recipe.PAPER
+        plan = replace(
+            plan, epochs=training.epochs, steps=len(self.sets) * training.repeats, learning_rate=training.learning_rate,
+            rmsprop=printed, decay=0.95 if printed else None,
+        )  # fmt: skip
+        step = self.wasserstein if printed else self.ranking
+        return fit(self.critic, self.batches, step, plan, after=self.clip if printed else None)
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[LabelledSet, bool]]:
+        """Yield each set several times, and whether its best clustering is to be searched for this time."""
+        for repeat in range(self.training.repeats):
+            for number in torch.randperm(len(self.sets), generator=generator):
+                yield self.sets[int(number)], repeat == 0
+
+    def winner(self, batch: LabelledSet, generator: torch.Generator) -> Tensor:
+        seed = int(torch.randint(2**31, (), generator=generator))
+        return search(self.critic, batch.points, self.training.searched, derive_seed(seed, "search")).assignment
+
+    def clip(self, epoch: int = 0) -> None:
+        """Clip the weights; called before each step and after each epoch, so that no step sees larger ones."""
+        with torch.no_grad():
+            for weights in self.critic.layers.parameters():
+                weights.clamp_(-CLIP, CLIP)
+
+    def wasserstein(self, batch: tuple[LabelledSet, bool], generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the score of the search's winner less that of the truth (C2M, equation 6)."""
+        self.clip()
+        labelled, _ = batch
+        rows = torch.stack([self.winner(labelled, generator), labelled.labels])
+        fake, truth = self.critic(self.critic.embed(labelled.points, rows))
+        return {"loss": (fake - truth) / size()}
+
+    def ranking(self, batch: tuple[LabelledSet, bool], generator: torch.Generator) -> dict[str, Tensor]:
+        """Return by how much fakes miss their distance below the truth, and the penalty of the gradient.
+
+        The distance is `margin` (1 - ARI). The penalty (Gulrajani et al. 2017) is for gradients longer than one.
+        """
+        training = self.training
+        labelled, searched = batch
+        points = labelled.points
+        if training.turned:
+            points = points.turned(rotation(points.x.shape[1], generator))
+        drawn = [labelled.labels[None], fakes(points, labelled.labels, training.fakes, generator)]
+        chosen = torch.randperm(len(labelled.simple), generator=generator)[: training.simple]
+        drawn.append(labelled.simple[chosen])
+        if searched:
+            drawn.append(self.winner(LabelledSet(points, labelled.labels, labelled.simple), generator)[None])
+        rows = torch.cat(drawn)
+        embeddings = self.critic.embed(points, rows)
+        scores = self.critic(embeddings)
+        wanted = (training.margin * (1 - ari_of(rows[1:], labelled.labels))).float()
+        short = F.relu(wanted - (scores[0] - scores[1:]))
+        losses = {"ranking": short.mean() / size()}
+        if training.penalty:
+            mix = torch.rand(len(rows) - 1, 1, generator=generator)
+            between = (mix * embeddings[:1] + (1 - mix) * embeddings[1:]).detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+            losses["penalty"] = training.penalty * F.relu(slope.norm(dim=1) - 1).square().mean() / size()
+        return losses
+
+
+def rotation(width: int, generator: torch.Generator) -> Tensor:
+    """Return a random orthogonal matrix (width, width)."""
+    q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
+    return (q * r.diagonal().sign()).float()
