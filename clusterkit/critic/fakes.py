@@ -30,8 +30,10 @@ def ari_of(assignments: Tensor, labels: Tensor) -> Tensor:
     together, rows, columns = pairs(table), pairs(table.sum(2)), pairs(table.sum(1))
     expected = rows * columns / max(1.0, count * (count - 1) / 2)
     largest = (rows + columns) / 2
-    agree = largest - expected <= 1e-12 * largest
-    return torch.where(agree, (together == largest).double(), (together - expected) / torch.where(agree, 1, largest - expected))
+    room = largest - expected
+    agree = room <= 1e-12 * largest
+    index = (together - expected) / torch.where(agree, 1, room)
+    return torch.where(agree, (together == largest).double(), index)
 
 
 def fakes(points: PointSet, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:

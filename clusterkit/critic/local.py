@@ -62,33 +62,51 @@ def splits(points: PointSet, assignment: Tensor) -> Tensor:
     """Return clusterings (P, N) in which one cluster is split: in two by k-means, or into its graph's components."""
     k = int(assignment.max()) + 1
     found = [assignment.new_zeros(0, len(assignment))]
-    for cluster in range(k):
-        members = assignment == cluster
-        for part in (halves(points.x[members]), parts(points.near, members)):
-            if int(part.max()) > 0:
-                changed = assignment.clone()
-                changed[members] = torch.where(part > 0, k - 1 + part, assignment[members])
-                found.append(changed[None])
+    for part in (halves(points.x, assignment), pieces(points.near, assignment)):
+        # Only clusters of several parts are split, of which the one numbered 0 stays.
+        several = torch.zeros(k, dtype=torch.bool, device=part.device).index_fill_(0, assignment[part > 0], True)
+        clusters = several.nonzero()
+        changed = (assignment == clusters) & (part > 0)
+        found.append(torch.where(changed, k - 1 + part, assignment))
     return torch.cat(found)
 
 
-def halves(x: Tensor) -> Tensor:
-    """Return the cluster 0 or 1 (N,) of points (N, width), by a k-means that starts from the longest axis."""
-    centred = x - x.mean(0)
-    _, vectors = torch.linalg.eigh(centred.double().T @ centred.double())
-    side = (centred.double() @ vectors[:, -1] > 0).long()
+def halves(x: Tensor, assignment: Tensor) -> Tensor:
+    """Return 0 or 1 (N,) for points (N, width): the half of its cluster, by a k-means that starts from its long axis.
+
+    A cluster that cannot be halved is all 0.
+    """
+    k, width = int(assignment.max()) + 1, x.shape[1]
+    centred = (x - means_of(x, assignment)[assignment]).double()
+    products = (centred[:, :, None] * centred[:, None]).flatten(1)
+    scatter = torch.zeros(k, width * width, dtype=products.dtype, device=x.device).index_add_(0, assignment, products)
+    axes = torch.linalg.eigh(scatter.view(k, width, width)).eigenvectors[:, :, -1]
+    side = ((centred * axes[assignment]).sum(1) > 0).long()
     for _ in range(LLOYD):
-        if int(side.min()) == int(side.max()):
-            break
-        side = torch.cdist(x, means_of(x, side)).argmin(1)
-    return side
+        both = 2 * assignment + side
+        sums = torch.zeros(2 * k, width, device=x.device).index_add_(0, both, x)
+        sizes = torch.bincount(both, minlength=2 * k)
+        # The mean of an empty half is nowhere near.
+        means = torch.where(sizes[:, None] > 0, sums / sizes[:, None], torch.inf)
+        distance = (x[:, None] - means.view(k, 2, width)[assignment]).square().sum(2)
+        side = distance.argmin(1)
+    empty = torch.bincount(2 * assignment + side, minlength=2 * k).view(k, 2)[:, 0] == 0
+    return torch.where(empty[assignment], 0, side)
 
 
-def parts(near: Tensor, members: Tensor) -> Tensor:
-    """Return the number (n,) of the component of each of n members (N,) of a cluster, in the graph of neighbours."""
-    inside = members.cpu().numpy()
-    found = components(near.cpu().numpy(), inside)[inside]
-    return torch.from_numpy(found).to(near.device).unique(return_inverse=True)[1]
+def pieces(near: Tensor, assignment: Tensor) -> Tensor:
+    """Return the number (N,), from 0 in each cluster, of the component of its graph that a point belongs to.
+
+    The graph joins a point to its neighbours (N, M) in the same cluster.
+    """
+    k = int(assignment.max()) + 1
+    piece = torch.from_numpy(components(near.cpu().numpy(), assignment.cpu().numpy())).to(near.device)
+    owner = torch.zeros(int(piece.max()) + 1, dtype=torch.int64, device=near.device).scatter_(0, piece, assignment)
+    order = owner.argsort(stable=True)
+    sizes = torch.bincount(owner, minlength=k)
+    number = torch.empty_like(owner)
+    number[order] = torch.arange(len(owner), device=near.device) - (sizes.cumsum(0) - sizes)[owner[order]]
+    return number[piece]
 
 
 def smoothings(points: PointSet, assignment: Tensor) -> Tensor:

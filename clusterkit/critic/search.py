@@ -54,8 +54,7 @@ def search(critic: Critic, points: PointSet, effort: Search, seed: int) -> Found
     if not len(points):
         raise ValueError("a set needs a point")
     runs = [
-        cross_entropy(critic, points, effort, derive_seed(seed, "restart", number))
-        for number in range(effort.restarts)
+        cross_entropy(critic, points, effort, derive_seed(seed, "restart", number)) for number in range(effort.restarts)
     ]
     best = max(runs, key=lambda found: found.score)
     if effort.recipe is Recipe.PAPER:

@@ -88,18 +88,18 @@ def _components(x: NDArray[np.float64], near: Clusters, k: int) -> Iterator[Clus
             yield clusters
 
 
-def components(near: Clusters, members: NDArray[np.bool_] | None = None) -> Clusters:
+def components(near: Clusters, assignment: Clusters | None = None) -> Clusters:
     """Return the component (N,) of each point in the graph that joins it to its neighbours (N, M).
 
-    With `members` (N,), edges of other points are left out.
+    With an assignment (N,), edges between its clusters are left out.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     count, degree = near.shape
     rows, columns = np.repeat(np.arange(count), degree), near.ravel()
-    if members is not None:
-        inside = members[rows] & members[columns]
+    if assignment is not None:
+        inside = assignment[rows] == assignment[columns]
         rows, columns = rows[inside], columns[inside]
     graph = coo_array((np.ones(len(rows)), (rows, columns)), (count, count))
     found: Clusters = connected_components(graph.tocsr(), directed=False)[1].astype(np.int64)

@@ -1,7 +1,7 @@
 """The training of a critic on labelled sets (C2M, algorithm 2), as printed or with other fakes and another loss."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -13,34 +13,42 @@ from clusterkit.critic.fakes import ari_of, fakes
 from clusterkit.critic.network import Critic
 from clusterkit.critic.search import Search, search
 from clusterkit.critic.starts import starts
-from clusterkit.device import derive_seed
 from clusterkit.distributed import size
 from clusterkit.errors import InputError
 from clusterkit.training import History, Plan, fit
 
+AUTOENCODER_RATE = 0.01
+DECAY = 0.95
+"""The factor of the learning rate after every epoch as printed, as which we read the decay rate of C2M, section 4."""
 CLIP = 0.01
 """The largest weight of the critic as printed (Arjovsky et al. 2017)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The length and the terms of a critic's training."""
+    """The length and the terms of a critic's training.
+
+    An epoch takes `repeats` steps on each set, which compare the truth with `compared` of its rivals. `fakes` of these
+    are random changes of the truth. `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions
+    learn with the critic, otherwise they stay as the autoencoder left them.
+    """
 
     recipe: Recipe = Recipe.BEST
     epochs: int = 10
     repeats: int = 10
     autoencoder_epochs: int = 5
     learning_rate: float = 1e-3
-    fakes: int = 48
-    simple: int = 16
-    margin: float = 1.0
+    fakes: int = 64
+    compared: int = 48
     penalty: float = 1.0
     turned: bool = True
     joint: bool = False
-    searched: Search = Search(k=20, iterations=10)
+    searched: Search = field(default_factory=lambda: Search(k=20, iterations=10))
 
 
-PRINTED = Training(recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, turned=False, searched=Search(recipe=Recipe.PAPER))
+PRINTED = Training(
+    recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, turned=False, searched=Search(recipe=Recipe.PAPER)
+)
 """Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
 
 
@@ -93,8 +101,8 @@ def train_critic(critic: Critic, sets: Sequence[LabelledSet], training: Training
 
 def _train_autoencoder(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> History:
     plan = replace(
-        plan, title=f"{plan.title} autoencoder", epochs=training.autoencoder_epochs, steps=len(sets), learning_rate=0.01,
-        state=plan.state.with_name("autoencoder.safetensors"),
+        plan, title=f"{plan.title} autoencoder", epochs=training.autoencoder_epochs, steps=len(sets),
+        learning_rate=AUTOENCODER_RATE, state=plan.state.with_name("autoencoder.safetensors"),
     )  # fmt: skip
 
     def batches(generator: torch.Generator) -> Iterator[LabelledSet]:
@@ -115,6 +123,14 @@ def set_scale(critic: Critic, sets: Sequence[LabelledSet]) -> None:
     critic.scale.copy_(usual.clamp(min=max(1e-3 * float(usual.max()), 1e-30)))
 
 
+@dataclass(frozen=True)
+class Rivals:
+    """Clusterings (P, N) that a step tells apart, the truth first, and their ARI with it (P,)."""
+
+    rows: Tensor
+    ari: Tensor
+
+
 class _Lesson:
     """The steps of a critic's training, each on one set."""
 
@@ -126,20 +142,31 @@ class _Lesson:
         printed = training.recipe is Recipe.PAPER
         plan = replace(
             plan, epochs=training.epochs, steps=len(self.sets) * training.repeats, learning_rate=training.learning_rate,
-            rmsprop=printed, decay=0.95 if printed else None,
+            rmsprop=printed, decay=DECAY if printed else None,
         )  # fmt: skip
         step = self.wasserstein if printed else self.ranking
         return fit(self.critic, self.batches, step, plan, after=self.clip if printed else None)
 
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[LabelledSet, bool]]:
-        """Yield each set several times, and whether its best clustering is to be searched for this time."""
-        for repeat in range(self.training.repeats):
-            for number in torch.randperm(len(self.sets), generator=generator):
-                yield self.sets[int(number)], repeat == 0
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[PointSet, Rivals]]:
+        """Yield each set several times in random order, with rivals that are new in every epoch."""
+        rivals: dict[int, Rivals] = {}
+        for _ in range(self.training.repeats):
+            for number in torch.randperm(len(self.sets), generator=generator).tolist():
+                labelled = self.sets[number]
+                if number not in rivals:
+                    rivals[number] = self.rivals(labelled, generator)
+                yield labelled.points, rivals[number]
 
-    def winner(self, batch: LabelledSet, generator: torch.Generator) -> Tensor:
+    def rivals(self, labelled: LabelledSet, generator: torch.Generator) -> Rivals:
+        """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
+        training = self.training
         seed = int(torch.randint(2**31, (), generator=generator))
-        return search(self.critic, batch.points, self.training.searched, derive_seed(seed, "search")).assignment
+        winner = search(self.critic, labelled.points, training.searched, seed).assignment
+        rows = [labelled.labels[None], winner[None]]
+        if training.recipe is not Recipe.PAPER:
+            rows += [labelled.simple, fakes(labelled.points, labelled.labels, training.fakes, generator)]
+        every = torch.cat(rows)
+        return Rivals(every, ari_of(every, labelled.labels))
 
     def clip(self, epoch: int = 0) -> None:
         """Clip the weights; called before each step and after each epoch, so that no step sees larger ones."""
@@ -147,37 +174,30 @@ class _Lesson:
             for weights in self.critic.layers.parameters():
                 weights.clamp_(-CLIP, CLIP)
 
-    def wasserstein(self, batch: tuple[LabelledSet, bool], generator: torch.Generator) -> dict[str, Tensor]:
+    def wasserstein(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
         """Return the score of the search's winner less that of the truth (C2M, equation 6)."""
         self.clip()
-        labelled, _ = batch
-        rows = torch.stack([self.winner(labelled, generator), labelled.labels])
-        fake, truth = self.critic(self.critic.embed(labelled.points, rows))
+        points, rivals = batch
+        truth, fake = self.critic(self.critic.embed(points, rivals.rows))
         return {"loss": (fake - truth) / size()}
 
-    def ranking(self, batch: tuple[LabelledSet, bool], generator: torch.Generator) -> dict[str, Tensor]:
+    def ranking(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
         """Return by how much fakes miss their distance below the truth, and the penalty of the gradient.
 
-        The distance is `margin` (1 - ARI). The penalty (Gulrajani et al. 2017) is for gradients longer than one.
+        The distance is 1 - ARI, so that scores differ as the clusterings do. The penalty (Gulrajani et al. 2017) is for
+        gradients longer than one. Coordinates are turned at random, because a turned set has the same clusters.
         """
         training = self.training
-        labelled, searched = batch
-        points = labelled.points
+        points, rivals = batch
         if training.turned:
             points = points.turned(rotation(points.x.shape[1], generator))
-        drawn = [labelled.labels[None], fakes(points, labelled.labels, training.fakes, generator)]
-        chosen = torch.randperm(len(labelled.simple), generator=generator)[: training.simple]
-        drawn.append(labelled.simple[chosen])
-        if searched:
-            drawn.append(self.winner(LabelledSet(points, labelled.labels, labelled.simple), generator)[None])
-        rows = torch.cat(drawn)
-        embeddings = self.critic.embed(points, rows)
+        chosen = 1 + torch.randperm(len(rivals.rows) - 1, generator=generator)[: training.compared]
+        embeddings = self.critic.embed(points, torch.cat([rivals.rows[:1], rivals.rows[chosen]]))
         scores = self.critic(embeddings)
-        wanted = (training.margin * (1 - ari_of(rows[1:], labelled.labels))).float()
-        short = F.relu(wanted - (scores[0] - scores[1:]))
-        losses = {"ranking": short.mean() / size()}
+        distance = (1 - rivals.ari[chosen]).float()
+        losses = {"ranking": F.relu(distance - (scores[0] - scores[1:])).mean() / size()}
         if training.penalty:
-            mix = torch.rand(len(rows) - 1, 1, generator=generator)
+            mix = torch.rand(len(chosen), 1, generator=generator)
             between = (mix * embeddings[:1] + (1 - mix) * embeddings[1:]).detach().requires_grad_(True)
             (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
             losses["penalty"] = training.penalty * F.relu(slope.norm(dim=1) - 1).square().mean() / size()
