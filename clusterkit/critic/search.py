@@ -14,8 +14,6 @@ from clusterkit.device import derive_seed
 
 UNITS = 16
 """Hidden units of a clustering network (C2M, section 4)."""
-IMPROVED = 3
-"""Clusterings that the local search improves: the best starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,7 @@ class Search:
     """The effort of a search: the paper gives neither the population nor the elites nor the iterations.
 
     `k` is the number of outputs of a network, so the most clusters. As printed only the cross-entropy method searches;
-    otherwise it starts beside simple clusterings, and a local search improves the best ones.
+    otherwise simple clusterings are proposed beside its winner, and a local search improves the `improved` best.
     """
 
     k: int = 50
@@ -32,6 +30,7 @@ class Search:
     iterations: int = 30
     elites: float = 0.1
     restarts: int = 1
+    improved: int = 3
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class Found:
     weights: Tensor | None = None
 
 
-def search(critic: Critic, points: PointSet, effort: Search, seed: int) -> Found:
+def search(critic: Critic, points: PointSet, effort: Search, seed: int, proposals: Tensor | None = None) -> Found:
     """Return the clustering of a set that the critic scores highest, among all that the search has met.
 
-    Raises ValueError for a set without points.
+    `proposals` (P, N) are clusterings to start from beside the cross-entropy method's; None makes simple ones. Raises ValueError for a set without points.
     """
     if not len(points):
         raise ValueError("a set needs a point")
@@ -59,9 +58,11 @@ def search(critic: Critic, points: PointSet, effort: Search, seed: int) -> Found
     best = max(runs, key=lambda found: found.score)
     if effort.recipe is Recipe.PAPER:
         return best
-    proposals = torch.cat([starts(points, effort.k, derive_seed(seed, "starts")), best.assignment[None]])
+    if proposals is None:
+        proposals = starts(points, effort.k, derive_seed(seed, "starts"))
+    proposals = torch.cat([proposals, best.assignment[None]])
     scores = critic.scores(points, proposals)
-    for row in scores.argsort(descending=True, stable=True)[:IMPROVED]:
+    for row in scores.argsort(descending=True, stable=True)[: effort.improved]:
         assignment, score = improve(critic, points, proposals[row], effort.k)
         if score > best.score:
             best = Found(assignment, score)

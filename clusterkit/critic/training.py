@@ -43,7 +43,7 @@ class Training:
     penalty: float = 1.0
     turned: bool = True
     joint: bool = False
-    searched: Search = field(default_factory=lambda: Search(k=20, iterations=10))
+    searched: Search = field(default_factory=lambda: Search(k=20, iterations=10, improved=1))
 
 
 PRINTED = Training(
@@ -161,7 +161,7 @@ class _Lesson:
         """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
         training = self.training
         seed = int(torch.randint(2**31, (), generator=generator))
-        winner = search(self.critic, labelled.points, training.searched, seed).assignment
+        winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
         rows = [labelled.labels[None], winner[None]]
         if training.recipe is not Recipe.PAPER:
             rows += [labelled.simple, fakes(labelled.points, labelled.labels, training.fakes, generator)]

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,9 @@ def new_critic(graph: Graph = Graph.NEIGHBOURS) -> Critic:
     return Critic(CriticArchitecture(width=2, graph=graph, hidden=(8, 6), sizes=graph is Graph.NEIGHBOURS))
 
 
-def sets_for(critic: Critic) -> list[LabelledSet]:
-    return [labelled_set(critic, *blobs(k, k), f"set {k}") for k in (2, 3, 5)]
+@functools.cache
+def labelled_sets() -> list[LabelledSet]:
+    return [labelled_set(new_critic(), *blobs(k, k), f"set {k}") for k in (2, 3, 5)]
 
 
 def train(training: Training, folder: Path, *, resume: bool = False) -> tuple[dict[str, Tensor], dict[str, History]]:
@@ -45,7 +47,7 @@ def train(training: Training, folder: Path, *, resume: bool = False) -> tuple[di
         title="train-critic", epochs=1, steps=1, learning_rate=1, seed=5, state=folder / "critic.safetensors",
         key="key", resume=resume,
     )  # fmt: skip
-    history = train_critic(critic, sets_for(critic), training, plan)
+    history = train_critic(critic, labelled_sets(), training, plan)
     return critic.state_dict(), history
 
 
@@ -60,7 +62,7 @@ def test_a_resumed_training_ends_with_the_same_bytes(
 
     def stop_in_second_epoch(*arguments: object, **more: object) -> object:
         searches.append(1)
-        if len(searches) == len(sets_for(new_critic())) + 2:
+        if len(searches) == len(labelled_sets()) + 2:
             raise KeyboardInterrupt
         return whole_search(*arguments, **more)
 
@@ -84,7 +86,7 @@ def test_a_short_training_ranks_the_truth_of_other_sets_above_fakes(tmp_path: Pa
     critic = new_critic()
     training = Training(epochs=2, repeats=12, autoencoder_epochs=2, fakes=24, compared=32, searched=QUICK)
     plan = Plan(title="t", epochs=1, steps=1, learning_rate=1, seed=0, state=tmp_path / "c.safetensors", key="key")
-    train_critic(critic, sets_for(critic), training, plan)
+    train_critic(critic, labelled_sets(), training, plan)
     for k, seed in ((3, 11), (4, 12)):
         x, labels = blobs(k, seed)
         points = critic.read(x)
