@@ -35,7 +35,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Found:
-    """The best clustering (N,) of a search, numbered without gaps, its score, and the search's own clusterings.
+    """The best clustering (N,) of a search, numbered without gaps, and its score.
 
     `weights` (W,) are those of the network that made the clustering, None if no network made it.
     """
@@ -48,7 +48,8 @@ class Found:
 def search(critic: Critic, points: PointSet, effort: Search, seed: int, proposals: Tensor | None = None) -> Found:
     """Return the clustering of a set that the critic scores highest, among all that the search has met.
 
-    `proposals` (P, N) are clusterings to start from beside the cross-entropy method's; None makes simple ones. Raises ValueError for a set without points.
+    `proposals` (P, N) are clusterings to start from beside the cross-entropy method's; None makes simple ones. As
+    printed none are used. Raises ValueError for a set without points.
     """
     if not len(points):
         raise ValueError("a set needs a point")
