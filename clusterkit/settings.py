@@ -163,7 +163,7 @@ class Task(StrEnum):
 
 
 class Graph(StrEnum):
-    """What joins the items of a set with a clustering, in the eyes of a critic."""
+    """What a critic joins by edges: all points of a cluster, or also each point and its nearest neighbours in it."""
 
     CLIQUE = "clique"
     NEIGHBOURS = "neighbours"

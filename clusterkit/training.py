@@ -50,10 +50,11 @@ class Plan:
     """The length, learning rate and state file of a training.
 
     `key` is a hash of everything that the run depends on, so that no other run resumes from its state. The learning
-    rate rises during the first 5 % of the steps and falls to zero along a cosine. With `drop_every` it starts at its
-    highest value and is divided by ten after every `drop_every` epochs. The backbone's rate is `backbone_rate` times
-    the learning rate. `nesterov` is for gradient descent. With `slow`, the result is a moving average of the weights,
-    to which the weights return every few steps (lookahead, Zhang et al. 2019).
+    rate rises during the first 5 % of the steps and falls to zero along a cosine. With `drop_every` it is divided by
+    ten after every `drop_every` epochs instead, and with `decay` multiplied by this after every epoch. The backbone's
+    rate is `backbone_rate` times the learning rate. `nesterov` is for gradient descent; `rmsprop` replaces the
+    optimizer. With `slow`, the result is a moving average of the weights, to which the weights return every few steps
+    (lookahead, Zhang et al. 2019).
     """
 
     title: str
@@ -71,6 +72,8 @@ class Plan:
     backbone_rate: float = 1.0
     nesterov: bool = False
     slow: bool = False
+    decay: float | None = None
+    rmsprop: bool = False
 
 
 def batches_of(
@@ -193,15 +196,15 @@ def _epoch(
 
 def _optimizer(network: nn.Module, backbones: list[BackboneLayers], plan: Plan) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    slow = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
-    if plan.backbone_rate == 1:
-        slow = set()
+    slow = {id(weight) for backbone in backbones for weight in backbone.parameters() if plan.backbone_rate != 1}
     groups = [
         {"params": [weight for weight in parameters if (id(weight) in slow) is of_backbone], "times": times}
         for of_backbone, times in ((False, 1.0), (True, plan.backbone_rate))
     ]
     groups = [group for group in groups if group["params"]]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    if plan.rmsprop:
+        return torch.optim.RMSprop(groups, lr=plan.learning_rate, weight_decay=plan.weight_decay)
     common = {"lr": plan.learning_rate, "weight_decay": plan.weight_decay, "fused": fused}
     if plan.optimizer is Optimizer.SGD:
         return torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=plan.nesterov, **common)  # type: ignore[arg-type]
@@ -218,8 +221,11 @@ def _set_rate(optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
 
 
 def _share_of_rate(plan: Plan, step: int) -> float:
+    epoch = step // plan.steps
     if plan.drop_every is not None:
-        return 0.1 ** (step // plan.steps // plan.drop_every)
+        return 0.1 ** (epoch // plan.drop_every)
+    if plan.decay is not None:
+        return plan.decay**epoch
     total = plan.epochs * plan.steps
     warm = max(1, round(WARM_UP * total))
     if step < warm:

@@ -1,0 +1,210 @@
+"""The training of a critic on labelled sets (C2M, algorithm 2), as printed or with other fakes and another loss."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clusterkit.config import Recipe
+from clusterkit.critic.embedding import PointSet, embedding, reconstruction
+from clusterkit.critic.fakes import ari_of, fakes
+from clusterkit.critic.network import Critic
+from clusterkit.critic.search import Search, search
+from clusterkit.critic.starts import starts
+from clusterkit.distributed import size
+from clusterkit.errors import InputError
+from clusterkit.training import History, Plan, fit
+
+AUTOENCODER_RATE = 0.01
+DECAY = 0.95
+"""The factor of the learning rate after every epoch as printed, as which we read the decay rate of C2M, section 4."""
+CLIP = 0.01
+"""The largest weight of the critic as printed (Arjovsky et al. 2017)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The length and the terms of a critic's training.
+
+    An epoch takes `repeats` steps on each set, which compare the truth with `compared` of its rivals. `fakes` of these
+    are random changes of the truth. `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions
+    learn with the critic, otherwise they stay as the autoencoder left them.
+    """
+
+    recipe: Recipe = Recipe.BEST
+    epochs: int = 10
+    repeats: int = 10
+    autoencoder_epochs: int = 5
+    learning_rate: float = 1e-3
+    fakes: int = 64
+    compared: int = 48
+    penalty: float = 1.0
+    turned: bool = True
+    joint: bool = False
+    searched: Search = field(default_factory=lambda: Search(k=20, iterations=10, improved=1))
+
+
+PRINTED = Training(
+    recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, turned=False, searched=Search(recipe=Recipe.PAPER)
+)
+"""Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A set with its classes (N,), numbered from 0, and simple clusterings (P, N) of it."""
+
+    points: PointSet
+    labels: Tensor
+    simple: Tensor
+
+
+def labelled_set(critic: Critic, features: Tensor, labels: Tensor, name: str, seed: int = 0) -> LabelledSet:
+    """Return a set of features (N, D) with classes (N,) for the training of a critic.
+
+    Raises InputError for values that are not finite or all equal, and for fewer than two classes or points of each.
+    """
+    if len(features) != len(labels):
+        raise InputError(f"{name}: has {len(features)} items but {len(labels)} labels; give each item one label")
+    points = critic.read(features, name)
+    classes = labels.unique(return_inverse=True)[1]
+    if not len(classes) or int(classes.max()) == 0:
+        raise InputError(f"{name}: holds one class; a critic learns from sets of at least two")
+    if int(classes.max()) + 1 == len(classes):
+        raise InputError(f"{name}: has no class of two points; a critic learns from sets with more points than classes")
+    if not bool(points.x.any()):
+        raise InputError(f"{name}: all its points are equal; a critic learns from sets whose points differ")
+    return LabelledSet(points, classes, starts(points, 50, seed))
+
+
+def train_critic(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> dict[str, History]:
+    """Train the autoencoder, then the critic, in place; return the losses of each.
+
+    `plan` has the seed, the state file and whether to resume; its lengths and rates are replaced by those of
+    `training`. Each set is a batch. The state of the autoencoder is in a file beside that of the critic.
+    """
+    for tensor in (critic.first, critic.second):
+        tensor.requires_grad_(True)
+    for tensor in critic.layers.parameters():
+        tensor.requires_grad_(False)
+    history = {"autoencoder": _train_autoencoder(critic, sets, training, plan)}
+    set_scale(critic, sets)
+    for tensor in (critic.first, critic.second):
+        tensor.requires_grad_(training.joint)
+    for tensor in critic.layers.parameters():
+        tensor.requires_grad_(True)
+    history["critic"] = _Lesson(critic, sets, training).train(plan)
+    return history
+
+
+def _train_autoencoder(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> History:
+    plan = replace(
+        plan, title=f"{plan.title} autoencoder", epochs=training.autoencoder_epochs, steps=len(sets),
+        learning_rate=AUTOENCODER_RATE, state=plan.state.with_name("autoencoder.safetensors"),
+    )  # fmt: skip
+
+    def batches(generator: torch.Generator) -> Iterator[LabelledSet]:
+        return (sets[int(number)] for number in torch.randperm(len(sets), generator=generator))
+
+    def step(batch: LabelledSet, generator: torch.Generator) -> dict[str, Tensor]:
+        # Every process computes the same, so that their gradients sum to those of one.
+        return {"loss": reconstruction(*critic.convolve(batch.points, batch.labels[None])) / size()}
+
+    return fit(critic, batches, step, plan)
+
+
+@torch.no_grad()
+def set_scale(critic: Critic, sets: Sequence[LabelledSet]) -> None:
+    """Set the scale of embeddings to the root mean square, over the sets, of each number of the truth's embedding."""
+    found = torch.cat([embedding(*critic.convolve(each.points, each.labels[None])) for each in sets])
+    usual = found.square().mean(0).sqrt()
+    critic.scale.copy_(usual.clamp(min=max(1e-3 * float(usual.max()), 1e-30)))
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Clusterings (P, N) that a step tells apart, the truth first, and their ARI with it (P,)."""
+
+    rows: Tensor
+    ari: Tensor
+
+
+class _Lesson:
+    """The steps of a critic's training, each on one set."""
+
+    def __init__(self, critic: Critic, sets: Sequence[LabelledSet], training: Training) -> None:
+        self.critic, self.sets, self.training = critic, sets, training
+
+    def train(self, plan: Plan) -> History:
+        training = self.training
+        printed = training.recipe is Recipe.PAPER
+        plan = replace(
+            plan, epochs=training.epochs, steps=len(self.sets) * training.repeats, learning_rate=training.learning_rate,
+            rmsprop=printed, decay=DECAY if printed else None,
+        )  # fmt: skip
+        step = self.wasserstein if printed else self.ranking
+        return fit(self.critic, self.batches, step, plan, after=self.clip if printed else None)
+
+    def batches(self, generator: torch.Generator) -> Iterator[tuple[PointSet, Rivals]]:
+        """Yield each set several times in random order, with rivals that are new in every epoch."""
+        rivals: dict[int, Rivals] = {}
+        for _ in range(self.training.repeats):
+            for number in torch.randperm(len(self.sets), generator=generator).tolist():
+                labelled = self.sets[number]
+                if number not in rivals:
+                    rivals[number] = self.rivals(labelled, generator)
+                yield labelled.points, rivals[number]
+
+    def rivals(self, labelled: LabelledSet, generator: torch.Generator) -> Rivals:
+        """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
+        training = self.training
+        seed = int(torch.randint(2**31, (), generator=generator))
+        winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
+        rows = [labelled.labels[None], winner[None]]
+        if training.recipe is not Recipe.PAPER:
+            rows += [labelled.simple, fakes(labelled.points, labelled.labels, training.fakes, generator)]
+        every = torch.cat(rows)
+        return Rivals(every, ari_of(every, labelled.labels))
+
+    def clip(self, epoch: int = 0) -> None:
+        """Clip the weights; called before each step and after each epoch, so that no step sees larger ones."""
+        with torch.no_grad():
+            for weights in self.critic.layers.parameters():
+                weights.clamp_(-CLIP, CLIP)
+
+    def wasserstein(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the score of the search's winner less that of the truth (C2M, equation 6)."""
+        self.clip()
+        points, rivals = batch
+        truth, fake = self.critic(self.critic.embed(points, rivals.rows))
+        return {"loss": (fake - truth) / size()}
+
+    def ranking(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
+        """Return by how much fakes miss their distance below the truth, and the penalty of the gradient.
+
+        The distance is 1 - ARI, so that scores differ as the clusterings do. The penalty (Gulrajani et al. 2017) is for
+        gradients longer than one. Coordinates are turned at random, because a turned set has the same clusters.
+        """
+        training = self.training
+        points, rivals = batch
+        if training.turned:
+            points = points.turned(rotation(points.x.shape[1], generator))
+        chosen = 1 + torch.randperm(len(rivals.rows) - 1, generator=generator)[: training.compared]
+        embeddings = self.critic.embed(points, torch.cat([rivals.rows[:1], rivals.rows[chosen]]))
+        scores = self.critic(embeddings)
+        distance = (1 - rivals.ari[chosen]).float()
+        losses = {"ranking": F.relu(distance - (scores[0] - scores[1:])).mean() / size()}
+        if training.penalty:
+            mix = torch.rand(len(chosen), 1, generator=generator)
+            between = (mix * embeddings[:1] + (1 - mix) * embeddings[1:]).detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+            losses["penalty"] = training.penalty * F.relu(slope.norm(dim=1) - 1).square().mean() / size()
+        return losses
+
+
+def rotation(width: int, generator: torch.Generator) -> Tensor:
+    """Return a random orthogonal matrix (width, width)."""
+    q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
+    return (q * r.diagonal().sign()).float()
