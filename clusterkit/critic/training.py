@@ -207,4 +207,5 @@ class _Lesson:
 def rotation(width: int, generator: torch.Generator) -> Tensor:
     """Return a random orthogonal matrix (width, width)."""
     q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
-    return (q * r.diagonal().sign()).float()
+    turned: Tensor = q * r.diagonal().sign()
+    return turned.float()
