@@ -77,15 +77,16 @@ def kept(points: PointSet, assignments: Tensor) -> Tensor:
 def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, sizes: bool) -> tuple[Tensor, Tensor]:
     """Return the mean features (P, K, F) of the clusters, and the share of points in each, (P, K).
 
-    `assignments` (P, N) are numbers from 0 to before K. The features of a point are its coordinates; with `sizes` also
-    the share of points in its cluster, and a constant one; with the neighbour graph also the share of its neighbours in
-    its cluster. Means of empty clusters are zero.
+    `assignments` (P, N) are numbers from 0 to before K. The feature of a point is the share of its neighbours in its
+    cluster with the neighbour graph, which has no place, scale or width; with cliques they are its coordinates. `sizes`
+    adds the share of points in its cluster and a constant one. Means of empty clusters are zero.
     """
     population, count = assignments.shape
     k = int(assignments.max()) + 1
-    columns = points.x[None].expand(population, -1, -1)
     if graph is Graph.NEIGHBOURS:
-        columns = torch.cat([columns, kept(points, assignments)[..., None]], 2)
+        columns = kept(points, assignments)[..., None]
+    else:
+        columns = points.x[None].expand(population, -1, -1)
     offsets = torch.arange(population, device=assignments.device)[:, None] * k
     rows = (assignments + offsets).flatten()
     number = torch.bincount(rows, minlength=population * k).view(population, k).to(columns)

@@ -33,7 +33,7 @@ class CriticArchitecture:
 
     @property
     def inputs(self) -> int:
-        return self.width + 2 * self.sizes + (self.graph is Graph.NEIGHBOURS)
+        return (1 if self.graph is Graph.NEIGHBOURS else self.width) + 2 * self.sizes
 
     @property
     def length(self) -> int:

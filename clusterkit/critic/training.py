@@ -8,16 +8,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.config import Recipe
-from clusterkit.critic.embedding import PointSet, embedding, reconstruction
+from clusterkit.critic.embedding import PointSet, embedding, point_set, reconstruction
 from clusterkit.critic.fakes import ari_of, fakes
 from clusterkit.critic.network import Critic
 from clusterkit.critic.search import Search, search
 from clusterkit.critic.starts import starts
+from clusterkit.device import derive_seed
 from clusterkit.distributed import size
 from clusterkit.errors import InputError
 from clusterkit.training import History, Plan, fit
 
 AUTOENCODER_RATE = 0.01
+MOST_STARTS = 50
+"""Most clusters of a simple clustering."""
+STRETCH = 3.0
+"""The logarithm of the largest ratio of two axes of a stretched set."""
 DECAY = 0.95
 """The factor of the learning rate after every epoch as printed, as which we read the decay rate of C2M, section 4."""
 CLIP = 0.01
@@ -28,26 +33,27 @@ CLIP = 0.01
 class Training:
     """The length and the terms of a critic's training.
 
-    An epoch takes `repeats` steps on each set, which compare the truth with `compared` of its rivals. `fakes` of these
-    are random changes of the truth. `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions
-    learn with the critic, otherwise they stay as the autoencoder left them.
+    Each set comes as it is and in `stretched` linear images, whose clusters are as true but longer. An epoch takes
+    `repeats` steps on each, which compare the truth with `compared` of its rivals. `fakes` of these are random changes
+    of the truth. `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions learn with the
+    critic, otherwise they stay as the autoencoder left them.
     """
 
     recipe: Recipe = Recipe.BEST
     epochs: int = 10
-    repeats: int = 10
-    autoencoder_epochs: int = 5
+    repeats: int = 4
+    autoencoder_epochs: int = 1
     learning_rate: float = 1e-3
     fakes: int = 64
     compared: int = 48
     penalty: float = 1.0
-    turned: bool = True
-    joint: bool = False
+    stretched: int = 2
+    joint: bool = True
     searched: Search = field(default_factory=lambda: Search(k=20, iterations=10, improved=1))
 
 
 PRINTED = Training(
-    recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, turned=False, searched=Search(recipe=Recipe.PAPER)
+    recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, stretched=0, joint=False, searched=Search(recipe=Recipe.PAPER)
 )
 """Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
 
@@ -76,7 +82,20 @@ def labelled_set(critic: Critic, features: Tensor, labels: Tensor, name: str, se
         raise InputError(f"{name}: has no class of two points; a critic learns from sets with more points than classes")
     if not bool(points.x.any()):
         raise InputError(f"{name}: all its points are equal; a critic learns from sets whose points differ")
-    return LabelledSet(points, classes, starts(points, 50, seed))
+    return LabelledSet(points, classes, starts(points, MOST_STARTS, seed))
+
+
+def stretched(labelled: LabelledSet, seed: int) -> LabelledSet:
+    """Return a random linear image of a set, stretched along random axes by factors up to e^3, with its own neighbours.
+
+    Ward's method and k-means find other clusters in it, which are simple clusterings of the image.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    width = labelled.points.x.shape[1]
+    factors = (STRETCH * torch.rand(width, generator=generator)).exp()
+    turned = labelled.points.x @ rotation(width, generator) * factors
+    points = point_set(turned, width)
+    return LabelledSet(points, labelled.labels, starts(points, MOST_STARTS, seed))
 
 
 def train_critic(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> dict[str, History]:
@@ -85,6 +104,14 @@ def train_critic(critic: Critic, sets: Sequence[LabelledSet], training: Training
     `plan` has the seed, the state file and whether to resume; its lengths and rates are replaced by those of
     `training`. Each set is a batch. The state of the autoencoder is in a file beside that of the critic.
     """
+    sets = [
+        *sets,
+        *(
+            stretched(each, derive_seed(plan.seed, number, copy))
+            for copy in range(training.stretched)
+            for number, each in enumerate(sets)
+        ),
+    ]
     for tensor in (critic.first, critic.second):
         tensor.requires_grad_(True)
     for tensor in critic.layers.parameters():
@@ -189,8 +216,7 @@ class _Lesson:
         """
         training = self.training
         points, rivals = batch
-        if training.turned:
-            points = points.turned(rotation(points.x.shape[1], generator))
+        points = points.turned(rotation(points.x.shape[1], generator))
         chosen = 1 + torch.randperm(len(rivals.rows) - 1, generator=generator)[: training.compared]
         embeddings = self.critic.embed(points, torch.cat([rivals.rows[:1], rivals.rows[chosen]]))
         scores = self.critic(embeddings)
@@ -207,4 +233,5 @@ class _Lesson:
 def rotation(width: int, generator: torch.Generator) -> Tensor:
     """Return a random orthogonal matrix (width, width)."""
     q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
-    return (q * r.diagonal().sign()).float()
+    turned: Tensor = q * r.diagonal().sign()
+    return turned.float()

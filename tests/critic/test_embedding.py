@@ -37,7 +37,7 @@ def dense(critic: Critic, points: PointSet, assignment: Tensor) -> tuple[Matrix,
     if form.graph is Graph.NEIGHBOURS:
         near = np.zeros_like(adjacency)
         np.put_along_axis(near, points.near.numpy(), 1, 1)
-        x = np.column_stack([x, (near * adjacency) @ np.ones(len(x)) / near.sum(1)])
+        x = ((near * adjacency) @ np.ones(len(x)) / near.sum(1))[:, None]
     if form.sizes:
         x = np.column_stack([x, degree / len(x), np.ones(len(x))])
     first, second = (weights.detach().double().numpy() for weights in (critic.first, critic.second))
