@@ -17,6 +17,8 @@ from clusterkit.settings import Graph
 
 NEIGHBOURS = 10
 """Nearest neighbours of a point in the neighbour graph."""
+JOINED = (5, 10)
+"""Nearest neighbours of a point in the graphs of which a critic sees whether clusters are connected."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,52 @@ def kept(points: PointSet, assignments: Tensor) -> Tensor:
     return number.T.float() / points.near.shape[1]
 
 
+def joined(points: PointSet, assignments: Tensor, nearest: int) -> Tensor:
+    """Return the share (P, N) of each point's cluster that edges within the cluster join to it, of (P, N).
+
+    Edges join each point to its first `nearest` neighbours, in either direction. The share is one if the cluster is
+    connected. Its mean over a cluster is the chance that two of its points are joined.
+    """
+    own = assignments.T.to(torch.int16 if int(assignments.max()) < 2**15 else torch.int64).contiguous()
+    count, population = own.shape
+    # The least number of a component's points spreads over it, and doubles its reach with each step.
+    least = torch.arange(count, dtype=torch.int32, device=own.device)[:, None].expand(count, population).contiguous()
+    edges = [(column, own[column] == own) for column in both_ways(points.near[:, :nearest]).T]
+    while True:
+        new = least
+        for column, inside in edges:
+            new = torch.where(inside, torch.minimum(new, new[column]), new)
+        new = new.gather(0, new.long())
+        if torch.equal(new, least):
+            break
+        least = new
+    sizes = torch.zeros(count, population, device=own.device).scatter_add_(
+        0, least.long(), torch.ones(own.shape, device=own.device)
+    )
+    k = int(assignments.max()) + 1
+    rows = assignments.T + torch.arange(population, device=own.device) * k
+    clusters = torch.bincount(rows.flatten(), minlength=population * k).float()
+    return (sizes.gather(0, least.long()) / clusters[rows]).T
+
+
+def both_ways(near: Tensor) -> Tensor:
+    """Return the neighbours (N, M') of each point in a graph that joins it to `near` (N, M), and these to it.
+
+    A row ends with the point itself, as often as it has fewer neighbours than others.
+    """
+    count, degree = near.shape
+    own = torch.arange(count, device=near.device)
+    to = torch.cat([own.repeat_interleave(degree), near.flatten()])
+    other = torch.cat([near.flatten(), own.repeat_interleave(degree)])
+    order = to.argsort(stable=True)
+    to, other = to[order], other[order]
+    sizes = torch.bincount(to, minlength=count)
+    place = torch.arange(len(to), device=near.device) - (sizes.cumsum(0) - sizes)[to]
+    rows = own[:, None].repeat(1, int(sizes.max()) if len(to) else 0)
+    rows[to, place] = other
+    return rows
+
+
 def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, sizes: bool) -> tuple[Tensor, Tensor]:
     """Return the mean features (P, K, F) of the clusters, and the share of points in each, (P, K).
 
@@ -84,7 +132,9 @@ def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, siz
     population, count = assignments.shape
     k = int(assignments.max()) + 1
     if graph is Graph.NEIGHBOURS:
-        columns = kept(points, assignments)[..., None]
+        columns = torch.stack(
+            [kept(points, assignments), *(joined(points, assignments, nearest) for nearest in JOINED)], 2
+        )
     else:
         columns = points.x[None].expand(population, -1, -1)
     offsets = torch.arange(population, device=assignments.device)[:, None] * k

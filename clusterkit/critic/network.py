@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterkit.critic.embedding import PointSet, cluster_features, convolved, embedding, point_set
+from clusterkit.critic.embedding import JOINED, PointSet, cluster_features, convolved, embedding, point_set
 from clusterkit.settings import Graph
 
 LAYERS = (256, 256, 512, 512)
@@ -33,7 +33,7 @@ class CriticArchitecture:
 
     @property
     def inputs(self) -> int:
-        return (1 if self.graph is Graph.NEIGHBOURS else self.width) + 2 * self.sizes
+        return (1 + len(JOINED) if self.graph is Graph.NEIGHBOURS else self.width) + 2 * self.sizes
 
     @property
     def length(self) -> int:

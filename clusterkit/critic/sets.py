@@ -40,11 +40,16 @@ def of_subset(data: Dataset, subset: Subset, number: int, seed: int) -> tuple[Da
     """Return the small set with this number of a subset, in random order."""
     generator = generator_of(seed, "items", number)
     if len(subset) > POINTS:
-        subset = some(subset, MOST_CLASSES, POOL, generator_of(seed, "pool", data.name, subset.name))
+        subset = pool_of(data, subset, seed)
         count = int(torch.randint(2, len(labels_of(subset).unique()) + 1, (1,), generator=generator))
     else:
         count = len(labels_of(subset).unique())
     return data, some(subset, count, POINTS, generator)
+
+
+def pool_of(data: Dataset, subset: Subset, seed: int) -> Subset:
+    """Return the random items of a large subset from which all its small sets are drawn."""
+    return some(subset, MOST_CLASSES, POOL, generator_of(seed, "pool", data.name, subset.name))
 
 
 def some(subset: Subset, classes: int, items: int, generator: torch.Generator) -> Subset:

@@ -2,6 +2,7 @@
 
 from clusterkit.studies import (
     baselines,
+    c2m,
     digits,
     natural,
     office31,
@@ -27,4 +28,5 @@ STUDIES: dict[str, Study] = {
     "photos": photos.STUDY,
     "digits": digits.STUDY,
     "office31": office31.STUDY,
+    "c2m": c2m.STUDY,
 }

@@ -8,10 +8,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from clusterkit.critic.coordinates import coordinates
-from clusterkit.critic.embedding import PointSet, convolved, embedding, kept, point_set, reconstruction
+from clusterkit.critic.embedding import (
+    JOINED,
+    NEIGHBOURS,
+    PointSet,
+    convolved,
+    embedding,
+    kept,
+    point_set,
+    reconstruction,
+)
 from clusterkit.critic.network import Critic, CriticArchitecture
 from clusterkit.errors import InputError
 from clusterkit.settings import Graph
@@ -27,6 +37,13 @@ def assignments_of(population: int, count: int, k: int = 4, seed: int = 1) -> Te
     return torch.randint(k, (population, count), generator=torch.Generator().manual_seed(seed))
 
 
+def edges(points: PointSet, nearest: int) -> Matrix:
+    """One for each point and its nearest neighbours, (N, N)."""
+    matrix = np.zeros((len(points), len(points)))
+    np.put_along_axis(matrix, points.near.numpy()[:, :nearest], 1, 1)
+    return matrix
+
+
 def dense(critic: Critic, points: PointSet, assignment: Tensor) -> tuple[Matrix, Matrix]:
     """Every Z (N, m) and the adjacency with self-loops, by two symmetrically normalised convolutions."""
     form = critic.architecture
@@ -35,9 +52,12 @@ def dense(critic: Critic, points: PointSet, assignment: Tensor) -> tuple[Matrix,
     normal = adjacency / np.sqrt(np.outer(degree, degree))
     x = points.x.double().numpy()
     if form.graph is Graph.NEIGHBOURS:
-        near = np.zeros_like(adjacency)
-        np.put_along_axis(near, points.near.numpy(), 1, 1)
-        x = ((near * adjacency) @ np.ones(len(x)) / near.sum(1))[:, None]
+        near = edges(points, NEIGHBOURS)
+        shares = [(near * adjacency).sum(1) / near.sum(1)]
+        for nearest in JOINED:
+            component = connected_components(edges(points, nearest) * adjacency, directed=False)[1]
+            shares.append(np.bincount(component)[component] / degree)
+        x = np.stack(shares, 1)
     if form.sizes:
         x = np.column_stack([x, degree / len(x), np.ones(len(x))])
     first, second = (weights.detach().double().numpy() for weights in (critic.first, critic.second))

@@ -2,7 +2,8 @@
 
 L2C is Hsu, Lv and Kira (2018); CCL is Hsu, Lv, Schlosser, Odom and Kira (2018); SPN is Hsu, Lv and Kira (2016);
 SUPREME is Huang and Gong (2020); DTC is Han, Vedaldi and Zisserman (2019); AutoNovel is Han, Rebuffi, Ehrhardt, Vedaldi
-and Zisserman (2020, 2021). SPN calls LPNMF NMF-LP, LSC SC-LS, and spectral clustering N-Cuts.
+and Zisserman (2020, 2021); C2M is Alami, Kaddah and Read (2023). SPN calls LPNMF NMF-LP, LSC SC-LS, and spectral
+clustering N-Cuts.
 """
 
 import csv

@@ -22,6 +22,7 @@ from clusterkit.config import (
     PredictPairsConfig,
     PretrainConfig,
     SelfTrainConfig,
+    TrainCriticConfig,
     TrainGConfig,
 )
 from clusterkit.errors import InputError, UsageError
@@ -45,6 +46,7 @@ STAGES: dict[type[Any], tuple[str, tuple[str, ...]]] = {
     PredictPairsConfig: ("predict-pairs", ("g",)),
     AssignConfig: ("assign", ("model",)),
     AdaptConfig: ("adapt", ("pairs",)),
+    TrainCriticConfig: ("train-critic", ()),
 }
 """The stage of each configuration, and the fields that name files which the stage reads."""
 
