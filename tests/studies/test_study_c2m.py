@@ -1,0 +1,103 @@
+"""The study of critics, on a few sets of points with short trainings."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clusterkit.config import Context, Recipe
+from clusterkit.studies import c2m
+from clusterkit.studies.common import searches
+from clusterkit.studies.common.tables import where
+from tests.stages.test_train_critic import patched
+from tests.study_files import check_files
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    patched(monkeypatch)
+    monkeypatch.setitem(
+        c2m.TRIALS, "points", c2m.Trial(learned={"blobs": "blobs_bg"}, tested={"blobs": "blobs_eval"}, k=6)
+    )
+    monkeypatch.setattr(c2m.Work, "mislabelled", lambda self: {"blobs": [(0.0, 1.0), (3.0, 0.5)]})
+
+
+def test_critics_beside_rivals_and_judges(cli) -> None:
+    line = "reproduce c2m --part points --sets 2 --json"
+    done = cli(line)
+    assert done.code == 0, done.err
+    rows = check_files("c2m", c2m.C2mStudyOptions(part=("points",), sets=2))
+    accs = where(rows, metric="acc", set="blobs")
+    assert [row.loss for row in where(accs, method="c2m")] == [*c2m.VARIANTS, c2m.SEARCHED]
+    assert {row.method for row in accs} == {*c2m.RIVALS, "c2m", "judge"}
+    assert [row.published for row in where(accs, method="c2m")] == [0.984, 0.973, 0.984, 0.973, None]
+    [oracle] = where(accs, method="judge", loss="oracle")
+    assert all(oracle.value >= row.value for row in where(accs, method="judge"))
+    [known] = where(accs, method="kmeans")
+    assert known.value > 0.9
+    text = Path("clusterkit-out/c2m/c2m.md").read_text()
+    assert "| critic of blobs, paper, few |" in text
+    assert "(0.984)" in text
+    again = cli(f"{line} --resume")
+    assert json.loads(again.out)["rows"] == json.loads(done.out)["rows"]
+    assert again.err.count("kept, because an earlier run") == 6
+
+
+def test_an_interrupted_study_goes_on(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "reproduce c2m --part points --sets 1"
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(searches, "by_critic", interrupted)
+        assert cli(line).code == 130
+    calls: list[str] = []
+    monkeypatch.setattr(searches, "by_rival", lambda *args: calls.append("rival"))
+    done = cli(f"{line} --resume")
+    assert done.code == 0, done.err
+    assert calls == []
+    assert cli(f"{line} --resume --part nothing").code == 2
+
+
+def test_items_that_critics_learn_are_not_searched() -> None:
+    context = Context(data=Path("nowhere"))
+    tests = searches.test_sets("digits", 3, 100, context, own=True)
+    whole = searches.test_sets("digits", 3, 100, context, own=False)
+    assert [len(each.labels) for each in tests] == [100] * 3
+    assert all((np.bincount(each.labels) > 1).all() for each in tests)
+    assert not np.array_equal(tests[0].values, whole[0].values)
+
+
+def test_the_truth_is_counted_among_the_best_of_a_critic_that_knows_it() -> None:
+    [each] = searches.test_sets("blobs_eval", 1, None, Context(data=Path("nowhere")), own=False)
+
+    class Judge:
+        """A critic that prefers the truth, or anything else."""
+
+        def __init__(self, sign: float) -> None:
+            self.sign = sign
+
+        def read(self, values: torch.Tensor) -> object:
+            from clusterkit.critic.embedding import point_set
+
+            return point_set(values, 2)
+
+        def scores(self, points: object, rows: torch.Tensor) -> torch.Tensor:
+            from clusterkit.critic.fakes import ari_of
+
+            return self.sign * ari_of(rows, torch.from_numpy(each.labels)).float()
+
+    effort = searches.Search(k=9, recipe=Recipe.PAPER, population=4, iterations=1)
+    knowing, fooled = (searches.of_search(Judge(sign), each, effort) for sign in (1.0, -1.0))
+    assert (knowing["first"], knowing["third"]) == (1, 1)
+    assert (fooled["first"], fooled["third"]) == (0, 0)
+
+
+def test_mislabelled_copies_have_as_many_wrong_labels() -> None:
+    labels = torch.arange(30) % 3
+    for number in (0, 7, 30):
+        changed = searches.changed(labels, number, 3, torch.Generator().manual_seed(0))
+        assert int((changed != labels).sum()) == number
