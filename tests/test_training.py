@@ -238,7 +238,7 @@ def test_the_rate_of_rmsprop_decays_by_epoch(tmp_path: Path) -> None:
         plan = plan_in(tmp_path, epochs=epochs, steps=1, decay=0.5, rmsprop=True)
         one = torch.ones(1, 2)
         fit(network, lambda _: iter([one]), lambda *_: {"loss": network.weight.sum()}, plan)
-        return 1 - float(network.weight[0, 0])
+        return 1 - network.weight[0, 0].item()
 
     # The gradient is one, so that its mean square after t steps is 1 - 0.99^t.
     steps = [1e-2 * 0.5**epoch / (1 - 0.99 ** (epoch + 1)) ** 0.5 for epoch in range(3)]
