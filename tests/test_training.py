@@ -229,3 +229,17 @@ def test_state_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     (tmp_path / "new").touch()
     with pytest.raises(InputError, match=r"g.safetensors: cannot be written \((Not a directory|File exists)\)"):
         StateFolder(output, resume=False)
+
+
+def test_the_rate_of_rmsprop_decays_by_epoch(tmp_path: Path) -> None:
+    def moved(epochs: int) -> float:
+        network = nn.Linear(2, 1)
+        nn.init.ones_(network.weight)
+        plan = plan_in(tmp_path, epochs=epochs, steps=1, decay=0.5, rmsprop=True)
+        one = torch.ones(1, 2)
+        fit(network, lambda _: iter([one]), lambda *_: {"loss": network.weight.sum()}, plan)
+        return 1 - network.weight[0, 0].item()
+
+    # The gradient is one, so that its mean square after t steps is 1 - 0.99^t.
+    steps = [1e-2 * 0.5**epoch / (1 - 0.99 ** (epoch + 1)) ** 0.5 for epoch in range(3)]
+    assert [moved(1), moved(3)] == pytest.approx([steps[0], sum(steps)], rel=1e-4)

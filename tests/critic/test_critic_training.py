@@ -18,7 +18,7 @@ from clusterkit.training import History, Plan
 
 QUICK = Search(k=4, population=6, iterations=2)
 FORMS = {
-    "best": Training(epochs=2, repeats=2, stretched=1, fakes=6, compared=8, searched=QUICK),
+    "best": Training(epochs=2, repeats=2, stretched=0, fakes=6, compared=8, searched=QUICK),
     "printed": dataclasses.replace(
         PRINTED, epochs=2, autoencoder_epochs=1, searched=dataclasses.replace(QUICK, recipe=Recipe.PAPER)
     ),
@@ -84,7 +84,7 @@ def test_the_printed_form_clips_the_weights_of_the_critic_only(tmp_path: Path) -
 
 def test_a_short_training_ranks_the_truth_of_other_sets_above_fakes(tmp_path: Path) -> None:
     critic = new_critic()
-    training = Training(epochs=2, repeats=5, fakes=24, compared=32, searched=QUICK)
+    training = Training(epochs=2, repeats=6, stretched=1, fakes=24, compared=32, searched=QUICK)
     plan = Plan(title="t", epochs=1, steps=1, learning_rate=1, seed=0, state=tmp_path / "c.safetensors", key="key")
     train_critic(critic, labelled_sets(), training, plan)
     for k, seed in ((3, 11), (4, 12)):
