@@ -49,7 +49,6 @@ def run(config: TrainCriticConfig, context: Context) -> TrainCriticResult:
     labels, with one class only, or with values that are not finite.
     """
     data = read_sets(config, context)
-    config = replace(config, graph=graph_of(config))
     training = training_of(config)
     drawn = draw(data, FEW_SETS if config.few else SETS, context.seed)
     device = torch.device("cpu")
@@ -114,11 +113,10 @@ def training_of(config: TrainCriticConfig) -> Training:
 
 def new_critic(config: TrainCriticConfig, widest: int, seed: int) -> Critic:
     """Return an untrained critic for sets of which the widest has so many values an item."""
-    assert config.graph is not None
     width = min(widest, WIDEST)
     architecture = CriticArchitecture(
         width=width,
-        graph=config.graph,
+        graph=graph_of(config),
         hidden=HIDDEN if width <= NARROW else WIDE_HIDDEN,
         sizes=config.recipe is Recipe.BEST,
     )

@@ -1,6 +1,6 @@
 """The searches of the study of critics: the test sets, and the scores of critics, rivals and judges on each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from clusterkit.metrics.label_free import indices
 Array = NDArray[np.float64]
 Clusters = NDArray[np.int64]
 Scores = dict[str, float]
+EFFORT = Search()
 COPIES = 50
 """Copies of a set with mislabelled points (C2M, section 4.1)."""
 THIRD = 3
@@ -78,7 +79,7 @@ def test_set(data: Dataset, subset: Subset, seed: int, number: int) -> TestSet:
 def by_critic(path: Any, sets: Sets, k: int, recipe: Recipe | None = None) -> list[Scores]:
     """Return the scores of the clustering that a critic's search finds in each set; `recipe` is that of the search."""
     header, critic = read_critic(path)
-    effort = Search(k=k, recipe=Recipe(header.config["recipe"]) if recipe is None else recipe)
+    effort = replace(EFFORT, k=k, recipe=Recipe(header.config["recipe"]) if recipe is None else recipe)
     return [of_search(critic, each, effort) for each in sets]
 
 
