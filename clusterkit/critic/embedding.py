@@ -111,10 +111,9 @@ def both_ways(near: Tensor) -> Tensor:
     """
     count, degree = near.shape
     own = torch.arange(count, device=near.device)
-    to = torch.cat([own.repeat_interleave(degree), near.flatten()])
-    other = torch.cat([near.flatten(), own.repeat_interleave(degree)])
-    order = to.argsort(stable=True)
-    to, other = to[order], other[order]
+    to, other = own.repeat_interleave(degree), near.flatten()
+    edges = torch.cat([to * count + other, other * count + to]).unique()
+    to, other = edges // max(1, count), edges % max(1, count)
     sizes = torch.bincount(to, minlength=count)
     place = torch.arange(len(to), device=near.device) - (sizes.cumsum(0) - sizes)[to]
     rows = own[:, None].repeat(1, int(sizes.max()) if len(to) else 0)
@@ -125,9 +124,10 @@ def both_ways(near: Tensor) -> Tensor:
 def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, sizes: bool) -> tuple[Tensor, Tensor]:
     """Return the mean features (P, K, F) of the clusters, and the share of points in each, (P, K).
 
-    `assignments` (P, N) are numbers from 0 to before K. The feature of a point is the share of its neighbours in its
-    cluster with the neighbour graph, which has no place, scale or width; with cliques they are its coordinates. `sizes`
-    adds the share of points in its cluster and a constant one. Means of empty clusters are zero.
+    `assignments` (P, N) are numbers from 0 to before K. With cliques, the features of a point are its coordinates. With
+    the neighbour graph they have no place, scale or width: the share of its neighbours in its cluster, and the shares
+    of its cluster that are joined to it, by fewer and by more neighbours. `sizes` adds the share of points in its
+    cluster and a constant one. Means of empty clusters are zero.
     """
     population, count = assignments.shape
     k = int(assignments.max()) + 1

@@ -35,8 +35,9 @@ class Training:
 
     Each set comes as it is and in `stretched` linear images, whose clusters are as true but longer. An epoch takes
     `repeats` steps on each, which compare the truth with `compared` of its rivals. `fakes` of these are random changes
-    of the truth. `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions learn with the
-    critic, otherwise they stay as the autoencoder left them.
+    of the truth. In a `share` of the epochs one is the winner of a search by the critic. `penalty` weighs the penalty
+    of the gradient. With `joint`, the graph convolutions learn with the critic, otherwise they stay as the autoencoder
+    left them.
     """
 
     recipe: Recipe = Recipe.BEST
@@ -48,12 +49,19 @@ class Training:
     compared: int = 48
     penalty: float = 1.0
     stretched: int = 2
+    share: float = 1 / 3
     joint: bool = True
-    searched: Search = field(default_factory=lambda: Search(k=20, iterations=10, improved=1))
+    searched: Search = field(default_factory=lambda: Search(k=20, population=50, iterations=5, improved=1))
 
 
 PRINTED = Training(
-    recipe=Recipe.PAPER, repeats=1, learning_rate=0.01, stretched=0, joint=False, searched=Search(recipe=Recipe.PAPER)
+    recipe=Recipe.PAPER,
+    repeats=1,
+    learning_rate=0.01,
+    stretched=0,
+    share=1.0,
+    joint=False,
+    searched=Search(recipe=Recipe.PAPER),
 )
 """Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
 
@@ -185,11 +193,13 @@ class _Lesson:
                 yield labelled.points, rivals[number]
 
     def rivals(self, labelled: LabelledSet, generator: torch.Generator) -> Rivals:
-        """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
+        """Return the truth, mostly the winner of a search by the critic and, not as printed, fakes of all kinds."""
         training = self.training
+        rows = [labelled.labels[None]]
         seed = int(torch.randint(2**31, (), generator=generator))
-        winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
-        rows = [labelled.labels[None], winner[None]]
+        if float(torch.rand((), generator=generator)) < training.share:
+            winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
+            rows.append(winner[None])
         if training.recipe is not Recipe.PAPER:
             rows += [labelled.simple, fakes(labelled.points, labelled.labels, training.fakes, generator)]
         every = torch.cat(rows)

@@ -13,7 +13,7 @@ from clusterkit.critic.network import Critic
 from clusterkit.critic.read import read_critic
 from clusterkit.critic.search import Search, search
 from clusterkit.critic.sets import generator_of, pool_of, some
-from clusterkit.critic.starts import starts
+from clusterkit.critic.starts import LADDER, starts
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.device import derive_seed
@@ -126,9 +126,9 @@ def hdbscan(each: TestSet, k: int) -> Clusters:
 
 
 def by_silhouette(each: TestSet, k: int) -> Clusters:
-    """Return the k-means clusters of the number, up to K, with the best silhouette."""
+    """Return the k-means clusters with the best silhouette, of the numbers up to K that a search starts from."""
     most = min(k, len(each.values) - 1)
-    tried = [k_means(each, number) for number in range(2, most + 1)]
+    tried = [k_means(each, number) for number in LADDER if 1 < number <= most]
     return max(tried, key=lambda clusters: indices(each.values, clusters, each.seed).get("silhouette", -1.0))
 
 
