@@ -11,20 +11,20 @@ FLAT = 1e-12
 """The largest share of the first component's variance, or of the squared mean, that counts as rounding."""
 
 
-def coordinates(features: Tensor, width: int, name: str = "features") -> Tensor:
+def coordinates(features: Tensor, width: int, name: str = "features", *, even: bool = False) -> Tensor:
     """Return the coordinates (N, width), float32, of features (N, D) of any scale.
 
     They are the first principal components, or all of them and zeros if there are fewer. The mean squared length of a
-    point is `width`, so that sets of other dimensions have the same scale. Constant features give zeros. Each component
-    points to where its longest tail is, which depends neither on the order of items nor on that of features. Raises
-    InputError for values that are not finite.
+    point is `width`, so that sets of other dimensions have the same scale. With `even`, all components have the same
+    variance, so that linear images of a set in no more dimensions than `width` are alike. Constant features give zeros.
+    Each component points to where its longest tail is. Raises InputError for values that are not finite.
     """
     if not bool(features.isfinite().all()):
         raise InputError(f"{name}: holds values that are not finite; remove or replace them")
     values = features.detach().cpu().double().flatten(1).numpy()
     found = _components(values, width)
     result = np.zeros((len(values), width))
-    result[:, : found.shape[1]] = found
+    result[:, : found.shape[1]] = found / np.sqrt((found**2).mean(0)) if even and len(found) else found
     size = np.sqrt((result**2).sum(1).mean()) if len(result) else 0.0
     if size > 0:
         result *= np.sqrt(width) / size

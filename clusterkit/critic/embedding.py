@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clusterkit.critic.coordinates import coordinates
 from clusterkit.settings import Graph
 
 NEIGHBOURS = 10
@@ -39,12 +38,8 @@ class PointSet:
         return PointSet(self.x @ matrix, self.near)
 
 
-def point_set(features: Tensor, width: int, name: str = "features") -> PointSet:
-    """Return the set of features (N, D), whose neighbours are those of its coordinates.
-
-    Raises InputError for values that are not finite.
-    """
-    x = coordinates(features, width, name)
+def point_set(x: Tensor) -> PointSet:
+    """Return the set of points (N, width), with their neighbours."""
     return PointSet(x, neighbours(x))
 
 
@@ -86,11 +81,13 @@ def joined(points: PointSet, assignments: Tensor, nearest: int) -> Tensor:
     count, population = own.shape
     # The least number of a component's points spreads over it, and doubles its reach with each step.
     least = torch.arange(count, dtype=torch.int32, device=own.device)[:, None].expand(count, population).contiguous()
-    edges = [(column, own[column] == own) for column in both_ways(points.near[:, :nearest]).T]
+    edges = [(column, own[column] == own) for column in points.near[:, :nearest].T]
     while True:
         new = least
         for column, inside in edges:
             new = torch.where(inside, torch.minimum(new, new[column]), new)
+            pushed = torch.where(inside, new, count)
+            new = new.scatter_reduce(0, column[:, None].expand(count, population), pushed, "amin")
         new = new.gather(0, new.long())
         if torch.equal(new, least):
             break
@@ -102,23 +99,6 @@ def joined(points: PointSet, assignments: Tensor, nearest: int) -> Tensor:
     rows = assignments.T + torch.arange(population, device=own.device) * k
     clusters = torch.bincount(rows.flatten(), minlength=population * k).float()
     return (sizes.gather(0, least.long()) / clusters[rows]).T
-
-
-def both_ways(near: Tensor) -> Tensor:
-    """Return the neighbours (N, M') of each point in a graph that joins it to `near` (N, M), and these to it.
-
-    A row ends with the point itself, as often as it has fewer neighbours than others.
-    """
-    count, degree = near.shape
-    own = torch.arange(count, device=near.device)
-    to, other = own.repeat_interleave(degree), near.flatten()
-    edges = torch.cat([to * count + other, other * count + to]).unique()
-    to, other = edges // max(1, count), edges % max(1, count)
-    sizes = torch.bincount(to, minlength=count)
-    place = torch.arange(len(to), device=near.device) - (sizes.cumsum(0) - sizes)[to]
-    rows = own[:, None].repeat(1, int(sizes.max()) if len(to) else 0)
-    rows[to, place] = other
-    return rows
 
 
 def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, sizes: bool) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ def improve(critic: Critic, points: PointSet, assignment: Tensor, k: int) -> tup
     for _ in range(ROUNDS):
         candidates = [merges(points, current), smoothings(points, current)]
         if int(current.max()) + 1 < k:
-            candidates.append(splits(points, current))
+            candidates.append(splits(points, current, k))
         changed = torch.cat([*candidates, moves(critic, points, current, score)])
         if not len(changed):
             break
@@ -58,11 +58,15 @@ def merges(points: PointSet, assignment: Tensor) -> Tensor:
     return torch.where(assignment == pairs[:, 1:], pairs[:, :1], assignment)
 
 
-def splits(points: PointSet, assignment: Tensor) -> Tensor:
-    """Return clusterings (P, N) in which one cluster is split: in two by k-means, or into its graph's components."""
+def splits(points: PointSet, assignment: Tensor, most: int) -> Tensor:
+    """Return clusterings (P, N) of at most `most` clusters, in which one is split.
+
+    It is split in two by k-means, or into its graph's components, of which the last stay together if they are too many.
+    """
     k = int(assignment.max()) + 1
     found = [assignment.new_zeros(0, len(assignment))]
     for part in (halves(points.x, assignment), pieces(points.near, assignment)):
+        part = part.clamp(max=most - k)
         # Only clusters of several parts are split, of which the one numbered 0 stays.
         several = torch.zeros(k, dtype=torch.bool, device=part.device).index_fill_(0, assignment[part > 0], True)
         clusters = several.nonzero()

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clusterkit.critic.coordinates import coordinates
 from clusterkit.critic.embedding import JOINED, PointSet, cluster_features, convolved, embedding, point_set
 from clusterkit.settings import Graph
 
 LAYERS = (256, 256, 512, 512)
 """Hidden units of the critic (C2M, section 4)."""
 SLOPE = 0.2
+FORM = 1
+"""Increase it with every change of the features of clusters, so that critics of other versions are refused."""
 CELLS = 2_000_000
 """Most numbers of a kind that one part of a population takes, so that memory does not grow with its size."""
 
@@ -21,13 +24,14 @@ CELLS = 2_000_000
 class CriticArchitecture:
     """All that is needed to build a critic.
 
-    `width` is the number of coordinates. `hidden` are the units of the two graph convolutions: (32, 16) for points in
-    the plane, (100, 50) for images (C2M, section 4). With `sizes`, features of a point are also the share of points in
-    its cluster and a constant.
+    `width` is the number of coordinates. `form` is the version of what a critic sees of a clustering. `hidden` are the
+    units of the two graph convolutions: (32, 16) for points in the plane, (100, 50) for images (C2M, section 4). With
+    `sizes`, features of a point are also the share of points in its cluster and a constant.
     """
 
     width: int
     graph: Graph = Graph.NEIGHBOURS
+    form: int = FORM
     hidden: tuple[int, int] = (32, 16)
     sizes: bool = True
 
@@ -49,7 +53,7 @@ class CriticArchitecture:
         first, second = fields["hidden"]
         values = {**fields, "graph": Graph(fields["graph"]), "hidden": (first, second)}
         found = CriticArchitecture(**values)
-        numbers = (found.width, first, second)
+        numbers = (found.width, found.form, first, second)
         if not all(type(number) is int and number > 0 for number in numbers) or type(found.sizes) is not bool:
             raise ValueError(f"{fields} are no critic")
         return found
@@ -75,12 +79,17 @@ class Critic(nn.Module):
             self.layers = nn.Sequential(*layers[:-1])
         self.register_buffer("scale", torch.ones(architecture.length))
 
-    def read(self, features: Tensor, name: str = "features") -> PointSet:
-        """Return the set of features (N, D) as this critic reads it.
+    def coordinates(self, features: Tensor, name: str = "features") -> Tensor:
+        """Return the coordinates (N, width) of features (N, D), of equal variance with the neighbour graph.
 
         Raises InputError for values that are not finite; `name` tells whose they are.
         """
-        return point_set(features, self.architecture.width, name)
+        form = self.architecture
+        return coordinates(features, form.width, name, even=form.graph is Graph.NEIGHBOURS)
+
+    def read(self, features: Tensor, name: str = "features") -> PointSet:
+        """Return the set of features (N, D) as this critic reads it. Raises InputError as `coordinates` does."""
+        return point_set(self.coordinates(features, name))
 
     def convolve(self, points: PointSet, assignments: Tensor) -> tuple[Tensor, Tensor]:
         """Return z (P, K, m) of the clusters of assignments (P, N), and the share of points in each (P, K)."""

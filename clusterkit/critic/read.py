@@ -5,15 +5,22 @@ from pathlib import Path
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, damaged
-from clusterkit.artifacts.lineage import Learned, learned_from
-from clusterkit.critic.network import Critic, CriticArchitecture
+from clusterkit.artifacts.lineage import Learned, again, learned_from
+from clusterkit.critic.network import FORM, Critic, CriticArchitecture
+from clusterkit.errors import InputError
 
 
 def read_critic(path: Path) -> tuple[Header, Critic]:
-    """Read a critic. Raises InputError for any other file."""
+    """Read a critic. Raises InputError for any other file, and for a critic of a version with other features."""
     header, state = read_checkpoint(path, "critic")
     try:
-        critic = Critic(CriticArchitecture.from_header(header.extra["critic"]))
+        architecture = CriticArchitecture.from_header(header.extra["critic"])
+        if architecture.form != FORM:
+            raise InputError(
+                f"{path}: another version of clusterkit made this critic, which sees other features; run: "
+                f"{again(header, path)}"
+            )
+        critic = Critic(architecture)
         critic.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(path, "critic") from error

@@ -32,6 +32,8 @@ def draw(data: Sequence[Dataset], count: int, seed: int) -> list[tuple[Dataset, 
         subsets = "1 subset has" if left_out == 1 else f"{left_out} subsets have"
         console.log.warning("train-critic: %s less than two classes of two items, left out", subsets)
     turns = torch.randperm(len(usable), generator=generator_of(seed, "turns")).tolist()
+    if count > len(usable) and any(len(subset) <= POINTS for _, subset in usable):
+        console.log.info("train-critic: subsets of at most %d items are drawn whole, some more than once", POINTS)
     drawn = [usable[turns[number % len(turns)]] for number in range(count)]
     return [of_subset(data, subset, number, seed) for number, (data, subset) in enumerate(drawn)]
 

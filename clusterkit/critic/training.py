@@ -8,21 +8,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clusterkit.config import Recipe
-from clusterkit.critic.embedding import PointSet, embedding, point_set, reconstruction
+from clusterkit.critic.embedding import PointSet, embedding, reconstruction
 from clusterkit.critic.fakes import ari_of, fakes
 from clusterkit.critic.network import Critic
 from clusterkit.critic.search import Search, search
 from clusterkit.critic.starts import starts
-from clusterkit.device import derive_seed
 from clusterkit.distributed import size
 from clusterkit.errors import InputError
+from clusterkit.settings import Graph
 from clusterkit.training import History, Plan, fit
 
 AUTOENCODER_RATE = 0.01
 MOST_STARTS = 50
 """Most clusters of a simple clustering."""
-STRETCH = 3.0
-"""The logarithm of the largest ratio of two axes of a stretched set."""
 DECAY = 0.95
 """The factor of the learning rate after every epoch as printed, as which we read the decay rate of C2M, section 4."""
 CLIP = 0.01
@@ -33,11 +31,10 @@ CLIP = 0.01
 class Training:
     """The length and the terms of a critic's training.
 
-    Each set comes as it is and in `stretched` linear images, whose clusters are as true but longer. An epoch takes
-    `repeats` steps on each, which compare the truth with `compared` of its rivals. `fakes` of these are random changes
-    of the truth. In a `share` of the epochs one is the winner of a search by the critic. `penalty` weighs the penalty
-    of the gradient. With `joint`, the graph convolutions learn with the critic, otherwise they stay as the autoencoder
-    left them.
+    An epoch takes `repeats` steps on each set, which compare the truth with `compared` of its rivals. `fakes` of these
+    are random changes of the truth, one is the winner of a search by the critic, and the others are simple clusterings.
+    `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions learn with the critic, otherwise
+    they stay as the autoencoder left them.
     """
 
     recipe: Recipe = Recipe.BEST
@@ -48,8 +45,6 @@ class Training:
     fakes: int = 64
     compared: int = 48
     penalty: float = 1.0
-    stretched: int = 2
-    share: float = 1 / 3
     joint: bool = True
     searched: Search = field(default_factory=lambda: Search(k=20, population=50, iterations=5, improved=1))
 
@@ -58,8 +53,6 @@ PRINTED = Training(
     recipe=Recipe.PAPER,
     repeats=1,
     learning_rate=0.01,
-    stretched=0,
-    share=1.0,
     joint=False,
     searched=Search(recipe=Recipe.PAPER),
 )
@@ -93,33 +86,12 @@ def labelled_set(critic: Critic, features: Tensor, labels: Tensor, name: str, se
     return LabelledSet(points, classes, starts(points, MOST_STARTS, seed))
 
 
-def stretched(labelled: LabelledSet, seed: int) -> LabelledSet:
-    """Return a random linear image of a set, stretched along random axes by factors up to e^3, with its own neighbours.
-
-    Ward's method and k-means find other clusters in it, which are simple clusterings of the image.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    width = labelled.points.x.shape[1]
-    factors = (STRETCH * torch.rand(width, generator=generator)).exp()
-    turned = labelled.points.x @ rotation(width, generator) * factors
-    points = point_set(turned, width)
-    return LabelledSet(points, labelled.labels, starts(points, MOST_STARTS, seed))
-
-
 def train_critic(critic: Critic, sets: Sequence[LabelledSet], training: Training, plan: Plan) -> dict[str, History]:
     """Train the autoencoder, then the critic, in place; return the losses of each.
 
     `plan` has the seed, the state file and whether to resume; its lengths and rates are replaced by those of
     `training`. Each set is a batch. The state of the autoencoder is in a file beside that of the critic.
     """
-    sets = [
-        *sets,
-        *(
-            stretched(each, derive_seed(plan.seed, number, copy))
-            for copy in range(training.stretched)
-            for number, each in enumerate(sets)
-        ),
-    ]
     for tensor in (critic.first, critic.second):
         tensor.requires_grad_(True)
     for tensor in critic.layers.parameters():
@@ -193,20 +165,21 @@ class _Lesson:
                 yield labelled.points, rivals[number]
 
     def rivals(self, labelled: LabelledSet, generator: torch.Generator) -> Rivals:
-        """Return the truth, mostly the winner of a search by the critic and, not as printed, fakes of all kinds."""
+        """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
         training = self.training
-        rows = [labelled.labels[None]]
+        if training.recipe is Recipe.PAPER:
+            # The batch comes before the step that clips.
+            self.clip()
         seed = int(torch.randint(2**31, (), generator=generator))
-        if float(torch.rand((), generator=generator)) < training.share:
-            winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
-            rows.append(winner[None])
+        winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
+        rows = [labelled.labels[None], winner[None]]
         if training.recipe is not Recipe.PAPER:
             rows += [labelled.simple, fakes(labelled.points, labelled.labels, training.fakes, generator)]
         every = torch.cat(rows)
         return Rivals(every, ari_of(every, labelled.labels))
 
     def clip(self, epoch: int = 0) -> None:
-        """Clip the weights; called before each step and after each epoch, so that no step sees larger ones."""
+        """Clip the weights; called before each search and step and after each epoch, so that none sees larger ones."""
         with torch.no_grad():
             for weights in self.critic.layers.parameters():
                 weights.clamp_(-CLIP, CLIP)
@@ -222,11 +195,12 @@ class _Lesson:
         """Return by how much fakes miss their distance below the truth, and the penalty of the gradient.
 
         The distance is 1 - ARI, so that scores differ as the clusterings do. The penalty (Gulrajani et al. 2017) is for
-        gradients longer than one. Coordinates are turned at random, because a turned set has the same clusters.
+        gradients longer than one. Cliques see coordinates, which are turned at random: the clusters stay the same.
         """
         training = self.training
         points, rivals = batch
-        points = points.turned(rotation(points.x.shape[1], generator))
+        if self.critic.architecture.graph is Graph.CLIQUE:
+            points = points.turned(rotation(points.x.shape[1], generator))
         chosen = 1 + torch.randperm(len(rivals.rows) - 1, generator=generator)[: training.compared]
         embeddings = self.critic.embed(points, torch.cat([rivals.rows[:1], rivals.rows[chosen]]))
         scores = self.critic(embeddings)

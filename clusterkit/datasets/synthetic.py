@@ -78,28 +78,42 @@ def centres(count: int, random: np.random.Generator) -> Floats:
     return np.array(chosen)
 
 
-def drawn(shape: str, random: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the points of one set, float64 (200, 2), and their clusters: 2 to 9 blobs, or the two of the shape."""
-    is_round = shape in ("blobs", "anisotropic")
-    count = int(random.integers(2, MOST_CLUSTERS + 1)) if is_round else 2
+def drawn(shape: str, count: int, random: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the points of one set, float64 (200, 2), and their clusters: so many blobs, or the two of the shape.
+
+    As scikit-learn makes them, moons and circles have points at equal distances, then moved by a noise of 0.05.
+    """
+    if shape not in ("blobs", "anisotropic"):
+        labels = np.arange(SET_POINTS) % 2
+        place = np.arange(SET_POINTS) // 2
+        if shape == "moons":
+            angle = np.pi * place / (SET_POINTS // 2 - 1)
+            turned = np.where(labels == 0, angle, -angle)
+            points = np.stack([np.cos(angle) * (1 - 2 * labels) + labels, np.sin(turned) + 0.5 * labels], 1)
+        else:
+            angle = 2 * np.pi * place / (SET_POINTS // 2)
+            points = (1 - labels / 2)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+        order = random.permutation(SET_POINTS)
+        return (points + random.normal(0, 0.05, points.shape))[order], labels[order]
     labels = random.permutation(np.arange(SET_POINTS) % count)
-    if not is_round:
-        return SHAPES[shape][0](labels.astype(np.float64), random), labels
     points = centres(count, random)[labels] + random.normal(0, 1, (SET_POINTS, 2))
     return points @ OBLIQUE if shape == "anisotropic" else points, labels
 
 
 def load_many(request: Request, shape: str, count: int, seed: int) -> Raw:
-    """Draw sets of one shape, float32 (count * 200, 2); each set is a subset, with clusters named SET/NUMBER."""
+    """Draw sets of one shape, float32 (count * 200, 2); each set is a subset, with clusters named SET/NUMBER.
+
+    The numbers of blobs take turns.
+    """
     random = np.random.default_rng(seed)
     titles = [f"set{number:02d}" for number in range(1, count + 1)]
     points, labels = [], []
     names: list[str] = []
-    for title in titles:
-        some, clusters = drawn(shape, random)
+    for number, title in enumerate(titles):
+        some, clusters = drawn(shape, 2 + number % (MOST_CLUSTERS - 1), random)
         points.append(some.round(4).astype(np.float32))
         labels.append(clusters + len(names))
-        names += [f"{title}/{number}" for number in range(1, clusters.max() + 2)]
+        names += [f"{title}/{cluster}" for cluster in range(1, clusters.max() + 2)]
     return Raw(
         torch.from_numpy(np.concatenate(points)),
         torch.from_numpy(np.concatenate(labels)),

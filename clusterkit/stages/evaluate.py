@@ -14,6 +14,7 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import again, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
+from clusterkit.critic.network import Critic
 from clusterkit.critic.read import origin, read_critic
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_recorded
@@ -35,6 +36,7 @@ from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.read import read_g
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.g import g_pairs
+from clusterkit.settings import Features
 
 log = logging.getLogger("clusterkit")
 
@@ -119,10 +121,12 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     check_content(header, path, data, (assignment.name_digest for assignment in assignments.values()))
     name = data.name
     classes = header.extra.get("classes")
-    critic = None if config.critic is None else context.find(config.critic)
-    inputs = {"assignments": sha256(path)}
-    if critic is not None:
-        hashes, learned = origin(critic)
+    inputs, critic = {"assignments": sha256(path)}, None
+    if config.critic is not None:
+        check_values(header, path)
+        critic_path = context.find(config.critic)
+        _, critic = read_critic(critic_path)
+        hashes, learned = origin(critic_path)
         inputs |= hashes
         warn_of_training(learned, data.to_header())
     scores: dict[str, dict[str, float]] = {}
@@ -148,8 +152,17 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     return finish(config, context, data, inputs, scores, "cpu", confusion=confusion)
 
 
+def check_values(header: Header, path: Path) -> None:
+    """Raise InputError for clusters of what a network makes of the items: a critic would score other values."""
+    if header.config.get("features") not in (None, Features.PIXELS):
+        raise InputError(
+            f"{path}: clusters of --features {header.config['features']}, but --critic scores the items themselves; "
+            "cluster the data set features:FILE instead"
+        )
+
+
 def critic_scores(
-    path: Path, assignment: Assignment, subset: Subset, data: Dataset, context: Context
+    critic: Critic, assignment: Assignment, subset: Subset, data: Dataset, context: Context
 ) -> dict[str, float]:
     """Return the score of the assigned items by a critic, and two other indices that read no labels."""
     inside = np.flatnonzero(assignment.cluster >= 0)
@@ -157,9 +170,8 @@ def critic_scores(
         raise InputError(f"{subset.name}: fewer than two items are in clusters, which no critic can score")
     items = Items(subset=subset.take(torch.from_numpy(inside)), kind=data.kind, shape=data.shape)
     points = values(items, torch.device("cpu"))
-    _, critic = read_critic(path)
     cluster = np.unique(assignment.cluster[inside], return_inverse=True)[1]
-    read = critic.read(torch.from_numpy(points), subset.name)
+    read = critic.read(torch.from_numpy(points), data.name)
     score = float(critic.scores(read, torch.from_numpy(cluster)[None])[0])
     return {"critic": score, **indices(points, cluster, derive_seed(context.seed, "silhouette", subset.name) % 2**32)}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from clusterkit import console
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_by, run_key
@@ -16,7 +17,7 @@ from clusterkit.critic.sets import draw
 from clusterkit.critic.training import PRINTED, LabelledSet, Training, labelled_set, train_critic
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.overlap import overlap
-from clusterkit.device import derive_seed, describe
+from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.distributed import is_first
 from clusterkit.errors import UsageError
 from clusterkit.features.load import load_dataset
@@ -48,6 +49,8 @@ def run(config: TrainCriticConfig, context: Context) -> TrainCriticResult:
     The critic computes on the CPU. Raises UsageError for sets that share items, and InputError for a set without
     labels, with one class only, or with values that are not finite.
     """
+    if choose_device(context.device).type != "cpu":
+        console.log.info("train-critic: computes on the CPU, which is fast enough for small sets")
     data = read_sets(config, context)
     training = training_of(config)
     drawn = draw(data, FEW_SETS if config.few else SETS, context.seed)

@@ -1,4 +1,4 @@
-"""Learn critics of clusterings, and search for the clusterings that they score highest (C2M, tables 2 to 5, figure 2).
+"""Learn critics of clusterings, and search by them (C2M, tables 2 to 4 and 5b, figure 2).
 
 Trains critics by each recipe, on many small sets and on few, and searches other sets with each: points in the plane;
 digits, letters and clothes, from each to each; and the alphabets of Omniglot. Beside them stand k-means and spectral
@@ -37,8 +37,7 @@ PICTURE = "mislabelled.png"
 class Trial:
     """Critics that learn from each set of `learned` and search each set of `tested`, up to K clusters.
 
-    A subset of a tested set is one test, unless `points` are drawn from all of it for each. `apart` says that figure 2
-    is made of these sets.
+    A subset of a tested set is one test, unless `points` are drawn from all of the set for each.
     """
 
     learned: dict[str, str]
@@ -106,7 +105,10 @@ def run(options: C2mStudyOptions, context: Context) -> Outcome:
         if name == "points":
             panels = work.mislabelled()
     files: dict[str, Callable[[Path], None]] = {PICTURE: partial(write_mislabelled, panels)} if panels else {}
-    facts = {"parts": list(parts), "uses_target_labels": "number of classes, for the rivals with K known"}
+    facts = {
+        "parts": list(parts),
+        "uses_target_labels": "number of classes, for the rivals with K known; choice of the best simple clustering",
+    }
     return Outcome(rows, facts, files, states.remove)
 
 
@@ -214,8 +216,8 @@ def document(options: C2mStudyOptions, outcome: Outcome) -> list[Part]:
     parts: list[Part] = [
         Heading("Critics of clusterings (C2M)", 1),
         f"Means over at most {options.sets} sets of each kind. Published figures are in brackets; rows of both recipes "
-        "have the same. `first` is how often the critic scores the truth at least as high as all that its search met, "
-        "and `third` how often at most two of these are above it.",
+        "have the same. `first` is how often the critic scores the truth at least as high as what its search finds, "
+        "and `third` how often fewer than three of this and the simple clusterings are above the truth.",
     ]
     for name in outcome.facts["parts"]:
         trial = TRIALS[name]

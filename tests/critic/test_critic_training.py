@@ -18,7 +18,7 @@ from clusterkit.training import History, Plan
 
 QUICK = Search(k=4, population=6, iterations=2)
 FORMS = {
-    "best": Training(epochs=2, repeats=2, stretched=0, fakes=6, compared=8, searched=QUICK),
+    "best": Training(epochs=2, repeats=2, fakes=6, compared=8, searched=QUICK),
     "printed": dataclasses.replace(
         PRINTED, epochs=2, autoencoder_epochs=1, searched=dataclasses.replace(QUICK, recipe=Recipe.PAPER)
     ),
@@ -84,7 +84,7 @@ def test_the_printed_form_clips_the_weights_of_the_critic_only(tmp_path: Path) -
 
 def test_a_short_training_ranks_the_truth_of_other_sets_above_fakes(tmp_path: Path) -> None:
     critic = new_critic()
-    training = Training(epochs=2, repeats=6, stretched=1, fakes=24, compared=32, searched=QUICK)
+    training = Training(epochs=2, repeats=6, fakes=24, compared=32, searched=QUICK)
     plan = Plan(title="t", epochs=1, steps=1, learning_rate=1, seed=0, state=tmp_path / "c.safetensors", key="key")
     train_critic(critic, labelled_sets(), training, plan)
     for k, seed in ((3, 11), (4, 12)):
@@ -112,10 +112,15 @@ def test_sets_to_learn_from_that_cannot_be_used_are_refused(features: Tensor, la
         labelled_set(new_critic(), features, labels, "letters")
 
 
-def test_a_stretched_set_keeps_its_classes_and_has_neighbours_of_its_own() -> None:
-    labelled = labelled_sets()[1]
-    image = module.stretched(labelled, 3)
-    assert torch.equal(image.labels, labelled.labels)
-    assert not torch.equal(image.points.near, labelled.points.near)
-    solved = torch.linalg.lstsq(labelled.points.x, image.points.x).solution
-    torch.testing.assert_close(labelled.points.x @ solved, image.points.x, atol=1e-4, rtol=1e-3)
+def test_the_printed_search_sees_clipped_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    largest = []
+
+    def spied(critic: Critic, *arguments: object) -> object:
+        largest.append(max(float(weights.detach().abs().max()) for weights in critic.layers.parameters()))
+        return whole_search(critic, *arguments)
+
+    whole_search = module.search
+    monkeypatch.setattr(module, "search", spied)
+    train(FORMS["printed"], tmp_path)
+    assert len(largest) > 2
+    assert max(largest) <= module.CLIP + 1e-9

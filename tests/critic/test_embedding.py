@@ -18,6 +18,7 @@ from clusterkit.critic.embedding import (
     PointSet,
     convolved,
     embedding,
+    joined,
     kept,
     point_set,
     reconstruction,
@@ -30,7 +31,7 @@ Matrix = NDArray[np.float64]
 
 
 def points_of(count: int = 30, width: int = 3, seed: int = 0) -> PointSet:
-    return point_set(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), width)
+    return point_set(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)))
 
 
 def assignments_of(population: int, count: int, k: int = 4, seed: int = 1) -> Tensor:
@@ -186,3 +187,24 @@ def test_an_architecture_survives_its_header() -> None:
 
 def test_convolved_has_no_activation_at_its_end() -> None:
     assert (convolved(torch.tensor([[[1.0]]]), torch.ones(1, 1), -torch.ones(1, 1)) < 0).all()
+
+
+def test_even_coordinates_of_linear_images_are_alike() -> None:
+    x = torch.randn(80, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1.0])
+    image = x @ torch.tensor([[0.6, -0.6], [-0.4, 0.8]]) * 30 + 7
+    first, second = (coordinates(values, 2, even=True) for values in (x, image))
+    torch.testing.assert_close(torch.cdist(first, first), torch.cdist(second, second), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(first.var(0), torch.ones(2), atol=0.02, rtol=0.02)
+    assert not torch.allclose(torch.cdist(coordinates(x, 2), coordinates(x, 2)), torch.cdist(first, first), atol=1e-2)
+
+
+def test_many_equal_points_cost_no_more() -> None:
+    points = point_set(torch.cat([torch.zeros(40, 2), torch.randn(40, 2)]))
+    together = torch.zeros(2, 80, dtype=torch.int64)
+    together[1, 40:] = 1
+    found = joined(points, together, 5)
+    adjacency = edges(points, 5)
+    for row, assignment in zip(found, together, strict=True):
+        inside = np.equal.outer(assignment.numpy(), assignment.numpy())
+        component = connected_components(adjacency * inside, directed=False)[1]
+        np.testing.assert_allclose(row, np.bincount(component)[component] / inside.sum(1), atol=1e-6)

@@ -97,7 +97,7 @@ def test_sets_of_few_or_equal_points_can_be_searched(x: Tensor, k: int) -> None:
 def test_starts_have_rings_and_no_two_equal_ones() -> None:
     angle = torch.arange(40) * 2 * torch.pi / 40
     ring = torch.stack([angle.cos(), angle.sin()], 1)
-    points = point_set(torch.cat([ring, 0.3 * ring]), 2)
+    points = point_set(torch.cat([ring, 0.3 * ring]))
     found = starts(points, 6, 0)
     truth = torch.arange(80) // 40
     assert max(ari(row.numpy(), truth.numpy()) for row in found) == 1
@@ -112,7 +112,7 @@ def test_merges_join_the_nearest_first_and_splits_cut_one_cluster() -> None:
     assert len(merges(points, assignment)) == 3
     assert halves(x, assignment).tolist() in ([0, 0, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0])
     assert pieces(points.near, assignment).tolist() == [0, 0, 1, 1, 0, 0]
-    assert sorted(splits(points, assignment).tolist()) == [[0, 0, 3, 3, 1, 2]] * 2
+    assert sorted(splits(points, assignment, 9).tolist()) == [[0, 0, 3, 3, 1, 2]] * 2
 
 
 def test_ari_of_a_population_is_that_of_each() -> None:
@@ -126,7 +126,7 @@ def test_ari_of_a_population_is_that_of_each() -> None:
 
 def test_fakes_are_numbered_from_zero_and_mostly_differ_from_the_truth() -> None:
     x, truth = blobs()
-    found = fakes(point_set(x, 2), truth, 50, torch.Generator().manual_seed(0))
+    found = fakes(point_set(x), truth, 50, torch.Generator().manual_seed(0))
     assert all(row.unique().tolist() == list(range(int(row.max()) + 1)) for row in found)
     assert (ari_of(found, truth) < 1).float().mean() > 0.9
     assert {int(row.max()) + 1 for row in found} >= {1, 2, 3, 4}
@@ -135,16 +135,27 @@ def test_fakes_are_numbered_from_zero_and_mostly_differ_from_the_truth() -> None
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_leave_alone_what_they_cannot_change(change: object) -> None:
     one = torch.zeros(1, dtype=torch.int64)
-    assert torch.equal(change(point_set(torch.zeros(1, 2), 2), one, torch.Generator().manual_seed(0)), one)
+    assert torch.equal(change(point_set(torch.zeros(1, 2)), one, torch.Generator().manual_seed(0)), one)
 
 
 @pytest.mark.parametrize("recipe", Recipe)
 def test_what_is_found_on_a_sample_extends_to_other_points(recipe: Recipe) -> None:
     x, truth = blobs(90)
     every = coordinates(x, 2)
-    sample = PointSet(every[:60], point_set(every[:60], 2).near)
+    sample = PointSet(every[:60], point_set(every[:60]).near)
     found = search(Judge(truth[:60]), sample, Search(k=6, recipe=recipe, population=60, iterations=20), 0)
     again = extended(found, sample, every[:60], 6)
     assert ari(again.numpy(), found.assignment.numpy()) > 0.9
     rest = extended(found, sample, every[60:], 6)
     assert abs(accuracy(rest.numpy(), truth[60:].numpy()) - accuracy(again.numpy(), truth[:60].numpy())) < 0.1
+
+
+def test_a_search_has_at_most_k_clusters() -> None:
+    generator = torch.Generator().manual_seed(0)
+    islands = torch.arange(8).repeat_interleave(12)
+    x = 9 * torch.randn(8, 2, generator=generator)[islands] + 0.01 * torch.randn(96, 2, generator=generator)
+    judge = Judge(islands)
+    points = judge.read(x)
+    for k in (2, 3, 5):
+        assert int(improve(judge, points, torch.zeros(96, dtype=torch.int64), k)[0].max()) < k
+        assert int(search(judge, points, Search(k=k, population=10, iterations=2), 0).assignment.max()) < k

@@ -45,8 +45,7 @@ def test_a_shape_that_does_not_exist_is_a_usage_error() -> None:
 def test_many_sets_are_subsets_of_two_to_nine_clusters(name: str) -> None:
     sets = load_dataset(name, Path("nowhere")).subsets
     counts = {len(subset.labels.unique()) for subset in sets}
-    most = 9 if name.startswith(("blobs", "anisotropic")) else 2
-    assert (min(counts), max(counts)) == (2, most)
+    assert counts == (set(range(2, 10)) if name.startswith(("blobs", "anisotropic")) else {2})
     assert {len(subset) for subset in sets} == {200}
     assert len({subset.name for subset in sets}) == len(sets) == (20 if name == "blobs_bg" else 50)
     sizes = [torch.unique(subset.labels, return_counts=True)[1] for subset in sets]

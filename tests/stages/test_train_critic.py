@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from clusterkit.artifacts.assignments import read_assignments
+from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.json_file import read_json
 from clusterkit.config import Recipe
@@ -28,9 +29,7 @@ LINE = "train-critic blobs_bg"
 
 
 EFFORT = Search(recipe=Recipe.PAPER, k=10, population=10, iterations=2)
-BEST = replace(
-    Training(), epochs=4, repeats=2, fakes=24, compared=24, stretched=0, autoencoder_epochs=2, searched=EFFORT
-)
+BEST = replace(Training(), epochs=4, repeats=2, fakes=24, compared=24, autoencoder_epochs=2, searched=EFFORT)
 SHORT = replace(PRINTED, epochs=2, autoencoder_epochs=1, searched=EFFORT)
 
 
@@ -151,6 +150,29 @@ def test_a_large_set_is_searched_in_a_sample(critic: Path, cli, monkeypatch: pyt
     assert done.code == 0, done.err
     assert "searching a random sample of 60 items" in done.err
     assert "acc\t1.0000" in cli("evaluate").out
+
+
+def test_k_is_found_also_where_few_items_differ(critic: Path, cli) -> None:
+    x, y = groups(width=2, count=30)
+    twice = save("twice.npz", np.r_[x, x], np.r_[y, y])
+    assert cli(f"cluster {twice} --method c2m --k 40").code == 0
+    assert "clusters\t3.0000" in cli("evaluate").out
+
+
+def test_a_critic_does_not_score_clusters_of_other_values(critic: Path, cli) -> None:
+    name = save("points.npz", *groups(width=2))
+    assert cli(f"pretrain {name} --backbone mlp --epochs 1").code == 0
+    assert cli(f"cluster {name} --method kmeans --k 3 --features pretrained.safetensors").code == 0
+    assert cli("evaluate").code == 0
+    one_line(cli("evaluate --critic critic.safetensors"), 3, "--features", "features:FILE")
+
+
+def test_a_critic_of_another_version_is_refused(critic: Path, cli) -> None:
+    header, state = read_checkpoint(critic, "critic")
+    header.extra["critic"]["form"] += 1
+    write_checkpoint(critic, header, state)
+    name = save("points.npz", *groups(width=2))
+    one_line(cli(f"cluster {name} --method c2m --k 5"), 3, "another version", "clusterkit train-critic blobs_bg")
 
 
 def test_scores_by_a_critic_need_no_labels(critic: Path, cli) -> None:

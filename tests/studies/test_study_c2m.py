@@ -86,7 +86,7 @@ def test_the_truth_is_counted_among_the_best_of_a_critic_that_knows_it() -> None
         def read(self, values: torch.Tensor) -> object:
             from clusterkit.critic.embedding import point_set
 
-            return point_set(values, 2)
+            return point_set(values.float())
 
         def scores(self, points: object, rows: torch.Tensor) -> torch.Tensor:
             from clusterkit.critic.fakes import ari_of
