@@ -19,7 +19,7 @@ COMMANDS = [command.name for command in app.registered_commands]
 def test_all_commands_are_there() -> None:
     assert sorted(COMMANDS) == [
         "adapt", "assign", "cluster", "datasets", "demo", "discover", "embed", "estimate-k", "evaluate", "inspect",
-        "predict-pairs", "pretrain", "report", "self-train", "train-g",
+        "predict-pairs", "pretrain", "report", "self-train", "train-critic", "train-g",
     ]  # fmt: skip
 
 
