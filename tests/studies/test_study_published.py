@@ -11,7 +11,7 @@ import clusterkit.studies
 from clusterkit.metrics.rows import Row
 from clusterkit.studies.common.published import Figure, figures, fill, find
 
-PAPERS = {"L2C", "CCL", "SPN", "SUPREME", "DTC", "AutoNovel"}
+PAPERS = {"L2C", "CCL", "SPN", "SUPREME", "DTC", "AutoNovel", "C2M"}
 FILE = Path(clusterkit.studies.__file__).with_name("published.csv")
 
 
@@ -51,6 +51,8 @@ def test_every_line_is_one_figure():
         ("SUPREME", "svhn mean ccn kcl 5 nmi", 0.001),
         ("AutoNovel", "cifar100-20 mean autonovel-incremental - 20 acc", 0.752),
         ("DTC", "omniglot mean dtc - auto acc", 0.87),
+        ("C2M", "blobs blobs c2m few - acc", 0.973),
+        ("C2M", "fashion letters c2m - - third", 0.867),
         ("L2C", "imagenet mean g - - dissimilar_recall", 0.992),
         ("CCL", "imagenet mean ccn ccl 100 nmi", 0.765),
         ("L2C", "svhn-mnist test ccn+ - - accuracy", 0.891),
