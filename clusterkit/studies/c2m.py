@@ -9,7 +9,7 @@ All files are in the folder c2m of --workdir.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,13 +114,14 @@ def run(options: C2mStudyOptions, context: Context) -> Outcome:
 
 @dataclass(frozen=True)
 class Work:
-    """The runs of one part of the study."""
+    """The runs of one part of the study, and the critics that it has `trained`, by title."""
 
     name: str
     trial: Trial
     options: C2mStudyOptions
     states: "StateFolder"
     context: Context
+    trained: dict[str, Path] = field(default_factory=dict)
 
     def rows(self) -> list[Row]:
         """Return the scores of all critics, rivals and judges on all sets, means over the sets of a kind."""
@@ -150,11 +151,13 @@ class Work:
         return rows
 
     def critic(self, learned: str, variant: str) -> Path:
-        """Train a critic, unless it is kept; return its path."""
+        """Train a critic, once and unless it is kept; return its path."""
         recipe, few = VARIANTS[variant]
         config = TrainCriticConfig(dataset=self.trial.learned[learned], recipe=recipe, few=few)
         title = "-".join([learned, *variant.replace(",", "").split()])
-        return runs.run_stage(config, runs.subfolder(self.context, title))
+        if title not in self.trained:
+            self.trained[title] = runs.run_stage(config, runs.subfolder(self.context, title))
+        return self.trained[title]
 
     def test_sets(self, tested: str) -> "Callable[[], Sets]":
         """Return a function that reads the sets of a kind once, when they are needed."""

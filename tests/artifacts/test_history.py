@@ -39,6 +39,6 @@ def test_files_that_keep_none(name: str, tmp_path: Path) -> None:
     network = header.format in NETWORKS
     words = f"was made before such files kept a history; repeat: clusterkit {header.stage}"
     if not network:
-        words = "holds no history of a training; inspect a file of train-g, self-train, pretrain, cluster, adapt or train-critic"
+        words = f"holds no history of a training; {KEPT_BY}"
     with pytest.raises(InputError, match=f"{name}: {words}"):
         history_rows(read_any(path)[0], path)
