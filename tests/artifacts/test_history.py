@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from samples import SAMPLES, header
 
-from clusterkit.artifacts.history import NETWORKS, history_rows, to_csv
+from clusterkit.artifacts.history import KEPT_BY, NETWORKS, history_rows, to_csv
 from clusterkit.artifacts.summary import read_any
 from clusterkit.errors import InputError
 
