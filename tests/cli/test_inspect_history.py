@@ -74,7 +74,12 @@ def fails(done: Done, code: int, *words: str) -> None:
 def test_files_without_a_history(flag: str, points: Path, cli: Cli) -> None:
     for name in ("pairs.h5", "assignments.h5", "k.json", "evaluation.json"):
         done = cli(f"inspect clusterkit-out/{name} {flag}")
-        fails(done, 3, f"{name}: holds no history", "inspect a file of train-g, self-train, pretrain, cluster or adapt")
+        fails(
+            done,
+            3,
+            f"{name}: holds no history",
+            "inspect a file of train-g, self-train, pretrain, cluster, adapt or train-critic",
+        )
     path = Path("clusterkit-out/g.safetensors")
     content = path.read_bytes()
     for bad, words in ((content[:-9], "damaged"), (b"", "empty"), (b"a note", "not a clusterkit file")):

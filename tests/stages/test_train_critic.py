@@ -110,7 +110,7 @@ def test_equal_runs_give_equal_bytes_and_other_seeds_others(critic: Path, cli) -
 
 @pytest.mark.parametrize("word", ["autoencoder: epoch 1/", "train-critic: epoch 2/"])
 def test_a_killed_run_resumed_gives_equal_bytes(word: str, critic_made: Path, cli, tmp_path: Path) -> None:
-    assert cut_short(LINE, tmp_path / "log", word) == KILLED
+    assert cut_short(LINE, tmp_path / "log", word) == KILLED, (tmp_path / "log").read_text()
     assert not MADE.exists()
     done = cli(f"{LINE} --resume")
     assert done.code == 0
@@ -260,5 +260,5 @@ def test_equal_points_and_more_clusters_than_points(critic: Path, cli) -> None:
 
 
 def test_the_state_of_another_run_is_refused(cli, tmp_path: Path) -> None:
-    assert cut_short(LINE, tmp_path / "log", "epoch 2/") == KILLED
+    assert cut_short(LINE, tmp_path / "log", "epoch 2/") == KILLED, (tmp_path / "log").read_text()
     one_line(cli(f"{LINE} --seed 5 --resume"), 3, "start again without --resume")
