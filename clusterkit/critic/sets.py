@@ -20,8 +20,8 @@ def draw(data: Sequence[Dataset], count: int, seed: int) -> list[tuple[Dataset, 
     """Return `count` small sets of labelled sets, each with the set that it is from.
 
     The subsets take turns in random order. One of at most 200 items is taken whole. Of a larger one, a small set has
-    200 random items, of a random number of classes. The labels are positions among the classes of the small set.
-    Subsets with less than two classes of two items are left out, which is logged. Raises InputError if none is left.
+    200 random items, of a random number of classes. Subsets with less than two classes of two items are left out, which
+    is logged. Raises InputError if none is left.
     """
     usable = [(each, subset) for each in data for subset in each.subsets if len(repeated(subset.labels)) > 1]
     left_out = sum(len(each.subsets) for each in data) - len(usable)
@@ -55,7 +55,7 @@ def pool_of(data: Dataset, subset: Subset, seed: int) -> Subset:
 
 
 def some(subset: Subset, classes: int, items: int, generator: torch.Generator) -> Subset:
-    """Return random items of a random number of classes; of each class at least two, if it has them."""
+    """Return at most `items` random items of so many random classes; of each class two, if it has them and they fit."""
     present = repeated(subset.labels) if classes < len(labels_of(subset).unique()) else labels_of(subset).unique()
     chosen = present[torch.randperm(len(present), generator=generator)[:classes]]
     order = torch.randperm(len(subset), generator=generator)
