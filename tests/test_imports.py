@@ -137,6 +137,12 @@ def test_functions_on_arrays_load_no_scikit_learn_and_add_no_handler() -> None:
     assert "sklearn" in estimator
 
 
+def test_stages_load_no_library_of_models_until_they_use_one() -> None:
+    for loaded in loaded_by(*(f"from clusterkit.stages import {stage}" for stage in ("evaluate", "cluster", "embed"))):
+        assert "torch" in loaded
+        assert not {"torchvision", "timm", "torch._dynamo"} & loaded
+
+
 def test_the_command_line_loads_nothing_heavy() -> None:
     [loaded] = loaded_by("import clusterkit.cli")
     assert not HEAVY & loaded

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode, functional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,9 @@ class Preprocessing:
 
     def prepare(self, picture: Image) -> Tensor:
         """Return an RGB picture as uint8 (3, size, size), resized and cropped as timm and torchvision test a model."""
+        # Here, because torchvision takes longer to load than all else that a command needs.
+        from torchvision.transforms import InterpolationMode, functional
+
         # The small number is for a crop that was computed from the two sides.
         side = math.floor(self.size / self.crop + 1e-6)
         how = InterpolationMode(self.interpolation)
