@@ -6,6 +6,7 @@ so that Z'Z = sum_k n_k z_k z_k'. Nothing of size N x N is needed.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,6 +21,10 @@ JOINED = (5, 10)
 """Nearest neighbours of a point in the graphs of which a critic sees whether clusters are connected."""
 
 
+RAISED = 2**30
+"""Is above the number of any point."""
+
+
 @dataclass(frozen=True)
 class PointSet:
     """A set as a critic reads it: coordinates (N, width), and the positions (N, M) of each point's nearest neighbours.
@@ -32,6 +37,19 @@ class PointSet:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @cached_property
+    def graphs(self) -> tuple[Tensor, list[list[Tensor]]]:
+        """Return an order of the points (N,), and by it the edges of each graph whose components a critic sees.
+
+        The edges of a graph, in both directions, are in steps: a step joins each of the first points to one other, or
+        to itself, and has no point twice. Points of many edges come first, so that later steps are short.
+        """
+        tables = [_table(self.near[:, :nearest]) for nearest in JOINED]
+        order = tables[-1].ne(-1).sum(1).argsort(descending=True, stable=True)
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=order.device)
+        return order, [[_step(column, place) for column in table[order].T] for table in tables]
 
     def turned(self, matrix: Tensor) -> "PointSet":
         """Return the set with coordinates times an orthogonal matrix (width, width)."""
@@ -55,6 +73,26 @@ def neighbours(x: Tensor) -> Tensor:
     return torch.from_numpy(found.astype(np.int64))
 
 
+def _table(near: Tensor) -> Tensor:
+    """Return the points that each is joined to by neighbours (N, M), in either direction, (N, most), filled by -1."""
+    count = len(near)
+    here = torch.arange(count, device=near.device).repeat_interleave(near.shape[1])
+    there = near.flatten()
+    edges = torch.cat([here * count + there, there * count + here]).unique()
+    here, there = edges // count, edges % count
+    numbers = torch.bincount(here, minlength=count)
+    table = torch.full((count, int(numbers.max())), -1, device=near.device)
+    table[here, torch.arange(len(here), device=near.device) - (numbers.cumsum(0) - numbers)[here]] = there
+    return table
+
+
+def _step(column: Tensor, place: Tensor) -> Tensor:
+    """Return the places (R,) of the points in a column (N,) of a table up to its last one; -1 is a point itself."""
+    last = int((column >= 0).nonzero().max()) + 1
+    own = torch.arange(last, device=column.device)
+    return torch.where(column[:last] >= 0, place[column[:last]], own)
+
+
 def kept(points: PointSet, assignments: Tensor) -> Tensor:
     """Return the share (P, N) of each point's neighbours that are in its cluster, of assignments (P, N).
 
@@ -71,34 +109,42 @@ def kept(points: PointSet, assignments: Tensor) -> Tensor:
     return number.T.float() / points.near.shape[1]
 
 
-def joined(points: PointSet, assignments: Tensor, nearest: int) -> Tensor:
-    """Return the share (P, N) of each point's cluster that edges within the cluster join to it, of (P, N).
+def joined(points: PointSet, assignments: Tensor) -> list[Tensor]:
+    """Return the shares (P, N) of each point's cluster that edges within the cluster join to it, one for each graph.
 
-    Edges join each point to its first `nearest` neighbours, in either direction. The share is one if the cluster is
-    connected. Its mean over a cluster is the chance that two of its points are joined.
+    Edges of a graph join each point to its first 5, or 10, neighbours, in either direction. The share is one if the
+    cluster is connected. Its mean over a cluster is the chance that two of its points are joined.
     """
-    own = assignments.T.to(torch.int16 if int(assignments.max()) < 2**15 else torch.int64).contiguous()
+    order, graphs = points.graphs
+    own = assignments.T[order].contiguous()
     count, population = own.shape
-    # The least number of a component's points spreads over it, and doubles its reach with each step.
-    least = torch.arange(count, dtype=torch.int32, device=own.device)[:, None].expand(count, population).contiguous()
-    edges = [(column, own[column] == own) for column in points.near[:, :nearest].T]
-    while True:
-        new = least
-        for column, inside in edges:
-            new = torch.where(inside, torch.minimum(new, new[column]), new)
-            pushed = torch.where(inside, new, count)
-            new = new.scatter_reduce(0, column[:, None].expand(count, population), pushed, "amin")
-        new = new.gather(0, new.long())
-        if torch.equal(new, least):
-            break
-        least = new
-    sizes = torch.zeros(count, population, device=own.device).scatter_add_(
-        0, least.long(), torch.ones(own.shape, device=own.device)
-    )
     k = int(assignments.max()) + 1
-    rows = assignments.T + torch.arange(population, device=own.device) * k
-    clusters = torch.bincount(rows.flatten(), minlength=population * k).float()
-    return (sizes.gather(0, least.long()) / clusters[rows]).T
+    rows = own + torch.arange(population, device=own.device) * k
+    clusters = torch.bincount(rows.flatten(), minlength=population * k).float()[rows]
+    own = own.int()
+    # The least number of a component's points spreads over it, and doubles its reach with each step. A component of a
+    # graph lies within one of the next graph, which has more edges.
+    least = torch.arange(count, dtype=torch.int32, device=own.device)[:, None].repeat(1, population)
+    shares = []
+    for edges in graphs:
+        # Between clusters, numbers are raised above all others.
+        raised = [(own[: len(there)] != own.index_select(0, there)).int() * RAISED for there in edges]
+        while True:
+            new = least.clone()
+            for there, bits in zip(edges, raised, strict=True):
+                found = new.index_select(0, there).bitwise_or_(bits)
+                torch.minimum(new[: len(there)], found, out=new[: len(there)])
+            new = new.gather(0, new.long())
+            if torch.equal(new, least):
+                break
+            least = new
+        roots = least.long()
+        sizes = torch.zeros(count, population, device=own.device)
+        sizes.scatter_add_(0, roots, torch.ones(1, device=own.device).expand(count, population))
+        share = torch.empty_like(sizes)
+        share[order] = sizes.gather(0, roots) / clusters
+        shares.append(share.T)
+    return shares
 
 
 def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, sizes: bool) -> tuple[Tensor, Tensor]:
@@ -112,9 +158,7 @@ def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, siz
     population, count = assignments.shape
     k = int(assignments.max()) + 1
     if graph is Graph.NEIGHBOURS:
-        columns = torch.stack(
-            [kept(points, assignments), *(joined(points, assignments, nearest) for nearest in JOINED)], 2
-        )
+        columns = torch.stack([kept(points, assignments), *joined(points, assignments)], 2)
     else:
         columns = points.x[None].expand(population, -1, -1)
     offsets = torch.arange(population, device=assignments.device)[:, None] * k

@@ -107,7 +107,8 @@ def clusterings(x: Tensor, weights: Tensor, k: int) -> Tensor:
     first, second = weights.split([(width + 1) * UNITS, (UNITS + 1) * k], 1)
     inner, outer = first.view(population, width + 1, UNITS), second.view(population, UNITS + 1, k)
     hidden = torch.baddbmm(inner[:, -1:], x.expand(population, -1, -1), inner[:, :-1]).relu()
-    return torch.baddbmm(outer[:, -1:], hidden, outer[:, :-1]).argmax(2)
+    # Its maximum finds the first largest output in less time than argmax.
+    return torch.baddbmm(outer[:, -1:], hidden, outer[:, :-1]).max(2).indices
 
 
 def extended(found: Found, sample: PointSet, x: Tensor, k: int) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -202,9 +203,21 @@ def test_many_equal_points_cost_no_more() -> None:
     points = point_set(torch.cat([torch.zeros(40, 2), torch.randn(40, 2)]))
     together = torch.zeros(2, 80, dtype=torch.int64)
     together[1, 40:] = 1
-    found = joined(points, together, 5)
-    adjacency = edges(points, 5)
-    for row, assignment in zip(found, together, strict=True):
-        inside = np.equal.outer(assignment.numpy(), assignment.numpy())
-        component = connected_components(adjacency * inside, directed=False)[1]
-        np.testing.assert_allclose(row, np.bincount(component)[component] / inside.sum(1), atol=1e-6)
+    check_joined(points, together)
+
+
+@given(st.integers(0, 2**31), st.integers(2, 60), st.integers(1, 6))
+def test_what_is_joined(seed: int, count: int, k: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    # A point in the middle of a sphere is a neighbour of all others.
+    x = F.normalize(torch.randn(count, 12, generator=generator)) * torch.arange(count)[:, None].clamp(max=1)
+    check_joined(point_set(x), torch.randint(k, (3, count), generator=generator))
+
+
+def check_joined(points: PointSet, assignments: torch.Tensor) -> None:
+    for nearest, found in zip(JOINED, joined(points, assignments), strict=True):
+        adjacency = edges(points, nearest)
+        for row, assignment in zip(found, assignments, strict=True):
+            inside = np.equal.outer(assignment.numpy(), assignment.numpy())
+            component = connected_components(adjacency * inside, directed=False)[1]
+            np.testing.assert_allclose(row, np.bincount(component)[component] / inside.sum(1), atol=1e-6)
