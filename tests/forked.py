@@ -10,7 +10,7 @@ from clusterkit.__main__ import run
 
 PARENT = multiprocessing.get_context("forkserver")
 PARENT.set_forkserver_preload(["clusterkit.cli", "clusterkit.stages.train_g", "tests.two_processes"])
-SECONDS = 100
+SECONDS = 200
 
 Job = tuple[Path, dict[str, str], Callable[..., object], tuple[object, ...]]
 """A folder to work in, what the environment has beside that of the tests, and a function with its arguments."""

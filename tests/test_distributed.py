@@ -96,6 +96,7 @@ LINES = [
     "cluster digits@5-9 --pairs labels --k 5 --epochs 2 --backbone mlp --constraints links.csv --workdir linked",
     "train-g synthetic:blobs --head metric --unlabelled --workdir metric",
     "cluster synthetic:blobs --k 3 --epochs 1 --workdir metric",
+    "train-critic synthetic:blobs --few --workdir critic",
     *(
         f"cluster digits@5-9 --method {method} --k 5 --epochs 2 --batch-size 33 --init digits/pretrained.safetensors "
         f"{'--source digits@0-4' if method in WITH_SOURCE else ''} --workdir {method}"
@@ -118,6 +119,7 @@ TRAINED = (
     *(f"{method}/ccn" for method in JOINT),
     "autoencoder/ccn",
     "ensemble/ccn",
+    "critic/critic",
 )
 
 

@@ -12,7 +12,7 @@ FLAT = 1e-12
 
 
 def coordinates(features: Tensor, width: int, name: str = "features", *, even: bool = False) -> Tensor:
-    """Return the coordinates (N, width), float32, of features (N, D) of any scale.
+    """Return the coordinates (N, width), in the default number format, of features (N, D) of any scale.
 
     They are the first principal components, or all of them and zeros if there are fewer. The mean squared length of a
     point is `width`, so that sets of other dimensions have the same scale. With `even`, all components have the same
@@ -28,7 +28,7 @@ def coordinates(features: Tensor, width: int, name: str = "features", *, even: b
     size = np.sqrt((result**2).sum(1).mean()) if len(result) else 0.0
     if size > 0:
         result *= np.sqrt(width) / size
-    return torch.from_numpy(result.astype(np.float32))
+    return torch.from_numpy(result).to(torch.get_default_dtype())
 
 
 def _components(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -27,7 +27,6 @@ def read_critic(path: Path) -> tuple[Header, Critic]:
     return header, critic.eval()
 
 
-def origin(path: Path) -> tuple[dict[str, str], Learned]:
+def origin(header: Header, path: Path) -> tuple[dict[str, str], Learned]:
     """Return the hash of a critic as an input of a run, and the sets whose labels it learned."""
-    header, _ = read_critic(path)
     return {"critic": sha256(path)}, {"the critic": learned_from(header, path)}

@@ -19,7 +19,7 @@ from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
 from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Recipe, Variation
 from clusterkit.console import warn_all
-from clusterkit.critic.read import origin
+from clusterkit.critic.read import origin, read_critic
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.grown import DIGEST, changes_since, check_content, name_digest
 from clusterkit.datasets.overlap import warn_of_training
@@ -239,7 +239,8 @@ def with_critic(config: ClusterConfig, context: Context) -> tuple[ClusterConfig,
     if not isinstance(config.options, C2mOptions):
         return config, {}, {}
     path = context.find(str(config.options.critic))
-    return replace(config, options=replace(config.options, critic=path)), *origin(path)
+    header, _ = read_critic(path)
+    return replace(config, options=replace(config.options, critic=path)), *origin(header, path)
 
 
 def check_recipe(config: ClusterConfig, pairs: PairInput, context: Context) -> None:

@@ -1,6 +1,7 @@
 """evaluate: compares assignments, or the predictions of G, with the true labels; a critic scores assignments too."""
 
 import logging
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.json_file import write_json
 from clusterkit.artifacts.lineage import again, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
+from clusterkit.console import size
 from clusterkit.critic.network import Critic
 from clusterkit.critic.read import origin, read_critic
 from clusterkit.datasets.base import Dataset, Subset
@@ -24,6 +26,7 @@ from clusterkit.device import choose_device, derive_seed, describe
 from clusterkit.errors import InputError, UsageError
 from clusterkit.features.load import load_like
 from clusterkit.methods.common.check import warn_of_hours
+from clusterkit.methods.common.memory import memory
 from clusterkit.methods.common.outputs import outputs
 from clusterkit.methods.common.problem import Items
 from clusterkit.methods.common.solve import values
@@ -51,6 +54,8 @@ NOTES = {
     "silhouette": "by Euclidean distances among at most 2,000 items; reads no labels",
     "calinski_harabasz": "variance between clusters over that within them; reads no labels",
 }
+COPIES = 4
+"""The most numbers in float64 that scores by a critic hold at a time, for each value of the items."""
 LESS_IS_BETTER = ("adif",)
 """The scores for which lower is better."""
 
@@ -125,8 +130,8 @@ def evaluate_assignments(config: EvaluateConfig, context: Context) -> EvaluateRe
     if config.critic is not None:
         check_values(header, path)
         critic_path = context.find(config.critic)
-        _, critic = read_critic(critic_path)
-        hashes, learned = origin(critic_path)
+        critic_header, critic = read_critic(critic_path)
+        hashes, learned = origin(critic_header, critic_path)
         inputs |= hashes
         warn_of_training(learned, data.to_header())
     scores: dict[str, dict[str, float]] = {}
@@ -168,12 +173,23 @@ def critic_scores(
     inside = np.flatnonzero(assignment.cluster >= 0)
     if len(inside) < 2:
         raise InputError(f"{subset.name}: fewer than two items are in clusters, which no critic can score")
+    check_memory(len(inside), math.prod(data.shape), data.title)
     items = Items(subset=subset.take(torch.from_numpy(inside)), kind=data.kind, shape=data.shape)
     points = values(items, torch.device("cpu"))
     cluster = np.unique(assignment.cluster[inside], return_inverse=True)[1]
     read = critic.read(torch.from_numpy(points), data.name)
     score = float(critic.scores(read, torch.from_numpy(cluster)[None])[0])
     return {"critic": score, **indices(points, cluster, derive_seed(context.seed, "silhouette", subset.name) % 2**32)}
+
+
+def check_memory(count: int, width: int, title: str) -> None:
+    """Raise InputError if N items of D values, as a critic reads them, do not fit in memory."""
+    needed, available = COPIES * 8 * count * width, memory()
+    if available is not None and needed > available:
+        raise InputError(
+            f"{title}: to score {count} items, --critic needs about {size(needed)} of memory, but {size(available)} are "
+            "left; cluster and score a part of the set"
+        )
 
 
 def cluster_scores(

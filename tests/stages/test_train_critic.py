@@ -215,6 +215,13 @@ def test_the_score_is_that_of_the_critic(critic: Path, cli) -> None:
     assert score == pytest.approx(float(network.scores(points, cluster[None])[0]), rel=1e-4)
 
 
+def test_items_that_do_not_fit_in_memory_are_not_scored(critic: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = groups(width=2)
+    cli(f"cluster {save('plain.npz', x)} --method kmeans --k 4")
+    monkeypatch.setattr("clusterkit.stages.evaluate.memory", lambda: 1000)
+    one_line(cli("evaluate --critic critic.safetensors"), 3, "plain.npz", "of memory, but 1 kB are left", "a part of")
+
+
 def test_labels_that_the_critic_learned_are_said(cli) -> None:
     x, y = groups(width=2)
     name = save("own.npz", x, y)
