@@ -1,10 +1,10 @@
-"""Learn critics of clusterings, and search by them (C2M, tables 2 to 4 and 5b, figure 2).
+"""Learn critics of clusterings, and search by them (C2M, tables 2 to 5, figure 2).
 
 Trains critics by each recipe, on many small sets and on few, and searches other sets with each: points in the plane;
-digits, letters and clothes, from each to each; and the alphabets of Omniglot. Beside them stand k-means and spectral
-clustering with the true K, HDBSCAN, and the K with the best silhouette; and critics as judges among simple clusterings.
-Scores that need the truth say how often a critic prefers it. Writes c2m.md, c2m.json, results.csv and mislabelled.png.
-All files are in the folder c2m of --workdir.
+digits, letters and clothes, from each to each; digits, from photos of them; and the alphabets of Omniglot. Beside them
+stand k-means and spectral clustering with the true K, HDBSCAN, and the K with the best silhouette; and critics as
+judges among simple clusterings. Scores that need the truth say how often a critic prefers it. Writes c2m.md, c2m.json,
+results.csv and mislabelled.png. All files are in the folder c2m of --workdir.
 """
 
 import json
@@ -56,6 +56,7 @@ TRIALS = {
         tested={"digits": "mnist_test", "letters": "emnist_letters_test", "fashion": "fashion_mnist_test"},
         points=1000,
     ),
+    "svhn": Trial(learned={"svhn": "svhn_train"}, tested={"mnist": "mnist_test"}, points=1000),
     "omniglot": Trial(learned={"omniglot": "omniglot_bg"}, tested={"omniglot": "omniglot_eval"}, k=100),
 }
 VARIANTS = {
@@ -90,13 +91,18 @@ def run(options: C2mStudyOptions, context: Context) -> Outcome:
     """Return the scores of each critic and rival, by the sets learned from and searched."""
     from clusterkit.artifacts.header import resolved
     from clusterkit.artifacts.lineage import run_key
+    from clusterkit.datasets.catalogue import load_dataset
     from clusterkit.report.mislabelled import write_mislabelled
     from clusterkit.training import StateFolder
 
     names = {name: [*trial.learned.values(), *trial.tested.values()] for name, trial in TRIALS.items()}
     parts = runs.parts_at_hand("part", options.part, names, context)
     states = StateFolder(context.path(PICTURE), context.resume)
-    states.check_key(run_key("c2m", resolved(options), context.seed))
+    read = dict.fromkeys(data for name in parts for data in names[name])
+    contents = [
+        load_dataset(data, context.data, offline=context.offline, reading=context.reading).to_learned() for data in read
+    ]
+    states.check_key(run_key("c2m", resolved(options), context.seed, contents))
     rows: list[Row] = []
     panels: dict[str, list[tuple[float, float]]] = {}
     for name in parts:

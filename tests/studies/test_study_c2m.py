@@ -11,6 +11,7 @@ from clusterkit.config import Context, Recipe
 from clusterkit.critic.search import Search
 from clusterkit.studies import c2m
 from clusterkit.studies.common import searches
+from clusterkit.studies.common.published import find
 from clusterkit.studies.common.tables import where
 from tests.stages.test_train_critic import patched
 from tests.study_files import check_files
@@ -104,3 +105,16 @@ def test_mislabelled_copies_have_as_many_wrong_labels() -> None:
     for number in (0, 7, 30):
         changed = searches.changed(labels, number, 3, torch.Generator().manual_seed(0))
         assert int((changed != labels).sum()) == number
+
+
+@pytest.mark.parametrize("name", c2m.TRIALS)
+def test_every_part_has_published_figures(name: str) -> None:
+    trial = c2m.TRIALS[name]
+    figures = [
+        find(("C2M",), set=tested, subset=learned, method="c2m", loss=few, metric="acc")
+        for learned in trial.learned
+        for tested in trial.tested
+        for few in ("", "few")
+    ]
+    # The paper has no figure of few sets of characters.
+    assert [figure for figure in figures if figure is None] == [None] * (name == "omniglot")
