@@ -187,8 +187,8 @@ def check_memory(count: int, width: int, title: str) -> None:
     needed, available = COPIES * 8 * count * width, memory()
     if available is not None and needed > available:
         raise InputError(
-            f"{title}: to score {count} items, --critic needs about {size(needed)} of memory, but {size(available)} are "
-            "left; cluster and score a part of the set"
+            f"{title}: to score {count} items, --critic needs about {size(needed)} of memory, but {size(available)} "
+            "are left; cluster and score a part of the set"
         )
 
 
