@@ -54,7 +54,7 @@ PRINTED = Training(
     repeats=1,
     learning_rate=0.01,
     joint=False,
-    searched=Search(recipe=Recipe.PAPER),
+    searched=Search(recipe=Recipe.PAPER, restarts=1),
 )
 """Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
 

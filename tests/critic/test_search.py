@@ -61,6 +61,15 @@ def test_the_cross_entropy_method_keeps_the_best_it_has_met_and_gets_better() ->
     assert found.score == pytest.approx(ari(again.numpy(), judge.truth.numpy()), abs=1e-6)
 
 
+def test_the_best_of_several_restarts_is_found() -> None:
+    x, truth = blobs()
+    judge = Judge(truth)
+    efforts = [dataclasses.replace(QUICK, recipe=Recipe.PAPER, iterations=1, restarts=count) for count in (1, 4, 8)]
+    scores = [search(judge, judge.read(x), effort, 0).score for effort in efforts]
+    assert scores == sorted(scores)
+    assert scores[-1] > scores[0]
+
+
 def test_the_local_search_reaches_the_truth_that_a_critic_knows() -> None:
     x, truth = blobs()
     judge = Judge(truth)
