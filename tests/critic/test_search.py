@@ -64,7 +64,10 @@ def test_the_cross_entropy_method_keeps_the_best_it_has_met_and_gets_better() ->
 def test_the_best_of_several_restarts_is_found() -> None:
     x, truth = blobs()
     judge = Judge(truth)
-    efforts = [dataclasses.replace(QUICK, recipe=Recipe.PAPER, iterations=1, restarts=count) for count in (1, 4, 8)]
+    efforts = [
+        dataclasses.replace(QUICK, recipe=Recipe.PAPER, population=2, iterations=1, restarts=count)
+        for count in (1, 4, 8)
+    ]
     scores = [search(judge, judge.read(x), effort, 0).score for effort in efforts]
     assert scores == sorted(scores)
     assert scores[-1] > scores[0]
