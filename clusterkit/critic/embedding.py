@@ -17,8 +17,6 @@ from clusterkit.settings import Graph
 
 NEIGHBOURS = 10
 """Nearest neighbours of a point in the neighbour graph."""
-JOINED = (5, 10)
-"""Nearest neighbours of a point in the graphs of which a critic sees whether clusters are connected."""
 
 
 RAISED = 2**30
@@ -39,17 +37,17 @@ class PointSet:
         return len(self.x)
 
     @cached_property
-    def graphs(self) -> tuple[Tensor, list[list[Tensor]]]:
-        """Return an order of the points (N,), and by it the edges of each graph whose components a critic sees.
+    def edges(self) -> tuple[Tensor, list[Tensor]]:
+        """Return an order of the points (N,), and by it the edges of the neighbour graph in both directions, in steps.
 
-        The edges of a graph, in both directions, are in steps: a step joins each of the first points to one other, or
-        to itself, and has no point twice. Points of many edges come first, so that later steps are short.
+        A step joins each of the first points to one other, or to itself, and has no point twice. Points of many edges
+        come first, so that later steps are short.
         """
-        tables = [_table(self.near[:, :nearest]) for nearest in JOINED]
-        order = tables[-1].ne(-1).sum(1).argsort(descending=True, stable=True)
+        table = _table(self.near)
+        order = table.ne(-1).sum(1).argsort(descending=True, stable=True)
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order), device=order.device)
-        return order, [[_step(column, place) for column in table[order].T] for table in tables]
+        return order, [place[column[column >= 0]] for column in table[order].T]
 
     def turned(self, matrix: Tensor) -> "PointSet":
         """Return the set with coordinates times an orthogonal matrix (width, width)."""
@@ -86,13 +84,6 @@ def _table(near: Tensor) -> Tensor:
     return table
 
 
-def _step(column: Tensor, place: Tensor) -> Tensor:
-    """Return the places (R,) of the points in a column (N,) of a table up to its last one; -1 is a point itself."""
-    last = int((column >= 0).nonzero().max()) + 1
-    own = torch.arange(last, device=column.device)
-    return torch.where(column[:last] >= 0, place[column[:last]], own)
-
-
 def kept(points: PointSet, assignments: Tensor) -> Tensor:
     """Return the share (P, N) of each point's neighbours that are in its cluster, of assignments (P, N).
 
@@ -109,56 +100,52 @@ def kept(points: PointSet, assignments: Tensor) -> Tensor:
     return number.T.float() / points.near.shape[1]
 
 
-def joined(points: PointSet, assignments: Tensor) -> list[Tensor]:
-    """Return the shares (P, N) of each point's cluster that edges within the cluster join to it, one for each graph.
+def joined(points: PointSet, assignments: Tensor) -> Tensor:
+    """Return the share (P, N) of each point's cluster that edges within the cluster join to it, of (P, N).
 
-    Edges of a graph join each point to its first 5, or 10, neighbours, in either direction. The share is one if the
-    cluster is connected. Its mean over a cluster is the chance that two of its points are joined.
+    Edges join each point to its neighbours, in either direction. The share is one if the cluster is connected. Its mean
+    over a cluster is the chance that two of its points are joined.
     """
-    order, graphs = points.graphs
+    order, edges = points.edges
     own = assignments.T[order].contiguous()
     count, population = own.shape
     k = int(assignments.max()) + 1
     rows = own + torch.arange(population, device=own.device) * k
     clusters = torch.bincount(rows.flatten(), minlength=population * k).float()[rows]
     own = own.int()
-    # The least number of a component's points spreads over it, and doubles its reach with each step. A component of a
-    # graph lies within one of the next graph, which has more edges.
+    # Between clusters, numbers are raised above all others.
+    raised = [(own[: len(there)] != own.index_select(0, there)).int() * RAISED for there in edges]
+    # The least number of a component's points spreads over it, and doubles its reach with each step.
     least = torch.arange(count, dtype=torch.int32, device=own.device)[:, None].repeat(1, population)
-    shares = []
-    for edges in graphs:
-        # Between clusters, numbers are raised above all others.
-        raised = [(own[: len(there)] != own.index_select(0, there)).int() * RAISED for there in edges]
-        while True:
-            new = least.clone()
-            for there, bits in zip(edges, raised, strict=True):
-                found = new.index_select(0, there).bitwise_or_(bits)
-                torch.minimum(new[: len(there)], found, out=new[: len(there)])
-            new = new.gather(0, new.long())
-            if torch.equal(new, least):
-                break
-            least = new
-        roots = least.long()
-        sizes = torch.zeros(count, population, device=own.device)
-        sizes.scatter_add_(0, roots, torch.ones(1, device=own.device).expand(count, population))
-        share = torch.empty_like(sizes)
-        share[order] = sizes.gather(0, roots) / clusters
-        shares.append(share.T)
-    return shares
+    while True:
+        new = least.clone()
+        for there, bits in zip(edges, raised, strict=True):
+            found = new.index_select(0, there).bitwise_or_(bits)
+            torch.minimum(new[: len(there)], found, out=new[: len(there)])
+        new = new.gather(0, new.long())
+        if torch.equal(new, least):
+            break
+        least = new
+    roots = least.long()
+    sizes = torch.zeros(count, population, device=own.device)
+    sizes.scatter_add_(0, roots, torch.ones(1, device=own.device).expand(count, population))
+    share = torch.empty_like(sizes)
+    share[order] = sizes.gather(0, roots) / clusters
+    return share.T
 
 
 def cluster_features(points: PointSet, assignments: Tensor, graph: Graph, *, sizes: bool) -> tuple[Tensor, Tensor]:
     """Return the mean features (P, K, F) of the clusters, and the share of points in each, (P, K).
 
     `assignments` (P, N) are numbers from 0 to before K. With cliques, the features of a point are its coordinates. With
-    the neighbour graph they have no place, scale or width: the share of its neighbours in its cluster, and the shares
-    of its cluster that are joined to it, by fewer and by more neighbours. `sizes` adds the share of points in its
-    cluster and a constant one. Means of empty clusters are zero.
+    the neighbour graph they have no place, scale or width: the share of its neighbours in its cluster, and the share of
+    its cluster that is joined to it. `sizes` adds the share of points in its cluster and a constant one. Means of empty
+    clusters are zero.
     """
     population, count = assignments.shape
     k = int(assignments.max()) + 1
     if graph is Graph.NEIGHBOURS:
-        columns = torch.stack([kept(points, assignments), *joined(points, assignments)], 2)
+        columns = torch.stack([kept(points, assignments), joined(points, assignments)], 2)
     else:
         columns = points.x[None].expand(population, -1, -1)
     offsets = torch.arange(population, device=assignments.device)[:, None] * k

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.critic.coordinates import coordinates
-from clusterkit.critic.embedding import JOINED, PointSet, cluster_features, convolved, embedding, point_set
+from clusterkit.critic.embedding import PointSet, cluster_features, convolved, embedding, point_set
 from clusterkit.settings import Graph
 
 LAYERS = (256, 256, 512, 512)
 """Hidden units of the critic (C2M, section 4)."""
 SLOPE = 0.2
-FORM = 1
+FORM = 2
 """Increase it with every change of the features of clusters, so that critics of other versions are refused."""
 CELLS = 2_000_000
 """Most numbers of a kind that one part of a population takes, so that memory does not grow with its size."""
@@ -37,7 +37,7 @@ class CriticArchitecture:
 
     @property
     def inputs(self) -> int:
-        return (1 + len(JOINED) if self.graph is Graph.NEIGHBOURS else self.width) + 2 * self.sizes
+        return (2 if self.graph is Graph.NEIGHBOURS else self.width) + 2 * self.sizes
 
     @property
     def length(self) -> int:

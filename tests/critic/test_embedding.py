@@ -14,8 +14,6 @@ from torch import Tensor
 
 from clusterkit.critic.coordinates import coordinates
 from clusterkit.critic.embedding import (
-    JOINED,
-    NEIGHBOURS,
     PointSet,
     convolved,
     embedding,
@@ -39,10 +37,10 @@ def assignments_of(population: int, count: int, k: int = 4, seed: int = 1) -> Te
     return torch.randint(k, (population, count), generator=torch.Generator().manual_seed(seed))
 
 
-def edges(points: PointSet, nearest: int) -> Matrix:
+def edges(points: PointSet) -> Matrix:
     """One for each point and its nearest neighbours, (N, N)."""
     matrix = np.zeros((len(points), len(points)))
-    np.put_along_axis(matrix, points.near.numpy()[:, :nearest], 1, 1)
+    np.put_along_axis(matrix, points.near.numpy(), 1, 1)
     return matrix
 
 
@@ -54,12 +52,9 @@ def dense(critic: Critic, points: PointSet, assignment: Tensor) -> tuple[Matrix,
     normal = adjacency / np.sqrt(np.outer(degree, degree))
     x = points.x.double().numpy()
     if form.graph is Graph.NEIGHBOURS:
-        near = edges(points, NEIGHBOURS)
-        shares = [(near * adjacency).sum(1) / near.sum(1)]
-        for nearest in JOINED:
-            component = connected_components(edges(points, nearest) * adjacency, directed=False)[1]
-            shares.append(np.bincount(component)[component] / degree)
-        x = np.stack(shares, 1)
+        near = edges(points)
+        component = connected_components(near * adjacency, directed=False)[1]
+        x = np.stack([(near * adjacency).sum(1) / near.sum(1), np.bincount(component)[component] / degree], 1)
     if form.sizes:
         x = np.column_stack([x, degree / len(x), np.ones(len(x))])
     first, second = (weights.detach().double().numpy() for weights in (critic.first, critic.second))
@@ -133,7 +128,7 @@ def test_cliques_cannot_tell_two_rings_from_a_random_halving(graph: Graph, seen:
 
 
 def test_a_population_is_scored_as_one_at_a_time() -> None:
-    critic, points, assignments = Critic(CriticArchitecture(width=3)), points_of(), assignments_of(9, 30)
+    critic, points, assignments = Critic(CriticArchitecture(width=3)), points_of(90), assignments_of(9, 90)
     together = critic.scores(points, assignments)
     alone = torch.cat([critic.scores(points, row[None]) for row in assignments])
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
@@ -215,9 +210,8 @@ def test_what_is_joined(seed: int, count: int, k: int) -> None:
 
 
 def check_joined(points: PointSet, assignments: torch.Tensor) -> None:
-    for nearest, found in zip(JOINED, joined(points, assignments), strict=True):
-        adjacency = edges(points, nearest)
-        for row, assignment in zip(found, assignments, strict=True):
-            inside = np.equal.outer(assignment.numpy(), assignment.numpy())
-            component = connected_components(adjacency * inside, directed=False)[1]
-            np.testing.assert_allclose(row, np.bincount(component)[component] / inside.sum(1), atol=1e-6)
+    near = edges(points)
+    for row, assignment in zip(joined(points, assignments), assignments, strict=True):
+        inside = np.equal.outer(assignment.numpy(), assignment.numpy())
+        component = connected_components(near * inside, directed=False)[1]
+        np.testing.assert_allclose(row, np.bincount(component)[component] / inside.sum(1), atol=1e-6)
