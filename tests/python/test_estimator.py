@@ -18,7 +18,7 @@ LABELS = np.repeat(np.arange(3), [20, 10, 10])
 SAME = (LABELS[:, None] == LABELS).astype(float)
 X = np.random.default_rng(0).normal(size=(40, 3)) + 2 * np.eye(3)[LABELS]
 ARRAYS = {name: method for name, method in METHODS.items() if not method.joint and name != "c2m"}
-"""The methods of arrays that need no file; tests/stages/test_train_critic.py makes the critic that c2m reads."""
+"""The methods of arrays that need no file; tests/stages/test_train_critic.py has c2m, which reads a critic."""
 WITHOUT_PAIRS = [name for name, method in ARRAYS.items() if method.pairs is Reads.NOTHING or method.instead]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import clusterkit
 from clusterkit import training
 from clusterkit.artifacts.assignments import read_assignments
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
@@ -19,6 +20,7 @@ from clusterkit.critic.read import read_critic
 from clusterkit.critic.search import Search
 from clusterkit.critic.training import PRINTED, Training
 from clusterkit.methods import c2m
+from clusterkit.metrics.clustering import accuracy
 from clusterkit.settings import Graph
 from clusterkit.stages import train_critic
 from clusterkit.training import History, Plan
@@ -152,6 +154,17 @@ def test_a_critic_of_points_finds_groups_of_wider_values_and_their_number(critic
     assert scores["clusters"] == 3
     assert scores["silhouette"] > 0.7
     assert {"critic", "calinski_harabasz"} <= scores.keys()
+
+
+def test_arrays_are_searched_from_python(critic: Path) -> None:
+    x, y = groups(width=3)
+    found = clusterkit.cluster(x, k=8, method="c2m", critic=str(critic), seed=1)
+    assert accuracy(found.labels, y) == 1
+    assert found.probabilities.shape == (60, 8)
+    estimator = clusterkit.PairClustering(8, method="c2m", random_state=1, options={"critic": str(critic)})
+    assert estimator.fit_predict(x).tolist() == found.labels.tolist()
+    with pytest.raises(FileNotFoundError, match="clusterkit train-critic"):
+        clusterkit.cluster(x, k=8, method="c2m", critic="missing.safetensors")
 
 
 def test_equal_searches_give_equal_bytes(critic: Path, cli) -> None:
