@@ -104,14 +104,14 @@ def test_the_pages_for_users_stay_short() -> None:
 def test_the_readme_pipeline_runs_on_a_small_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Self-train is left out, because a G of one epoch is sure of no groups; test_recipes.py runs it on small drawings.
 
-    More epochs at the default size would take too long.
+    More epochs and the default size would take too long.
     """
     [pipeline] = [block for block in shell_blocks(ROOT / "README.md") if "train-g omniglot" in block[0]]
     for command in commands(pipeline):
         for long, short in SMALL.items():
             command = command.replace(long, short)
         words = shlex.split(command)[1:]
-        brief = {"train-g": ["--epochs", "1"], "cluster": ["--epochs", "2", "--no-self-train"]}.get(words[0], [])
+        brief = {"train-g": ["--epochs", "1", "--size", "32"], "cluster": ["--epochs", "2", "--no-self-train"]}.get(words[0], [])
         assert main([*words, *brief, "--workdir", str(tmp_path), "--seed", "1"]) == 0
         assert capsys.readouterr().out
 
