@@ -111,7 +111,9 @@ def test_the_readme_pipeline_runs_on_a_small_set(tmp_path: Path, capsys: pytest.
         for long, short in SMALL.items():
             command = command.replace(long, short)
         words = shlex.split(command)[1:]
-        brief = {"train-g": ["--epochs", "1", "--size", "32"], "cluster": ["--epochs", "2", "--no-self-train"]}.get(words[0], [])
+        brief = {"train-g": ["--epochs", "1", "--size", "32"], "cluster": ["--epochs", "2", "--no-self-train"]}.get(
+            words[0], []
+        )
         assert main([*words, *brief, "--workdir", str(tmp_path), "--seed", "1"]) == 0
         assert capsys.readouterr().out
 

@@ -17,10 +17,24 @@ from clusterkit.settings import Graph
 
 NEIGHBOURS = 10
 """Nearest neighbours of a point in the neighbour graph."""
-
-
+STEPS = 64
+"""Edges of a point that are followed in steps of many points; equal points can be neighbours of all others."""
 RAISED = 2**30
-"""Is above the number of any point."""
+"""A number above that of any point, of a single bit."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The edges of a neighbour graph, in both directions, between points in an `order` (N,) of falling degrees.
+
+    Step i holds, for each of the first points by this order, the place of its i-th neighbour. Edges beyond the last
+    step go from the places in `here` (E,) to those in `there` (E,).
+    """
+
+    order: Tensor
+    steps: tuple[Tensor, ...]
+    here: Tensor
+    there: Tensor
 
 
 @dataclass(frozen=True)
@@ -37,17 +51,23 @@ class PointSet:
         return len(self.x)
 
     @cached_property
-    def edges(self) -> tuple[Tensor, list[Tensor]]:
-        """Return an order of the points (N,), and by it the edges of the neighbour graph in both directions, in steps.
-
-        A step joins each of the first points to one other, or to itself, and has no point twice. Points of many edges
-        come first, so that later steps are short.
-        """
-        table = _table(self.near)
-        order = table.ne(-1).sum(1).argsort(descending=True, stable=True)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=order.device)
-        return order, [place[column[column >= 0]] for column in table[order].T]
+    def edges(self) -> Edges:
+        """Return the edges between each point and its neighbours."""
+        count = len(self.near)
+        here = torch.arange(count, device=self.near.device).repeat_interleave(self.near.shape[1])
+        there = self.near.flatten()
+        pairs = torch.cat([here * count + there, there * count + here]).unique()
+        here, there = pairs // count, pairs % count
+        degrees = torch.bincount(here, minlength=count)
+        rank = torch.arange(len(here), device=here.device) - (degrees.cumsum(0) - degrees)[here]
+        order = degrees.argsort(descending=True, stable=True)
+        place = order.argsort()
+        here, there = place[here], place[there]
+        by_rank = (rank * count + here).argsort()
+        here, there, rank = here[by_rank], there[by_rank], rank[by_rank]
+        first = int((rank < STEPS).sum())
+        steps = there[:first].split(torch.bincount(rank[:first]).tolist())
+        return Edges(order, steps, here[first:], there[first:])
 
     def turned(self, matrix: Tensor) -> "PointSet":
         """Return the set with coordinates times an orthogonal matrix (width, width)."""
@@ -69,19 +89,6 @@ def neighbours(x: Tensor) -> Tensor:
     points = x.double().cpu().numpy()
     found = NearestNeighbors(n_neighbors=count).fit(points).kneighbors(return_distance=False)
     return torch.from_numpy(found.astype(np.int64))
-
-
-def _table(near: Tensor) -> Tensor:
-    """Return the points that each is joined to by neighbours (N, M), in either direction, (N, most), filled by -1."""
-    count = len(near)
-    here = torch.arange(count, device=near.device).repeat_interleave(near.shape[1])
-    there = near.flatten()
-    edges = torch.cat([here * count + there, there * count + here]).unique()
-    here, there = edges // count, edges % count
-    numbers = torch.bincount(here, minlength=count)
-    table = torch.full((count, int(numbers.max())), -1, device=near.device)
-    table[here, torch.arange(len(here), device=near.device) - (numbers.cumsum(0) - numbers)[here]] = there
-    return table
 
 
 def kept(points: PointSet, assignments: Tensor) -> Tensor:
@@ -106,22 +113,26 @@ def joined(points: PointSet, assignments: Tensor) -> Tensor:
     Edges join each point to its neighbours, in either direction. The share is one if the cluster is connected. Its mean
     over a cluster is the chance that two of its points are joined.
     """
-    order, edges = points.edges
-    own = assignments.T[order].contiguous()
+    edges = points.edges
+    own = assignments.T[edges.order].contiguous()
     count, population = own.shape
     k = int(assignments.max()) + 1
     rows = own + torch.arange(population, device=own.device) * k
     clusters = torch.bincount(rows.flatten(), minlength=population * k).float()[rows]
     own = own.int()
     # Between clusters, numbers are raised above all others.
-    raised = [(own[: len(there)] != own.index_select(0, there)).int() * RAISED for there in edges]
-    # The least number of a component's points spreads over it, and doubles its reach with each step.
+    raised = [(own[: len(there)] != own.index_select(0, there)).int() * RAISED for there in edges.steps]
+    rest = edges.here[:, None].expand(-1, population)
+    raised_rest = (own[edges.here] != own[edges.there]).int() * RAISED
+    # The least number of a component's points spreads over it, and doubles its reach with each round.
     least = torch.arange(count, dtype=torch.int32, device=own.device)[:, None].repeat(1, population)
     while True:
         new = least.clone()
-        for there, bits in zip(edges, raised, strict=True):
+        for there, bits in zip(edges.steps, raised, strict=True):
             found = new.index_select(0, there).bitwise_or_(bits)
             torch.minimum(new[: len(there)], found, out=new[: len(there)])
+        if len(rest):
+            new.scatter_reduce_(0, rest, new[edges.there] | raised_rest, "amin")
         new = new.gather(0, new.long())
         if torch.equal(new, least):
             break
@@ -130,7 +141,7 @@ def joined(points: PointSet, assignments: Tensor) -> Tensor:
     sizes = torch.zeros(count, population, device=own.device)
     sizes.scatter_add_(0, roots, torch.ones(1, device=own.device).expand(count, population))
     share = torch.empty_like(sizes)
-    share[order] = sizes.gather(0, roots) / clusters
+    share[edges.order] = sizes.gather(0, roots) / clusters
     return share.T
 
 

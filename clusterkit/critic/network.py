@@ -110,10 +110,11 @@ class Critic(nn.Module):
     def scores(self, points: PointSet, assignments: Tensor) -> Tensor:
         """Return the scores (P,) of assignments (P, N), int64 from 0; higher is better. Names of clusters do not count.
 
-        Raises ValueError for negative numbers, and for assignments of another number of points.
+        Raises ValueError for negative numbers, for assignments of another number of points, and for none.
         """
-        if assignments.ndim != 2 or assignments.shape[1] != len(points) or bool((assignments < 0).any()):
+        fits = assignments.ndim == 2 and assignments.shape[1] == len(points) and assignments.numel() > 0
+        if not fits or bool((assignments < 0).any()):
             raise ValueError(f"assignments {tuple(assignments.shape)} must be (P, {len(points)}) numbers from 0")
-        widest = max(points.near.numel(), int(assignments.max()) * self.architecture.hidden[0], len(points))
+        widest = max(2 * points.near.numel(), int(assignments.max()) * self.architecture.hidden[0], len(points))
         parts = assignments.split(max(1, CELLS // widest))
         return torch.cat([self(self.embed(points, part)) for part in parts])

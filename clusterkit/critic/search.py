@@ -18,7 +18,7 @@ UNITS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The effort of a search: the paper gives neither the population nor the elites nor the iterations.
+    """The effort of a search: the paper gives no population, elites, iterations or restarts.
 
     `k` is the number of outputs of a network, so the most clusters. As printed only the cross-entropy method searches,
     with so many `restarts`; otherwise simple clusterings are proposed beside its winner, and a local search improves
@@ -108,7 +108,7 @@ def clusterings(x: Tensor, weights: Tensor, k: int) -> Tensor:
     first, second = weights.split([(width + 1) * UNITS, (UNITS + 1) * k], 1)
     inner, outer = first.view(population, width + 1, UNITS), second.view(population, UNITS + 1, k)
     hidden = torch.baddbmm(inner[:, -1:], x.expand(population, -1, -1), inner[:, :-1]).relu()
-    # Its maximum finds the first largest output in less time than argmax.
+    # max finds the first largest output in less time than argmax.
     return torch.baddbmm(outer[:, -1:], hidden, outer[:, :-1]).max(2).indices
 
 

@@ -54,6 +54,7 @@ PRINTED = Training(
     repeats=1,
     learning_rate=0.01,
     joint=False,
+    # A training searches anew in every epoch.
     searched=Search(recipe=Recipe.PAPER, restarts=1),
 )
 """Wasserstein with clipped weights, RMSprop, and the winner of the cross-entropy method as the only fake."""
@@ -218,4 +219,4 @@ def rotation(width: int, generator: torch.Generator) -> Tensor:
     """Return a random orthogonal matrix (width, width)."""
     q, r = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))
     turned: Tensor = q * r.diagonal().sign()
-    return turned.float()
+    return turned.to(torch.get_default_dtype())

@@ -54,8 +54,6 @@ NOTES = {
     "silhouette": "by Euclidean distances among at most 2,000 items; reads no labels",
     "calinski_harabasz": "variance between clusters over that within them; reads no labels",
 }
-COPIES = 4
-"""The most numbers in float64 that scores by a critic hold at a time, for each value of the items."""
 LESS_IS_BETTER = ("adif",)
 """The scores for which lower is better."""
 
@@ -173,7 +171,7 @@ def critic_scores(
     inside = np.flatnonzero(assignment.cluster >= 0)
     if len(inside) < 2:
         raise InputError(f"{subset.name}: fewer than two items are in clusters, which no critic can score")
-    check_memory(len(inside), math.prod(data.shape), data.title)
+    check_memory(len(inside), math.prod(data.shape), subset.name)
     items = Items(subset=subset.take(torch.from_numpy(inside)), kind=data.kind, shape=data.shape)
     points = values(items, torch.device("cpu"))
     cluster = np.unique(assignment.cluster[inside], return_inverse=True)[1]
@@ -182,13 +180,17 @@ def critic_scores(
     return {"critic": score, **indices(points, cluster, derive_seed(context.seed, "silhouette", subset.name) % 2**32)}
 
 
-def check_memory(count: int, width: int, title: str) -> None:
-    """Raise InputError if N items of D values, as a critic reads them, do not fit in memory."""
-    needed, available = COPIES * 8 * count * width, memory()
+def check_memory(count: int, width: int, name: str) -> None:
+    """Raise InputError if N items of D values, as a critic reads them, do not fit in memory.
+
+    By measurement these are four copies of the items, three matrices of products, and some coordinates and neighbours.
+    """
+    smaller = min(count, width)
+    needed, available = 8 * (4 * count * width + 3 * smaller**2 + 150 * count), memory()
     if available is not None and needed > available:
         raise InputError(
-            f"{title}: to score {count} items, --critic needs about {size(needed)} of memory, but {size(available)} "
-            "are left; cluster and score a part of the set"
+            f"{name}: to score {count} items, --critic needs about {size(needed)} of memory, but this machine (or its "
+            f"container) has {size(available)}; cluster and score a part of the set"
         )
 
 

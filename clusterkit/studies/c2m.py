@@ -1,10 +1,10 @@
 """Learn critics of clusterings, and search by them (C2M, tables 2 to 5, figure 2).
 
 Trains critics by each recipe, on many small sets and on few, and searches other sets with each: points in the plane;
-digits, letters and clothes, from each to each; digits, from photos of them; and the alphabets of Omniglot. Beside them
-stand k-means and spectral clustering with the true K, HDBSCAN, and the K with the best silhouette; and critics as
-judges among simple clusterings. Scores that need the truth say how often a critic prefers it. Writes c2m.md, c2m.json,
-results.csv and mislabelled.png. All files are in the folder c2m of --workdir.
+digits, letters and clothes, from each to each; written digits, from house numbers (SVHN); and the alphabets of
+Omniglot. Beside them stand k-means and spectral clustering with the true K, HDBSCAN, and the K with the best
+silhouette; and critics as judges among simple clusterings. Scores that need the truth say how often a critic prefers
+it. Writes c2m.md, c2m.json, results.csv and mislabelled.png. All files are in the folder c2m of --workdir.
 """
 
 import json
@@ -37,13 +37,15 @@ PICTURE = "mislabelled.png"
 class Trial:
     """Critics that learn from each set of `learned` and search each set of `tested`, up to K clusters.
 
-    A subset of a tested set is one test, unless `points` are drawn from all of the set for each.
+    A subset of a tested set is one test, unless `points` are drawn from all of the set for each. `heading` is that of
+    the tables, by default the name of the part.
     """
 
     learned: dict[str, str]
     tested: dict[str, str]
     k: int = 50
     points: int | None = None
+    heading: str | None = None
 
 
 TRIALS = {
@@ -56,7 +58,7 @@ TRIALS = {
         tested={"digits": "mnist_test", "letters": "emnist_letters_test", "fashion": "fashion_mnist_test"},
         points=1000,
     ),
-    "svhn": Trial(learned={"svhn": "svhn_train"}, tested={"mnist": "mnist_test"}, points=1000),
+    "svhn": Trial(learned={"svhn": "svhn_train"}, tested={"mnist": "mnist_test"}, points=1000, heading="SVHN to MNIST"),
     "omniglot": Trial(learned={"omniglot": "omniglot_bg"}, tested={"omniglot": "omniglot_eval"}, k=100),
 }
 VARIANTS = {
@@ -91,22 +93,17 @@ def run(options: C2mStudyOptions, context: Context) -> Outcome:
     """Return the scores of each critic and rival, by the sets learned from and searched."""
     from clusterkit.artifacts.header import resolved
     from clusterkit.artifacts.lineage import run_key
-    from clusterkit.datasets.catalogue import load_dataset
     from clusterkit.report.mislabelled import write_mislabelled
     from clusterkit.training import StateFolder
 
     names = {name: [*trial.learned.values(), *trial.tested.values()] for name, trial in TRIALS.items()}
     parts = runs.parts_at_hand("part", options.part, names, context)
     states = StateFolder(context.path(PICTURE), context.resume)
-    read = dict.fromkeys(data for name in parts for data in names[name])
-    contents = [
-        load_dataset(data, context.data, offline=context.offline, reading=context.reading).to_learned() for data in read
-    ]
-    states.check_key(run_key("c2m", resolved(options), context.seed, contents))
+    states.check_key(run_key("c2m", resolved(options), context.seed))
     rows: list[Row] = []
     panels: dict[str, list[tuple[float, float]]] = {}
     for name in parts:
-        work = Work(name, TRIALS[name], options, states, context)
+        work = Work(name, content_of(names[name], context), TRIALS[name], options, states, context)
         rows += work.rows()
         if name == "points":
             panels = work.mislabelled()
@@ -118,11 +115,21 @@ def run(options: C2mStudyOptions, context: Context) -> Outcome:
     return Outcome(rows, facts, files, states.remove)
 
 
+def content_of(names: list[str], context: Context) -> str:
+    """Return a hash of the items and labels of data sets."""
+    from clusterkit.artifacts.lineage import run_key
+    from clusterkit.datasets.catalogue import load_dataset
+
+    data = (load_dataset(each, context.data, offline=context.offline, reading=context.reading) for each in names)
+    return run_key(*(each.to_learned() for each in data))
+
+
 @dataclass(frozen=True)
 class Work:
-    """The runs of one part of the study, and the critics that it has `trained`, by title."""
+    """The runs of one part of the study on sets of this content, and the critics that it has `trained`, by title."""
 
     name: str
+    content: str
     trial: Trial
     options: C2mStudyOptions
     states: "StateFolder"
@@ -179,7 +186,7 @@ class Work:
         """Return the scores of each set, which an interrupted study has left or which are computed now."""
         from clusterkit.artifacts.files import write_text
 
-        path = self.states.path / f"{self.name}-{title}.json"
+        path = self.states.path / f"{self.name}-{title}-{self.content[:16]}.json"
         if path.exists():
             try:
                 kept: list[dict[str, float]] = json.loads(path.read_text())
@@ -231,7 +238,7 @@ def document(options: C2mStudyOptions, outcome: Outcome) -> list[Part]:
     for name in outcome.facts["parts"]:
         trial = TRIALS[name]
         rows = [row for row in outcome.rows if row.set in trial.tested]
-        parts += [Heading(name.capitalize()), searched(rows, trial), judges(rows, trial)]
+        parts += [Heading(trial.heading or name.capitalize()), searched(rows, trial), judges(rows, trial)]
     if "points" in outcome.facts["parts"]:
         parts += [Heading("Mislabelled points (figure 2)"), f"![Scores by the number of mislabelled points]({PICTURE})"]
     return parts

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clusterkit.critic.coordinates import coordinates
 from clusterkit.critic.embedding import (
+    STEPS,
     PointSet,
     convolved,
     embedding,
@@ -194,10 +195,12 @@ def test_even_coordinates_of_linear_images_are_alike() -> None:
     assert not torch.allclose(torch.cdist(coordinates(x, 2), coordinates(x, 2)), torch.cdist(first, first), atol=1e-2)
 
 
-def test_many_equal_points_cost_no_more() -> None:
-    points = point_set(torch.cat([torch.zeros(40, 2), torch.randn(40, 2)]))
-    together = torch.zeros(2, 80, dtype=torch.int64)
-    together[1, 40:] = 1
+def test_what_is_joined_among_equal_points_whose_neighbours_are_all_the_same() -> None:
+    points = point_set(torch.cat([torch.zeros(400, 20), torch.randn(200, 20)]))
+    assert len(points.edges.steps) == STEPS
+    assert len(points.edges.here) > 1000
+    together = torch.zeros(2, 600, dtype=torch.int64)
+    together[1, 350:] = 1
     check_joined(points, together)
 
 

@@ -16,6 +16,9 @@ from clusterkit.studies.common.tables import where
 from tests.stages.test_train_critic import patched
 from tests.study_files import check_files
 
+TRIALS = [*c2m.TRIALS.items()]
+"""The parts of the study as they are."""
+
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +111,8 @@ def test_mislabelled_copies_have_as_many_wrong_labels() -> None:
         assert int((changed != labels).sum()) == number
 
 
-@pytest.mark.parametrize("name", c2m.TRIALS)
-def test_every_part_has_published_figures(name: str) -> None:
-    trial = c2m.TRIALS[name]
+@pytest.mark.parametrize(("name", "trial"), TRIALS)
+def test_every_part_has_published_figures(name: str, trial: c2m.Trial) -> None:
     figures = [
         find(("C2M",), set=tested, subset=learned, method="c2m", loss=few, metric="acc")
         for learned in trial.learned
