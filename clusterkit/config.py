@@ -203,6 +203,7 @@ class TrainCriticConfig(Settings):
     others: tuple[str, ...] = ()
     recipe: Recipe = Recipe.BEST
     graph: Graph | None = None
+    gradient_penalty: float | None = None
     few: bool = False
 
 

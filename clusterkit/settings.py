@@ -208,7 +208,7 @@ READERS: dict[Any, Callable[[str], Any]] = {
 LEAST = {
     "seed": 0, "learning_rate": 0, "epochs": 1, "rounds": 1, "steps": 1, "hidden": 1, "members": 1, "size": 8,
     "drop_every": 1, "episodes": 1, "batch_size": 2, "classes_per_batch": 2, "images_per_class": 2, "source_batch": 2,
-    "target_batch": 2, "fine_tune": 1,
+    "target_batch": 2, "fine_tune": 1, "gradient_penalty": 0,
 }  # fmt: skip
 """The smallest values of settings that are numbers and have no flag of their own, by name."""
 MOST_SEED = 2**63 - 1

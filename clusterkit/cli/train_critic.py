@@ -44,6 +44,15 @@ def train_critic(
             show_default="neighbours; clique with --recipe paper",
         ),
     ] = None,
+    gradient_penalty: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="Weight of the penalty of the critic's gradient. Above 0 it replaces the clipped weights of "
+            "--recipe paper.",
+            show_default="1; with --recipe paper 0",
+        ),
+    ] = None,
     few: Annotated[
         bool,
         typer.Option(
@@ -55,7 +64,14 @@ def train_critic(
     """Learn to score clusterings from small labelled sets; write critic.safetensors, for cluster --method c2m."""
     from clusterkit.stages import train_critic as stage
 
-    config = TrainCriticConfig(dataset=dataset, others=tuple(others or ()), recipe=recipe, graph=graph, few=few)
+    config = TrainCriticConfig(
+        dataset=dataset,
+        others=tuple(others or ()),
+        recipe=recipe,
+        graph=graph,
+        gradient_penalty=gradient_penalty,
+        few=few,
+    )
     done = stage.run(config, common.context)
     fields = {"artifact": str(done.artifact), "sets": done.sets}
     console.result([str(done.artifact)], fields, common.as_json)

@@ -33,8 +33,9 @@ class Training:
 
     An epoch takes `repeats` steps on each set, which compare the truth with `compared` of its rivals. `fakes` of these
     are random changes of the truth, one is the winner of a search by the critic, and the others are simple clusterings.
-    `penalty` weighs the penalty of the gradient. With `joint`, the graph convolutions learn with the critic, otherwise
-    they stay as the autoencoder left them.
+    `gradient_penalty` is the weight of the penalty of the critic's gradient; as printed, with a weight above 0 it
+    replaces the clipping of weights. With `joint`, the graph convolutions learn with the critic, otherwise they stay as
+    the autoencoder left them.
     """
 
     recipe: Recipe = Recipe.BEST
@@ -44,7 +45,7 @@ class Training:
     learning_rate: float = 1e-3
     fakes: int = 64
     compared: int = 48
-    penalty: float = 1.0
+    gradient_penalty: float = 1.0
     joint: bool = True
     searched: Search = field(default_factory=lambda: Search(k=20, population=50, iterations=5, improved=1))
 
@@ -53,6 +54,7 @@ PRINTED = Training(
     recipe=Recipe.PAPER,
     repeats=1,
     learning_rate=0.01,
+    gradient_penalty=0,
     joint=False,
     # A training searches anew in every epoch.
     searched=Search(recipe=Recipe.PAPER, restarts=1),
@@ -144,6 +146,7 @@ class _Lesson:
 
     def __init__(self, critic: Critic, sets: Sequence[LabelledSet], training: Training) -> None:
         self.critic, self.sets, self.training = critic, sets, training
+        self.clips = training.recipe is Recipe.PAPER and not training.gradient_penalty
 
     def train(self, plan: Plan) -> History:
         training = self.training
@@ -153,7 +156,7 @@ class _Lesson:
             rmsprop=printed, decay=DECAY if printed else None,
         )  # fmt: skip
         step = self.wasserstein if printed else self.ranking
-        return fit(self.critic, self.batches, step, plan, after=self.clip if printed else None)
+        return fit(self.critic, self.batches, step, plan, after=self.clip if self.clips else None)
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[PointSet, Rivals]]:
         """Yield each set several times in random order, with rivals that are new in every epoch."""
@@ -168,9 +171,8 @@ class _Lesson:
     def rivals(self, labelled: LabelledSet, generator: torch.Generator) -> Rivals:
         """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
         training = self.training
-        if training.recipe is Recipe.PAPER:
-            # The batch comes before the step that clips.
-            self.clip()
+        # The batch comes before the step that clips.
+        self.clip()
         seed = int(torch.randint(2**31, (), generator=generator))
         winner = search(self.critic, labelled.points, training.searched, seed, labelled.simple).assignment
         rows = [labelled.labels[None], winner[None]]
@@ -180,23 +182,26 @@ class _Lesson:
         return Rivals(every, ari_of(every, labelled.labels))
 
     def clip(self, epoch: int = 0) -> None:
-        """Clip the weights; called before each search and step and after each epoch, so that none sees larger ones."""
+        """Clip weights if this training does; called before each search and step and after each epoch."""
+        if not self.clips:
+            return
         with torch.no_grad():
             for weights in self.critic.layers.parameters():
                 weights.clamp_(-CLIP, CLIP)
 
     def wasserstein(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the score of the search's winner less that of the truth (C2M, equation 6)."""
+        """Return the score of the search's winner less that of the truth (C2M, equation 6), and any penalty."""
         self.clip()
         points, rivals = batch
-        truth, fake = self.critic(self.critic.embed(points, rivals.rows))
-        return {"loss": (fake - truth) / size()}
+        embeddings = self.critic.embed(points, rivals.rows)
+        truth, fake = self.critic(embeddings)
+        return {"loss": (fake - truth) / size(), **self.penalty(embeddings, generator)}
 
     def ranking(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
-        """Return by how much fakes miss their distance below the truth, and the penalty of the gradient.
+        """Return by how much fakes miss their distance below the truth, and any penalty.
 
-        The distance is 1 - ARI, so that scores differ as the clusterings do. The penalty (Gulrajani et al. 2017) is for
-        gradients longer than one. Cliques see coordinates, which are turned at random: the clusters stay the same.
+        The distance is 1 - ARI, so that scores differ as the clusterings do. Cliques see coordinates, which are turned
+        at random: the clusters stay the same.
         """
         training = self.training
         points, rivals = batch
@@ -206,13 +211,21 @@ class _Lesson:
         embeddings = self.critic.embed(points, torch.cat([rivals.rows[:1], rivals.rows[chosen]]))
         scores = self.critic(embeddings)
         distance = (1 - rivals.ari[chosen]).float()
-        losses = {"ranking": F.relu(distance - (scores[0] - scores[1:])).mean() / size()}
-        if training.penalty:
-            mix = torch.rand(len(chosen), 1, generator=generator)
-            between = (mix * embeddings[:1] + (1 - mix) * embeddings[1:]).detach().requires_grad_(True)
-            (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
-            losses["penalty"] = training.penalty * F.relu(slope.norm(dim=1) - 1).square().mean() / size()
-        return losses
+        ranking = F.relu(distance - (scores[0] - scores[1:])).mean() / size()
+        return {"ranking": ranking, **self.penalty(embeddings, generator)}
+
+    def penalty(self, embeddings: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the penalty of gradients longer than one between embeddings (1 + P, E), the truth first, and others.
+
+        It is the one-sided form of Gulrajani et al. 2017, equation 3.
+        """
+        weight = self.training.gradient_penalty
+        if not weight:
+            return {}
+        mix = torch.rand(len(embeddings) - 1, 1, generator=generator)
+        between = (mix * embeddings[:1] + (1 - mix) * embeddings[1:]).detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        return {"penalty": weight * F.relu(slope.norm(dim=1) - 1).square().mean() / size()}
 
 
 def rotation(width: int, generator: torch.Generator) -> Tensor:

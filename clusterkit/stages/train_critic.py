@@ -111,6 +111,8 @@ def graph_of(config: TrainCriticConfig) -> Graph:
 def training_of(config: TrainCriticConfig) -> Training:
     """Return the training of a recipe, which is shorter with few sets."""
     training = PRINTED if config.recipe is Recipe.PAPER else Training()
+    if config.gradient_penalty is not None:
+        training = replace(training, gradient_penalty=config.gradient_penalty)
     return replace(training, epochs=FEW_EPOCHS) if config.few else training
 
 

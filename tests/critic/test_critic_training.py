@@ -96,6 +96,29 @@ def test_a_short_training_ranks_the_truth_of_other_sets_above_fakes(tmp_path: Pa
         assert (critic.scores(points, rows) < truth).float().mean() > 0.85
 
 
+@pytest.mark.parametrize("weight", [0.0, 3.0])
+def test_the_penalty_is_that_of_one_point_after_the_other_in_float64(weight: float) -> None:
+    lesson = module._Lesson(new_critic(), labelled_sets(), dataclasses.replace(PRINTED, gradient_penalty=weight))
+    critic = lesson.critic.double()
+    with torch.no_grad():
+        for weights in critic.layers.parameters():
+            weights.mul_(3)
+    embeddings = torch.randn(5, len(critic.scale), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = lesson.penalty(embeddings, torch.Generator().manual_seed(2))
+    mixes = torch.rand(4, 1, generator=torch.Generator().manual_seed(2))
+    excess = []
+    for number in range(4):
+        mix = float(mixes[number, 0])
+        between = mix * embeddings[0] + (1 - mix) * embeddings[1 + number]
+        slope = torch.autograd.functional.jacobian(lambda point: critic(point[None])[0], between)
+        excess.append(max(float(slope.square().sum().sqrt()) - 1, 0) ** 2)
+    assert max(excess) > 0
+    if not weight:
+        assert not found
+        return
+    assert found["penalty"].item() == pytest.approx(weight * sum(excess) / 4)
+
+
 @pytest.mark.parametrize(
     ("features", "labels", "message"),
     [

@@ -39,7 +39,8 @@ SHORT = replace(PRINTED, epochs=2, autoencoder_epochs=1, searched=EFFORT)
 def patched(patch: pytest.MonkeyPatch) -> None:
     """Learn from four small sets with little effort; long enough to tell merged blobs from whole ones."""
     patch.setattr(train_critic, "SETS", 4)
-    patch.setattr(train_critic, "training_of", lambda config: SHORT if config.recipe is Recipe.PAPER else BEST)
+    patch.setattr(train_critic, "PRINTED", SHORT)
+    patch.setattr(train_critic, "Training", lambda: BEST)
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +119,26 @@ def test_the_recipe_of_the_paper_takes_cliques_and_clips(cli) -> None:
     assert max(float(weights.abs().max()) for weights in critic.layers.parameters()) <= 0.01 + 1e-9
     assert cli(f"{LINE} --graph clique").code == 0
     assert read_critic(MADE)[1].architecture.graph is Graph.CLIQUE
+
+
+def test_a_penalty_replaces_the_clipped_weights_of_the_paper(cli) -> None:
+    assert cli(f"{LINE} --recipe paper --gradient-penalty 10").code == 0
+    header, critic = read_critic(MADE)
+    assert max(float(weights.abs().max()) for weights in critic.layers.parameters()) > 0.01
+    assert header.config["gradient_penalty"] == 10
+    assert "penalty" in header.extra["history"]["all"]["critic"][0]
+
+
+def test_a_penalty_of_zero_leaves_it_out(cli) -> None:
+    assert cli(f"{LINE} --gradient-penalty 0").code == 0
+    header, _ = read_critic(MADE)
+    assert "penalty" not in header.extra["history"]["all"]["critic"][0]
+
+
+def test_a_negative_penalty_is_refused(cli) -> None:
+    done = cli(f"{LINE} --gradient-penalty -1")
+    assert done.code == 2
+    assert "--gradient-penalty" in done.err
 
 
 def test_equal_runs_give_equal_bytes_and_other_seeds_others(critic: Path, cli) -> None:
