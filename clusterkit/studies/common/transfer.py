@@ -24,6 +24,8 @@ ROTATION_EPOCHS, LAST_EPOCHS = 200, 100
 """Passes of AutoNovel's start: over A and T to learn rotations, then over A."""
 DESCENT: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "optimizer": Optimizer.SGD}
 """The training of the papers' classifiers."""
+BY_ADAM: dict[str, Any] = {"batch_size": 100, "optimizer": Optimizer.ADAM, "consistency_weight": 100.0}
+"""What DTC and AutoNovel share on Omniglot, in the code of their authors."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ SETTINGS = {
         size=64,
         epochs=30,
         full=None,
+        own={
+            "dtc": {**BY_ADAM, "passes": 100, "learning_rate": 0.001, "interval": 1},
+            "autonovel": {**BY_ADAM, "passes": 100, "learning_rate": 0.01, "ramp_epochs": 1},
+        },
     ),
 }
 
@@ -241,7 +247,7 @@ def joint(
         # The paper warms up for 10 passes and renews the targets after every 5 of the 100 that follow.
         warm_up = round(passes / 11)
         interval = max(1, round(passes / 22)) if passes > 1 else None
-        fields |= {"epochs": passes - warm_up, "warm_up": warm_up, "interval": interval}
+        fields = {"interval": interval, **fields, "epochs": passes - warm_up, "warm_up": warm_up}
     return ClusterConfig(dataset=task.target, k=task.k, method=method, options=kind(**fields))
 
 
