@@ -168,8 +168,10 @@ class Context(Settings):
             return CHARACTERS_FILE
         path = Path(name)
         places = [self.workdir / name, path] if path.name == name else [path]
-        elsewhere = CHARACTERS_FILE if name == CHARACTERS_G else places[0]
-        return next((place for place in places if place.is_file()), elsewhere)
+        if name == CHARACTERS_G:
+            places.append(CHARACTERS_FILE)
+        # Where no place has a file, a folder of this name is what its reader has to refuse.
+        return next((place for test in (Path.is_file, Path.exists) for place in places if test(place)), places[0])
 
     def settled(self, name: str) -> str:
         """Return the name of a file as headers have it: the one that always means the G of the program, or as it is."""

@@ -234,6 +234,15 @@ def test_spoilt_artifacts(line, name, kind, points, cli):
 
 
 @pytest.mark.parametrize(
+    "line",
+    ["evaluate --assignments mine", "predict-pairs synthetic:blobs --g mine", "inspect mine"],
+)
+def test_a_folder_of_a_bare_name_is_told_from_a_missing_file(line, cli):
+    Path("mine").mkdir()
+    fails(cli(line), 3, "mine: cannot be read (Is a directory); name another file")
+
+
+@pytest.mark.parametrize(
     ("line", "name", "command"),
     [
         ("train-g synthetic:blobs --init", "pretrained.safetensors", "clusterkit pretrain DATASET"),
