@@ -4,7 +4,7 @@ import math
 
 from clusterkit.config import Backbone
 from clusterkit.methods.common.autoencoder import learn_to_reconstruct
-from clusterkit.methods.common.centres import Sharpening, assignment, interval_of, start_centres
+from clusterkit.methods.common.centres import Sharpening, interval_of, start_centres
 from clusterkit.methods.common.joint import Joint
 from clusterkit.methods.common.joint_options import DecOptions
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -32,5 +32,5 @@ def dec(items: Items, question: Question, run: Run) -> Clustering:
     interval = interval_of(joint, options, max(1, round(BATCHES / steps)))
     # While the learning rate rises, items stay where they are because hardly anything is learned.
     earliest = max(math.ceil(WARM_UP * options.passes), math.ceil(BATCHES / steps), 2 * interval)
-    terms = Sharpening(assignment(joint), interval, options.tolerance, earliest)
+    terms = Sharpening(joint.assignment(), interval, options.tolerance, earliest)
     return joint.result({**history, "round 1": joint.train(terms, options.passes)})

@@ -9,7 +9,7 @@ from torch import Tensor
 from clusterkit.config import Kind
 from clusterkit.distributed import gather_rows
 from clusterkit.losses.targets import averaged, risen
-from clusterkit.methods.common.centres import Sharpening, assignment, interval_of, start_centres
+from clusterkit.methods.common.centres import Sharpening, interval_of, start_centres
 from clusterkit.methods.common.joint import Joint, Views
 from clusterkit.methods.common.joint_options import DtcOptions, Variant
 from clusterkit.methods.common.problem import Clustering, Items, Question, Run
@@ -40,10 +40,10 @@ def dtc(items: Items, question: Question, run: Run) -> Clustering:
     start_centres(joint)
     history = {}
     if options.warm_up:
-        warm_up = Consistent(assignment(joint), Variant.BASELINE, 0)
+        warm_up = Consistent(joint.assignment(), Variant.BASELINE, 0)
         history["warm-up"] = joint.train(warm_up, options.warm_up, ", warm-up")
     interval = interval_of(joint, options, INTERVAL)
-    terms = Consistent(assignment(joint), options.variant, interval, options.consistency_weight)
+    terms = Consistent(joint.assignment(), options.variant, interval, options.consistency_weight)
     history["round 1"] = joint.train(terms, options.passes)
     return joint.result(history)
 
@@ -97,4 +97,4 @@ class Consistent(Sharpening):
             self.total.copy_(averaged(self.total, self.latest, DECAY))
             self.ensemble.copy_(self.total / (1 - DECAY**epoch))
         if self.interval and epoch % self.interval == 0:
-            self.sharpen(self.ensemble if self.variant is Variant.TEP else assignment(joint), epoch)
+            self.sharpen(self.ensemble if self.variant is Variant.TEP else joint.assignment(), epoch)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clusterkit.distributed import Share
 from clusterkit.losses.targets import risen, sharpened
-from clusterkit.methods.common.centres import assignment, principal_axes, start_centres
+from clusterkit.methods.common.centres import principal_axes, start_centres
 from clusterkit.methods.common.joint import STARTS, Joint, Views
 from clusterkit.methods.common.joint_options import Variant
 from clusterkit.methods.dtc import DECAY, RISING, Consistent
@@ -67,8 +67,8 @@ def test_the_head_starts_at_the_centres_of_k_means(tmp_path: Path) -> None:
         for centre in joint.net.network.head[1].centres.detach().numpy()
     ]  # type: ignore[union-attr, operator]
     expected = (weights / weights.sum(1, keepdims=True))[:, order]
-    np.testing.assert_allclose(assignment(joint).numpy(), expected, atol=1e-4)
-    assert accuracy(assignment(joint).argmax(1).numpy(), labels.numpy()) == 1
+    np.testing.assert_allclose(joint.assignment().numpy(), expected, atol=1e-4)
+    assert accuracy(joint.assignment().argmax(1).numpy(), labels.numpy()) == 1
 
 
 def test_components_beyond_the_rank_are_said_and_stay_zero(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -143,7 +143,7 @@ def test_the_ensemble_of_epochs_and_its_targets(variant: Variant, tmp_path: Path
     torch.testing.assert_close(terms.ensemble, mean)
     # The targets were last renewed after the second epoch.
     of_two = (DECAY * predictions[0] + predictions[1]) / (DECAY + 1)
-    target = sharpened(of_two if variant is Variant.TEP else assignment(joint).double())
+    target = sharpened(of_two if variant is Variant.TEP else joint.assignment().double())
     torch.testing.assert_close(terms.target, target, rtol=1e-6, atol=1e-6)
     found = terms(replace(views, logits=views.logits[:1]), None, None)
     rows = views.index[views.shard.rows]

@@ -12,7 +12,6 @@ from clusterkit.methods.common.joint import Joint, Terms, Views, first_groups
 from clusterkit.methods.common.joint_options import TargetOptions
 from clusterkit.methods.common.problem import Array
 from clusterkit.networks.heads import Centres
-from clusterkit.networks.predict import predict
 
 log = logging.getLogger("clusterkit")
 
@@ -58,11 +57,6 @@ def start_centres(joint: Joint) -> None:
         projection.weight.copy_(torch.from_numpy(weight))
         projection.bias.copy_(torch.from_numpy(-weight @ values.mean(0)))
         centres.centres.copy_(torch.from_numpy(means))
-
-
-def assignment(joint: Joint) -> Tensor:
-    """Return the network's assignment probabilities (N, K) of the clean items of the target, float32 on the CPU."""
-    return predict(joint.net.network, joint.subset, joint.run.device)
 
 
 def interval_of(joint: Joint, options: TargetOptions, usual: int) -> int:
@@ -111,7 +105,7 @@ class Sharpening(Terms):
 
     def renew(self, epoch: int, joint: Joint) -> None:
         if self.interval and epoch % self.interval == 0:
-            self.sharpen(assignment(joint), epoch)
+            self.sharpen(joint.assignment(), epoch)
 
     def sharpen(self, prob: Tensor, epoch: int) -> None:
         """Set the targets to the sharpened assignment (N, K) after an epoch, and find whether the training ends."""

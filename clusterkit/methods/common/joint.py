@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
 from clusterkit.networks.predict import predict
+from clusterkit.networks.target_statistics import blocks_of, set_target_statistics
 from clusterkit.sampling import Endless, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
@@ -30,6 +32,8 @@ log = logging.getLogger("clusterkit")
 
 STARTS = 20
 """Starts of the first k-means, as in DEC and DTC."""
+FOLLOWING = 50
+"""Batches of a pass from which running statistics follow the weights: all but 0.5 % of them is of this pass."""
 
 Part = tuple[Tensor, Tensor]
 """Positions (B,) of the items of a batch from one set, and this process's share (b, ...) of the items."""
@@ -106,6 +110,7 @@ class Joint:
             self._take_classifier(self.source)
         count, size = len(self.subset), options.images
         self.sampler = Shuffled(count, min(size, count))
+        self.settle()
         if count < size:
             text = "cluster %s: batches of %d items instead of %d, because the subset holds no more"
             log.info(text, self.subset.name, count, size)
@@ -128,6 +133,25 @@ class Joint:
             with torch.no_grad():
                 for own, weights in zip(self.net.source_head.parameters(), source.head.parameters(), strict=True):
                     own[: len(weights)] = weights
+
+    def settle(self) -> None:
+        """Normalise by the target's clean items where a pass has too few batches for running statistics to follow."""
+        if self.sampler.steps < FOLLOWING:
+            network = self.net.network
+            set_target_statistics(network, network.features, self._blocks)
+
+    @cached_property
+    def _blocks(self) -> Callable[[], Iterator[Tensor]]:
+        return blocks_of(self.subset, self.run.device)
+
+    def assignment(self) -> Tensor:
+        """Return the network's probabilities (N, K) of the clean items of the target, float32 on the CPU.
+
+        Items of a source, which share the batches, count in the running statistics too, so these stay.
+        """
+        if self.source is None:
+            self.settle()
+        return predict(self.net.network, self.subset, self.run.device)
 
     def features(self, positions: Tensor | None = None) -> Array:
         """Return the features (N, D) of the target's clean items by the backbone, of all or those at the positions.
@@ -204,9 +228,8 @@ class Joint:
 
     def result(self, history: dict[str, History]) -> Clustering:
         """Return the clustering by the trained network, with the histories of its trainings by title."""
-        network = self.net.network
-        prob = predict(network, self.subset, self.run.device)
-        return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), network, history)
+        prob = self.assignment()
+        return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), self.net.network, history)
 
     def _views(self, hidden: Tensor, index: Tensor, shard: Share, views: int) -> Views:
         """Return the values of one set's views, which `hidden` (V b, H) has one after the other."""
