@@ -12,6 +12,7 @@ import clusterkit
 from clusterkit.artifacts.header import Header
 from clusterkit.config import Backbone, Context, PretrainConfig
 from clusterkit.methods import METHODS
+from clusterkit.methods.common import joint as module
 from clusterkit.methods.common.joint import Joint
 from clusterkit.metrics.clustering import accuracy
 from clusterkit.networks.build import Architecture, ClusterNet
@@ -185,3 +186,41 @@ def test_features_are_those_of_the_clean_items(tmp_path: Path) -> None:
     np.testing.assert_allclose(joint.features(), expected.numpy(), atol=1e-5)
     [(hidden, _)] = represent(joint.net.network, joint.subset, joint.run.device)
     assert torch.equal(hidden, torch.from_numpy(joint.features()).float())
+
+
+def joint_net(folder: Path, *, classes: int = 0) -> Joint:
+    asked, _ = problem("supreme", folder, backbone=Backbone.MLP)
+    return Joint(asked.items, 4, asked.options, asked.run, HeadKind.LINEAR, classes=classes)
+
+
+def normalisation(joint: Joint) -> torch.nn.BatchNorm1d:
+    return next(module for module in joint.net.modules() if isinstance(module, torch.nn.BatchNorm1d))
+
+
+def test_few_batches_are_normalised_by_the_clean_items(tmp_path: Path) -> None:
+    joint = joint_net(tmp_path)
+    norm, x = normalisation(joint), joint.subset.images
+    assert isinstance(x, torch.Tensor)
+    found = joint.features()
+    joint.net.train()
+    with torch.no_grad():
+        expected = joint.net.network.features(x).double()
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+    norm.running_mean.fill_(3.0)  # type: ignore[union-attr]
+    prob = joint.assignment()
+    np.testing.assert_allclose(joint.features(), expected.numpy(), atol=1e-4)
+    with torch.no_grad():
+        outputs = joint.net.network.outputs(expected.float()).softmax(1)
+    np.testing.assert_allclose(prob.numpy(), outputs.numpy(), atol=1e-4)
+
+
+def test_items_of_a_source_and_many_batches_keep_the_running_statistics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = joint_net(tmp_path, classes=3)
+    monkeypatch.setattr(module, "FOLLOWING", 1)
+    for joint in (beside, joint_net(tmp_path)):
+        norm = normalisation(joint)
+        norm.running_mean.fill_(3.0)  # type: ignore[union-attr]
+        joint.assignment()
+        assert (norm.running_mean == 3).all()
