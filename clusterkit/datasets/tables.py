@@ -61,6 +61,11 @@ def read(path: Path) -> Content:
 
     Raises InputError for a file that is missing, damaged or of another form.
     """
+    if path.suffix.lower() == ".h5" and path.is_file():
+        raise InputError(
+            f"{path}: is no .npz, .npy or table; to use features that embed made of a set, name this set, and the file "
+            "with --features"
+        )
     if path.suffix.lower() in TABLES:
         return read_table(path)
     advice = "write it with numpy.savez(FILE, x=x, y=y, names=names)"
