@@ -54,7 +54,7 @@ PRINTED = Training(
     recipe=Recipe.PAPER,
     repeats=1,
     learning_rate=0.01,
-    gradient_penalty=0,
+    gradient_penalty=0.0,
     joint=False,
     # A training searches anew in every epoch.
     searched=Search(recipe=Recipe.PAPER, restarts=1),
@@ -156,7 +156,7 @@ class _Lesson:
             rmsprop=printed, decay=DECAY if printed else None,
         )  # fmt: skip
         step = self.wasserstein if printed else self.ranking
-        return fit(self.critic, self.batches, step, plan, after=self.clip if self.clips else None)
+        return fit(self.critic, self.batches, step, plan, after=self.clip)
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[PointSet, Rivals]]:
         """Yield each set several times in random order, with rivals that are new in every epoch."""
@@ -182,7 +182,10 @@ class _Lesson:
         return Rivals(every, ari_of(every, labelled.labels))
 
     def clip(self, epoch: int = 0) -> None:
-        """Clip weights if this training does; called before each search and step and after each epoch."""
+        """Clip the weights as printed, unless the penalty stands in for it.
+
+        So before each search and step, and after each epoch, none is larger.
+        """
         if not self.clips:
             return
         with torch.no_grad():

@@ -34,7 +34,7 @@ from clusterkit.datasets import (
 )
 from clusterkit.datasets.base import Dataset, Raw, Request, Source, Subset, chosen
 from clusterkit.datasets.labels import relabelled
-from clusterkit.datasets.meant import check_kind, own_data
+from clusterkit.datasets.meant import advice_on, check_kind, own_data
 from clusterkit.errors import InputError, UsageError
 from clusterkit.reading import OWN_DATA, USUAL, Reading
 
@@ -109,7 +109,7 @@ def parse(text: str) -> Name:
         near = [own_data(text, PREFIXES), *get_close_matches(body, [*SOURCES, *(f"{p}:" for p in PREFIXES)], 1)]
         meant = next((name for name in near if name), None)
         hint = f" (did you mean {meant}?)" if meant else ""
-        raise UsageError(f"unknown data set '{text}'{hint}; see: clusterkit datasets")
+        raise UsageError(f"unknown data set '{text}'{hint}; {advice_on(text) or 'see: clusterkit datasets'}")
     subsets = SOURCES[source].subsets
     if slash and (not subset or (subsets and subset not in subsets)):
         near = get_close_matches(subset, subsets, 1)

@@ -20,6 +20,17 @@ def own_data(path: str, prefixes: Collection[str]) -> str | None:
     return f"{prefix}:{path}" if path and prefix in prefixes else None
 
 
+def advice_on(path: str) -> str | None:
+    """Return what to do with an .h5 file that is given as a data set, which only the program itself writes."""
+    try:
+        is_own = path.lower().endswith(".h5") and Path(path).is_file()
+    except (OSError, ValueError):
+        return None
+    if not is_own:
+        return None
+    return f"if embed made {path}, name the set of its pictures, and the file with --features"
+
+
 def check_kind(source: str, path: str, prefixes: Collection[str]) -> None:
     """Raise InputError for a folder whose prefix reads files, and for a file whose prefix reads folders."""
     if source not in OWN_DATA:

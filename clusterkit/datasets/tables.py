@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit import console
+from clusterkit.datasets.meant import advice_on
 from clusterkit.errors import InputError, MissingFileError
 
 Array = NDArray[Any]
@@ -61,11 +62,8 @@ def read(path: Path) -> Content:
 
     Raises InputError for a file that is missing, damaged or of another form.
     """
-    if path.suffix.lower() == ".h5" and path.is_file():
-        raise InputError(
-            f"{path}: is no .npz, .npy or table; to use features that embed made of a set, name this set, and the file "
-            "with --features"
-        )
+    if advice := advice_on(str(path)):
+        raise InputError(f"{path}: is no .npz, .npy or table; {advice}")
     if path.suffix.lower() in TABLES:
         return read_table(path)
     advice = "write it with numpy.savez(FILE, x=x, y=y, names=names)"

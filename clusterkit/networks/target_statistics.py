@@ -1,7 +1,7 @@
 """Batch-normalisation statistics of the target, exact over a whole set that fits in memory."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +38,8 @@ def _in_memory(subset: Subset) -> Subset:
         positions = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:limit].sort().values
         log.info(
             "%s: batch normalisation uses the statistics of %d of %d images, drawn at random: memory holds no more",
-            *(subset.name, limit, count),
-        )
+            *(subset.name, limit, count), extra={"once": True},
+        )  # fmt: skip
     images = torch.empty(len(positions), stream.channels, stream.size, stream.size, dtype=torch.uint8)
     for part, block in zip(images.split(BLOCK), stream.batches(positions.split(BLOCK)), strict=True):
         part.copy_(block)
@@ -50,17 +50,27 @@ class _ReachedError(Exception):
     """Ends a forward pass at the layer whose input is collected."""
 
 
+def normalisations(network: nn.Module, kept: Iterable[nn.Module] = ()) -> list[_Norm]:
+    """Return the batch normalisations of a network, but not those in the layers `kept`."""
+    inside = {module for layer in kept for module in layer.modules()}
+    every = (module for module in network.modules() if module not in inside)
+    return [module for module in every if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+
+
 def set_target_statistics(
-    network: nn.Module, run: Callable[[Tensor], Tensor], blocks: Callable[[], Iterator[Tensor]]
-) -> None:
+    network: nn.Module, run: Callable[[Tensor], Tensor], blocks: Callable[[], Iterator[Tensor]],
+    kept: Iterable[nn.Module] = (),
+) -> None:  # fmt: skip
     """Replace the running statistics of every batch normalisation in `network` by those of a set of items.
+
+    Those in the layers `kept` stay.
 
     `run` is the forward pass, and `blocks` yields all items in blocks of any size. The result is what one forward pass
     of the whole set as a single batch would normalise by, biased variance included. A single block takes one pass;
     several blocks take one pass per layer, cut off at that layer.
     """
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    norms = normalisations(network, kept)
     with torch.no_grad():
         first = list(_at_most(blocks(), 2))
         if len(first) == 1:

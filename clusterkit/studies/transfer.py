@@ -59,7 +59,9 @@ class TransferOptions(NetworkOptions):
     ] = None
     full: Annotated[
         bool,
-        Flag(help="Take the backbone and the passes of each method's own paper, for a GPU; --budget takes a share."),
+        Flag(
+            help="Take the backbone, passes and settings of each method's own paper, for a GPU; --budget takes a share."
+        ),
     ] = False
     alphabet: Annotated[
         str | None, Flag(help="Alphabet of omniglot_eval to cluster alone.", metavar="NAME", default="all twenty")

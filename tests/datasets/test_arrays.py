@@ -161,7 +161,7 @@ def test_files_that_are_no_npz(tmp_path):
     words = dict.fromkeys(("objects.npy", "cut.npz", "flipped.npz", "text.npz", "empty.npz"), r"not a readable \.npz")
     (tmp_path / "made.h5").touch()
     words |= {"missing.npz": "no such file; name an existing one"}
-    words |= {"made.h5": r"is no \.npz, \.npy or table; .* and the file with --features$"}
+    words |= {"made.h5": r"is no \.npz, \.npy or table; if embed made .* and the file with --features$"}
     for name, reason in words.items():
         with pytest.raises(InputError, match=rf"{name}: {reason}"):
             load_dataset(f"arrays:{tmp_path / name}", tmp_path)

@@ -61,6 +61,14 @@ def test_bad_names_say_what_is_wrong(text, says):
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["made.h5", "arrays:made.h5"])
+def test_an_h5_file_given_as_a_data_set_is_answered_with_its_flag(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made.h5").touch()
+    with pytest.raises((InputError, UsageError), match="the file with --features"):
+        load_dataset(name, tmp_path)
+
+
 def test_a_path_may_hold_slashes_colons_and_a_class_range_after_it():
     assert parse("folder:/a/b:c@2x/d@0-4") == Name("folder", "/a/b:c@2x/d", None, "0-4")
 

@@ -188,8 +188,8 @@ def test_features_are_those_of_the_clean_items(tmp_path: Path) -> None:
     assert torch.equal(hidden, torch.from_numpy(joint.features()).float())
 
 
-def joint_net(folder: Path, *, classes: int = 0) -> Joint:
-    asked, _ = problem("supreme", folder, backbone=Backbone.MLP)
+def joint_net(folder: Path, *, classes: int = 0, **options: Any) -> Joint:
+    asked, _ = problem("supreme", folder, backbone=Backbone.MLP, **options)
     return Joint(asked.items, 4, asked.options, asked.run, HeadKind.LINEAR, classes=classes)
 
 
@@ -214,13 +214,21 @@ def test_few_batches_are_normalised_by_the_clean_items(tmp_path: Path) -> None:
     np.testing.assert_allclose(prob.numpy(), outputs.numpy(), atol=1e-4)
 
 
-def test_items_of_a_source_and_many_batches_keep_the_running_statistics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beside = joint_net(tmp_path, classes=3)
-    monkeypatch.setattr(module, "FOLLOWING", 1)
-    for joint in (beside, joint_net(tmp_path)):
+def test_what_keeps_the_running_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_kept(joint: Joint) -> bool:
         norm = normalisation(joint)
         norm.running_mean.fill_(3.0)  # type: ignore[union-attr]
         joint.assignment()
-        assert (norm.running_mean == 3).all()
+        return bool((norm.running_mean == 3).all())
+
+    assert not is_kept(joint_net(tmp_path))
+    assert is_kept(joint_net(tmp_path, classes=3))
+    assert is_kept(joint_net(tmp_path, fine_tune=1))
+    monkeypatch.setattr(module, "FOLLOWING", 1)
+    assert is_kept(joint_net(tmp_path))
+
+
+def test_a_network_without_batch_normalisation_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "blocks_of", lambda *_: pytest.fail("reads the items"))
+    asked, _ = problem("supreme", tmp_path, backbone=Backbone.IDENTITY)
+    Joint(asked.items, 4, asked.options, asked.run, HeadKind.LINEAR).assignment()

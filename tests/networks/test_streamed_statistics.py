@@ -85,7 +85,7 @@ def test_of_a_stream_too_large_a_sample_is_read(
     make: Callable[..., object], network: SimilarityNet, subset: Subset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(target_statistics.log, "info", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(target_statistics.log, "info", lambda text, *values, extra: said.append(text % values))
     monkeypatch.setattr(target_statistics, "ROOM", 8 * SIZE**2 + 1, raising=False)
     make(network, subset, BatchNorm.TARGET, CPU)
     assert ["the statistics of 8 of 20 images" in line for line in said] == [True]

@@ -2,9 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
 from clusterkit.networks.predict import predict
-from clusterkit.networks.target_statistics import blocks_of, set_target_statistics
+from clusterkit.networks.target_statistics import blocks_of, normalisations, set_target_statistics
 from clusterkit.sampling import Endless, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
 
@@ -135,19 +134,19 @@ class Joint:
                     own[: len(weights)] = weights
 
     def settle(self) -> None:
-        """Normalise by the target's clean items where a pass has too few batches for running statistics to follow."""
-        if self.sampler.steps < FOLLOWING:
-            network = self.net.network
-            set_target_statistics(network, network.features, self._blocks)
+        """Normalise by the target's clean items where a pass has too few batches for running statistics to follow.
 
-    @cached_property
-    def _blocks(self) -> Callable[[], Iterator[Tensor]]:
-        return blocks_of(self.subset, self.run.device)
+        Frozen layers keep theirs.
+        """
+        network = self.net.network
+        if self.sampler.steps < FOLLOWING and normalisations(network, network.frozen):
+            blocks = blocks_of(self.subset, self.run.device)
+            set_target_statistics(network, network.features, blocks, network.frozen)
 
     def assignment(self) -> Tensor:
         """Return the network's probabilities (N, K) of the clean items of the target, float32 on the CPU.
 
-        Items of a source, which share the batches, count in the running statistics too, so these stay.
+        With a source the statistics stay, because its items share the batches.
         """
         if self.source is None:
             self.settle()
