@@ -1,7 +1,10 @@
 """Every command, link and path that the documentation shows exists, and the README's pipeline runs."""
 
+import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,13 @@ def test_the_readme_pipeline_runs_on_a_small_set(tmp_path: Path, capsys: pytest.
         )
         assert main([*words, *brief, "--workdir", str(tmp_path), "--seed", "1"]) == 0
         assert capsys.readouterr().out
+
+
+def test_the_script_for_ci_runs(tmp_path: Path) -> None:
+    [script] = [block for block in shell_blocks(ROOT / "docs" / "stages.md") if block[0] == "set -euo pipefail"]
+    lines = [f'clusterkit() {{ "{sys.executable}" -m clusterkit "$@"; }}', *script]
+    subprocess.run(["bash", "-c", "\n".join(lines)], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "points" / "evaluation.json").read_text())["mean"]["acc"] > 0.8
 
 
 ROWS = {

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clusterkit import console
-from clusterkit.artifacts.files import unwritable
+from clusterkit.artifacts.files import tidy, unwritable
 from clusterkit.errors import InputError
 
 try:
@@ -55,9 +55,11 @@ def _locked(folder: Path, missing: list[Path], command: str) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:
-        _lock(file, folder)
+        is_locked = _lock(file, folder)
         try:
             _describe(file, folder, command)
+            if is_locked:
+                tidy(folder)
             yield
         finally:
             with suppress(OSError):
@@ -66,8 +68,11 @@ def _locked(folder: Path, missing: list[Path], command: str) -> Iterator[None]:
         os.close(file)
 
 
-def _lock(file: int, folder: Path) -> None:
-    """Lock an open file. Raises InputError, which names the holder, if another process has locked it."""
+def _lock(file: int, folder: Path) -> bool:
+    """Lock an open file; return whether the file system has locks.
+
+    Raises InputError, which names the holder, if another process has locked it.
+    """
     try:
         if fcntl is None:
             raise OSError(errno.ENOSYS, "this system has no locks")
@@ -78,9 +83,10 @@ def _lock(file: int, folder: Path) -> None:
         if error.errno in TAKEN:
             raise _taken(file, folder) from error
         console.log.info("%s: cannot be locked (%s), so run only one command there at a time", folder, error.strerror)
-        return
+        return False
     if not is_current:
         raise _taken(file, folder)
+    return True
 
 
 @contextmanager

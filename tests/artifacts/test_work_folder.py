@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clusterkit.artifacts import work_folder
-from clusterkit.artifacts.files import check_place
+from clusterkit.artifacts.files import check_place, together
 from clusterkit.artifacts.work_folder import LOCK, held
 from clusterkit.console import set_up
 from clusterkit.errors import InputError
@@ -93,6 +93,57 @@ def test_a_killed_job_holds_nothing(other):
     with held(WORK, "clusterkit cluster"):
         assert json.loads((WORK / LOCK).read_text())["command"] == "clusterkit cluster"
     assert not (WORK / LOCK).exists()
+
+
+def killed_in(moment: str, place: Path) -> None:
+    """Exchange two files in a process that is killed at a moment, as `kill -9` kills it."""
+
+    def exchange() -> None:
+        def kill(self: Path, *_: object, **__: object) -> None:
+            if moment in str(self) and self.exists():
+                os.kill(os.getpid(), signal.SIGKILL)
+            original(self, *_, **__)
+
+        name = "unlink" if moment == ".old" else "replace"
+        original = getattr(Path, name)
+        setattr(Path, name, kill)
+        with together(place / "ccn.safetensors", place / "assignments.h5") as temporaries:
+            for path in temporaries:
+                path.write_text("new")
+
+    process = multiprocessing.get_context("fork").Process(target=exchange)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def contents(place: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in place.iterdir() if path.is_file() and path.name != LOCK}
+
+
+BOTH = ("ccn.safetensors", "assignments.h5")
+
+
+@pytest.mark.parametrize(("moment", "content"), [(".ccn", "old"), (".assignments", "old"), (".old", "new")])
+def test_the_next_job_undoes_what_a_killed_one_left_half_done(moment, content):
+    """Two files are replaced together or not at all, whatever the moment at which the process is killed."""
+    WORK.mkdir(parents=True)
+    for name in BOTH:
+        (WORK / name).write_text("old")
+    (WORK / ".notes.txt.12.swp").write_text("a person's")
+    killed_in(moment, WORK)
+    assert len(contents(WORK)) > len(BOTH) + 1
+    with held(WORK, "clusterkit cluster"):
+        assert contents(WORK) == {**dict.fromkeys(BOTH, content), ".notes.txt.12.swp": "a person's"}
+
+
+def test_half_a_state_is_removed_and_a_whole_one_is_kept():
+    state = WORK / ".g.safetensors.state"
+    state.mkdir(parents=True)
+    for name in ("g.safetensors", ".g.safetensors.123.tmp"):
+        (state / name).touch()
+    with held(WORK, "clusterkit train-g"):
+        assert [path.name for path in state.iterdir()] == ["g.safetensors"]
 
 
 def test_a_lock_file_that_its_holder_has_just_removed(monkeypatch):

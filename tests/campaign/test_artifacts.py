@@ -1,0 +1,144 @@
+"""Change artifacts of every format: no traceback, no success in silence, not much more memory or time than the intact.
+
+A changed byte is found. A header or values that were changed on purpose, with a digest that is right again, may be read
+if they still mean something, but the command must end as it ends on any input.
+"""
+
+import functools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.harness import Done, call, chance_of, copied
+from tests.campaign.mutations import mutated
+from tests.campaign.stories import (
+    BACKBONE,
+    CLUSTERED,
+    EMBEDDED,
+    G_OF_POINTS,
+    KMEANS,
+    PHOTOS,
+    PRETRAINED,
+    WORK,
+    inside,
+    prepare_with,
+)
+
+pytestmark = pytest.mark.campaign
+TRIALS = 60
+EACH = 12
+"""Mutations in one trial."""
+ROOM, MOMENT = 60 * 10**6, 1.0
+"""Bytes beyond what the intact file takes, and seconds beyond three times what it takes."""
+
+MADE = (
+    G_OF_POINTS,
+    "self-train synthetic:blobs --rounds 1",
+    "predict-pairs synthetic:blobs",
+    CLUSTERED,
+    "estimate-k",
+    "evaluate",
+    PRETRAINED,
+    "adapt synthetic:blobs synthetic:blobs --method ccn+ --backbone mlp --steps 2",
+    "train-critic synthetic:blobs synthetic:moons --few",
+    f"train-g folder:labelled {BACKBONE} --workdir photos-out",
+    f"{EMBEDDED} --workdir photos-out",
+    f"predict-pairs {PHOTOS} --flat --workdir photos-out",
+    f"{KMEANS} --workdir photos-out",
+    "assign synthetic:blobs",
+)
+TO_K = "cluster synthetic:blobs --k auto --epochs 1 --backbone mlp --pairs pairs.h5"
+READERS = {
+    f"{WORK}/g.safetensors": [
+        "predict-pairs synthetic:blobs",
+        "evaluate synthetic:blobs --g g.safetensors --episodes 2",
+        "self-train synthetic:blobs --rounds 1",
+        "train-g synthetic:blobs --init g.safetensors --epochs 1",
+        "cluster synthetic:blobs --k 5 --method kmeans --features g",
+    ],
+    f"{WORK}/pairs.h5": [
+        "cluster --k 5 --epochs 1 --backbone mlp",
+        "cluster --k 5 --method spectral",
+        "cluster --method consensus --k 5",
+        "estimate-k",
+        "report",
+    ],
+    f"{WORK}/assignments.h5": ["evaluate", "estimate-k", "report", "report --truth"],
+    f"{WORK}/ccn.safetensors": ["assign synthetic:blobs --unknown", "report", "inspect FILE --history"],
+    f"{WORK}/k.json": [TO_K, "cluster synthetic:blobs --k auto --method kmeans", "report"],
+    f"{WORK}/evaluation.json": ["inspect FILE --json"],
+    f"{WORK}/pretrained.safetensors": [
+        "cluster synthetic:blobs --method dec --k 5 --epochs 1",
+        "assign synthetic:blobs --model pretrained.safetensors",
+        "train-g synthetic:blobs --init pretrained.safetensors --epochs 1",
+    ],
+    f"{WORK}/adapted.safetensors": ["assign synthetic:blobs --model adapted.safetensors"],
+    f"{WORK}/adapted.h5": ["report --assignments adapted.h5", "evaluate --assignments adapted.h5"],
+    f"{WORK}/assigned.h5": ["evaluate --assignments assigned.h5", "report --assignments assigned.h5"],
+    f"{WORK}/critic.safetensors": [
+        "evaluate --critic critic.safetensors",
+        "cluster synthetic:blobs@0-3 --method c2m --k 6",
+    ],
+    f"{WORK}/self-trained.safetensors": ["predict-pairs synthetic:blobs --g self-trained.safetensors"],
+    "photos-out/features.h5": [
+        f"{KMEANS} --workdir photos-out",
+        f"cluster {PHOTOS} --flat --skip-bad --features features.h5 --method hdbscan --workdir photos-out",
+        "report --workdir photos-out",
+    ],
+    "photos-out/g.safetensors": [
+        f"predict-pairs {PHOTOS} --flat --skip-bad --workdir photos-out",
+        f"cluster {PHOTOS} --flat --skip-bad --k 3 --method skms --workdir photos-out",
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("artifacts") / "start"
+    prepare_with(MADE, place)
+    return place
+
+
+@functools.cache
+def intact(line: str, start: Path) -> Done:
+    """What a command takes on the intact files."""
+    place = copied(start, start.parent / "intact")
+    inside(place)
+    done = call(line)
+    shutil.rmtree(place)
+    return done.check(0)
+
+
+@pytest.mark.parametrize("number", range(TRIALS))
+@pytest.mark.parametrize("name", READERS)
+def test_changed(name: str, number: int, start: Path, tmp_path: Path) -> None:
+    chance = chance_of("artifacts", name, number)
+    place = copied(start, tmp_path / "run")
+    inside(place)
+    faults = []
+    for trial in range(EACH):
+        shutil.copy(start / name, place / name)
+        before = (place / name).read_bytes()
+        change = mutated(place / name, (start / chance.choice(list(READERS))).read_bytes(), chance)
+        line = chance.choice([*READERS[name], "inspect FILE"]).replace("FILE", name)
+        usual = intact(line, start)
+        done = call(line)
+        try:
+            same = (place / name).read_bytes() == before
+            done.check(0, 2, 3, 4)
+            assert same or not change.startswith("bytes") or done.code == 3, "success in silence"
+            assert done.peak <= usual.peak + ROOM, f"{done.peak} bytes, usually {usual.peak}"
+            assert done.seconds <= 3 * usual.seconds + MOMENT, f"{done.seconds} s, usually {usual.seconds}"
+        except AssertionError as fault:
+            faults.append(f"{name} {number}.{trial}: {change}: {line}: {fault}")
+        if "report" in line or "cluster" in line or "estimate" in line:
+            restore(start, place)
+    assert not faults, "\n\n".join(faults)
+
+
+def restore(start: Path, place: Path) -> None:
+    """Undo what a command wrote."""
+    for folder in (WORK, "photos-out"):
+        shutil.rmtree(place / folder)
+        copied(start / folder, place / folder)

@@ -1,0 +1,60 @@
+"""Let each write of each command fail once: one line says so, and what was there before is there still."""
+
+import functools
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.harness import ERRORS, Changes, call, chance_of, copied, failing, snapshot
+from tests.campaign.stories import STORIES, Story, as_kept, inside, start_of, undo_folders, whole
+
+pytestmark = pytest.mark.campaign
+FAILURES = 12
+LIMITS = 6
+
+
+def limited(size: int) -> None:
+    """Let no file of this process grow beyond so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def check_after(story: Story, place: Path, code: int, files: dict[str, str], before: dict[str, str]) -> None:
+    after = as_kept(place)
+    if code == 0:
+        assert after == files
+    strange = {path for path in {*before, *after} if after.get(path) not in (before.get(path), files.get(path))}
+    assert not strange
+    left = {path for path in snapshot(place) if Path(path).name.endswith((".tmp", ".old"))}
+    assert not left
+    undo_folders(place)
+    call(story.again).check(0)
+    assert as_kept(place) == files
+
+
+@pytest.mark.parametrize("number", range(FAILURES))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_change_fails(story: Story, number: int, made: Path, tmp_path: Path) -> None:
+    files, changes, _ = whole(story, made)
+    place = copied(start_of(story, made), tmp_path / "run")
+    inside(place)
+    before = as_kept(place)
+    chance = chance_of("disk", story.name, number)
+    done = call(story.line, Changes(place, chance.randint(1, changes), failing(chance.choice(ERRORS)))).check(0, 3)
+    check_after(story, place, done.code, files, before)
+
+
+@pytest.mark.parametrize("number", range(LIMITS))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_no_room(story: Story, number: int, made: Path, tmp_path: Path) -> None:
+    files, _, _ = whole(story, made)
+    place = copied(start_of(story, made), tmp_path / "run")
+    inside(place)
+    before = as_kept(place)
+    chance = chance_of("room", story.name, number)
+    sizes = [path.stat().st_size for path in (made / story.name / "run").rglob("*") if path.is_file()]
+    size = chance.choice([0, 1, chance.randrange(max(sizes)), chance.choice(sizes) - 1])
+    done = call(story.line, functools.partial(limited, max(size, 0))).check(0, 3)
+    check_after(story, place, done.code, files, before)
