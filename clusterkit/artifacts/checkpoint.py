@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -61,6 +60,7 @@ def digests(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 def _digest(tensor: Tensor) -> str:
     digest = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-    flat = tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0, dtype=torch.uint8)
-    digest.update(np.ascontiguousarray(flat.numpy()).data)
+    # A tensor of one value counts as contiguous whatever its stride, which has to be one here.
+    flat = tensor.contiguous().as_strided((tensor.numel(),), (1,)).view(torch.uint8)
+    digest.update(flat.numpy().data)
     return digest.hexdigest()

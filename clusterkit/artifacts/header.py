@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import torch
 
 from clusterkit import __version__
+from clusterkit.artifacts.form import fits
 from clusterkit.artifacts.own_data import found, stored
 from clusterkit.errors import InputError, MissingFileError
 from clusterkit.settings import File, Fixed, NoisyPairs, OnlyConstraints, TruePairs
@@ -105,6 +106,8 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
         if type(version) is not int or version < 1:
             raise ValueError(f"version {version}")
         header = Header(**fields)
+        if not fits(fields):
+            raise ValueError("a member of another type")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, format) from error
     if format != "any" and kind not in format.split("|"):

@@ -6,12 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from clusterkit import console
-from clusterkit.cli.chain import alone_without_g, check_named, check_names, check_no_self_train, ensure_pairs
+from clusterkit.cli.chain import (
+    alone_without_g,
+    check_named,
+    check_names,
+    check_no_self_train,
+    ensure_pairs,
+    has_pairs_or_g,
+)
 from clusterkit.cli.common import Common, Examples, Recipes, Resume, with_common
 from clusterkit.cli.counting import ensure_k
 from clusterkit.cli.options import flags_of, read_options
 from clusterkit.cli.reading import reading_flags
 from clusterkit.config import G_FILE, PAIRS_FILE, ClusterConfig, Recipe
+from clusterkit.errors import UsageError
 from clusterkit.methods import METHODS, reads_pairs, with_options
 from clusterkit.settings import CountedBy, parse_features, parse_k, parse_pairs
 
@@ -130,6 +138,8 @@ def cluster(
         workdir = common.context.workdir
         links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)
         console.log.info("using the %s alone, as %s has neither %s nor %s", links, workdir, PAIRS_FILE, G_FILE)
+    if dataset is None and not by_pairs and not has_pairs_or_g(common.context):
+        raise UsageError(f"DATASET: name the set that --method {method} clusters, because no pairs name it")
     needed = by_pairs or dataset is None
     # Pairs that only name the set may be by any G.
     self_train = recipe is Recipe.BEST and not no_self_train if by_pairs else None

@@ -184,6 +184,38 @@ def test_headers_of_the_wrong_shape(format: str, tmp_path: Path) -> None:
         SAMPLES["g.safetensors"].read(tmp_path / "y", "g")
 
 
+WRONG = {
+    "config": 3, "config.k": [2], "config.options": "x", "seed": "7", "dataset.name": None,
+    "dataset.reading": {"flat": 1}, "dataset.features": [3], "inputs": {"g": 5}, "extra": [], "extra.shape": 32,
+    "extra.learned_from": [3], "extra.networks": {"all": {"hidden": "x"}},
+    "extra.history": 0.5, "extra.health": {"all": {"similar_rate": "x"}}, "extra.classes": [1], "device": {},
+}  # fmt: skip
+"""Members of a header, and what none of them can be."""
+
+
+@pytest.mark.parametrize("member", WRONG)
+def test_members_of_another_type(member: str, tmp_path: Path) -> None:
+    fields = json.loads(canonical(vars(header("g", "train-g"))))
+    *outer, name = member.split(".")
+    place = fields
+    for each in outer:
+        place = place[each]
+    place[name] = WRONG[member]
+    digest = sha256(canonical([fields, digests(tensors())]).encode()).hexdigest()
+    (tmp_path / "x").write_bytes(
+        safetensors.torch.save(tensors(), {"clusterkit": canonical(fields | {"digest": digest})})
+    )
+    with pytest.raises(InputError, match="damaged"):
+        SAMPLES["g.safetensors"].read(tmp_path / "x", "g")
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2, 1)])
+def test_tensors_of_any_stride_are_written(shape: tuple[int, ...], tmp_path: Path) -> None:
+    value = torch.ones(2, 4)[:, ::4] if shape == (2, 1) else torch.tensor(5).expand(shape)
+    write_checkpoint(tmp_path / "x", header("g", "train-g"), {"x": value})
+    assert SAMPLES["g.safetensors"].read(tmp_path / "x", "g")[1]["x"].shape == shape
+
+
 def test_the_header_alone_is_read_from_whole_files_only(whole: dict[str, bytes], tmp_path: Path) -> None:
     data = whole["assignments.h5"]
     (tmp_path / "x").write_bytes(data[:3000] + bytes([data[3000] ^ 1]) + data[3001:])

@@ -7,3 +7,20 @@ import pytest
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which a process of tests makes the beginnings and the ends of the stories."""
     return tmp_path_factory.mktemp("stories")
+
+
+class Now:
+    """Shows each fault at once, because the summary comes hours later."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            reporter.write_line(f"\n{report.nodeid}\n{report.longreprtext}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Now(config))

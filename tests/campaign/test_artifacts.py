@@ -83,12 +83,12 @@ READERS = {
     f"{WORK}/self-trained.safetensors": ["predict-pairs synthetic:blobs --g self-trained.safetensors"],
     "photos-out/features.h5": [
         f"{KMEANS} --workdir photos-out",
-        f"cluster {PHOTOS} --flat --skip-bad --features features.h5 --method hdbscan --workdir photos-out",
+        f"cluster {PHOTOS} --flat --skip-bad --features features.h5 --method consensus --k 3 --workdir photos-out",
         "report --workdir photos-out",
     ],
     "photos-out/g.safetensors": [
         f"predict-pairs {PHOTOS} --flat --skip-bad --workdir photos-out",
-        f"cluster {PHOTOS} --flat --skip-bad --k 3 --method skms --workdir photos-out",
+        f"cluster {PHOTOS} --flat --skip-bad --method skms --workdir photos-out",
     ],
 }
 
@@ -110,8 +110,8 @@ def intact(line: str, start: Path) -> Done:
     return done.check(0)
 
 
-@pytest.mark.parametrize("number", range(TRIALS))
 @pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("number", range(TRIALS))
 def test_changed(name: str, number: int, start: Path, tmp_path: Path) -> None:
     chance = chance_of("artifacts", name, number)
     place = copied(start, tmp_path / "run")
@@ -127,7 +127,8 @@ def test_changed(name: str, number: int, start: Path, tmp_path: Path) -> None:
         try:
             same = (place / name).read_bytes() == before
             done.check(0, 2, 3, 4)
-            assert same or not change.startswith("bytes") or done.code == 3, "success in silence"
+            is_told = done.code == 3 or Path(name).name in done.err
+            assert same or is_told or not change.startswith("bytes"), "success in silence"
             assert done.peak <= usual.peak + ROOM, f"{done.peak} bytes, usually {usual.peak}"
             assert done.seconds <= 3 * usual.seconds + MOMENT, f"{done.seconds} s, usually {usual.seconds}"
         except AssertionError as fault:

@@ -129,8 +129,8 @@ def file_of(chance: random.Random) -> str:
     return f"clusterkit-out/{chance.choice(['g.safetensors', 'pairs.h5', 'k.json', 'ccn.safetensors', 'missing'])}"
 
 
-@pytest.mark.parametrize("number", range(TRIALS))
 @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"demo", "datasets"}))
+@pytest.mark.parametrize("number", range(TRIALS))
 def test_flags(name: str, number: int, start: Path, tmp_path: Path) -> None:
     chance = chance_of("flags", name, number)
     place = copied(start, tmp_path / "run")

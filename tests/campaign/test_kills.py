@@ -13,8 +13,8 @@ KILLS = 12
 """Kills of each story: every other one before a change of the folder, the others at a moment of the clock."""
 
 
-@pytest.mark.parametrize("number", range(KILLS))
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("number", range(KILLS))
 def test_kill(story: Story, number: int, made: Path, tmp_path: Path) -> None:
     files, changes, seconds = whole(story, made)
     place = copied(start_of(story, made), tmp_path / "run")

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -27,6 +28,7 @@ LINE = f"embed folder:changed --flat --skip-bad --sniff {BACKBONE} --json"
 def intact() -> Iterator[tuple[str, bytes]]:
     """Yield a picture of each form that cameras write, and of each other format that Pillow writes."""
     chance = chance_of("intact")
+    pillow_heif.register_heif_opener()
     for number, form in enumerate(FORMS):
         path = Path(f"form{number}{form.suffix}")
         save(drawn("disc", chance), form, path)

@@ -90,6 +90,7 @@ def one_line(done, code, *words):
         ("cluster digits --init g --precision bf16", ("--precision bf16", "--init g")),
         ("cluster digits --init g --pairs labels", ("--init g", "--pairs labels")),
         ("cluster digits --init g --method spectral", ("--init", "--method ccn")),
+        ("cluster --method kmeans --k 3 --features features.h5", ("DATASET", "--method kmeans", "no pairs")),
         ("cluster digits --k ten", ("--k ten", "known")),
         ("cluster digits --k -5", ("--k",)),
         ("cluster digits --k 1798 --pairs labels", ("--k 1798", "1797")),
