@@ -1,7 +1,13 @@
-"""The types of the members of a header, so that a file of another program is refused where one does not fit."""
+"""The types of what files hold, as docs/artifacts.md lists them: a file that does not have them is refused.
+
+A digest shows that a file is as it was written, not that its writer knew the format.
+"""
 
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 OBJECT: Any = {}
 """An object with any members."""
@@ -36,8 +42,81 @@ HEADER: Any = {
     "format": str, "version": int, "stage": str, "config": CONFIG, "seed": int, "dataset": DATASET, "inputs": TEXTS,
     "versions": TEXTS, "device": str, "extra": EXTRA, "digest": str,
 }  # fmt: skip
-"""The types of docs/artifacts.md. `float` is any number, a tuple lists what is allowed, and None is null. A list has
-items of one type. An object with the key `str` has members of one type; of others, members not named here are free."""
+"""The types of a header. `float` is any number, a tuple lists what is allowed, and None is null.
+
+A list has items of one type. An object with the key `str` has members of one type; of others, members not named here
+are free.
+"""
+CONTENTS: Any = {
+    "k": {"estimates": {str: {str: int}}, "estimator": str, "recommended": {str: int}},
+    "evaluation": {
+        "subsets": {str: {str: (float, None)}}, "mean": {str: (float, None)}, "notes": TEXTS, "unlabelled": {str: int},
+        "per_class": {str: {str: float}}, "confusion": {str: {str: {str: int}}},
+    },
+}  # fmt: skip
+"""The types of the members of JSON files, of which none but the last three of `evaluation` may be missing."""
+NAMED = {"id": ("<i8", "N"), "name_digest": ("<u8", "N")}
+ARRAYS = {
+    "assignments": NAMED | {"cluster": ("<i4", "N"), "prob": ("<f4", "NK"), "unlike": ("<f4", "N")},
+    "features": NAMED | {"x": ("<f4", "ND")},
+    "pairs": NAMED | {
+        "logit": ("<f2", "NN"), "u": ("<f4", "NH"), "v": ("<f4", "NH"), "weight": ("<f4", "H"), "bias": ("<f4", "1"),
+        "z": ("<f4", "NW"), "scale": ("<f4", "1"),
+    },
+}  # fmt: skip
+"""The type and the shape of the arrays of each subset; equal letters are equal lengths."""
+NEEDED = {
+    "assignments": [{"id", "cluster", "prob"}],
+    "features": [{"id", "x"}],
+    "pairs": [{"id", "logit"}, {"id", "u", "v", "weight", "bias"}, {"id", "z", "scale", "bias"}],
+}
+"""The arrays of which each subset has one set at least."""
+ROUNDED = 1e-3
+"""A probability may be above 1 by this."""
+
+
+def misfit(format: str, groups: Mapping[str, Mapping[str, NDArray[np.generic]]]) -> str | None:
+    """Return what is wrong with the arrays of a format, None if nothing is."""
+    if format not in ARRAYS:
+        return None
+    if not groups:
+        return "holds no subset"
+    return next((fault for title, group in groups.items() if (fault := _misfit(format, title, group))), None)
+
+
+def _misfit(format: str, title: str, group: Mapping[str, NDArray[np.generic]]) -> str | None:
+    if not any(needed <= group.keys() for needed in NEEDED[format]):
+        return f"{title} lacks arrays; it needs {' or '.join(', '.join(sorted(each)) for each in NEEDED[format])}"
+    lengths = {"1": 1}
+    for name, (dtype, shape) in ARRAYS[format].items():
+        if name not in group:
+            continue
+        found = group[name].shape
+        is_alike = len(found) == len(shape) and all(
+            lengths.setdefault(letter, length) == length for letter, length in zip(shape, found, strict=True)
+        )
+        if group[name].dtype.str != dtype or not is_alike:
+            wanted = ", ".join(
+                letter if letter == "1" else f"{letter} = {lengths.get(letter, '?')}" for letter in shape
+            )
+            return f"{title}/{name} is {group[name].dtype.str} of shape {found}, not {dtype} of ({wanted})"
+    ids = group["id"]
+    if len(np.unique(ids)) < len(ids):
+        return f"{title}/id names an item twice"
+    if format == "assignments" and len(ids):
+        cluster, prob = group["cluster"], group["prob"]
+        if cluster.min() < -1 or cluster.max() >= prob.shape[1]:
+            return f"{title}/cluster has other numbers than -1 to {prob.shape[1] - 1}"
+        if prob.size and not (prob.min() >= 0 and prob.max() <= 1 + ROUNDED):
+            return f"{title}/prob has numbers that are no probabilities"
+    return None
+
+
+def content_fits(format: str, content: Mapping[str, Any]) -> bool:
+    """Return whether the members of a JSON file have their types."""
+    form = CONTENTS.get(format, {})
+    needed = list(form)[:3]
+    return set(needed) <= content.keys() and fits(content, form)
 
 
 def fits(value: Any, form: Any = HEADER) -> bool:

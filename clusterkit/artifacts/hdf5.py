@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clusterkit.artifacts.files import atomic, sha256
-from clusterkit.artifacts.header import KEY, Header, check_digest, damaged, foreign, parse_header, reading
+from clusterkit.artifacts.form import misfit
+from clusterkit.artifacts.header import KEY, Header, check_digest, damaged, foreign, parse_header, reading, remedy
 from clusterkit.errors import InputError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -160,6 +161,8 @@ def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Arra
         raise damaged(path, format) from error
     digests = {f"{title}/{name}": _digest(array) for title, group in groups.items() for name, array in group.items()}
     check_digest(header, digests, path)
+    if fault := misfit(header.format, groups):
+        raise InputError(f"{path}: {fault}; {remedy('make it again with', path, header.format)}")
     return header.found_in(path.parent), groups
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from clusterkit.artifacts.checkpoint import read_bytes
 from clusterkit.artifacts.files import write_text
+from clusterkit.artifacts.form import content_fits
 from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, damaged, foreign, parse_header
 
 
@@ -26,6 +27,8 @@ def read_json(path: Path, format: str) -> tuple[Header, dict[str, Any]]:
         raise (damaged if KEY.encode() in content else foreign)(path, format) from error
     header = parse_header(header_text, format, path)
     check_digest(header, digests, path)
+    if not content_fits(header.format, fields):
+        raise damaged(path, header.format)
     return header.found_in(path.parent), fields
 
 

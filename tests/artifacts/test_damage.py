@@ -13,13 +13,14 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import CONTAINERS, SAMPLES, Sample, header, names_in, tensors
+from samples import CONTAINERS, ESTIMATES, SAMPLES, SCORES, Sample, assignments, header, names_in, pairs, tensors
 
 from clusterkit.artifacts import files
 from clusterkit.artifacts.assignments import Assignment, read_assignments, write_with_network
 from clusterkit.artifacts.checkpoint import digests, write_checkpoint
-from clusterkit.artifacts.hdf5 import SEAL, SEAL_BYTES, read_header
+from clusterkit.artifacts.hdf5 import SEAL, SEAL_BYTES, read_hdf5, read_header, write_hdf5
 from clusterkit.artifacts.header import canonical
+from clusterkit.artifacts.json_file import read_json, write_json
 from clusterkit.artifacts.lineage import check_dataset, check_made_from
 from clusterkit.artifacts.summary import summarise
 from clusterkit.errors import InputError
@@ -207,6 +208,51 @@ def test_members_of_another_type(member: str, tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="damaged"):
         SAMPLES["g.safetensors"].read(tmp_path / "x", "g")
+
+
+MISFITS = {
+    "assignments": {
+        "cluster": [np.zeros(3, "f4"), np.zeros(2, "i4"), np.array([0, 3, 1], "i4"), np.array([0, -2, 1], "i4")],
+        "prob": [
+            np.eye(2, dtype="f4"),
+            np.eye(3),
+            np.ones(3, "f4"),
+            np.full((3, 3), np.nan, "f4"),
+            -np.eye(3, dtype="f4"),
+        ],
+        "id": [np.zeros(3, "i8"), np.arange(3, dtype="i4"), None],
+    },
+    "pairs": {
+        "logit": [np.zeros((4, 3), "f2"), np.zeros((4, 4), "f4"), np.zeros(4, "f2"), None],
+        "id": [np.arange(5), np.array([3, 3, 5, 7])],
+    },
+}
+
+
+@pytest.mark.parametrize("format", MISFITS)
+def test_arrays_of_another_type_or_shape_are_named(format: str, tmp_path: Path) -> None:
+    title, group = next(iter((assignments() if format == "assignments" else pairs()).items()))
+    path = tmp_path / f"{format}.h5"
+    for name, values in MISFITS[format].items():
+        for value in values:
+            changed = {key: entry for key, entry in {**group, name: value}.items() if entry is not None}
+            write_hdf5(path, header(format, "cluster"), {title: changed})
+            with pytest.raises(InputError, match=f"{format}.h5: {title}(/| lacks arrays).*; make it again with: "):
+                read_hdf5(path, format)
+    write_hdf5(path, header(format, "cluster"), {})
+    with pytest.raises(InputError, match="holds no subset"):
+        read_hdf5(path, format)
+
+
+@pytest.mark.parametrize(
+    ("format", "content"),
+    [("k", {}), ("k", ESTIMATES | {"recommended": {"all": "5"}}), ("k", ESTIMATES | {"estimates": {"all": 5}}),
+     ("k", {"recommended": {"all": 5}}), ("evaluation", SCORES | {"mean": {"acc": "1"}}), ("evaluation", {"mean": {}})],
+)  # fmt: skip
+def test_json_of_another_form(format: str, content: dict[str, object], tmp_path: Path) -> None:
+    write_json(tmp_path / "x", header(format, "evaluate"), content)
+    with pytest.raises(InputError, match="damaged"):
+        read_json(tmp_path / "x", format)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2, 1)])

@@ -186,13 +186,13 @@ def test_a_long_header(tmp_path: Path) -> None:
 def test_a_matrix_in_one_piece_is_what_its_blocks_are(
     known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = np.random.default_rng(0).normal(size=(90, 70)).astype(np.float16)
-    places = [(slice(a, a + 45), slice(b, b + 35)) for a in (45, 0) for b in (0, 35)]
-    blocks = hdf5.Blocks(values.shape, "<f2", (45, 35), [(place, values[place]) for place in places])
+    values = np.random.default_rng(0).normal(size=(90, 90)).astype(np.float16)
+    places = [(slice(a, a + 45), slice(b, b + 30)) for a in (45, 0) for b in (0, 60, 30)]
+    blocks = hdf5.Blocks(values.shape, "<f2", (45, 30), [(place, values[place]) for place in places])
     monkeypatch.setattr(hdf5, "MAPPED_BYTES", 10)
     if not known:
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    write_hdf5(tmp_path / "a", header("pairs", "predict-pairs"), {"all": {"id": np.arange(9), "logit": blocks}})
+    write_hdf5(tmp_path / "a", header("pairs", "predict-pairs"), {"all": {"id": np.arange(90), "logit": blocks}})
     found = read_hdf5(tmp_path / "a", "pairs")[1]["all"]["logit"]
     assert isinstance(found, np.memmap)
     assert np.array_equal(found, values)
@@ -204,7 +204,9 @@ def test_large_arrays_are_mapped_and_checked_like_others(tmp_path: Path, monkeyp
     values = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     path = tmp_path / "pairs.h5"
     monkeypatch.setattr(hdf5, "MAPPED_BYTES", values.nbytes)
-    write_hdf5(path, header("pairs", "predict-pairs"), {"all": {"u": values, "id": np.arange(3)}})
+    head = {"weight": np.ones(3, np.float32), "bias": np.ones(1, np.float32)}
+    group = {"id": np.arange(50), "u": values, "v": values, **head}
+    write_hdf5(path, header("pairs", "predict-pairs"), {"all": group})
     groups = read_hdf5(path, "pairs")[1]["all"]
     assert isinstance(groups["u"], np.memmap)
     assert not isinstance(groups["id"], np.memmap)
