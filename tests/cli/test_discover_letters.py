@@ -175,7 +175,8 @@ def test_a_kept_estimate_repeats_its_warning_of_full_outputs() -> None:
     prob, header = np.eye(4, dtype=np.float32), Header("assignments", "cluster", {"method": "ccn"}, 0, "cpu")
     steps = Steps(Context(), 1, kept={"estimate-k"}, artifacts={"cluster": "few.h5", "estimate-k": "k.json"})
     estimates = {"ndc": 4, "eigengap": 4, "linkage": 4, "consensus": 4, "spread": 0}
-    write_json(Path("k.json"), replace(header, format="k", stage="estimate-k"), {"estimates": {"all": estimates}})
+    content = {"estimates": {"all": estimates}, "estimator": "ndc", "recommended": {"all": 2}}
+    write_json(Path("k.json"), replace(header, format="k", stage="estimate-k"), content)
     (WHOLE / OVER_CLUSTERED).mkdir(parents=True)
     for used, warnings in ((4, 1), (3, 0)):
         part = Assignment(np.arange(4), np.arange(4, dtype=np.int32) % used, prob)

@@ -139,7 +139,7 @@ LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
 
 def made_by(path: Path, stage: str, config: dict[str, object]) -> None:
     """Write a file of digits by a stage with these settings."""
-    made = Assignment(np.arange(2), np.arange(2), np.eye(2, dtype=np.float32))
+    made = Assignment(np.arange(2), np.arange(2, dtype=np.int32), np.eye(2, dtype=np.float32))
     write_assignments(path, Header("assignments", stage, config, 0, "cpu", {"name": "digits"}), {"all": made})
 
 
@@ -256,7 +256,7 @@ def test_features_that_are_all_equal_stop_it(cli: Cli) -> None:
 def test_the_summary_counts_the_groups(k: K, clusters: list[int], words: str) -> None:
     header = Header("assignments", "cluster", {}, 0, "cpu", {"name": "digits"})
     prob = np.eye(4)[clusters].astype(np.float32)
-    made = Assignment(np.arange(len(clusters)), np.array(clusters), prob)
+    made = Assignment(np.arange(len(clusters)), np.array(clusters, np.int32), prob)
     write_assignments(Path("made.h5"), header, {"all": made})
     steps = Steps(Context(), 5, artifacts={"cluster": "made.h5"})
     config = Discovery(

@@ -95,7 +95,8 @@ def test_features_are_computed_once_for_all_subsets(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("source", ["pairs", "assignments"])
 def test_estimates_of_other_files_are_left_out(source: str, tmp_path: Path) -> None:
     inputs = {"pairs": "0" * 64, source: "0" * 64}
-    write_json(tmp_path / "k.json", replace(HEADER, format="k", stage="estimate-k", inputs=inputs), {"estimates": {}})
+    content = {"estimates": {}, "estimator": "ndc", "recommended": {}}
+    write_json(tmp_path / "k.json", replace(HEADER, format="k", stage="estimate-k", inputs=inputs), content)
     (tmp_path / "assignments.h5").touch()
     made = read_beside(HEADER, tmp_path / "assignments.h5")
     assert made.notes[-1].startswith(f"k.json was made from other {source}")

@@ -153,7 +153,7 @@ class SupremeOptions(SourceOptions):
     alpha: Annotated[
         float, Flag(help="Degrees of freedom of the first assignment; 0 weighs a cluster by 1/distance.", min=0)
     ] = 0.0
-    tau: Annotated[float, Flag(help="Temperature of the confidence in a pair.", min=1e-3)] = 0.25
+    tau: Annotated[float, Flag(help="Temperature of the confidence in a pair.", min=1e-3)] = 1.0
     factors: Annotated[int, Flag(help="Width of the space of binary factors.", min=1)] = 512
     pair_weight: Annotated[float, Flag(help="Weight of the pairs that the first assignment gives.", min=0)] = 1.0
     self_weight: Annotated[float, Flag(help="Weight of the agreement of two views of an image.", min=0)] = 1.0
