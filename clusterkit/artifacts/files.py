@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -91,31 +90,25 @@ def _remove(*paths: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _sibling(path: Path, ending: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.{ending}")
+def _sibling(path: Path, ending: str, process: int | None = None) -> Path:
+    return path.with_name(f".{path.name}.{process or os.getpid()}.{ending}")
 
 
-LEFT = re.compile(
-    r"\.(?P<name>.+\.(safetensors|h5|json|html|csv|txt|md|tex|png))\.(?P<process>\d+)\.(?P<ending>tmp|old)"
-)
-"""The names that a write leaves if its process is killed."""
+def tidy(folder: Path, process: int) -> None:
+    """Undo the writes of a process that was killed, in a folder where it wrote alone, and in the states below it.
 
-
-def tidy(folder: Path) -> None:
-    """Undo the writes of killed processes in a folder that no process writes in, and in the states of trainings there.
-
-    Old files come back if not all files that belong together had been replaced. What cannot be removed is left.
+    Of files that belong together, those that had been replaced come back if not all had been. A file that had no old
+    version stays. What cannot be removed is left.
     """
-    with suppress(OSError):
-        for place in (folder, *folder.glob(".*.state")):
-            left = [(path, match) for path in place.iterdir() if (match := LEFT.fullmatch(path.name))]
-            unfinished = {match["process"] for _, match in left if match["ending"] == "tmp"}
-            # Those that show what is unfinished are removed last, so that a second kill does no harm.
-            for path, match in sorted(left, key=lambda entry: entry[1]["ending"]):
-                if match["ending"] == "old" and match["process"] in unfinished:
-                    path.replace(path.with_name(match["name"]))
-                # A link to the same file is not renamed.
-                path.unlink(missing_ok=True)
+    for place in (folder, *folder.glob(".*.state")):
+        temporaries, olds = ([*place.glob(f".*.{process}.{ending}")] for ending in ("tmp", "old"))
+        # Temporary files show what is unfinished, so they are removed last: a second kill does no harm.
+        for old in olds:
+            path = place / old.name.removeprefix(".").removesuffix(f".{process}.old")
+            if temporaries and _sibling(path, "tmp", process) not in temporaries:
+                with suppress(OSError):
+                    old.replace(path)
+        _remove(*olds, *temporaries)
 
 
 def make_folder(folder: Path, output: Path) -> None:

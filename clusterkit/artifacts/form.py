@@ -54,7 +54,9 @@ CONTENTS: Any = {
         "per_class": {str: {str: float}}, "confusion": {str: {str: {str: int}}},
     },
 }  # fmt: skip
-"""The types of the members of JSON files, of which none but the last three of `evaluation` may be missing."""
+"""The types of the members of JSON files."""
+NEEDED_MEMBERS = {"k": {"estimates", "estimator", "recommended"}, "evaluation": {"subsets", "mean", "notes"}}
+"""The members that none of these files lacks."""
 NAMED = {"id": ("<i8", "N"), "name_digest": ("<u8", "N")}
 ARRAYS = {
     "assignments": NAMED | {"cluster": ("<i4", "N"), "prob": ("<f4", "NK"), "unlike": ("<f4", "N")},
@@ -114,9 +116,7 @@ def _misfit(format: str, title: str, group: Mapping[str, NDArray[np.generic]]) -
 
 def content_fits(format: str, content: Mapping[str, Any]) -> bool:
     """Return whether the members of a JSON file have their types."""
-    form = CONTENTS.get(format, {})
-    needed = list(form)[:3]
-    return set(needed) <= content.keys() and fits(content, form)
+    return NEEDED_MEMBERS.get(format, set()) <= content.keys() and fits(content, CONTENTS.get(format, OBJECT))
 
 
 def fits(value: Any, form: Any = HEADER) -> bool:

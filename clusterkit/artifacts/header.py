@@ -106,13 +106,16 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
         if type(version) is not int or version < 1:
             raise ValueError(f"version {version}")
         header = Header(**fields)
-        if not fits(fields):
-            raise ValueError("a member of another type")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, format) from error
     if format != "any" and kind not in format.split("|"):
         formats = format.replace("|", " or ")
         raise InputError(f"{path}: holds {kind}, not {formats}; {remedy('make one with', path, format)}")
+    if not fits(fields):
+        raise InputError(
+            f"{path}: its header has members of other types than clusterkit writes; "
+            f"{remedy('make it again with', path, format)}"
+        )
     return header
 
 

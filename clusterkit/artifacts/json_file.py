@@ -8,7 +8,8 @@ from typing import Any
 from clusterkit.artifacts.checkpoint import read_bytes
 from clusterkit.artifacts.files import write_text
 from clusterkit.artifacts.form import content_fits
-from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, damaged, foreign, parse_header
+from clusterkit.artifacts.header import KEY, Header, canonical, check_digest, damaged, foreign, parse_header, remedy
+from clusterkit.errors import InputError
 
 
 def write_json(path: Path, header: Header, content: dict[str, Any]) -> None:
@@ -28,7 +29,9 @@ def read_json(path: Path, format: str) -> tuple[Header, dict[str, Any]]:
     header = parse_header(header_text, format, path)
     check_digest(header, digests, path)
     if not content_fits(header.format, fields):
-        raise damaged(path, header.format)
+        raise InputError(
+            f"{path}: it has other members than clusterkit writes; {remedy('make it again with', path, header.format)}"
+        )
     return header.found_in(path.parent), fields
 
 

@@ -57,9 +57,9 @@ def _locked(folder: Path, missing: list[Path], command: str) -> Iterator[None]:
     try:
         is_locked = _lock(file, folder)
         try:
+            if is_locked and (killed := _killed(file)) is not None:
+                tidy(folder, killed)
             _describe(file, folder, command)
-            if is_locked:
-                tidy(folder)
             yield
         finally:
             with suppress(OSError):
@@ -104,6 +104,20 @@ def in_turn(path: Path, waiting: str) -> Iterator[None]:
                 console.log.info("%s", waiting)
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _killed(file: int) -> int | None:
+    """Return the process of this machine that left a lock file behind, None if there is none or it still runs."""
+    try:
+        job = json.loads(os.pread(file, 4096, 0))
+        if job["host"] != platform.node() or job["process"] == os.getpid():
+            return None
+        os.kill(process := int(job["process"]), 0)
+    except ProcessLookupError:
+        return process
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None
 
 
 def _describe(file: int, folder: Path, command: str) -> None:

@@ -138,7 +138,8 @@ def cluster(
         workdir = common.context.workdir
         links = " and ".join(name for name in ("constraints", "examples") if getattr(config, name) is not None)
         console.log.info("using the %s alone, as %s has neither %s nor %s", links, workdir, PAIRS_FILE, G_FILE)
-    if dataset is None and not by_pairs and not has_pairs_or_g(common.context):
+    names_pairs = by_pairs or "pairs" in common.context.given or has_pairs_or_g(common.context)
+    if dataset is None and not names_pairs:
         raise UsageError(f"DATASET: name the set that --method {method} clusters, because no pairs name it")
     needed = by_pairs or dataset is None
     # Pairs that only name the set may be by any G.

@@ -2,8 +2,10 @@ import errno
 import json
 import multiprocessing
 import os
+import platform
 import shutil
 import signal
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -95,19 +97,27 @@ def test_a_killed_job_holds_nothing(other):
     assert not (WORK / LOCK).exists()
 
 
-def killed_in(moment: str, place: Path) -> None:
-    """Exchange two files in a process that is killed at a moment, as `kill -9` kills it."""
+def killed_in(moment: str, place: Path) -> int:
+    """Exchange two files in a job that is killed at a moment, as `kill -9` kills it; return its process."""
+
+    def kill_at(name: str, original: Callable[..., object]) -> Callable[..., object]:
+        def run(path: Path, *more: object, **options: object) -> object:
+            if moment == f"{name} {Path(path).name.split('.')[-1]}" or moment == f"{name} {Path(path).name[1:4]}":
+                if name == "copy":
+                    Path(str(more[0])).write_text("o")
+                if Path(path).exists():
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return original(path, *more, **options)
+
+        return run
 
     def exchange() -> None:
-        def kill(self: Path, *_: object, **__: object) -> None:
-            if moment in str(self) and self.exists():
-                os.kill(os.getpid(), signal.SIGKILL)
-            original(self, *_, **__)
-
-        name = "unlink" if moment == ".old" else "replace"
-        original = getattr(Path, name)
-        setattr(Path, name, kill)
-        with together(place / "ccn.safetensors", place / "assignments.h5") as temporaries:
+        Path.replace = kill_at("replace", Path.replace)  # type: ignore[method-assign, assignment]
+        Path.unlink = kill_at("unlink", Path.unlink)  # type: ignore[method-assign, assignment]
+        shutil.copy2 = kill_at("copy", shutil.copy2)  # type: ignore[assignment]
+        if moment.startswith("copy"):
+            os.link = lambda *_: (_ for _ in ()).throw(OSError("no links"))  # type: ignore[assignment]
+        with held(place, "clusterkit cluster"), together(*(place / name for name in BOTH)) as temporaries:
             for path in temporaries:
                 path.write_text("new")
 
@@ -115,6 +125,8 @@ def killed_in(moment: str, place: Path) -> None:
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
+    assert process.pid is not None
+    return process.pid
 
 
 def contents(place: Path) -> dict[str, str]:
@@ -122,26 +134,51 @@ def contents(place: Path) -> dict[str, str]:
 
 
 BOTH = ("ccn.safetensors", "assignments.h5")
+MOMENTS = {
+    "copy safetensors": "old",  # a disk without links holds half a copy
+    "replace ccn": "old",
+    "replace ass": "old",
+    "unlink old": "new",
+}
+"""The moments of an exchange, and what the next job finds in both files."""
 
 
-@pytest.mark.parametrize(("moment", "content"), [(".ccn", "old"), (".assignments", "old"), (".old", "new")])
-def test_the_next_job_undoes_what_a_killed_one_left_half_done(moment, content):
-    """Two files are replaced together or not at all, whatever the moment at which the process is killed."""
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_next_job_undoes_what_a_killed_one_left_half_done(moment):
+    """Two files are replaced together or not at all, also if the process is killed between them."""
     WORK.mkdir(parents=True)
     for name in BOTH:
         (WORK / name).write_text("old")
-    (WORK / ".notes.txt.12.swp").write_text("a person's")
+    (WORK / ".ccn.safetensors.1.old").write_text("of another process")
     killed_in(moment, WORK)
     assert len(contents(WORK)) > len(BOTH) + 1
     with held(WORK, "clusterkit cluster"):
-        assert contents(WORK) == {**dict.fromkeys(BOTH, content), ".notes.txt.12.swp": "a person's"}
+        found = contents(WORK)
+    assert found == {**dict.fromkeys(BOTH, MOMENTS[moment]), ".ccn.safetensors.1.old": "of another process"}
+
+
+@pytest.mark.parametrize("job", [{"host": "far away"}, {"process": os.getppid()}, {"process": "x"}])
+def test_what_a_living_job_or_one_of_another_machine_left_is_not_touched(job):
+    WORK.mkdir(parents=True)
+    for name in BOTH:
+        (WORK / name).write_text("old")
+    process = killed_in("replace ass", WORK)
+    before = contents(WORK)
+    (WORK / LOCK).write_text(json.dumps({**json.loads((WORK / LOCK).read_text()), **job}))
+    with held(WORK, "clusterkit cluster"):
+        assert contents(WORK) == before
+    assert f".assignments.h5.{process}.tmp" in before
 
 
 def test_half_a_state_is_removed_and_a_whole_one_is_kept():
     state = WORK / ".g.safetensors.state"
     state.mkdir(parents=True)
-    for name in ("g.safetensors", ".g.safetensors.123.tmp"):
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+    for name in ("g.safetensors", f".g.safetensors.{process.pid}.tmp"):
         (state / name).touch()
+    (WORK / LOCK).write_text(json.dumps({"process": process.pid, "host": platform.node()}))
     with held(WORK, "clusterkit train-g"):
         assert [path.name for path in state.iterdir()] == ["g.safetensors"]
 

@@ -28,13 +28,14 @@ SECONDS = 120
 class Done:
     """One call of the command line: its exit code, or minus the number of the signal that ended it, and its output.
 
-    `seconds` are of the processor, and `peak` is the largest number of bytes that the process had in use.
+    `seconds` are of the processor, `wall` those of the clock, and `peak` is the largest number of bytes that the process had in use.
     """
 
     code: int
     out: str
     err: str
     seconds: float
+    wall: float
     peak: int
 
     @property
@@ -73,6 +74,7 @@ class Running:
         self.streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
         sys.stdout.flush()
         sys.stderr.flush()
+        self.started = time.monotonic()
         self.process = os.fork()
         if not self.process:
             _be(self.arguments, self.streams, prepare)
@@ -89,13 +91,14 @@ class Running:
             else:
                 time.sleep(0.002)
                 ended, status, usage = os.wait4(self.process, os.WNOHANG)
+        wall = time.monotonic() - self.started
         texts = []
         for stream in self.streams:
             os.lseek(stream, 0, os.SEEK_SET)
             with os.fdopen(stream, "r", errors="replace") as file:
                 texts.append(file.read())
         seconds, peak = usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss
-        return Done(os.waitstatus_to_exitcode(status), *texts, seconds, peak)
+        return Done(os.waitstatus_to_exitcode(status), *texts, seconds, wall, peak)
 
 
 def _be(arguments: list[str], streams: list[int], prepare: Prepare | None) -> None:

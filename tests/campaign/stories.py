@@ -140,7 +140,7 @@ def whole(story: Story, made: Path) -> tuple[dict[str, str], int, float]:
     call(story.line).check(0)
     files = as_kept(place)
     assert as_kept(again) == files, "two equal runs differ"
-    return files, changes, done.seconds
+    return files, changes, done.wall
 
 
 def as_kept(place: Path) -> dict[str, str]:

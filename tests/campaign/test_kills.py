@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.harness import Changes, call, chance_of, copied, kill, shown, snapshot
-from tests.campaign.stories import STORIES, Story, as_kept, inside, start_of, undo_folders, whole
+from clusterkit.artifacts.work_folder import held
+from tests.campaign.harness import Changes, call, chance_of, copied, is_hidden, kill, snapshot
+from tests.campaign.stories import STORIES, WORK, Story, as_kept, inside, start_of, undo_folders, whole
 
+TOGETHER = (
+    ("assignments.h5", "ccn.safetensors"), ("adapted.h5", "adapted.safetensors"), ("report.html", "clusters.csv")
+)  # fmt: skip
+"""Files that are replaced together or not at all."""
 pytestmark = pytest.mark.campaign
 KILLS = 12
 """Kills of each story: every other one before a change of the folder, the others at a moment of the clock."""
@@ -26,13 +31,17 @@ def test_kill(story: Story, number: int, made: Path, tmp_path: Path) -> None:
     else:
         done = call(story.line, kill_after=chance.uniform(0, seconds))
     assert done.code in (-9, 0)
-    after = as_kept(place)
+    hidden = [path for path in snapshot(place) if is_hidden(path)]
+    with held(place / WORK, "clusterkit evaluate"):
+        after = as_kept(place)
     strange = {path for path in {*before, *after} if after.get(path) not in (before.get(path), files.get(path))}
-    lost = before.keys() - after.keys() - (before.keys() - files.keys())
-    hidden = snapshot(place).keys() - shown(snapshot(place)).keys()
     print(json.dumps({"killed": done.code, "left": sorted(hidden), "strange": sorted(strange)}))
     assert not strange
-    assert not lost
+    for together in TOGETHER:
+        pair = [f"{WORK}/{name}" for name in together]
+        versions = [{path: files_of.get(path) for path in pair} for files_of in (before, files)]
+        assert {path: after.get(path) for path in pair} in versions or not all(path in before for path in pair)
     undo_folders(place)
     call(story.again).check(0)
     assert as_kept(place) == files
+    assert not [path for path in snapshot(place / WORK) if path.endswith((".tmp", ".old"))]

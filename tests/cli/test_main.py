@@ -142,6 +142,10 @@ def test_usage_errors(line, words, cli, tmp_path):
     assert not (tmp_path / "clusterkit-out").exists()
 
 
+def test_pairs_of_another_folder_name_the_data_set(cli):
+    one_line(cli("cluster --method kmeans --k 3 --pairs elsewhere/pairs.h5"), 3, "elsewhere/pairs.h5: no such file")
+
+
 UNUSED = {
     "cluster nowhere --method hdbscan": ["--k 100"],
     "cluster nowhere --method skms": ["--k 100"],
