@@ -28,7 +28,7 @@ SECONDS = 120
 class Done:
     """One call of the command line: its exit code, or minus the number of the signal that ended it, and its output.
 
-    `seconds` are of the processor, `wall` those of the clock, and `peak` is the largest number of bytes that the process had in use.
+    `seconds` are of the processor, `wall` those of the clock; `peak` is the largest number of bytes that it used.
     """
 
     code: int
