@@ -23,11 +23,14 @@ def automatic(cli) -> bool:
 
 
 def test_nothing_to_start_from(cli, tmp_path):
-    for line in ("cluster", "cluster digits", "adapt digits digits", "predict-pairs digits", "cluster --method kmeans"):
+    for line in ("cluster", "cluster digits", "adapt digits digits", "predict-pairs digits"):
         done = cli(line)
         assert (done.code, done.out) == (3, "")
         [message] = done.err.splitlines()
         assert message.endswith("clusterkit-out/g.safetensors: no such file; make it with: clusterkit train-g DATASET")
+    done = cli("cluster --method kmeans")
+    assert (done.code, done.out) == (2, "")
+    assert "DATASET: name the set that --method kmeans clusters" in done.err
     assert not (tmp_path / "clusterkit-out").exists()
 
 

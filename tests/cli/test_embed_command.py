@@ -240,7 +240,7 @@ def test_odd_features(cli: Cli) -> None:
     FILE.write_bytes(whole)
     header, subsets = read_features(FILE)
     write_features(FILE, header, {**subsets, "more": FeatureSet(subsets["all"].id[:4], subsets["all"].x)})
-    fails(cli(line.format("kmeans")), 3, f"{FILE}: damaged")
+    fails(cli(line.format("kmeans")), 3, f"{FILE}: more/x is <f4 of shape")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """adapt on the features of fixed backbones, through the command line."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_networks_of_trained_blocks_that_are_damaged(tuned: Path, cli: Cli) -> N
         write_checkpoint(file, changed, state)
         done = cli("assign folder:t --model adapted.safetensors")
         assert (done.code, done.err.count("\n"), done.out) == (3, 1, ""), (for_tail, for_features, done.err)
-        assert "adapted.safetensors: damaged" in done.err, (for_tail, for_features, done.err)
+        assert re.search("adapted.safetensors: (damaged|its header has members of other types)", done.err), done.err
     for dataset, networks in (
         ({name: value for name, value in header.dataset.items() if name != "features"}, {"all": fields}),
         ({**header.dataset, "features": [entry, entry]}, {"all": fields}),
