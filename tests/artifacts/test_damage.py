@@ -244,6 +244,13 @@ def test_arrays_of_another_type_or_shape_are_named(format: str, tmp_path: Path) 
         read_hdf5(path, format)
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_pairs_of_a_metric_have_the_precision_of_its_vectors(kind: str, tmp_path: Path) -> None:
+    group = {"id": np.arange(3), "z": np.eye(3, dtype=kind), "scale": np.ones(1, kind), "bias": np.ones(1, kind)}
+    write_hdf5(tmp_path / "pairs.h5", header("pairs", "predict-pairs"), {"all": group})
+    assert read_hdf5(tmp_path / "pairs.h5", "pairs")[1]["all"]["z"].dtype == kind
+
+
 @pytest.mark.parametrize(
     ("format", "content"),
     [("k", {}), ("k", ESTIMATES | {"recommended": {"all": "5"}}), ("k", ESTIMATES | {"estimates": {"all": 5}}),
