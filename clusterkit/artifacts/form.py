@@ -67,8 +67,6 @@ ARRAYS = {
     },
 }  # fmt: skip
 """The type and the shape of the arrays of each subset; equal letters are equal lengths."""
-OF_METRIC = {"z", "scale", "bias"}
-"""Arrays that are float64 too, where the items are vectors of double precision."""
 NEEDED = {
     "assignments": [{"id", "cluster", "prob"}],
     "features": [{"id", "x"}],
@@ -99,7 +97,7 @@ def _misfit(format: str, title: str, group: Mapping[str, NDArray[np.generic]]) -
         is_alike = len(found) == len(shape) and all(
             lengths.setdefault(letter, length) == length for letter, length in zip(shape, found, strict=True)
         )
-        is_typed = group[name].dtype.str == dtype or (name in OF_METRIC and group[name].dtype.str == "<f8")
+        is_typed = group[name].dtype.kind == np.dtype(dtype).kind  # precision may follow that of the items
         if not (is_typed and is_alike):
             wanted = ", ".join(
                 letter if letter == "1" else f"{letter} = {lengths.get(letter, '?')}" for letter in shape

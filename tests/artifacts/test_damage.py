@@ -215,15 +215,15 @@ MISFITS = {
         "cluster": [np.zeros(3, "f4"), np.zeros(2, "i4"), np.array([0, 3, 1], "i4"), np.array([0, -2, 1], "i4")],
         "prob": [
             np.eye(2, dtype="f4"),
-            np.eye(3),
+            np.eye(3, dtype="i4"),
             np.ones(3, "f4"),
             np.full((3, 3), np.nan, "f4"),
             -np.eye(3, dtype="f4"),
         ],
-        "id": [np.zeros(3, "i8"), np.arange(3, dtype="i4"), None],
+        "id": [np.zeros(3, "i8"), np.arange(3, dtype="f4"), None],
     },
     "pairs": {
-        "logit": [np.zeros((4, 3), "f2"), np.zeros((4, 4), "f4"), np.zeros(4, "f2"), None],
+        "logit": [np.zeros((4, 3), "f2"), np.zeros((4, 4), "i4"), np.zeros(4, "f2"), None],
         "id": [np.arange(5), np.array([3, 3, 5, 7])],
     },
 }
