@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,18 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from clusterkit.artifacts.files import check_place, write_text
+from clusterkit.artifacts.files import check_place
 from clusterkit.artifacts.header import Header, damaged
+from clusterkit.artifacts.state_folder import other_run
 from clusterkit.augment import to_float
 from clusterkit.config import Optimizer, Precision
 from clusterkit.console import duration, progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import kept_memory, multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
-from clusterkit.errors import DivergedError, InputError
+from clusterkit.errors import DivergedError
 from clusterkit.networks.backbones import BackboneLayers
 from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
+from clusterkit.replay import Steps, capture_for
 from clusterkit.sampling import Sampler
 
 log = logging.getLogger("clusterkit")
@@ -89,15 +90,16 @@ def batches_of(
 def fit(
     network: nn.Module,
     batches: Callable[[torch.Generator], Iterator[Batch]],
-    step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
+    step: Callable[[Batch], dict[str, Tensor]],
     plan: Plan,
     after: Callable[[int], bool | None] | None = None,
     before: Callable[[int], None] | None = None,
 ) -> History:
     """Train a network in place; return the mean of each loss in each epoch.
 
-    `batches` yields the `plan.steps` batches of an epoch. `step` returns the losses of a batch by name; their sum is
-    minimised. The seed and the number of an epoch determine its randomness, so a resumed run ends with the same bytes.
+    `batches` yields the `plan.steps` batches of an epoch, with all that is random in them. `step` returns the losses of
+    a batch by name; their sum is minimised. The seed and the number of an epoch determine its randomness, so a resumed
+    run ends with the same bytes.
     `before` and `after` are called before and after each epoch with the number of finished epochs. The training ends
     where `after` returns True. Raises DivergedError if a loss or a weight is not finite, and InputError for a state of
     another run.
@@ -112,6 +114,10 @@ def fit(
     optimizer = _optimizer(network, [module.backbone for module in backbones], plan)
     slow = _Slow(network) if plan.slow else None
     history, ended = _restore(network, optimizer, slow, plan) if plan.resume else ([], False)
+    device = next(network.parameters()).device
+    hooks = before is not None or after is not None
+    capture = capture_for(device, plan.steps if hooks else plan.steps * plan.epochs)
+    steps = Steps(plan.title, step, network, _parameters(optimizer), capture)
     # The first process must not replace the state before every process has read it.
     wait_for_all()
     if is_first():
@@ -126,7 +132,8 @@ def fit(
                 break
             if before is not None:
                 before(epoch)
-            history.append(_epoch(network, batches, step, optimizer, slow, plan, epoch, advance))
+            steps.forget(all_of_them=hooks)
+            history.append(_epoch(network, batches, steps, optimizer, slow, plan, epoch, advance))
             ended = after is not None and after(epoch + 1) is True
             trained_at = time.monotonic()
             last = ended or epoch + 1 == plan.epochs
@@ -159,7 +166,7 @@ def _report(plan: Plan, history: History, seconds: float, resumed_at: int, *, la
 def _epoch(
     network: nn.Module,
     batches: Callable[[torch.Generator], Iterator[Batch]],
-    step: Callable[[Batch, torch.Generator], dict[str, Tensor]],
+    steps: Steps[Batch],
     optimizer: torch.optim.Optimizer,
     slow: "_Slow | None",
     plan: Plan,
@@ -177,15 +184,13 @@ def _epoch(
     with multiplying(plan.precision):
         for number, batch in enumerate(batches(generator)):
             _set_rate(optimizer, plan, epoch * plan.steps + number)
-            losses = step(batch, generator)
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(losses.values())).sum().backward()
+            losses = steps(batch)
             sum_gradients(parameters)
             optimizer.step()
             if slow is not None:
                 slow.follow(network, epoch * plan.steps + number + 1, plan.epochs * plan.steps)
             for name, value in losses.items():
-                totals[name] = totals.get(name, 0) + value.detach()
+                totals[name] = totals.get(name, 0) + value
             advance()
     means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
     finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
@@ -299,52 +304,3 @@ def _restore(
     history: History = header.extra["history"]
     log.info("%s: resumed after epoch %d", plan.title, len(history))
     return history, bool(header.extra.get("ended"))
-
-
-def other_run(state: Path) -> InputError:
-    return InputError(
-        f"{state}: the state of a run with other settings, inputs, seed, device or versions; "
-        "repeat the interrupted command, or start again without --resume"
-    )
-
-
-@dataclass(frozen=True)
-class StateFolder:
-    """The folder beside an output for the state of its training, with one file per network.
-
-    Without `resume` the state of an interrupted run is deleted and this is logged. The folder is made with its first
-    file, so a run that fails earlier leaves none. Raises InputError, before any training, if it cannot be made. Only
-    the first process changes the folder.
-    """
-
-    output: Path
-    resume: bool
-
-    def __post_init__(self) -> None:
-        if not is_first():
-            return
-        exists = self.path.exists()
-        if exists and not self.resume:
-            log.info("%s: discarding the state of an interrupted run (--resume continues such a run)", self.output)
-            self.remove()
-        if self.resume and not exists:
-            log.info("%s: no interrupted run to resume, starting from the beginning", self.output)
-        check_place(self.output)
-
-    @property
-    def path(self) -> Path:
-        return self.output.with_name(f".{self.output.name}.state")
-
-    def file(self, name: str) -> Path:
-        return self.path / f"{name}.safetensors"
-
-    def check_key(self, key: str) -> None:
-        """Record `key` in the folder. Raises InputError if the folder has the state of a run with another key."""
-        place = self.path / "key"
-        if place.exists() and place.read_text() != key:
-            raise other_run(place)
-        write_text(place, key)
-
-    def remove(self) -> None:
-        if is_first():
-            shutil.rmtree(self.path, ignore_errors=True)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clusterkit import replay
 from clusterkit.__main__ import main
 from clusterkit.artifacts.features import read_features
 from clusterkit.augment import augment, quarter_turns
@@ -19,6 +20,7 @@ from clusterkit.pairs import tiles as module
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import places, tiles
+from clusterkit.replay import Steps, on_gpu
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import batches_of
 from tests.features.weights_of import weights_of
@@ -88,6 +90,51 @@ def test_a_step_of_g_never_waits() -> None:
         return F.binary_cross_entropy_with_logits(network(x), similar.to(x))
 
     never_waiting(step, network)
+
+
+def test_replayed_steps_are_those_one_operation_after_another() -> None:
+    losses = []
+    for capture in (None, on_gpu):
+        torch.manual_seed(0)
+        network = SimilarityNet(Architecture(Backbone.CONV4, (1, 32, 32), (0.5,), (0.3,), 64)).to(CUDA).train()
+        parameters = list(network.parameters())
+        optimizer = torch.optim.Adam(parameters, lr=1e-4, fused=True)
+        similar = (torch.arange(20, device=CUDA)[:, None] // 5 == torch.arange(20, device=CUDA) // 5).float()
+
+        def step(x: Tensor, network: SimilarityNet = network, similar: Tensor = similar) -> dict[str, Tensor]:
+            return {"loss": F.binary_cross_entropy_with_logits(network(x), similar)}
+
+        steps = Steps("steps", step, network, parameters, capture)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(8):
+            losses.append(float(steps(torch.rand(20, 1, 32, 32, generator=generator).to(CUDA))["loss"]))
+            optimizer.step()
+        assert steps.capture is capture
+        assert all(recording.is_checked for recording in steps.recordings.values())
+    assert losses[8:] == pytest.approx(losses[:8], rel=1e-3)
+
+
+def test_every_training_is_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay, "FEWEST", 2)
+    joint = "cluster digits@5-9 --k 5 --init pretrained.safetensors --epochs 2 --method"
+    for line in (
+        "train-g glyphs_bg@0-19 --epochs 1",
+        "train-g glyphs_bg@0-19 --epochs 1 --precision bf16",
+        "cluster glyphs_eval/Morwen --k 30 --epochs 2 --no-self-train",
+        "cluster glyphs_eval/Morwen --k 30 --epochs 2 --no-self-train --init random",
+        "self-train glyphs_eval/Morwen --rounds 1 --g clusterkit:characters",
+        "adapt digits@0-4 digits@0-4 --method ccn++ --steps 5",
+        "adapt digits@0-4 digits@0-4 --method jan --steps 5",
+        "pretrain digits@0-4 --epochs 2",
+        f"{joint} supreme --source digits@0-4",
+        f"{joint} autonovel --source digits@0-4",
+        f"{joint} dtc",
+        f"{joint} dec",
+    ):
+        assert main([*line.split(), "--device", "cuda", "--workdir", str(tmp_path)]) == 0
+        assert "cannot replay" not in capsys.readouterr().err, line
 
 
 @pytest.mark.parametrize("name", Loss)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.header import Header
+from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.config import Backbone, Optimizer
 from clusterkit.console import set_up
 from clusterkit.errors import ClusterkitError, InputError
 from clusterkit.networks.build import Architecture, ClusterNet
-from clusterkit.training import Plan, StateFolder, fit
+from clusterkit.training import Plan, fit
 
 STEPS = 3
 
@@ -52,15 +53,19 @@ def train(folder: Path, stop: int | None = None, **changes: object) -> tuple[byt
     """Train, or raise StopError at a step counted from 0; return the network's bytes and the history."""
     network, done = network_of(), []
 
-    def step(batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def noisy(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in batches(generator):
+            yield batch, batch + torch.randn(batch.shape, generator=generator)
+
+    def step(both: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         if len(done) == stop:
             raise StopError
         done.append(1)
-        noisy = batch + torch.randn(batch.shape, generator=generator)
-        out = network(noisy)
+        batch, varied = both
+        out = network(varied)
         return {"square": out.square().mean(), "rest": (out.sum(1) - batch.mean()).abs().mean()}
 
-    history = fit(network, batches, step, plan_in(folder, **changes))
+    history = fit(network, noisy, step, plan_in(folder, **changes))
     return to_bytes(Header("g", "train-g", {}, 0, "cpu"), network.state_dict(), folder), history
 
 
@@ -95,7 +100,7 @@ def test_slow_weights_follow_and_are_the_result(tmp_path: Path) -> None:
             kept = 0.95**5 * (step / 12) ** 3
             weight = slow = kept * slow + (1 - kept) * weight
     fit(
-        network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x, g: {"loss": network(x).sum()},
+        network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x: {"loss": network(x).sum()},
         plan_in(tmp_path, learning_rate=0.1, optimizer=Optimizer.SGD, drop_every=4, nesterov=True, slow=True),
         before=epochs.append, after=epochs.append,
     )  # fmt: skip
@@ -111,7 +116,7 @@ def test_gradient_descent_with_momentum_and_a_rate_that_drops(tmp_path: Path) ->
         velocity = 0.9 * velocity + 2 * weight
         weight -= rate * velocity
     fit(
-        network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x, g: {"loss": network(x).square().sum()},
+        network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x: {"loss": network(x).square().sum()},
         plan_in(tmp_path, learning_rate=0.1, optimizer=Optimizer.SGD, drop_every=2),
     )  # fmt: skip
     assert network.weight.item() == pytest.approx(weight, rel=1e-5)
@@ -135,7 +140,7 @@ def test_a_rate_that_is_smaller_for_the_backbone(tmp_path: Path) -> None:
         backbone_rate=0.25,
     )
 
-    def step(batch: None, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(batch: None) -> dict[str, Tensor]:
         return {"loss": torch.stack([value.sum() for value in network.parameters()]).sum()}
 
     fit(network, lambda generator: iter([None, None]), step, plan)
@@ -165,7 +170,7 @@ def test_an_early_end_reports_its_last_epoch_without_time_left(
         caplog.clear()
         with caplog.at_level(logging.INFO, logger="clusterkit"):
             history = fit(
-                network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x, g: {"loss": network(x).sum()},
+                network, lambda g: (torch.ones(1, 1) for _ in range(STEPS)), lambda x: {"loss": network(x).sum()},
                 plan_in(tmp_path), after=lambda epoch, end=end: epoch == end,
             )  # fmt: skip
         assert len(history) == end
@@ -197,7 +202,7 @@ def test_a_damaged_state_is_refused(size: int, tmp_path: Path) -> None:
 
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
     network = nn.Linear(3, 1)
-    fit(network, lambda g: iter([torch.ones(2, 3)]), lambda x, g: {"loss": network(x).sum()}, plan_in(tmp_path))
+    fit(network, lambda g: iter([torch.ones(2, 3)]), lambda x: {"loss": network(x).sum()}, plan_in(tmp_path))
     with pytest.raises(InputError, match="without --resume"):
         train(tmp_path, resume=True)
 
@@ -237,7 +242,7 @@ def test_the_rate_of_rmsprop_decays_by_epoch(tmp_path: Path) -> None:
         nn.init.ones_(network.weight)
         plan = plan_in(tmp_path, epochs=epochs, steps=1, decay=0.5, rmsprop=True)
         one = torch.ones(1, 2)
-        fit(network, lambda _: iter([one]), lambda *_: {"loss": network.weight.sum()}, plan)
+        fit(network, lambda _: iter([one]), lambda _: {"loss": network.weight.sum()}, plan)
         return 1 - network.weight[0, 0].item()
 
     # The gradient is one, so that its mean square after t steps is 1 - 0.99^t.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -35,26 +36,30 @@ def adapt(
 
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         source = batches_of(domains.source, sampler_s, generator, device)
-        if not terms:
-            yield from ((batch, None) for batch in source)
-            return
-        yield from zip(source, batches_of(domains.target, sampler_t, generator, device), strict=True)
+        target = batches_of(domains.target, sampler_t, generator, device) if terms else repeat(None, plan.steps)
+        for (index_s, x_s), beside in zip(source, target, strict=True):
+            x_s = augment(x_s, domains.source_kind, generator, share(len(index_s)), config.variation)
+            if beside is None:
+                yield (index_s, x_s), None
+                continue
+            index_t, x_t = beside
+            x_t = augment(x_t, domains.target_kind, generator, share(len(index_t)), config.variation)
+            yield (index_s, x_s), (index_t, x_t)
 
-    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        (index_s, x_s), target = batch
-        shard_s = share(len(index_s))
-        x = augment(x_s, domains.source_kind, generator, shard_s, config.variation)
+    def step(batch: Batch) -> dict[str, Tensor]:
+        (index_s, x), target = batch
+        shard_s, count = share(len(index_s)), len(x)
         if target is not None:
             index_t, x_t = target
             shard_t = share(len(index_t))
-            x = torch.cat([x, augment(x_t, domains.target_kind, generator, shard_t, config.variation)])
+            x = torch.cat([x, x_t])
         hidden = network.bottleneck(x)
         logits = network.outputs(hidden)
         labels = domains.labels[index_s[shard_s.rows]]
-        losses = {"classification": F.cross_entropy(logits[: len(x_s)], labels) * shard_s.weight}
+        losses = {"classification": F.cross_entropy(logits[:count], labels) * shard_s.weight}
         if target is not None:
             joint = Joint(
-                hidden=hidden, logits=logits, count=len(x_s), index_s=index_s, index_t=index_t, shard_s=shard_s,
+                hidden=hidden, logits=logits, count=count, index_s=index_s, index_t=index_t, shard_s=shard_s,
                 shard_t=shard_t,
             )  # fmt: skip
             for term in terms.values():

@@ -118,7 +118,7 @@ def _train_autoencoder(critic: Critic, sets: Sequence[LabelledSet], training: Tr
     def batches(generator: torch.Generator) -> Iterator[LabelledSet]:
         return (sets[int(number)] for number in torch.randperm(len(sets), generator=generator))
 
-    def step(batch: LabelledSet, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(batch: LabelledSet) -> dict[str, Tensor]:
         # Every process computes the same, so that their gradients sum to those of one.
         return {"loss": reconstruction(*critic.convolve(batch.points, batch.labels[None])) / size()}
 
@@ -141,6 +141,10 @@ class Rivals:
     ari: Tensor
 
 
+Compared = tuple[PointSet, Rivals, Tensor | None]
+"""A set, the clusterings that a step tells apart, and how their embeddings are mixed for a penalty."""
+
+
 class _Lesson:
     """The steps of a critic's training, each on one set."""
 
@@ -158,7 +162,7 @@ class _Lesson:
         step = self.wasserstein if printed else self.ranking
         return fit(self.critic, self.batches, step, plan, after=self.clip)
 
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[PointSet, Rivals]]:
+    def batches(self, generator: torch.Generator) -> Iterator[Compared]:
         """Yield each set several times in random order, with rivals that are new in every epoch."""
         rivals: dict[int, Rivals] = {}
         for _ in range(self.training.repeats):
@@ -166,7 +170,23 @@ class _Lesson:
                 labelled = self.sets[number]
                 if number not in rivals:
                     rivals[number] = self.rivals(labelled, generator)
-                yield labelled.points, rivals[number]
+                yield self.compared(labelled.points, rivals[number], generator)
+
+    def compared(self, points: PointSet, rivals: Rivals, generator: torch.Generator) -> Compared:
+        """Return what a step tells apart.
+
+        Not as printed, it is the truth and a random part of its rivals. Cliques see coordinates, which are turned at
+        random: the clusters stay the same.
+        """
+        training = self.training
+        if training.recipe is not Recipe.PAPER:
+            if self.critic.architecture.graph is Graph.CLIQUE:
+                points = points.turned(rotation(points.x.shape[1], generator))
+            chosen = 1 + torch.randperm(len(rivals.rows) - 1, generator=generator)[: training.compared]
+            kept = torch.cat([chosen.new_zeros(1), chosen])
+            rivals = Rivals(rivals.rows[kept], rivals.ari[kept])
+        mix = torch.rand(len(rivals.rows) - 1, 1, generator=generator) if training.gradient_penalty else None
+        return points, rivals, mix
 
     def rivals(self, labelled: LabelledSet, generator: torch.Generator) -> Rivals:
         """Return the truth and the winner of a search by the critic; not as printed, also fakes of all kinds."""
@@ -192,42 +212,37 @@ class _Lesson:
             for weights in self.critic.layers.parameters():
                 weights.clamp_(-CLIP, CLIP)
 
-    def wasserstein(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
+    def wasserstein(self, batch: Compared) -> dict[str, Tensor]:
         """Return the score of the search's winner less that of the truth (C2M, equation 6), and any penalty."""
         self.clip()
-        points, rivals = batch
+        points, rivals, mix = batch
         embeddings = self.critic.embed(points, rivals.rows)
         truth, fake = self.critic(embeddings)
-        return {"loss": (fake - truth) / size(), **self.penalty(embeddings, generator)}
+        return {"loss": (fake - truth) / size(), **self.penalty(embeddings, mix)}
 
-    def ranking(self, batch: tuple[PointSet, Rivals], generator: torch.Generator) -> dict[str, Tensor]:
+    def ranking(self, batch: Compared) -> dict[str, Tensor]:
         """Return by how much fakes miss their distance below the truth, and any penalty.
 
-        The distance is 1 - ARI, so that scores differ as the clusterings do. Cliques see coordinates, which are turned
-        at random: the clusters stay the same.
+        The distance is 1 - ARI, so that scores differ as the clusterings do.
         """
-        training = self.training
-        points, rivals = batch
-        if self.critic.architecture.graph is Graph.CLIQUE:
-            points = points.turned(rotation(points.x.shape[1], generator))
-        chosen = 1 + torch.randperm(len(rivals.rows) - 1, generator=generator)[: training.compared]
-        embeddings = self.critic.embed(points, torch.cat([rivals.rows[:1], rivals.rows[chosen]]))
+        points, rivals, mix = batch
+        embeddings = self.critic.embed(points, rivals.rows)
         scores = self.critic(embeddings)
-        distance = (1 - rivals.ari[chosen]).float()
+        distance = (1 - rivals.ari[1:]).float()
         ranking = F.relu(distance - (scores[0] - scores[1:])).mean() / size()
-        return {"ranking": ranking, **self.penalty(embeddings, generator)}
+        return {"ranking": ranking, **self.penalty(embeddings, mix)}
 
-    def penalty(self, embeddings: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def penalty(self, embeddings: Tensor, mix: Tensor | None) -> dict[str, Tensor]:
         """Return the penalty of gradients longer than one between embeddings (1 + P, E), the truth first, and others.
 
-        It is the one-sided form of Gulrajani et al. 2017, equation 3.
+        `mix` (P, 1) in 0..1 says where between them; without it there is no penalty. It is the one-sided form of
+        Gulrajani et al. 2017, equation 3.
         """
-        weight = self.training.gradient_penalty
-        if not weight:
+        if mix is None:
             return {}
-        mix = torch.rand(len(embeddings) - 1, 1, generator=generator)
         between = (mix * embeddings[:1] + (1 - mix) * embeddings[1:]).detach().requires_grad_(True)
         (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        weight = self.training.gradient_penalty
         return {"penalty": weight * F.relu(slope.norm(dim=1) - 1).square().mean() / size()}
 
 

@@ -170,15 +170,18 @@ def _on_features(network: ClusterNet, draw: Draw, training: Training, sampler: S
     by_heart = training.linked and training.targets is not None
     dropout = 0.0 if by_heart else DROPOUT.get(loss, DROPOUT[Loss.KCL])
 
-    def batches(generator: torch.Generator) -> Iterator[Tensor]:
-        return (send(index, device) for index in sampler.epoch(generator))
+    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for index in sampler.epoch(generator):
+            rows = share(len(index)).rows
+            # The mask is drawn for the whole batch, of which each process uses its rows.
+            mask = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
+            index = send(index, device)
+            yield index, draw(index, generator)[rows], send(mask[rows], device)
 
-    def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = share(len(index)).rows
+    def step(batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+        index, features, mask = batch
         *hidden, outputs = network.head
-        # The mask is drawn for the whole batch, of which each process uses its rows.
-        mask = torch.rand(len(index), HIDDEN, generator=generator) >= dropout
-        units = nn.Sequential(*hidden)(draw(index, generator)[rows]) * send(mask, index.device)[rows] / (1 - dropout)
+        units = nn.Sequential(*hidden)(features) * mask / (1 - dropout)
         return {"loss": _loss(training, outputs(units), index)}
 
     epochs = max(1, round(BATCHES.get(loss, BATCHES[Loss.KCL]) / sampler.steps))
@@ -197,13 +200,15 @@ def _whole(training: Training, title: str) -> Clustering:
     shuffled = _sampler(training, BATCH, title)
 
     def learn(training: Training, sampler: Sampler, title: str) -> History:
-        def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-            index, images = batch
-            logits = network(augment(images, items.kind, generator, share(len(index)), options.variation))
-            return {"loss": _loss(training, logits, index)}
+        def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+            for index, x in batches_of(subset, sampler, generator, device):
+                yield index, augment(x, items.kind, generator, share(len(index)), options.variation)
 
-        plan = _plan(training, sampler, default_epochs(shuffled), title)
-        return fit(network, lambda generator: batches_of(subset, sampler, generator, device), step, plan)
+        def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+            index, x = batch
+            return {"loss": _loss(training, network(x), index)}
+
+        return fit(network, batches, step, _plan(training, sampler, default_epochs(shuffled), title))
 
     return _held(training, network, shuffled, {title: learn(training, shuffled, title)}, learn)
 

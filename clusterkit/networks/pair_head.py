@@ -54,6 +54,8 @@ class PairHead(nn.Module):
 
     def project(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return both halves of the linear layer's output, (N, H) each, from features (N, D)."""
+        if self.members == 1:
+            return F.linear(features, self.left), F.linear(features, self.right)
         parts = features.chunk(self.members, 1)
         left, right = (
             torch.cat([F.linear(x, part) for x, part in zip(parts, weight.chunk(self.members), strict=True)], 1)

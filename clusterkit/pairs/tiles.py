@@ -101,7 +101,7 @@ def eager(left: Factors, right: Factors, weight: Tensor) -> Tensor:
 def fused(left: Factors, right: Factors, weight: Tensor) -> Tensor:
     """Return what `eager` returns for a full tile, in a form that a compiler turns into one loop without hidden units.
 
-    All rows meet a few columns at a time, so that the columns' factors stay in the fastest cache. Several rows are
+    All rows meet a few columns at a time, so that the columns' factors stay in a CPU's fastest cache. Several rows are
     computed in one loop, which loads these factors once for all of them.
     """
     width, rows = math.gcd(SIZE, COLUMNS), math.gcd(SIZE, ROWS)
@@ -115,9 +115,16 @@ def fused(left: Factors, right: Factors, weight: Tensor) -> Tensor:
     return (torch.stack(sums, 2) / 2).permute(1, 2, 0, 3).reshape(SIZE, SIZE)
 
 
+def at_once(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+    """Return what `eager` returns, in a form for the compiler of a GPU, which orders the pairs itself."""
+    forth = (left[0][:, None] + right[1]).relu()
+    back = (left[1][:, None] + right[0]).relu()
+    return ((forth + back) * weight).sum(2) / 2
+
+
 def compiled(pairs: FactoredPairs) -> Kernel | None:
     """Return the compiled kernel, which uses all cores itself, or None, with a log line, if compiling fails."""
-    compiled_fused = torch.compile(fused, dynamic=False)
+    compiled_fused = torch.compile(fused if pairs.u.device.type == "cpu" else at_once, dynamic=False)
 
     def padded_kernel(left: Factors, right: Factors, weight: Tensor) -> Tensor:
         """Pad the last tiles, so that the kernel is compiled for a single shape."""

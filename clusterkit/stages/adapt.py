@@ -25,6 +25,7 @@ from clusterkit.artifacts.lineage import (
     learned_from,
     run_key,
 )
+from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import check_variation
 from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
@@ -48,7 +49,7 @@ from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.reading import Reading
 from clusterkit.settings import Fixed, options_of
-from clusterkit.training import Plan, StateFolder
+from clusterkit.training import Plan
 
 log = logging.getLogger("clusterkit")
 

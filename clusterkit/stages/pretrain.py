@@ -17,6 +17,7 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_by, learned_from, run_key
+from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import augment
 from clusterkit.config import Backbone, Context, Kind, Optimizer, Precision, PretrainConfig
 from clusterkit.datasets.base import Dataset, Subset
@@ -35,7 +36,7 @@ from clusterkit.networks.read import read_trainable, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.sampling import Sampler, Shuffled
 from clusterkit.settings import Task
-from clusterkit.training import History, Plan, StateFolder, batches_of, fit
+from clusterkit.training import History, Plan, batches_of, fit
 
 OUTPUT = "pretrained.safetensors"
 TURNS = 4
@@ -282,14 +283,15 @@ def train(
     mirrors = Mirrors(len(items), plan.seed, device) if quick else None
 
     def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches_of(items, sampler, generator, device)
+        for index, x in batches_of(items, sampler, generator, device):
+            shard = share(len(index))
+            flipped = None if mirrors is None else mirrors.of(index[shard.rows])
+            yield index, augment(x, kind, generator, shard, flipped=flipped)
 
-    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         index, x = batch
         shard = share(len(index))
-        own = index[shard.rows]
-        x = augment(x, kind, generator, shard, flipped=None if mirrors is None else mirrors.of(own))
-        x, target = rotated(x) if targets is None else (x, targets[own])
+        x, target = rotated(x) if targets is None else (x, targets[index[shard.rows]])
         return {"loss": F.cross_entropy(network(x) * scale, target, label_smoothing=smoothing) * shard.weight}
 
     history = fit(network, batches, step, plan, after, None if mirrors is None else mirrors.turn)

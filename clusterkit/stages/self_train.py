@@ -23,6 +23,7 @@ from clusterkit.artifacts.lineage import (
     run_key,
     target_of,
 )
+from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import (
     CHARACTERS_FILE,
@@ -51,7 +52,7 @@ from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
-from clusterkit.training import History, Plan, StateFolder, batches_of, fit
+from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")
 
@@ -204,15 +205,15 @@ def train(
     def batches(generator: torch.Generator) -> Iterator[Batch]:
         parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
         log_groups(target, parts)
-        return mixed(labelled, parts, plan.steps, generator, device)
+        for part, index, x in mixed(labelled, parts, plan.steps, generator, device):
+            shard = share(len(index))
+            turned = quarter_turns(x, len(index) // IMAGES, generator, shard) if part.turned else x
+            yield part, index, augment(turned, part.kind, generator, shard, variation)
 
-    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(batch: Batch) -> dict[str, Tensor]:
         part, index, x = batch
         shard = share(len(index))
-        if part.turned:
-            x = quarter_turns(x, len(index) // IMAGES, generator, shard)
-        logits = network.by_member(augment(x, part.kind, generator, shard, variation))
-        return {"loss": pair_loss(logits, part, index[shard.rows], index) * shard.weight}
+        return {"loss": pair_loss(network.by_member(x), part, index[shard.rows], index) * shard.weight}
 
     return fit(network, batches, step, plan)
 

@@ -19,6 +19,7 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import RECIPE, distinct, learned_by, learned_from, run_key
+from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import Backbone, BatchNorm, Context, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
@@ -41,7 +42,7 @@ from clusterkit.pairs.g import g_pairs
 from clusterkit.reading import OWN_DATA
 from clusterkit.sampling import ClassBalanced
 from clusterkit.settings import Fixed
-from clusterkit.training import History, Plan, StateFolder, batches_of, fit
+from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")
 
@@ -153,13 +154,15 @@ def train(
         for number, (index, x) in enumerate(batches_of(items, sampler, generator, device)):
             # Characters of one alphabet are hardest to tell apart if all are upright.
             runs = 1 if strong and sampler.within(number) else sampler.classes
-            yield index, quarter_turns(x, runs, generator, share(len(index))) if turned else x
+            shard = share(len(index))
+            x = quarter_turns(x, runs, generator, shard) if turned else x
+            yield index, augment(x, data.kind, generator, shard, variation)
 
-    def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def step(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         index, x = batch
         shard = share(len(index))
         target = device_labels[index]
-        logits = network.by_member(augment(x, data.kind, generator, shard, variation))
+        logits = network.by_member(x)
         similar = (target[shard.rows, None] == target[None]).to(logits)
         return {"loss": F.binary_cross_entropy_with_logits(logits, similar.expand_as(logits)) * shard.weight}
 

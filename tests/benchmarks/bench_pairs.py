@@ -19,6 +19,7 @@ from clusterkit.losses.kcl import kcl
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import places, tiles
+from clusterkit.replay import Steps, capture_for
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ROOM = 4 * 10**8
@@ -36,9 +37,14 @@ def test_pair_head(hidden: int, benchmark: BenchmarkFixture) -> None:
     target = torch.rand(100, 100, device=DEVICE) > 0.9
     factored, enumerated = PairHead(1024, hidden).to(DEVICE), EnumeratedHead(1024, hidden).to(DEVICE)
 
+    parameters = [nn.Parameter(x), *factored.parameters()]
+    steps = Steps[Tensor](
+        "pair head", lambda y: {"loss": F.binary_cross_entropy_with_logits(factored(parameters[0]), y)}, factored,
+        parameters, capture_for(DEVICE, 10**6),
+    )  # fmt: skip
+
     def ours() -> None:
-        clear(x, *factored.parameters())
-        F.binary_cross_entropy_with_logits(factored(x), target.float()).backward()
+        steps(target.float())
 
     def obvious() -> None:
         clear(x, *enumerated.parameters())

@@ -22,6 +22,7 @@ from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.losses.ccl import ccl
 from clusterkit.methods.ccn import default_epochs
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
+from clusterkit.replay import Steps, capture_for
 from clusterkit.sampling import ClassBalanced, Shuffled
 from clusterkit.training import batches_of
 
@@ -41,17 +42,23 @@ def authors_vggs() -> nn.Module:
 def training(
     network: nn.Module, loss: Callable[[Tensor], Tensor], *, fused: bool, batch: int = B
 ) -> Callable[[], None]:
-    """Return a step: forward, backward and Adam, on one batch of images."""
+    """Return a step: forward, backward and Adam, on one batch of images; a fused one as a training here takes it."""
     network.to(DEVICE).train()
-    optimizer = torch.optim.Adam(network.parameters(), fused=fused)
+    parameters = list(network.parameters())
+    optimizer = torch.optim.Adam(parameters, fused=fused)
     x = torch.rand(batch, *SHAPE, device=DEVICE)
+    steps = Steps[Tensor]("step", lambda x: {"loss": loss(network(x))}, network, parameters, capture_for(DEVICE, 10**6))
+
+    def ours() -> None:
+        steps(x)
+        optimizer.step()
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         loss(network(x)).backward()
         optimizer.step()
 
-    return step
+    return ours if fused else step
 
 
 def test_input_keeps_up(benchmark: BenchmarkFixture) -> None:

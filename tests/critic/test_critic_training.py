@@ -96,6 +96,10 @@ def test_a_short_training_ranks_the_truth_of_other_sets_above_fakes(tmp_path: Pa
         assert (critic.scores(points, rows) < truth).float().mean() > 0.85
 
 
+def rivals_of(count: int) -> module.Rivals:
+    return module.Rivals(torch.zeros(count, 1, dtype=torch.int64), torch.zeros(count))
+
+
 @pytest.mark.parametrize("weight", [0.0, 3.0])
 def test_the_penalty_is_that_of_one_point_after_the_other_in_float64(weight: float) -> None:
     lesson = module._Lesson(new_critic(), labelled_sets(), dataclasses.replace(PRINTED, gradient_penalty=weight))
@@ -104,12 +108,13 @@ def test_the_penalty_is_that_of_one_point_after_the_other_in_float64(weight: flo
         for weights in critic.layers.parameters():
             weights.mul_(3)
     embeddings = torch.randn(5, len(critic.scale), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = lesson.penalty(embeddings, torch.Generator().manual_seed(2))
     mixes = torch.rand(4, 1, generator=torch.Generator().manual_seed(2))
+    _, _, mix = lesson.compared(lesson.sets[0].points, rivals_of(5), torch.Generator().manual_seed(2))
+    found = lesson.penalty(embeddings, mix)
     excess = []
     for number in range(4):
-        mix = float(mixes[number, 0])
-        between = mix * embeddings[0] + (1 - mix) * embeddings[1 + number]
+        share = float(mixes[number, 0])
+        between = share * embeddings[0] + (1 - share) * embeddings[1 + number]
         slope = torch.autograd.functional.jacobian(lambda point: critic(point[None])[0], between)
         excess.append(max(float(slope.square().sum().sqrt()) - 1, 0) ** 2)
     assert max(excess) > 0

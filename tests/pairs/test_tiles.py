@@ -53,8 +53,10 @@ def test_threads_are_given_back_also_to_a_caller_that_stops(monkeypatch: pytest.
     assert torch.get_num_threads() == before
 
 
-def test_the_compiled_kernel_agrees_with_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("form", [module.fused, module.at_once])
+def test_the_compiled_kernel_agrees_with_the_eager_one(form: module.Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SIZE", 16)
+    monkeypatch.setattr(module, "fused", form)
     pairs = factors(40, 32)
     expected = assembled(pairs)
     monkeypatch.setattr(module, "COMPILE_FROM", 0)

@@ -69,7 +69,7 @@ def test_the_loss_is_that_of_every_image_in_every_rotation(monkeypatch: pytest.M
     def one_epoch(network: object, batches: Callable[..., Any], step: Callable[..., Any], *_: object) -> None:
         generator = torch.Generator().manual_seed(1)
         for index, x in batches(generator):
-            losses.append((index, step((index, x.double()), generator)["loss"].item()))
+            losses.append((index, step((index, x.double()))["loss"].item()))
 
     monkeypatch.setattr(pretrain, "fit", one_epoch)
     items = Subset("all", images, torch.arange(7), None)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clusterkit.config import Optimizer
-from clusterkit.distributed import Share, share
+from clusterkit.device import send
+from clusterkit.distributed import share
 from clusterkit.methods.common.joint import Joint
 from clusterkit.training import History, Plan, batches_of, fit
 
@@ -29,9 +30,10 @@ def learn_to_reconstruct(joint: Joint, epochs: int) -> dict[str, History]:
     network, run, options = joint.net.network, joint.run, joint.options
     sampler = joint.sampler
     encoder = network.backbone
-    starts = [place for place, layer in enumerate(encoder) if isinstance(layer, nn.Linear)]
+    layers = {place: layer for place, layer in enumerate(encoder) if isinstance(layer, nn.Linear)}
+    starts = list(layers)
     # Made before the first training, so that their first weights are the same in a resumed run.
-    decoders = [_mirrored(encoder[place], last=place == starts[0]).to(run.device) for place in starts]
+    decoders = [_mirrored(layer, last=place == starts[0]).to(run.device) for place, layer in layers.items()]
     assert run.state is not None
     whole = Plan(
         title=f"cluster {joint.subset.name}, autoencoder", epochs=epochs, steps=sampler.steps, learning_rate=RATE,
@@ -39,18 +41,25 @@ def learn_to_reconstruct(joint: Joint, epochs: int) -> dict[str, History]:
         precision=options.precision, optimizer=Optimizer.ADAM,
     )  # fmt: skip
 
-    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches_of(joint.subset, sampler, generator, run.device)
+    def train(below: nn.Module, code: nn.Module, decode: nn.Module, plan: Plan, *widths: int) -> History:
+        """Train both halves to reconstruct what is `below` them.
 
-    def train(below: nn.Module, code: nn.Module, decode: nn.Module, plan: Plan, dropout: float) -> History:
-        def step(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-            index, x = batch
-            shard = share(len(index))
+        Each half reads a part of its input, if `widths` are those of the two inputs.
+        """
+
+        def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
+            for index, x in batches_of(joint.subset, sampler, generator, run.device):
+                rows = share(len(index)).rows
+                masks = [torch.rand(len(index), width, generator=generator)[rows] >= DROPOUT for width in widths]
+                yield index, x, *(send(mask, run.device) for mask in masks)
+
+        def step(batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+            index, x, *masks = batch
+            first, second = masks or (None, None)
             with torch.no_grad():
                 values = below(network.standardise(x).flatten(1))
-            hidden = code(_partly(values, dropout, shard, generator))
-            decoded = decode(_partly(hidden, dropout, shard, generator))
-            return {"reconstruction": F.mse_loss(decoded, values) * shard.weight}
+            decoded = decode(_partly(code(_partly(values, first)), second))
+            return {"reconstruction": F.mse_loss(decoded, values) * share(len(index)).weight}
 
         return fit(nn.ModuleDict({"code": code, "decode": decode}), batches, step, plan)
 
@@ -61,21 +70,18 @@ def learn_to_reconstruct(joint: Joint, epochs: int) -> dict[str, History]:
             whole, title=f"{whole.title}, {title}", epochs=max(1, epochs // SHORTER),
             state=whole.state.with_stem(f"{whole.state.stem}, {title}"),
         )  # fmt: skip
-        layer = nn.Sequential(*list(encoder)[place:end])
-        histories[title] = train(nn.Sequential(*list(encoder)[:place]), layer, decoders[number - 1], plan, DROPOUT)
+        below, group = nn.Sequential(*list(encoder)[:place]), nn.Sequential(*list(encoder)[place:end])
+        widths = layers[place].in_features, layers[place].out_features
+        histories[title] = train(below, group, decoders[number - 1], plan, *widths)
     decoder = nn.Sequential(*reversed(decoders))
-    return {**histories, "autoencoder": train(nn.Identity(), encoder, decoder, whole, 0.0)}
+    return {**histories, "autoencoder": train(nn.Identity(), encoder, decoder, whole)}
 
 
-def _mirrored(layer: nn.Module, *, last: bool) -> nn.Sequential:
+def _mirrored(layer: nn.Linear, *, last: bool) -> nn.Sequential:
     """Return the layer that maps the output of a linear layer back to its input; all but the `last` are rectified."""
-    assert isinstance(layer, nn.Linear)
     return nn.Sequential(nn.Linear(layer.out_features, layer.in_features), nn.Identity() if last else nn.ReLU())
 
 
-def _partly(x: Tensor, dropout: float, shard: Share, generator: torch.Generator) -> Tensor:
-    """Return values (b, D) of this process's rows, of which a share `dropout` is zero and the rest is larger."""
-    if dropout == 0:
-        return x
-    kept = torch.rand(shard.total, x.shape[1], generator=generator)[shard.rows].to(x.device) >= dropout
-    return x * kept / (1 - dropout)
+def _partly(x: Tensor, kept: Tensor | None) -> Tensor:
+    """Return values (b, D) that are zero except where `kept` (b, D), and larger there; without it, all as they are."""
+    return x if kept is None else x * kept / (1 - DROPOUT)

@@ -35,7 +35,7 @@ FOLLOWING = 50
 """Batches of a pass from which running statistics follow the weights: all but 0.5 % of them is of this pass."""
 
 Part = tuple[Tensor, Tensor]
-"""Positions (B,) of the items of a batch from one set, and this process's share (b, ...) of the items."""
+"""Positions (B,) of the items of a batch from one set, and this process's share of the items in V views (V b, ...)."""
 Batch = tuple[Part, Part | None, Tensor | None]
 """The parts of the target and the source, and the labels (b,) of this process's share of the source."""
 
@@ -174,15 +174,24 @@ class Joint:
         labelled = None if self.source is None else self.source.subset.to(run.device)
         labels = None if self.source is None else self.source.labels.to(run.device)
 
+        def views(part: Part, kind: Kind, count: int, generator: torch.Generator) -> Part:
+            index, x = part
+            shard = share(len(index))
+            varied = [augment(x, kind, generator, shard, options.variation) for _ in range(count)]
+            return index, torch.cat(varied)
+
         def batches(generator: torch.Generator) -> Iterator[Batch]:
             target = batches_of(self.subset, sampler, generator, run.device)
-            if labelled is None or labels is None:
-                yield from ((part, None, None) for part in target)
+            if self.source is None or labelled is None or labels is None:
+                for part in target:
+                    yield views(part, self.items.kind, terms.views, generator), None, None
                 return
             beside = Endless(len(labelled), min(options.images, len(labelled)), sampler.steps)
             source = batches_of(labelled, beside, generator, run.device)
-            for part, (index, x) in zip(target, source, strict=True):
-                yield part, (index, x), labels[index[share(len(index)).rows]]
+            for part, part_s in zip(target, source, strict=True):
+                varied = views(part, self.items.kind, terms.views, generator)
+                varied_s = views(part_s, self.source.kind, terms.source_views, generator)
+                yield varied, varied_s, labels[part_s[0][share(len(part_s[0])).rows]]
 
         def after(epoch: int) -> bool:
             # What follows the last epoch is not trained on.
@@ -205,24 +214,18 @@ class Joint:
             optimizer=options.optimizer,
         )
         modules = nn.ModuleDict({"joint": self.net, "terms": terms.to(run.device)})
-        history = fit(modules, batches, lambda *batch: self._losses(terms, *batch), plan, after)
+        history = fit(modules, batches, lambda batch: self._losses(terms, batch), plan, after)
         if terms.end:
             log.info("%s: ends after epoch %d, as %s", plan.title, len(history), terms.end)
         return history
 
-    def _losses(self, terms: Terms, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return this process's part of each loss of a batch, of which new views are drawn."""
+    def _losses(self, terms: Terms, batch: Batch) -> dict[str, Tensor]:
+        """Return this process's part of each loss of a batch."""
         (index, x), beside, labels = batch
-        shard, variation = share(len(index)), self.options.variation
-        views = [augment(x, self.items.kind, generator, shard, variation) for _ in range(terms.views)]
-        if beside is not None and self.source is not None:
-            index_s, x_s = beside
-            shard_s = share(len(index_s))
-            views += [augment(x_s, self.source.kind, generator, shard_s, variation) for _ in range(terms.source_views)]
-        hidden = self.net.network.bottleneck(torch.cat(views))
-        count = terms.views * len(x)
-        target = self._views(hidden[:count], index, shard, terms.views)
-        source = None if beside is None else self._views(hidden[count:], index_s, shard_s, terms.source_views)
+        images = x if beside is None else torch.cat([x, beside[1]])
+        hidden = self.net.network.bottleneck(images)
+        target = self._views(hidden[: len(x)], index, terms.views)
+        source = None if beside is None else self._views(hidden[len(x) :], beside[0], terms.source_views)
         return terms(target, source, labels)  # type: ignore[no-any-return]
 
     def result(self, history: dict[str, History]) -> Clustering:
@@ -230,13 +233,13 @@ class Joint:
         prob = self.assignment()
         return Clustering(prob.argmax(1).int().numpy(), prob.numpy(), self.net.network, history)
 
-    def _views(self, hidden: Tensor, index: Tensor, shard: Share, views: int) -> Views:
+    def _views(self, hidden: Tensor, index: Tensor, views: int) -> Views:
         """Return the values of one set's views, which `hidden` (V b, H) has one after the other."""
         outputs = self.net.network.outputs(hidden)
         of_source = None if self.net.source_head is None else self.net.source_head(hidden).unflatten(0, (views, -1))
         return Views(
             hidden=hidden.unflatten(0, (views, -1)), logits=outputs.unflatten(0, (views, -1)),
-            source_logits=of_source, index=index, shard=shard,
+            source_logits=of_source, index=index, shard=share(len(index)),
         )  # fmt: skip
 
 
