@@ -1,5 +1,6 @@
 """Folders of clusters: the pictures of each cluster are copied, linked or moved into a folder of their own."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -33,6 +34,8 @@ back() {
     failed=1
 }"""
 """The beginning of the script: `back NEW OLD` moves one picture back, unless a file has its place or it is back."""
+PART = ".part"
+"""The name of a picture's copy, in its new folder, until it is whole."""
 NAMED = 3
 """Files that a message names."""
 
@@ -184,12 +187,32 @@ def _move_back(target: Path, file: Path) -> None:
         shutil.move(target, file)
 
 
+def _copy(file: Path, target: Path) -> None:
+    """Copy a file. No part of it ever has the name of the whole, also if the process is killed."""
+    part = target.with_name(PART)
+    try:
+        shutil.copy2(file, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _move(file: Path, target: Path) -> None:
+    try:
+        file.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(file, target)
+        file.unlink()
+
+
 def _link(file: Path, target: Path) -> None:
     target.symlink_to(os.path.relpath(file.absolute(), target.parent.resolve()))
 
 
 PLACE: dict[Placing, Callable[[Path, Path], object]] = {
-    Placing.COPY: shutil.copy2,
+    Placing.COPY: _copy,
     Placing.LINK: _link,
-    Placing.MOVE: shutil.move,
+    Placing.MOVE: _move,
 }

@@ -1,5 +1,6 @@
 """Folders of clusters: nothing is overwritten or lost, whatever fails."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -94,6 +95,31 @@ def test_a_failure_halfway_is_undone(
     assert tree(tmp_path) == before
     if isinstance(error, OSError):
         assert "No space left on device; nothing was changed" in str(caught.value)
+
+
+@pytest.mark.parametrize("by", [Placing.COPY, Placing.MOVE])
+def test_no_half_copy_has_the_name_of_a_picture(tmp_path: Path, by: Placing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a kill at the worst moments leaves, where moves go to another disk."""
+    pictures = album(tmp_path / "photos")
+    real, found, copied = shutil.copy2, tmp_path / "found", []
+
+    def other_disk(self: Path, target: Path) -> Path:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def watched(file: Path, target: Path) -> None:
+        Path(target).write_bytes(b"a")
+        contents = {path.read_bytes() for path in found.rglob("*.png")}
+        assert contents <= {os.fsencode(picture.file.relative_to(tmp_path / "photos")) for picture in pictures}
+        assert all(picture.file.exists() for picture in pictures[len(copied) :])
+        copied.append(file)
+        real(file, target)
+
+    monkeypatch.setattr(Path, "rename", other_disk)
+    monkeypatch.setattr(shutil, "copy2", watched)
+    place(pictures, found, by)
+    assert len(copied) == len(pictures)
+    assert not list(found.rglob(".part"))
+    assert all(picture.file.exists() == (by is Placing.COPY) for picture in pictures)
 
 
 def test_a_move_never_loses_a_picture_whose_way_back_is_blocked(
