@@ -10,6 +10,8 @@ from clusterkit import console
 from clusterkit.errors import ClusterkitError, InputError
 
 INTERRUPTED = 130
+NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "failed to map segment")
+"""Words of torch, the system and its loader of libraries for the same thing."""
 PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")
 
 
@@ -42,7 +44,7 @@ def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and the line that explains it."""
     if isinstance(error, ClusterkitError):
         return error.exit_code, console.printable(str(error))
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more memory"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

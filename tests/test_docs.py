@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from clusterkit import __version__
 from clusterkit.__main__ import main
 from clusterkit.adaptation import ADAPTATIONS
 from clusterkit.cli import app
@@ -147,3 +148,7 @@ def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]
     for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
         assert main([name, "--help"]) == 0
         assert f"Example: clusterkit {name}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_citation_names_this_version() -> None:
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

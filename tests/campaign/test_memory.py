@@ -1,0 +1,40 @@
+"""Let each command run out of memory at some moment: one line says so, and what was there before is there still."""
+
+import functools
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.harness import call, chance_of, copied
+from tests.campaign.stories import STORIES, Story, as_kept, inside, start_of, undo_folders, whole
+
+pytestmark = pytest.mark.campaign
+TRIALS = 6
+MORE = 2**26, 2**29
+"""The bytes that a command may take beyond those that the process of the tests has. With fewer, imports fail."""
+
+
+def limited(more: int) -> None:
+    """Let this process take only so many bytes more."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    size = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("number", range(TRIALS))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_little_memory(story: Story, number: int, made: Path, tmp_path: Path) -> None:
+    files, _, _ = whole(story, made)
+    place = copied(start_of(story, made), tmp_path / "run")
+    inside(place)
+    before = as_kept(place)
+    more = chance_of("memory", story.name, number).randrange(*MORE)
+    done = call(story.line, functools.partial(limited, more)).check(0, 1, 2, 3)
+    after = as_kept(place)
+    strange = {path for path in {*before, *after} if after.get(path) not in (before.get(path), files.get(path))}
+    assert not strange
+    assert done.code == 0 or "memory" in done.last
+    undo_folders(place)
+    call(story.again).check(0)
+    assert as_kept(place) == files
