@@ -10,7 +10,9 @@ from clusterkit import console
 from clusterkit.errors import ClusterkitError, InputError
 
 INTERRUPTED = 130
-NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "failed to map segment")
+NO_MEMORY = re.compile(
+    "out of memory|can't allocate memory|Cannot allocate memory|failed to map segment(?!.*not permitted)"
+)
 """Words of torch, the system and its loader of libraries for the same thing."""
 PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")
 
@@ -44,7 +46,7 @@ def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and the line that explains it."""
     if isinstance(error, ClusterkitError):
         return error.exit_code, console.printable(str(error))
-    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
         return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more memory"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

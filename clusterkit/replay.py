@@ -4,8 +4,9 @@ A GPU finishes the operations of a small batch sooner than the CPU can start the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,88 +15,126 @@ from clusterkit import console
 from clusterkit.distributed import size
 
 Batch = TypeVar("Batch")
-Form = tuple[Any, ...]
-"""What recordings of two batches share: shape and type of each tensor, and which object all else is."""
-Work = Callable[[], list[Tensor | None]]
-Capture = Callable[[Work], tuple[list[Tensor | None], Callable[[], None]]]
-"""Records work; returns the tensors that its replay writes to, and the replay."""
+Form = tuple[tuple[torch.Size, torch.dtype] | None, ...]
+"""Shape and type of each tensor of a batch, and None for each None."""
+Outputs = list[Tensor | None]
 
 FEWEST = 50
 """Steps for which a recording is made at least; for fewer it takes longer than it saves."""
-TOLERANCE = 0.05
-"""The largest distance between gradients of the first replay and of the same step as it is, relative to their norm."""
+MOST = 4
+"""Recordings at a time at most. Each keeps the memory of a step."""
+TOLERANCE, FLOOR = 0.05, 1e-3
+"""The largest distance of a tensor of the first replay from that of the same step as it is: shares of this tensor's
+norm, and of the norm of all."""
 
 
-def capture_for(device: torch.device, steps: int) -> Capture | None:
-    """Return how to record steps on a device, or None if they run as they are: on a CPU, on several devices, or few."""
-    return on_gpu if device.type == "cuda" and size() == 1 and steps >= FEWEST else None
+class Recorder(Protocol):
+    """How a device records work and repeats it."""
+
+    def strict(self) -> AbstractContextManager[None]:
+        """Raise an error, within the block, at what cannot be recorded."""
+
+    def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
+        """Record work; return the tensors that its replay writes to, and the replay."""
 
 
-def on_gpu(work: Work) -> tuple[list[Tensor | None], Callable[[], None]]:
-    """Record work in a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    # Other threads, which read the next images, may use the GPU meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = work()
-    return outputs, graph.replay
+class Gpu:
+    """Records work as a CUDA graph on one GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)
+
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+    def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
+        graph = torch.cuda.CUDAGraph()
+        # A recording that fails does not change back to the current stream, so the outer block does. Other threads,
+        # which read the next images, may use the GPU meanwhile.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream(self.stream.device)),
+            torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"),
+        ):
+            outputs = work()
+        return outputs, graph.replay
+
+
+def recorder_for(device: torch.device, steps: int) -> Recorder | None:
+    """Return what records steps on a device, or None if they run as they are: on a CPU, on several devices, or few."""
+    return Gpu(device) if device.type == "cuda" and size() == 1 and steps >= FEWEST else None
 
 
 @dataclass
 class _Recording:
-    """A recorded step: the tensors that it reads, its losses, its gradients, and other parts of its batch."""
+    """A recorded step: the tensors that it reads, its losses and its gradients."""
 
     inputs: list[Tensor]
     losses: dict[str, Tensor]
-    gradients: list[Tensor | None]
-    others: list[object]
+    gradients: Outputs
     replay: Callable[[], None]
     is_checked: bool = False
 
 
 class Steps(Generic[Batch]):
-    """The steps of a training of `parameters`, by replay if there is a `capture`.
+    """The steps of a training of `parameters`, by replay if there is a `recorder`.
 
-    `step` returns the losses of a batch by name. A batch is a tensor or nested tuples of tensors and other objects. The
-    step must not draw random numbers, nor depend on anything but the batch and tensors that are changed in place. What
-    cannot be recorded, or whose replay gives other gradients, runs as it is, and a log line says so.
+    `step` returns the losses of a batch by name. Only batches of tensors on the device, in nested tuples, are replayed.
+    The step must not draw random numbers, nor depend on anything but the batch and tensors that are changed in place.
+    What cannot be recorded, or whose replay gives other gradients, runs as it is, and a log line says so.
     """
 
     def __init__(
         self, title: str, step: Callable[[Batch], dict[str, Tensor]], network: nn.Module,
-        parameters: Sequence[nn.Parameter], capture: Capture | None,
+        parameters: Sequence[nn.Parameter], recorder: Recorder | None,
     ) -> None:  # fmt: skip
         self.title, self.step, self.network, self.parameters = title, step, network, parameters
-        self.capture = capture
+        self.recorder = recorder
         self.prepared: set[Form] = set()
         self.recordings: dict[Form, _Recording] = {}
 
-    def forget(self, *, all_of_them: bool) -> None:
-        """Record anew what follows: all steps, or those of batches with more than tensors, which no longer come."""
-        self.recordings = {} if all_of_them else {f: each for f, each in self.recordings.items() if not each.others}
+    def forget(self) -> None:
+        """Record anew what follows, because more than batches may have changed."""
+        self.recordings = {}
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a batch by name, and leave their gradients in the parameters."""
-        if self.capture is None:
+        form = None if self.recorder is None else self._form(batch)
+        if self.recorder is None or form is None:
             return self._as_it_is(batch)
-        leaves = list(_leaves(batch))
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        others = [leaf for leaf in leaves if leaf is not None and not isinstance(leaf, Tensor)]
-        shapes = tuple((tensor.shape, tensor.dtype) if isinstance(tensor, Tensor) else None for tensor in leaves)
-        if shapes not in self.prepared:
+        if form not in self.prepared:
             # In a first step, libraries set themselves up, which cannot be recorded.
-            self.prepared.add(shapes)
+            self.prepared.add(form)
             return self._as_it_is(batch)
-        form = (shapes, *map(id, others))
         recording = self.recordings.get(form)
-        if recording is not None:
-            return (
-                self._replayed(recording, tensors) if recording.is_checked else self._checked(recording, batch, tensors)
-            )
+        if recording is not None and recording.is_checked:
+            return self._replayed(recording, batch)
+        if recording is None and len(self.recordings) >= MOST:
+            return self._as_it_is(batch)
+        before = [buffer.clone() for buffer in self.network.buffers()]
         try:
-            self.recordings[form] = self._record(batch, tensors, others, self.capture)
+            if recording is not None:
+                return self._checked(recording, batch)
+            with self.recorder.strict():
+                losses = self._as_it_is(batch)
+            self.recordings[form] = self._record(batch, self.recorder)
+            return losses
         except Exception as error:  # drivers raise errors of many types
-            self._give_up((str(error).strip().splitlines() or [type(error).__name__])[0])
+            self._give_up(_cause(error))
+        self._restore(before)
         return self._as_it_is(batch)
+
+    def _form(self, batch: Batch) -> Form | None:
+        """Return the form of a batch, None if it holds anything that a recording would not read anew."""
+        leaves, device = list(_leaves(batch)), self.parameters[0].device
+        if not all(leaf is None or (isinstance(leaf, Tensor) and leaf.device == device) for leaf in leaves):
+            return None
+        return tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else None for leaf in leaves)
 
     def _as_it_is(self, batch: Batch) -> dict[str, Tensor]:
         losses = self.step(batch)
@@ -104,63 +143,78 @@ class Steps(Generic[Batch]):
         torch.stack(list(losses.values())).sum().backward()
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _record(self, batch: Batch, tensors: list[Tensor], others: list[object], capture: Capture) -> _Recording:
-        inputs, names = [tensor.clone() for tensor in tensors], list[str]()
+    def _record(self, batch: Batch, recorder: Recorder) -> _Recording:
+        inputs, names = [tensor.clone() for tensor in _leaves(batch) if isinstance(tensor, Tensor)], list[str]()
         own = _with(batch, iter(inputs))
+        gradients = [parameter.grad for parameter in self.parameters]
 
-        def work() -> list[Tensor | None]:
+        def work() -> Outputs:
             losses = self._as_it_is(own)
             names[:] = losses
             return [*losses.values(), *(parameter.grad for parameter in self.parameters)]
 
-        outputs, replay = capture(work)
+        outputs, replay = recorder.record(work)
+        self._leave(gradients)
         losses = {name: loss for name, loss in zip(names, outputs, strict=False) if loss is not None}
-        return _Recording(inputs, losses, outputs[len(names) :], others, replay)
+        return _Recording(inputs, losses, outputs[len(names) :], replay)
 
-    def _replayed(self, recording: _Recording, tensors: list[Tensor]) -> dict[str, Tensor]:
-        for own, tensor in zip(recording.inputs, tensors, strict=True):
+    def _replayed(self, recording: _Recording, batch: Batch) -> dict[str, Tensor]:
+        given = (leaf for leaf in _leaves(batch) if isinstance(leaf, Tensor))
+        for own, tensor in zip(recording.inputs, given, strict=True):
             own.copy_(tensor)
         recording.replay()
-        for parameter, gradient in zip(self.parameters, recording.gradients, strict=True):
-            parameter.grad = gradient
+        self._leave(recording.gradients)
         return recording.losses
 
-    def _checked(self, recording: _Recording, batch: Batch, tensors: list[Tensor]) -> dict[str, Tensor]:
-        """Return what the first replay of a recording gives, unless that differs from what the step as it is gives.
-
-        The batch is not the recorded one, so a replay that does not read it is found out.
-        """
-        buffers = list(self.network.buffers())
-        before = [buffer.clone() for buffer in buffers]
+    def _checked(self, recording: _Recording, batch: Batch) -> dict[str, Tensor]:
+        """Return what the first replay of a recording gives; raise ValueError if that is not what the step gives."""
+        before = [buffer.clone() for buffer in self.network.buffers()]
         losses = self._as_it_is(batch)
-        expected = [parameter.grad for parameter in self.parameters]
-        for buffer, value in zip(buffers, before, strict=True):
-            buffer.copy_(value)
-        found = self._replayed(recording, tensors)
-        if _is_near(recording.gradients, expected) and _is_near(list(found.values()), list(losses.values())):
-            recording.is_checked = True
-            return found
-        for parameter, gradient in zip(self.parameters, expected, strict=True):
+        expected = [*losses.values(), *(parameter.grad for parameter in self.parameters)]
+        if not all(bool(value.isfinite().all()) for value in expected if value is not None):
+            return losses  # the training is about to end with an error, which is not one of the replay
+        self._restore(before)
+        for value in (*recording.losses.values(), *recording.gradients):
+            if value is not None:
+                value.fill_(torch.nan)
+        found = self._replayed(recording, batch)
+        if not _is_near([*found.values(), *recording.gradients], expected):
+            raise ValueError("its gradients differ")
+        recording.is_checked = True
+        return found
+
+    def _leave(self, gradients: Outputs) -> None:
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
-        self._give_up("its gradients differ")
-        return losses
+
+    def _restore(self, buffers: list[Tensor]) -> None:
+        for buffer, value in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(value)
 
     def _give_up(self, reason: str) -> None:
-        self.capture = None
+        self.recorder = None
         self.recordings = {}
+        torch.cuda.empty_cache()
         console.once(
             "%s: the GPU cannot replay a step as a whole (%s), so each operation is started by itself, which is slower",
             self.title, reason,
         )  # fmt: skip
 
 
+def _cause(error: BaseException) -> str:
+    """Return the first line of the error with which the trouble began."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _is_near(found: Sequence[Tensor | None], expected: Sequence[Tensor | None]) -> bool:
-    """Return whether tensors, taken together, equal others apart from rounding."""
+    """Return whether each tensor equals the expected one apart from rounding."""
     if [x is None for x in found] != [x is None for x in expected]:
         return False
-    pairs = [(x, y) for x, y in zip(found, expected, strict=True) if x is not None and y is not None]
-    apart = sum(float((x - y).double().square().sum()) for x, y in pairs)
-    return apart <= TOLERANCE**2 * sum(float(y.double().square().sum()) for _, y in pairs)
+    pairs = [(x.double(), y.double()) for x, y in zip(found, expected, strict=True) if x is not None and y is not None]
+    floor = FLOOR * sum(float(y.square().sum()) for _, y in pairs) ** 0.5
+    return all(float((x - y).norm()) <= TOLERANCE * float(y.norm()) + floor for x, y in pairs)
 
 
 def _leaves(batch: object) -> Iterable[object]:

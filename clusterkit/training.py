@@ -25,7 +25,7 @@ from clusterkit.errors import DivergedError
 from clusterkit.networks.backbones import BackboneLayers
 from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
-from clusterkit.replay import Steps, capture_for
+from clusterkit.replay import Steps, recorder_for
 from clusterkit.sampling import Sampler
 
 log = logging.getLogger("clusterkit")
@@ -116,8 +116,8 @@ def fit(
     history, ended = _restore(network, optimizer, slow, plan) if plan.resume else ([], False)
     device = next(network.parameters()).device
     hooks = before is not None or after is not None
-    capture = capture_for(device, plan.steps if hooks else plan.steps * plan.epochs)
-    steps = Steps(plan.title, step, network, _parameters(optimizer), capture)
+    recorder = recorder_for(device, plan.steps if hooks else plan.steps * plan.epochs)
+    steps = Steps(plan.title, step, network, _parameters(optimizer), recorder)
     # The first process must not replace the state before every process has read it.
     wait_for_all()
     if is_first():
@@ -132,7 +132,8 @@ def fit(
                 break
             if before is not None:
                 before(epoch)
-            steps.forget(all_of_them=hooks)
+            if hooks:
+                steps.forget()
             history.append(_epoch(network, batches, steps, optimizer, slow, plan, epoch, advance))
             ended = after is not None and after(epoch + 1) is True
             trained_at = time.monotonic()

@@ -1,6 +1,7 @@
 """What only a CUDA device can show."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from clusterkit.pairs import tiles as module
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import places, tiles
-from clusterkit.replay import Steps, on_gpu
+from clusterkit.replay import Gpu, Steps
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import batches_of
 from tests.features.weights_of import weights_of
@@ -94,7 +95,7 @@ def test_a_step_of_g_never_waits() -> None:
 
 def test_replayed_steps_are_those_one_operation_after_another() -> None:
     losses = []
-    for capture in (None, on_gpu):
+    for recorder in (None, Gpu(CUDA)):
         torch.manual_seed(0)
         network = SimilarityNet(Architecture(Backbone.CONV4, (1, 32, 32), (0.5,), (0.3,), 64)).to(CUDA).train()
         parameters = list(network.parameters())
@@ -104,14 +105,33 @@ def test_replayed_steps_are_those_one_operation_after_another() -> None:
         def step(x: Tensor, network: SimilarityNet = network, similar: Tensor = similar) -> dict[str, Tensor]:
             return {"loss": F.binary_cross_entropy_with_logits(network(x), similar)}
 
-        steps = Steps("steps", step, network, parameters, capture)
+        steps = Steps("steps", step, network, parameters, recorder)
         generator = torch.Generator().manual_seed(0)
         for _ in range(8):
             losses.append(float(steps(torch.rand(20, 1, 32, 32, generator=generator).to(CUDA))["loss"]))
             optimizer.step()
-        assert steps.capture is capture
+        assert steps.recorder is recorder
         assert all(recording.is_checked for recording in steps.recordings.values())
     assert losses[8:] == pytest.approx(losses[:8], rel=1e-3)
+
+
+def test_a_step_that_waits_is_not_recorded_and_leaves_the_stream_as_it_is() -> None:
+    network = torch.nn.Linear(3, 1).to(CUDA)
+    before = torch.cuda.current_stream()
+
+    def waiting(x: Tensor) -> dict[str, Tensor]:
+        return {"loss": network(x).square().mean() * float(x[0, 0])}
+
+    for strict in (True, False):
+        recorder = Gpu(CUDA)
+        if not strict:
+            recorder.strict = nullcontext  # type: ignore[method-assign]
+        steps = Steps("steps", waiting, network, list(network.parameters()), recorder)
+        for number in range(4):
+            x = torch.full((2, 3), float(number), device=CUDA)
+            torch.testing.assert_close(steps(x)["loss"], waiting(x)["loss"].detach())
+        assert steps.recorder is None
+        assert torch.cuda.current_stream() == before
 
 
 def test_every_training_is_replayed(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit import replay, training
-from clusterkit.replay import Capture, Steps, Work, capture_for
+from clusterkit.replay import Outputs, Recorder, Steps, recorder_for
 from clusterkit.training import Plan, fit
 
 STEPS = 6
@@ -31,13 +32,16 @@ class Net(nn.Module):
         return self.layers(x) - self.level  # type: ignore[no-any-return]
 
 
-class Recorder:
+class Pretended:
     """What a GPU does: work is not done while it is recorded, and its results are written to the same tensors."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network, self.recorded, self.replayed = network, 0, 0
 
-    def __call__(self, work: Work) -> tuple[list[Tensor | None], Callable[[], None]]:
+    def strict(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
         self.recorded += 1
         before = [buffer.clone() for buffer in self.network.buffers()]
         outputs = [None if value is None else value.detach().clone() for value in work()]
@@ -60,19 +64,24 @@ def of_two_sizes(generator: torch.Generator) -> Iterator[tuple[Tensor, tuple[Ten
 
 
 def of_objects(generator: torch.Generator) -> Iterator[tuple[Tensor, tuple[Tensor, list[float]]]]:
-    objects = [1.0], [-1.0]
     for number in range(STEPS):
         x = torch.randn(7, 4, generator=generator)
-        yield x, (x.sum(1) > 0, objects[number % 2])
+        yield x, (x.sum(1) > 0, [1.0 - number])
+
+
+def of_many_sizes(generator: torch.Generator) -> Iterator[tuple[Tensor, tuple[Tensor, None]]]:
+    for number in range(STEPS):
+        x = torch.randn(5 + number, 4, generator=generator)
+        yield x, (x.sum(1) > 0, None)
 
 
 def trained(
-    batches: Callable[[torch.Generator], Iterator[object]], capture: Callable[[Net], Capture] | None, folder: Path,
+    batches: Callable[[torch.Generator], Iterator[object]], recorder_of: Callable[[Net], Recorder] | None, folder: Path,
     monkeypatch: pytest.MonkeyPatch, *, hook: bool = False,
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:  # fmt: skip
     network = Net()
-    recorder = None if capture is None else capture(network)
-    monkeypatch.setattr(training, "capture_for", lambda *_: recorder)
+    recorder = None if recorder_of is None else recorder_of(network)
+    monkeypatch.setattr(training, "recorder_for", lambda *_: recorder)
 
     def step(batch: tuple[Tensor, tuple[Tensor, list[float] | None]]) -> dict[str, Tensor]:
         x, (positive, sign) = batch
@@ -89,80 +98,123 @@ def trained(
     return network.state_dict(), history
 
 
-@pytest.mark.parametrize("batches", [of_two_sizes, of_objects])
-@pytest.mark.parametrize("hook", [False, True])
+@pytest.mark.parametrize(
+    ("batches", "hook", "recorded", "prepared"),
+    [
+        (of_two_sizes, False, 2, 2),
+        (of_two_sizes, True, 6, 2),  # anew in each epoch
+        (of_objects, False, 0, 3 * STEPS),
+        (of_many_sizes, False, replay.MOST, STEPS + 2 * (STEPS - replay.MOST)),
+    ],
+)
 def test_a_training_by_replay_ends_in_the_same_bytes(
-    batches: Callable[[torch.Generator], Iterator[object]], hook: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorders = list[Recorder]()
+    batches: Callable[[torch.Generator], Iterator[object]], hook: bool, recorded: int, prepared: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    recorders = list[Pretended]()
 
-    def capture(network: Net) -> Recorder:
-        recorders.append(Recorder(network))
+    def pretended(network: Net) -> Pretended:
+        recorders.append(Pretended(network))
         return recorders[-1]
 
     expected = trained(batches, None, tmp_path, monkeypatch, hook=hook)
-    found = trained(batches, capture, tmp_path, monkeypatch, hook=hook)
+    found = trained(batches, pretended, tmp_path, monkeypatch, hook=hook)
     assert found[1] == expected[1]
     assert all(torch.equal(value, expected[0][name]) for name, value in found[0].items())
     [recorder] = recorders
-    is_new = hook or batches is of_objects
-    assert recorder.recorded == (6 if is_new else 2), "two kinds of batches, recorded anew where more has changed"
-    # The first step of each shape prepares the libraries, and recorded steps are not replayed at once.
-    assert recorder.replayed == 3 * STEPS - recorder.recorded - (2 if batches is of_two_sizes else 1)
+    assert recorder.recorded == recorded
+    assert recorder.replayed == 3 * STEPS - recorded - prepared, "a step that is recorded runs as it is"
 
 
-def failing(work: Work) -> tuple[list[Tensor | None], Callable[[], None]]:
-    work()
-    raise RuntimeError("operation not permitted\nwhen the stream is capturing")
+class Failing(Pretended):
+    """A device that notices while it records that it cannot."""
+
+    def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
+        try:
+            work()
+            raise RuntimeError("operation not permitted\nwhen the stream is capturing")
+        finally:
+            raise RuntimeError("the recording was invalidated")
 
 
-def wrong(network: nn.Module) -> Capture:
-    """Replay nothing, so that gradients stay as they were recorded."""
-    recorder = Recorder(network)
-    return lambda work: (recorder(work)[0], lambda: None)
+class Strict(Pretended):
+    """A device that notices earlier."""
+
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        yield
+        raise RuntimeError("operation not permitted")
 
 
-def silent(network: nn.Module) -> Capture:
-    """Return gradients that are zero."""
-    recorder = Recorder(network)
-    return lambda work: ([None if x is None else torch.zeros_like(x) for x in recorder(work)[0]], lambda: None)
+class Idle(Pretended):
+    """A device whose replay does nothing."""
+
+    def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
+        return super().record(work)[0], lambda: None
+
+
+class Wrong(Pretended):
+    """A device that replays a wrong gradient of one layer."""
+
+    def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
+        outputs, again = super().record(work)
+
+        def wrong() -> None:
+            again()
+            assert outputs[-1] is not None
+            outputs[-1].zero_()
+
+        return outputs, wrong
 
 
 @pytest.mark.parametrize(
-    ("capture", "reason"),
+    ("device", "reason"),
     [
-        (lambda _: failing, "(operation not permitted)"),
-        (silent, "(its gradients differ)"),
-        (wrong, "(its gradients differ)"),
+        (Failing, "(operation not permitted)"),
+        (Strict, "(operation not permitted)"),
+        (Idle, "(its gradients differ)"),
+        (Wrong, "(its gradients differ)"),
     ],
 )
 def test_what_cannot_be_replayed_runs_as_it_is(
-    capture: Callable[[Net], Capture], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    device: type[Pretended], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     expected = trained(of_two_sizes, None, tmp_path, monkeypatch)
     with caplog.at_level(logging.INFO, logger="clusterkit"):
-        found = trained(of_two_sizes, capture, tmp_path, monkeypatch)
+        found = trained(of_two_sizes, device, tmp_path, monkeypatch)
     assert found[1] == expected[1]
+    assert all(torch.equal(value, expected[0][name]) for name, value in found[0].items())
     texts = [record.getMessage() for record in caplog.records]
     assert sum("t: the GPU cannot replay a step as a whole" in text and reason in text for text in texts) == 1
 
 
 def test_only_long_trainings_on_one_gpu_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
-    assert capture_for(torch.device("cpu"), 10**6) is None
-    assert capture_for(gpu, replay.FEWEST - 1) is None
-    assert capture_for(gpu, replay.FEWEST) is replay.on_gpu
+    monkeypatch.setattr(replay, "Gpu", lambda device: device)
+    assert recorder_for(torch.device("cpu"), 10**6) is None
+    assert recorder_for(gpu, replay.FEWEST - 1) is None
+    assert recorder_for(gpu, replay.FEWEST) is gpu
     monkeypatch.setattr(replay, "size", lambda: 2)
-    assert capture_for(gpu, 10**6) is None
+    assert recorder_for(gpu, 10**6) is None
 
 
 def test_a_parameter_without_a_gradient_has_none() -> None:
     network, unused = Net(), nn.Parameter(torch.ones(2))
     parameters = [value for value in network.parameters() if value.requires_grad] + [unused]
-    steps = Steps[Tensor]("t", lambda x: {"loss": network(x).square().mean()}, network, parameters, Recorder(network))
+    steps = Steps[Tensor]("t", lambda x: {"loss": network(x).square().mean()}, network, parameters, Pretended(network))
     for _ in range(4):
         steps(torch.randn(4, 4))
     assert unused.grad is None
     assert parameters[0].grad is not None
     assert all(recording.is_checked for recording in steps.recordings.values())
+
+
+def test_losses_that_are_no_numbers_are_not_taken_for_a_wrong_replay() -> None:
+    network = Net()
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    steps = Steps[Tensor]("t", lambda x: {"loss": network(x).square().mean()}, network, parameters, Pretended(network))
+    for _ in range(2):
+        steps(torch.randn(4, 4))
+    assert steps(torch.full((4, 4), torch.nan))["loss"].isnan()
+    assert steps.recorder is not None

@@ -48,7 +48,7 @@ def distances_between(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _several(distance: Tensor) -> Tensor:
-    sums = sum_all(torch.stack([distance.detach().sum(), torch.tensor(float(distance.numel())).to(distance)]))
+    sums = sum_all(torch.stack([distance.detach().sum(), distance.new_full((), distance.numel())]))
     mean = (sums[0] / sums[1]).clamp_min(torch.finfo(distance.dtype).tiny)
     return torch.stack([_gaussian(distance, 2 * scale * mean) for scale in SCALES]).sum(0)
 

@@ -160,7 +160,8 @@ class Standardise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dtype == torch.float64:
-            mean, std = self.exact.to(x.device)
+            self.exact = self.exact.to(x.device)
+            mean, std = self.exact
             x = ((x - mean) / std).to(self.mean.dtype)
         else:
             x = (x - self.mean) / self.std

@@ -1,6 +1,5 @@
 """Folders of clusters: the pictures of each cluster are copied, linked or moved into a folder of their own."""
 
-import errno
 import os
 import shlex
 import shutil
@@ -70,7 +69,7 @@ def place(pictures: Sequence[Picture], folder: Path, by: Placing, home: Path | N
                 undo.write_text(script(pictures, targets, folder), encoding="utf-8", errors="surrogateescape")
             for picture, target in zip(pictures, targets, strict=True):
                 back = partial(_move_back, file=picture.file) if undo else Path.unlink
-                # A copy to a full disk fails halfway, so its way back is kept before it starts.
+                # An interruption may come after the last moment of a copy, so its way back is kept before it starts.
                 steps.callback(_take_back, back, target, failed)
                 PLACE[by](picture.file, target)
             steps.pop_all()
@@ -180,7 +179,7 @@ def _take_back(back: Callable[[Path], object], path: Path, failed: list[Path]) -
 
 
 def _move_back(target: Path, file: Path) -> None:
-    # A move to another disk that was interrupted leaves the file in place and a part of its copy.
+    # A move to another disk that was interrupted leaves the file in place and its copy.
     if file.exists():
         target.unlink()
     else:
@@ -200,9 +199,7 @@ def _copy(file: Path, target: Path) -> None:
 def _move(file: Path, target: Path) -> None:
     try:
         file.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
+    except OSError:  # it has no single number for a move to another disk
         _copy(file, target)
         file.unlink()
 

@@ -202,18 +202,18 @@ def train(
 ) -> History:  # fmt: skip
     """Train G in place on the groups that it finds in T in each round, and on A if it has one; return the losses."""
 
-    def batches(generator: torch.Generator) -> Iterator[Batch]:
+    def batches(generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         parts = [grouped(network, subset.to(device), target.kind, generator, device) for subset in target.subsets]
         log_groups(target, parts)
         for part, index, x in mixed(labelled, parts, plan.steps, generator, device):
             shard = share(len(index))
             turned = quarter_turns(x, len(index) // IMAGES, generator, shard) if part.turned else x
-            yield part, index, augment(turned, part.kind, generator, shard, variation)
+            yield part.classes[index], part.families[index], augment(turned, part.kind, generator, shard, variation)
 
-    def step(batch: Batch) -> dict[str, Tensor]:
-        part, index, x = batch
-        shard = share(len(index))
-        return {"loss": pair_loss(network.by_member(x), part, index[shard.rows], index) * shard.weight}
+    def step(batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+        classes, families, x = batch
+        shard = share(len(classes))
+        return {"loss": pair_loss(network.by_member(x), classes, families, shard.rows) * shard.weight}
 
     return fit(network, batches, step, plan)
 
@@ -260,12 +260,13 @@ def grouped(
     return Part(subset, classes.to(device), families.to(device), [], kind)
 
 
-def pair_loss(logits: Tensor, part: Part, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the members' `logits` (M, R, B) of items at `rows` (R,) and `columns` (B,).
+def pair_loss(logits: Tensor, classes: Tensor, families: Tensor, rows: slice) -> Tensor:
+    """Return the mean cross-entropy of the members' `logits` (M, R, B) of items in `rows` and of all.
 
-    Pairs of unknown similarity count in the mean with a loss of zero.
+    `classes` and `families` (B,) are those of all items. Pairs of unknown similarity count in the mean with a loss of
+    zero.
     """
-    similar, related = (numbers[rows, None] == numbers[columns] for numbers in (part.classes, part.families))
+    similar, related = (numbers[rows, None] == numbers for numbers in (classes, families))
     is_known = (similar | ~related).to(logits)
     return F.binary_cross_entropy_with_logits(logits, similar.to(logits).expand_as(logits), is_known)
 

@@ -19,7 +19,7 @@ from clusterkit.losses.kcl import kcl
 from clusterkit.networks.pair_head import PairHead
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import places, tiles
-from clusterkit.replay import Steps, capture_for
+from clusterkit.replay import Steps, recorder_for
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ROOM = 4 * 10**8
@@ -40,7 +40,7 @@ def test_pair_head(hidden: int, benchmark: BenchmarkFixture) -> None:
     parameters = [nn.Parameter(x), *factored.parameters()]
     steps = Steps[Tensor](
         "pair head", lambda y: {"loss": F.binary_cross_entropy_with_logits(factored(parameters[0]), y)}, factored,
-        parameters, capture_for(DEVICE, 10**6),
+        parameters, recorder_for(DEVICE, 10**6),
     )  # fmt: skip
 
     def ours() -> None:

@@ -22,7 +22,7 @@ from clusterkit.datasets.catalogue import load_dataset
 from clusterkit.losses.ccl import ccl
 from clusterkit.methods.ccn import default_epochs
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
-from clusterkit.replay import Steps, capture_for
+from clusterkit.replay import Steps, recorder_for
 from clusterkit.sampling import ClassBalanced, Shuffled
 from clusterkit.training import batches_of
 
@@ -47,7 +47,8 @@ def training(
     parameters = list(network.parameters())
     optimizer = torch.optim.Adam(parameters, fused=fused)
     x = torch.rand(batch, *SHAPE, device=DEVICE)
-    steps = Steps[Tensor]("step", lambda x: {"loss": loss(network(x))}, network, parameters, capture_for(DEVICE, 10**6))
+    recorder = recorder_for(DEVICE, 10**6)
+    steps = Steps[Tensor]("step", lambda x: {"loss": loss(network(x))}, network, parameters, recorder)
 
     def ours() -> None:
         steps(x)

@@ -80,18 +80,19 @@ def test_the_length_follows_the_images_that_are_grouped() -> None:
 
 
 def test_pairs_of_one_family_are_left_out() -> None:
-    some = part([0, 0, 1, 2, -1], [0, 0, 0, 1, 1])
-    rows, columns = torch.tensor([0, 1, 3]), torch.tensor([0, 1, 2, 3])
-    logits = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    classes, families = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 0, 0, 1])
+    logits = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     total = 0.0
-    for i, row in enumerate(rows.tolist()):
-        for j, column in enumerate(columns.tolist()):
-            p = 1 / (1 + np.exp(-float(logits[i, j])))
-            if some.classes[row] == some.classes[column]:
-                total -= np.log(p)
-            elif some.families[row] != some.families[column]:
-                total -= np.log(1 - p)
-    assert float(pair_loss(logits, some, rows, columns)) == pytest.approx(total / 12, abs=1e-12)
+    for member in range(2):
+        for i in range(3):
+            for j in range(4):
+                p = 1 / (1 + np.exp(-float(logits[member, i, j])))
+                if classes[1 + i] == classes[j]:
+                    total -= np.log(p)
+                elif families[1 + i] != families[j]:
+                    total -= np.log(1 - p)
+    found = pair_loss(logits, classes, families, slice(1, 4))
+    assert float(found) == pytest.approx(total / 24, abs=1e-12)
 
 
 def test_a_batch_is_of_one_part_and_of_grouped_items_only(monkeypatch: pytest.MonkeyPatch) -> None:

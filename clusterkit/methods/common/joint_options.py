@@ -155,7 +155,7 @@ class SupremeOptions(SourceOptions):
     ] = 0.0
     tau: Annotated[float, Flag(help="Temperature of the confidence in a pair.", min=1e-3)] = 1.0
     factors: Annotated[int, Flag(help="Width of the space of binary factors.", min=1)] = 512
-    pair_weight: Annotated[float, Flag(help="Weight of the pairs that the first assignment gives.", min=0)] = 1.0
+    pair_weight: Annotated[float, Flag(help="Weight of the pairs that the first assignment gives.", min=0)] = 0.1
     self_weight: Annotated[float, Flag(help="Weight of the agreement of two views of an image.", min=0)] = 1.0
     balance_weight: Annotated[float, Flag(help="Weight of equal sizes of the clusters.", min=0)] = 3.0
     binary_weight: Annotated[float, Flag(help="Weight of factors near 0 or 1.", min=0)] = 0.1
