@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ ROWS = 8
 """Rows that the compiled kernel handles in one loop, so that their sums do not wait for each other."""
 COMPILE_FROM = 2**37
 """Hidden units, N^2 H, from which the compiled kernel saves the seconds that compiling takes."""
+CONTRACTED: dict[str, Any] = {"cpp.enable_floating_point_contract_flag": "fast"}
+"""Lets the compiler make one instruction of a product and a sum; some versions of torch have no such option."""
 AHEAD = 2
 """Tiles that a core, or the GPU, may be ahead of the consumer, which bounds the memory."""
 
@@ -124,22 +127,27 @@ def at_once(left: Factors, right: Factors, weight: Tensor) -> Tensor:
 
 def compiled(pairs: FactoredPairs) -> Kernel | None:
     """Return the compiled kernel, which uses all cores itself, or None, with a log line, if compiling fails."""
-    compiled_fused = torch.compile(fused if pairs.u.device.type == "cpu" else at_once, dynamic=False)
+    form = fused if pairs.u.device.type == "cpu" else at_once
+    part, reason = (pairs.u[:SIZE], pairs.v[:SIZE]), ""
+    for options in (CONTRACTED, None):
+        try:
+            kernel = _padding(torch.compile(form, dynamic=False, options=options))
+            kernel(part, part, pairs.weight)
+        except Exception as error:  # compilers raise errors of many types
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        else:
+            return kernel
+    console.once("predict-pairs: compiling its inner loop failed (%s), so it runs uncompiled, which is slower", reason)
+    return None
 
-    def padded_kernel(left: Factors, right: Factors, weight: Tensor) -> Tensor:
-        """Pad the last tiles, so that the kernel is compiled for a single shape."""
-        return compiled_fused(_padded(left), _padded(right), weight)[: len(left[0]), : len(right[0])]
 
-    part = (pairs.u[:SIZE], pairs.v[:SIZE])
-    try:
-        padded_kernel(part, part, pairs.weight)
-    except Exception as error:  # compilers raise errors of many types
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        console.once(
-            "predict-pairs: compiling its inner loop failed (%s), so it runs uncompiled, which is slower", reason[0]
-        )
-        return None
-    return padded_kernel
+def _padding(kernel: Kernel) -> Kernel:
+    """Return a kernel that pads the last tiles, so that it is compiled for a single shape."""
+
+    def padding_kernel(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+        return kernel(_padded(left), _padded(right), weight)[: len(left[0]), : len(right[0])]
+
+    return padding_kernel
 
 
 def _padded(factors: Factors) -> Factors:

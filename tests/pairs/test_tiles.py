@@ -63,6 +63,29 @@ def test_the_compiled_kernel_agrees_with_the_eager_one(form: module.Kernel, monk
     torch.testing.assert_close(assembled(pairs), expected)
 
 
+def test_a_torch_without_the_option_compiles_without_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, asked = torch.compile, []
+
+    def older(function: Callable[..., Any], options: object = None, **more: Any) -> Callable[..., Any]:
+        asked.append(options)
+        if options is not None:
+            raise RuntimeError("Unexpected optimization option")
+        return real(function, **more)
+
+    monkeypatch.setattr(module, "SIZE", 16)
+    pairs = factors(20)
+    expected = assembled(pairs)
+    monkeypatch.setattr(module, "COMPILE_FROM", 0)
+    monkeypatch.setattr(torch, "compile", older)
+    logging.getLogger("clusterkit").propagate = True
+    with caplog.at_level(logging.INFO, "clusterkit"):
+        torch.testing.assert_close(assembled(pairs), expected)
+    assert asked == [module.CONTRACTED, None]
+    assert not caplog.text
+
+
 @pytest.mark.usefixtures("small_tiles")
 def test_without_a_compiler_it_goes_on_and_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
