@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from clusterkit.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from clusterkit.artifacts.files import check_place
 from clusterkit.artifacts.header import Header, damaged
-from clusterkit.artifacts.state_folder import other_run
 from clusterkit.augment import to_float
 from clusterkit.config import Optimizer, Precision
 from clusterkit.console import duration, progress
@@ -27,6 +26,7 @@ from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
 from clusterkit.replay import Steps, recorder_for
 from clusterkit.sampling import Sampler
+from clusterkit.states import other_run
 
 log = logging.getLogger("clusterkit")
 

@@ -16,7 +16,7 @@ FLOORS = (
     {"stages"},
     {"report"},
     {"methods", "adaptation", "critic"},
-    {"training"},
+    {"training", "replay", "states"},
     {"metrics"},
     {"pairs"},
     {"networks", "features"},

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.header import Header
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.config import Backbone, Optimizer
 from clusterkit.console import set_up
 from clusterkit.errors import ClusterkitError, InputError
 from clusterkit.networks.build import Architecture, ClusterNet
+from clusterkit.states import StateFolder
 from clusterkit.training import Plan, fit
 
 STEPS = 3

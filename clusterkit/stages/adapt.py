@@ -25,7 +25,6 @@ from clusterkit.artifacts.lineage import (
     learned_from,
     run_key,
 )
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import check_variation
 from clusterkit.config import PAIRS_FILE, AdaptConfig, BatchNorm, Context, Kind
 from clusterkit.datasets.base import Dataset, Subset
@@ -49,6 +48,7 @@ from clusterkit.pairs.g import g_pairs
 from clusterkit.pairs.source import PairSource
 from clusterkit.reading import Reading
 from clusterkit.settings import Fixed, options_of
+from clusterkit.states import StateFolder
 from clusterkit.training import Plan
 
 log = logging.getLogger("clusterkit")

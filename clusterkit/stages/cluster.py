@@ -16,7 +16,6 @@ from clusterkit.artifacts.lineage import (
     run_key,
 )
 from clusterkit.artifacts.replaced import Earlier, announce, earlier_assignments
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import check_variation
 from clusterkit.config import ClusterConfig, Context, Precision, Recipe, Variation
 from clusterkit.console import warn_all
@@ -45,6 +44,7 @@ from clusterkit.pairs.constraints import constrain
 from clusterkit.pairs.read import PairInput, read_pairs
 from clusterkit.pairs.user_links import UserLinks, read_user_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
+from clusterkit.states import StateFolder
 
 log = logging.getLogger("clusterkit")
 

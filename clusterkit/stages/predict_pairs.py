@@ -13,7 +13,6 @@ from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.hdf5 import Blocks, Group, write_hdf5
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import RECIPE, check_made_from, follows_recipe, g_of, learned_from, run_key, target_of
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.config import Context, Form, PredictPairsConfig, Recipe
 from clusterkit.console import size, warn_all
 from clusterkit.datasets.base import Dataset
@@ -29,6 +28,7 @@ from clusterkit.networks.read import read_g
 from clusterkit.pairs.from_file import DENSE_LIMIT, dense_bytes, is_dense, to_group
 from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tile_log import TileLog
+from clusterkit.states import StateFolder
 
 log = logging.getLogger("clusterkit")
 

@@ -17,7 +17,6 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_by, learned_from, run_key
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import augment
 from clusterkit.config import Backbone, Context, Kind, Optimizer, Precision, PretrainConfig
 from clusterkit.datasets.base import Dataset, Subset
@@ -36,6 +35,7 @@ from clusterkit.networks.read import read_trainable, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.sampling import Sampler, Shuffled
 from clusterkit.settings import Task
+from clusterkit.states import StateFolder
 from clusterkit.training import History, Plan, batches_of, fit
 
 OUTPUT = "pretrained.safetensors"

@@ -23,7 +23,6 @@ from clusterkit.artifacts.lineage import (
     run_key,
     target_of,
 )
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import TURNED_FROM, augment, quarter_turns
 from clusterkit.config import (
     CHARACTERS_FILE,
@@ -52,6 +51,7 @@ from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.g import check_has_pairs, g_pairs
 from clusterkit.pairs.tiles import every_logit
 from clusterkit.sampling import ClassBalanced
+from clusterkit.states import StateFolder
 from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")

@@ -11,7 +11,6 @@ from clusterkit import console
 from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import distinct, learned_by, run_key
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.config import CRITIC_FILE, Context, Recipe, TrainCriticConfig
 from clusterkit.critic.network import Critic, CriticArchitecture
 from clusterkit.critic.sets import draw
@@ -25,6 +24,7 @@ from clusterkit.features.load import load_dataset
 from clusterkit.methods.common.problem import Items
 from clusterkit.methods.common.solve import values
 from clusterkit.settings import Graph
+from clusterkit.states import StateFolder
 from clusterkit.training import Plan
 
 OUTPUT = CRITIC_FILE

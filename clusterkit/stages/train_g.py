@@ -19,7 +19,6 @@ from clusterkit.artifacts.checkpoint import write_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, resolved
 from clusterkit.artifacts.lineage import RECIPE, distinct, learned_by, learned_from, run_key
-from clusterkit.artifacts.state_folder import StateFolder
 from clusterkit.augment import TURNED_FROM, augment, check_variation, quarter_turns
 from clusterkit.config import Backbone, BatchNorm, Context, Kind, Recipe, TrainGConfig, Variation
 from clusterkit.datasets.base import Dataset, Subset
@@ -42,6 +41,7 @@ from clusterkit.pairs.g import g_pairs
 from clusterkit.reading import OWN_DATA
 from clusterkit.sampling import ClassBalanced
 from clusterkit.settings import Fixed
+from clusterkit.states import StateFolder
 from clusterkit.training import History, Plan, batches_of, fit
 
 log = logging.getLogger("clusterkit")

@@ -25,7 +25,7 @@ from clusterkit.studies.common.published import find
 from clusterkit.studies.common.tables import Heading, Part, Rows, Table, where
 
 if TYPE_CHECKING:
-    from clusterkit.artifacts.state_folder import StateFolder
+    from clusterkit.states import StateFolder
     from clusterkit.studies.common.searches import Sets
 
 EXAMPLE = "Example: clusterkit reproduce c2m --part points --sets 10"
@@ -93,8 +93,8 @@ def run(options: C2mStudyOptions, context: Context) -> Outcome:
     """Return the scores of each critic and rival, by the sets learned from and searched."""
     from clusterkit.artifacts.header import resolved
     from clusterkit.artifacts.lineage import run_key
-    from clusterkit.artifacts.state_folder import StateFolder
     from clusterkit.report.mislabelled import write_mislabelled
+    from clusterkit.states import StateFolder
 
     names = {name: [*trial.learned.values(), *trial.tested.values()] for name, trial in TRIALS.items()}
     parts = runs.parts_at_hand("part", options.part, names, context)

@@ -26,10 +26,10 @@ from clusterkit.studies.common.tables import Heading, Part, Rows, first, pivot, 
 EXAMPLE = "Example: clusterkit reproduce robustness"
 
 if TYPE_CHECKING:
-    from clusterkit.artifacts.state_folder import StateFolder
     from clusterkit.datasets.base import Dataset, Subset
     from clusterkit.methods.common.problem import Run as Execution
     from clusterkit.report.heat_maps import Maps
+    from clusterkit.states import StateFolder
 
 log = logging.getLogger("clusterkit")
 
@@ -130,9 +130,9 @@ class RobustnessOptions(Options):
 def run(options: RobustnessOptions, context: Context) -> Outcome:
     """Cluster once per cell; return the scores, and the writers of `robustness.csv` and `robustness.png`."""
     from clusterkit.artifacts.files import write_text
-    from clusterkit.artifacts.state_folder import StateFolder
     from clusterkit.datasets.catalogue import load_dataset
     from clusterkit.report.heat_maps import write_heat_maps
+    from clusterkit.states import StateFolder
 
     grid = options.grid
     data = load_dataset(grid.dataset, context.data, offline=context.offline, reading=context.reading, size=grid.size)
