@@ -146,3 +146,9 @@ def test_stages_load_no_library_of_models_until_they_use_one() -> None:
 def test_the_command_line_loads_nothing_heavy() -> None:
     [loaded] = loaded_by("import clusterkit.cli")
     assert not HEAVY & loaded
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest takes files of the same name for one module."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
