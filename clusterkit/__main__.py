@@ -68,7 +68,9 @@ def usage(error: Exception) -> tuple[int, str] | None:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "clusterkit"
     # The library that checks values for typer words its messages for programmers.
-    text = PARSER.sub("", message()).replace("Input should be", "it should be").rstrip(".")
+    text = (
+        PARSER.sub("", message()).replace("Input should be", "it should be").replace("int range", "integer").rstrip(".")
+    )
     return int(getattr(error, "exit_code", 2)), f"{text} (see: {path} --help)"
 
 

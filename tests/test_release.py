@@ -69,7 +69,8 @@ def test_the_wheel_works_where_nothing_else_is(packages: tuple[Path, Path], plac
 def test_the_lowest_versions_work(place: Path) -> None:
     """The tests of the command line and of files, with the oldest version of each package that pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lowest = [re.sub(r">=.*", lambda bound: f"=={bound[0][2:]}.*", name) for name in project["dependencies"]]
+    named = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    lowest = [re.sub(r">=.*", lambda bound: f"=={bound[0][2:]}.*", name) for name in named]
     programs = environment(place / "venv", *lowest, f"{ROOT}[test]")
     done = subprocess.run(
         [str(programs / "python"), "-m", "pytest", "-q", "tests/cli", "tests/artifacts", "tests/python"], cwd=ROOT

@@ -1,6 +1,7 @@
 """clusterkit evaluate"""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,8 @@ EXAMPLE = "Example: clusterkit evaluate --fail-under acc=0.8"
 ONLY_G = "Options of --g"
 WAYS = list(EvaluateConfig.ways)
 NO_GATES: list[str] = []
+ROUNDING = 1e-9
+"""How far below its gate a score may be: that of a perfect clustering misses 1 by the rounding of logarithms."""
 
 
 def register(app: typer.Typer) -> None:
@@ -101,9 +104,14 @@ def evaluate(
     if done.confusion:
         fields |= {"per_class": done.per_class, "confusion": done.confusion}
     console.result([*(lines if several else []), *means, *by_class(done, several)], fields, common.as_json)
+    check_gates(done.mean, gates)
+
+
+def check_gates(scores: Mapping[str, float], gates: Sequence[tuple[str, float]]) -> None:
+    """Raise GateError for the first score that is below its least value."""
     for name, least in gates:
-        if done.mean[name] < least:
-            raise GateError(f"--fail-under: {name} is {done.mean[name]:.4f}, below {least}")
+        if scores[name] < least - ROUNDING:
+            raise GateError(f"--fail-under: {name} is {scores[name]:.4f}, below {least}")
 
 
 def by_class(done: "EvaluateResult", several: bool) -> list[str]:

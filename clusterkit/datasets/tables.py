@@ -118,6 +118,7 @@ def as_input_errors(path: Path, form: str, advice: str) -> Iterator[None]:
             raise InputError(f"{path}: its text is not UTF-8; save it as UTF-8") from error
         # Only the first sentence is shown: the next ones advise programmers to load unsafe content.
         words = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        words = words.replace(" when allow_pickle=False", "")
         reason = words.splitlines()[0].partition(". ")[0] if words else type(error).__name__
         raise InputError(f"{path}: not a readable {form} ({reason}); {advice}") from error
 

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clusterkit.datasets.tables import as_input_errors
+from clusterkit.errors import InputError
+
 
 def fails(done, code, *words):
     """One line on stderr says what, and nothing is on stdout."""
@@ -100,6 +103,13 @@ def test_arrays_with_values_that_are_no_numbers(value, kind, cli, tmp_path):
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(20) % 2)
     words = f"a.npz: x has 1 {kind} values, the first at x[4, 2]"
     fails(cli("train-g arrays:a.npz --backbone mlp"), 3, words)
+
+
+def test_words_for_programmers_are_left_out(tmp_path):
+    error = ValueError("Cannot load file containing pickled data when allow_pickle=False")
+    with pytest.raises(InputError) as caught, as_input_errors(tmp_path / "a.npz", ".npz", "write it"):
+        raise error
+    assert str(caught.value).endswith("a.npz: not a readable .npz (Cannot load file containing pickled data); write it")
 
 
 def test_arrays_that_are_none(cli, tmp_path):

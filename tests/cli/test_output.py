@@ -4,6 +4,8 @@ import shutil
 import pytest
 
 from clusterkit.artifacts.header import VERSION
+from clusterkit.cli.evaluate import check_gates
+from clusterkit.errors import GateError
 
 LINES = {
     "train-g synthetic:blobs --backbone mlp --hidden 8 --epochs 1": "g.safetensors",
@@ -86,6 +88,12 @@ def test_the_gate(points, cli):
     done = cli("evaluate --fail-under purity=0.5")
     assert done.code == 2
     assert "--fail-under purity: no such score here; there are acc, nmi" in done.err
+
+
+def test_a_score_may_miss_its_gate_by_rounding():
+    check_gates({"nmi": 1 - 2e-16}, [("nmi", 1.0)])
+    with pytest.raises(GateError, match=r"nmi is 1\.0000, below 1\.0"):
+        check_gates({"nmi": 0.99999}, [("nmi", 1.0)])
 
 
 def test_inspect_shows_every_artifact(points, cli):
