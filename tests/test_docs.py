@@ -151,4 +151,4 @@ def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_citation_names_this_version() -> None:
-    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version: {__version__}\n" in (ROOT / "docs" / "CITATION.cff").read_text()

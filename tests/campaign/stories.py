@@ -143,6 +143,17 @@ def whole(story: Story, made: Path) -> tuple[dict[str, str], int, float]:
     return files, changes, done.wall
 
 
+def begun(story: Story, made: Path, folder: Path) -> tuple[Path, dict[str, str], dict[str, str]]:
+    """Begin a story in a folder, which becomes the current one.
+
+    Return where, the files there, and those after an uninterrupted run.
+    """
+    files, _, _ = whole(story, made)
+    place = copied(start_of(story, made), folder / "run")
+    inside(place)
+    return place, as_kept(place), files
+
+
 def as_kept(place: Path) -> dict[str, str]:
     """The files of a folder, without those that are hidden and those of the cache."""
     return {path: content for path, content in shown(snapshot(place)).items() if not path.startswith("cache/")}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.harness import ERRORS, Changes, call, chance_of, copied, failing, snapshot
-from tests.campaign.stories import STORIES, Story, as_kept, inside, start_of, undo_folders, whole
+from tests.campaign.harness import ERRORS, Changes, call, chance_of, failing, snapshot
+from tests.campaign.stories import STORIES, Story, as_kept, begun, undo_folders, whole
 
 pytestmark = pytest.mark.campaign
 FAILURES = 12
@@ -37,10 +37,8 @@ def check_after(story: Story, place: Path, code: int, files: dict[str, str], bef
 @pytest.mark.parametrize("number", range(FAILURES))
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_a_change_fails(story: Story, number: int, made: Path, tmp_path: Path) -> None:
-    files, changes, _ = whole(story, made)
-    place = copied(start_of(story, made), tmp_path / "run")
-    inside(place)
-    before = as_kept(place)
+    place, before, files = begun(story, made, tmp_path)
+    _, changes, _ = whole(story, made)
     chance = chance_of("disk", story.name, number)
     done = call(story.line, Changes(place, chance.randint(1, changes), failing(chance.choice(ERRORS)))).check(0, 3)
     check_after(story, place, done.code, files, before)
@@ -49,10 +47,7 @@ def test_a_change_fails(story: Story, number: int, made: Path, tmp_path: Path) -
 @pytest.mark.parametrize("number", range(LIMITS))
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_no_room(story: Story, number: int, made: Path, tmp_path: Path) -> None:
-    files, _, _ = whole(story, made)
-    place = copied(start_of(story, made), tmp_path / "run")
-    inside(place)
-    before = as_kept(place)
+    place, before, files = begun(story, made, tmp_path)
     chance = chance_of("room", story.name, number)
     sizes = [path.stat().st_size for path in (made / story.name / "run").rglob("*") if path.is_file()]
     size = chance.choice([0, 1, chance.randrange(max(sizes)), chance.choice(sizes) - 1])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from clusterkit.artifacts.work_folder import held
-from tests.campaign.harness import Changes, call, chance_of, copied, is_hidden, kill, snapshot
-from tests.campaign.stories import STORIES, WORK, Story, as_kept, inside, start_of, undo_folders, whole
+from tests.campaign.harness import Changes, call, chance_of, is_hidden, kill, snapshot
+from tests.campaign.stories import STORIES, WORK, Story, as_kept, begun, undo_folders, whole
 
 TOGETHER = (
     ("assignments.h5", "ccn.safetensors"), ("adapted.h5", "adapted.safetensors"), ("report.html", "clusters.csv")
@@ -21,10 +21,8 @@ KILLS = 12
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 @pytest.mark.parametrize("number", range(KILLS))
 def test_kill(story: Story, number: int, made: Path, tmp_path: Path) -> None:
-    files, changes, seconds = whole(story, made)
-    place = copied(start_of(story, made), tmp_path / "run")
-    inside(place)
-    before = as_kept(place)
+    place, before, files = begun(story, made, tmp_path)
+    _, changes, seconds = whole(story, made)
     chance = chance_of("kill", story.name, number)
     if number % 2:
         done = call(story.line, Changes(place, chance.randint(1, changes), kill))

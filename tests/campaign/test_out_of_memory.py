@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.harness import call, chance_of, copied
-from tests.campaign.stories import STORIES, Story, as_kept, inside, start_of, undo_folders, whole
+from tests.campaign.harness import call, chance_of
+from tests.campaign.stories import STORIES, Story, as_kept, begun, undo_folders
 
 pytestmark = pytest.mark.campaign
 TRIALS = 6
@@ -25,10 +25,7 @@ def limited(more: int) -> None:
 @pytest.mark.parametrize("number", range(TRIALS))
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_little_memory(story: Story, number: int, made: Path, tmp_path: Path) -> None:
-    files, _, _ = whole(story, made)
-    place = copied(start_of(story, made), tmp_path / "run")
-    inside(place)
-    before = as_kept(place)
+    place, before, files = begun(story, made, tmp_path)
     more = chance_of("memory", story.name, number).randrange(*MORE)
     done = call(story.line, functools.partial(limited, more)).check(0, 1, 2, 3)
     after = as_kept(place)
