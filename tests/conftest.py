@@ -1,5 +1,6 @@
 import fcntl
 import functools
+import logging
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -60,6 +61,12 @@ def _quick() -> None:
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-cache")))
+
+
+@pytest.fixture(autouse=True)
+def _heard_by_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a command of an earlier test did: it keeps its messages to stderr."""
+    monkeypatch.setattr(logging.getLogger("clusterkit"), "propagate", True)
 
 
 @pytest.fixture(scope="session")

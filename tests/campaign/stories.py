@@ -47,7 +47,7 @@ STORIES = (
     Story("train-g", f"{G_OF_LETTERS} --members 2", resumes=True),
     Story("train-metric", f"train-g folder:labelled {BACKBONE}"),
     Story("self-train", "self-train synthetic:blobs --rounds 4", (G_OF_POINTS,), resumes=True),
-    Story("embed", EMBEDDED, earlier="--size 48"),
+    Story("embed", EMBEDDED, (f"embed folder:labelled {BACKBONE}",), earlier=""),
     Story("predict-pairs", PAIRS_OF_LETTERS, (G_OF_LETTERS,), resumes=True),
     Story("cluster", f"cluster {LETTERS} --k 25 --epochs 3 --backbone mlp", (G_OF_LETTERS, PAIRS_OF_LETTERS), True),
     Story("cluster-rounds", f"{CLUSTERED} --rounds 2", (G_OF_POINTS, "predict-pairs synthetic:blobs"), True),

@@ -124,7 +124,10 @@ def trial(method: str, chance: random.Random) -> None:
         assert "\n" not in found
         return
     check(found, count)
-    if is_plain and not METHODS[method].trains:
+    if is_plain and method == "skms":
+        # Ten items have more than one mode at times, but items of two groups never climb to the same one.
+        assert len(set(zip(found.labels.tolist(), labels.tolist(), strict=True))) == found.k
+    elif is_plain and not METHODS[method].trains:
         assert accuracy(found.labels, labels) == 1
     if method in SCALED:
         scaled = clustered(method, 1024 * x, pairs, asked)

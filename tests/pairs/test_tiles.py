@@ -79,7 +79,6 @@ def test_a_torch_without_the_option_compiles_without_it(
     expected = assembled(pairs)
     monkeypatch.setattr(module, "COMPILE_FROM", 0)
     monkeypatch.setattr(torch, "compile", older)
-    logging.getLogger("clusterkit").propagate = True
     with caplog.at_level(logging.INFO, "clusterkit"):
         torch.testing.assert_close(assembled(pairs), expected)
     assert asked == [module.CONTRACTED, None]
@@ -100,7 +99,6 @@ def test_without_a_compiler_it_goes_on_and_says_so(
     expected = assembled(pairs)
     monkeypatch.setattr(module, "COMPILE_FROM", 0)
     monkeypatch.setattr(torch, "compile", broken)
-    logging.getLogger("clusterkit").propagate = True
     with caplog.at_level(logging.INFO, "clusterkit"):
         assert torch.equal(assembled(pairs), expected)
     assert "compiling its inner loop failed (no C++ compiler), so it runs uncompiled" in caplog.text

@@ -1,7 +1,6 @@
 """The clustering methods beside ccn, through the command line, and on pairs and items that leave them little."""
 
 import json
-import logging
 import shutil
 import warnings
 from pathlib import Path
@@ -444,7 +443,6 @@ def test_a_network_on_a_metric_needs_what_its_consensus_needs(monkeypatch: pytes
 @pytest.mark.parametrize("method", METHODS)
 def test_hours_are_said(method: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clusterkit.methods.common.check.memory", lambda: None)
-    monkeypatch.setattr(logging.getLogger("clusterkit"), "propagate", True)
     config = with_options(ClusterConfig(method=method))
     check_cost(config, "all", 1000, 784, 10)
     assert not caplog.messages
@@ -608,9 +606,8 @@ def test_equal_items_are_in_one_cluster(method: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("distinct", [1, 2, 7, 8, 9, 20])
 @pytest.mark.parametrize("method", ["spectral", *WITHOUT_PAIRS])
 def test_equal_items_are_never_parted(
-    method: str, distinct: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    method: str, distinct: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("clusterkit"), "propagate", True)
     same = np.random.default_rng(1).permutation(np.arange(COUNT) % distinct)
     given = problem(method, TRUE, np.random.default_rng(0).random((distinct, 3))[same], tmp_path)
     result = quietly(given.having(k=8, features=Features.PIXELS))
