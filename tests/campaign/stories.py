@@ -78,13 +78,14 @@ STORIES = (
 
 def prepare(story: Story, place: Path) -> None:
     """Make the folder in which a story begins."""
-    prepare_with([*story.before, *([f"{story.line} {story.earlier}"] if story.earlier else [])], place)
+    lines = [*story.before, *([f"{story.line} {story.earlier}"] if story.earlier else [])]
+    prepare_with(lines, place, with_pictures="folder:" in story.line)
 
 
-def prepare_with(lines: Sequence[str], place: Path) -> None:
-    """Make a folder with pictures, if lines read some, and run the lines there."""
+def prepare_with(lines: Sequence[str], place: Path, with_pictures: bool = False) -> None:
+    """Make a folder, with pictures if they are wanted or lines read some, and run the lines there."""
     place.mkdir(parents=True)
-    if any("folder:" in line for line in lines):
+    if with_pictures or any("folder:" in line for line in lines):
         build(place / "photos", each=1)
         shutil.rmtree(place / "photos" / "broken")
         # A link by its whole path would leave the copies of the folder.

@@ -30,7 +30,9 @@ print(*codes)
 sys.exit(max(codes))
 """
 """Several lines in one process, to be quick; their exit codes are the last line of stdout."""
-ODD = {"HOME": "/proc/nobody", "LANG": "C", "LC_ALL": "C", "TERM": "dumb", "PYTHONWARNINGS": "error"}
+# Older versions of PyTorch leave a temporary folder of their own to be removed at the end.
+WARNINGS = "error,ignore:Implicitly cleaning up:ResourceWarning"
+ODD = {"HOME": "/proc/nobody", "LANG": "C", "LC_ALL": "C", "TERM": "dumb", "PYTHONWARNINGS": WARNINGS}
 """A home that cannot be written, a locale that is not UTF-8, and warnings that are errors."""
 
 
