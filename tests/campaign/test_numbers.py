@@ -1,4 +1,7 @@
-"""Cluster degenerate items and pairs by every method: the result is a clustering, or one line that says why not."""
+"""Cluster degenerate items and pairs by every method: the result is a clustering, or one line that says why not.
+
+Of plain groups, in whatever order, methods and estimates of K find all.
+"""
 
 import random
 import warnings
@@ -6,12 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import clusterkit
+from clusterkit.artifacts.assignments import Assignment
 from clusterkit.errors import ClusterkitError
 from clusterkit.methods import METHODS
+from clusterkit.methods.common.rounds import count_in_sample
 from clusterkit.metrics.clustering import accuracy
+from clusterkit.metrics.probe_k import probe_estimate
+from clusterkit.pairs.dense import DensePairs
+from clusterkit.stages.estimate_k import estimate
 from tests.campaign.harness import chance_of
 
 pytestmark = pytest.mark.campaign
@@ -38,6 +47,8 @@ PAIRS = (
     "random",
     "one pair",
 )
+KNOWN = tuple(kind for kind in PAIRS if kind not in ("unknown", "mostly unknown", "one pair"))
+"""Pairs as `predict-pairs` writes them. Only those have an estimate of K."""
 SCALED = ("kmeans", "consensus")
 """Methods whose groups do not depend on the unit of the values."""
 
@@ -112,7 +123,7 @@ def trial(method: str, chance: random.Random) -> None:
     rng = np.random.default_rng(chance.getrandbits(32))
     is_plain = chance.random() < 0.2
     count, k = (40, 4) if is_plain else (chance.choice([2, 3, 5, 12, 40]), chance.choice([2, 3, 5]))
-    labels = np.arange(40) % 4 if is_plain else rng.integers(0, chance.choice([1, 2, 4]), count)
+    labels = rng.permutation(40) % 4 if is_plain else rng.integers(0, chance.choice([1, 2, 4]), count)
     kind, of_pairs = ("groups", "true") if is_plain else (chance.choice(ITEMS), chance.choice(PAIRS))
     x, pairs = items(kind, labels, rng), None
     if METHODS[method].pairs is not None and not METHODS[method].joint:
@@ -143,3 +154,30 @@ def test_method(method: str, number: int) -> None:
             trial(method, chance_of("numbers", method, number, part))
         except Exception as fault:
             raise AssertionError(f"{method} {number}.{part}: {fault!r}") from fault
+
+
+@pytest.mark.parametrize("number", range(5 * TRIALS))
+def test_estimates(number: int) -> None:
+    chance = chance_of("estimates", number)
+    rng = np.random.default_rng(chance.getrandbits(32))
+    is_plain = chance.random() < 0.3
+    count, k = (40, 4) if is_plain else (chance.choice([2, 3, 5, 12, 40]), chance.choice([1, 2, 4]))
+    labels = rng.permutation(count) % k
+    kind, of_pairs = ("groups", "true") if is_plain else (chance.choice(ITEMS), chance.choice(KNOWN))
+    x = items(kind, labels, rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        of_rows, of_reordered = (count_in_sample(given, number)[0] for given in (x, x[rng.permutation(count)]))
+        logits = np.log1p(8 * similar(of_pairs, labels, rng)) * 4 - 4
+        given = Assignment(np.arange(count), labels.astype(np.int32), np.eye(k, dtype=np.float32)[labels])
+        of_pairs_found = estimate(given, 100, DensePairs(torch.from_numpy(logits)), "all", number)
+        probe = np.arange(60) % 12
+        known = 6 * rng.normal(size=(12, x.shape[1]))[probe] + rng.normal(size=(60, x.shape[1]))
+        of_probe = probe_estimate(x, known, probe, 10, number)
+    assert of_rows == of_reordered
+    del of_pairs_found["spread"]
+    estimates = [*of_rows.values(), *of_pairs_found.values(), of_probe.k]
+    assert all(1 <= found <= max(2, count) for found in estimates), (of_rows, of_pairs_found, of_probe)
+    if is_plain:
+        assert set(of_pairs_found.values()) == {4}
+        assert set(of_rows.values()) == {4}
