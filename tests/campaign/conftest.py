@@ -1,6 +1,19 @@
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+HEAVY = (
+    "h5py", "matplotlib.pyplot", "scipy.cluster.hierarchy", "scipy.sparse.csgraph", "sklearn.cluster", "timm",
+    "torch._dynamo", "torchvision.transforms.v2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loaded() -> None:
+    """Load once what the commands would load in each process of their own, which takes most of their time."""
+    for name in HEAVY:
+        import_module(name)
 
 
 @pytest.fixture(scope="session")
