@@ -1,7 +1,12 @@
+import pkgutil
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer.main
+
+import clusterkit
+from clusterkit.cli import app
 
 HEAVY = (
     "h5py", "matplotlib.pyplot", "scipy.cluster.hierarchy", "scipy.sparse.csgraph", "sklearn.cluster", "timm",
@@ -12,8 +17,9 @@ HEAVY = (
 @pytest.fixture(scope="session", autouse=True)
 def _loaded() -> None:
     """Load once what the commands would load in each process of their own, which takes most of their time."""
-    for name in HEAVY:
+    for name in (*HEAVY, *(module.name for module in pkgutil.walk_packages(clusterkit.__path__, "clusterkit."))):
         import_module(name)
+    typer.main.get_command(app)
 
 
 @pytest.fixture(scope="session")
