@@ -70,7 +70,7 @@ def opened(path: Path) -> tuple[dict[str, Any], Values]:
 def closed(path: Path, header: dict[str, Any], values: Values) -> None:
     """Write a file whose digest is right, whatever it holds."""
     if path.suffix == ".safetensors":
-        state = {name: value.contiguous() for name, value in values.items()}
+        state = {name: value.clone(memory_format=torch.contiguous_format) for name, value in values.items()}
         text = canonical({**header, "digest": seal(header, checkpoint.digests(state))})
         path.write_bytes(safetensors.torch.save(state, {KEY: text}))
     elif path.suffix == ".json":
