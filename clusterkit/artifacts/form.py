@@ -4,17 +4,32 @@ A digest shows that a file is as it was written, not that its writer knew the fo
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clusterkit.config import BatchNorm, Recipe, Variation
+
 OBJECT: Any = {}
 """An object with any members."""
+EMPTY: Any = {str: ()}
+"""An object without members."""
 TEXTS: Any = {str: str}
+
+
+@dataclass(frozen=True)
+class Needed:
+    """The type of a member that no such object lacks."""
+
+    form: Any
+
+
 DATASET: Any = {
-    "name": str, "fingerprint": str, "labels": str, "size": (int, None), "channels": (int, None), "files": [str],
-    "inverted": bool, "bright_ink": bool,
+    "name": Needed(str), "fingerprint": str, "labels": str, "size": (int, None), "channels": (int, None),
+    "files": [str], "inverted": bool, "bright_ink": bool,
     "reading": {"flat": bool, "sniff": bool, "skip_bad": bool, "keep_duplicates": bool, "pixel_max": float,
                 "labels": str},
     "features": [{"name": str, "sha256": (str, None), "licence": (str, None), "weights": (str, None), "width": int}],
@@ -25,9 +40,10 @@ ARCHITECTURE: Any = {
     "tail": (OBJECT, None),
 }  # fmt: skip
 CONFIG: Any = {
-    "automatic": bool, "dataset": (str, None, [str]), "features": (str, None), "g": (str, None), "k": (int, str),
-    "method": (str, None), "model": str, "options": (OBJECT, None), "pairs": (str, None), "recipe": (str, None),
-    "subset": (str, None), "task": str, "variation": (str, None),
+    "automatic": bool, "bn": BatchNorm, "dataset": (str, None, [str]), "features": (str, None), "g": (str, None),
+    "k": (int, str), "method": (str, None), "model": str, "options": (OBJECT, None), "others": [str],
+    "pairs": (str, None), "recipe": (Recipe, None), "source": (str, None), "subset": (str, None),
+    "target": (str, None), "task": str, "variation": (Variation, None),
 }  # fmt: skip
 EXTRA: Any = {
     "alone": bool, "classes": ([str], None), "compared": {str: int}, "constraints": ({str: {str: {str: int}}}, None),
@@ -39,13 +55,13 @@ EXTRA: Any = {
     "uses_target_labels": str,
 }  # fmt: skip
 HEADER: Any = {
-    "format": str, "version": int, "stage": str, "config": CONFIG, "seed": int, "dataset": DATASET, "inputs": TEXTS,
-    "versions": TEXTS, "device": str, "extra": EXTRA, "digest": str,
+    "format": str, "version": int, "stage": str, "config": CONFIG, "seed": int, "dataset": (DATASET, EMPTY),
+    "inputs": TEXTS, "versions": TEXTS, "device": str, "extra": EXTRA, "digest": str,
 }  # fmt: skip
 """The types of a header. `float` is any number, a tuple lists what is allowed, and None is null.
 
 A list has items of one type. An object with the key `str` has members of one type; of others, members not named here
-are free.
+are free. An enumeration allows its values.
 """
 CONTENTS: Any = {
     "k": {"estimates": {str: {str: int}}, "estimator": str, "recommended": {str: int}},
@@ -122,19 +138,27 @@ def content_fits(format: str, content: Mapping[str, Any]) -> bool:
 
 def fits(value: Any, form: Any = HEADER) -> bool:
     """Return whether a value of JSON has a type."""
+    if isinstance(form, Needed):
+        return fits(value, form.form)
     if isinstance(form, tuple):
         return any(fits(value, each) for each in form)
     if isinstance(form, list):
         return isinstance(value, list) and all(fits(item, form[0]) for item in value)
     if isinstance(form, Mapping):
         each = form.get(str)
-        return isinstance(value, dict) and all(
-            fits(member, form[name] if each is None else each)
-            for name, member in value.items()
-            if each is not None or name in form
+        return (
+            isinstance(value, dict)
+            and all(
+                fits(member, form[name] if each is None else each)
+                for name, member in value.items()
+                if each is not None or name in form
+            )
+            and all(name in value for name, kind in form.items() if isinstance(kind, Needed))
         )
     if form is None:
         return value is None
     if isinstance(value, bool):
         return form is bool
+    if issubclass(form, StrEnum):
+        return isinstance(value, str) and value in list(form)
     return isinstance(value, int | float) if form is float else isinstance(value, form)

@@ -148,14 +148,14 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
         reading = reading.unlabelled
     if header.stage == "adapt" or (header.stage == "cluster" and "source" in header.extra and reading.labels is None):
         # A target is read without the file of labels if the source has it.
-        reading = replace(reading, labels=Reading.recorded(header.extra["source"]).labels)
+        reading = replace(reading, labels=Reading.recorded(header.extra.get("source", header.dataset)).labels)
     match header.stage:
         case "adapt":
-            words = [config["source"], dataset or config["target"]]
+            words = [config.get("source", "SOURCE"), dataset or config.get("target", "TARGET")]
         case "pretrain" | "train-critic":
             words = [dataset or header.dataset.get("name", "DATASET"), *config.get("others", [])]
         case "self-train":
-            words = [config["dataset"]]
+            words = [config.get("dataset", "DATASET")]
         case "assign" if config.get("files"):
             words = ["FILE..."]
         case _:

@@ -98,7 +98,7 @@ def ensure_pairs(
         pairs_of = f"those of {' '.join([name, *reading.flags()])}"
         reason = f"{pairs_of} no longer fit"
         if covers(name, dataset) and context.reading.of(parse(dataset).source) == reading:
-            accepts_both = self_train is None and header.config["g"] == SELF_TRAINED
+            accepts_both = self_train is None and header.config.get("g") == SELF_TRAINED
             if other := other_g(header, SELF_TRAINED if accepts_both else g, context):
                 reason = f"{pairs_of} are by {other}"
             elif is_of_same_data(header, context):
@@ -138,7 +138,7 @@ def other_g(pairs: "Header", g: str, context: Context) -> str:
     from clusterkit.artifacts.checkpoint import read_checkpoint
     from clusterkit.artifacts.lineage import made_from
 
-    made_by = pairs.config["g"]
+    made_by = pairs.config.get("g") or G_FILE
     path = context.path(made_by)
     if made_by != g:
         return f"{made_by}, not by {g}"

@@ -127,13 +127,15 @@ def by_network(config: ClusterConfig, pairs: "PairInput", context: Context) -> C
     The network is that of a `config` of a network, or else the default one, with a backbone for the items of the pairs.
     """
     from clusterkit.methods.common.check import with_backbone
+    from clusterkit.pairs.read import shape_of
     from clusterkit.stages.cluster import suited_to
 
     assert pairs.header is not None
+    assert pairs.path is not None
     if not METHODS[config.method].trains:
         config = ClusterConfig(
             dataset=config.dataset, recipe=config.recipe, constraints=config.constraints,
             constraint_weight=config.constraint_weight, options=CcnOptions(),
         )  # fmt: skip
     config = suited_to(config, pairs, context)
-    return replace(config, options=with_backbone(config.options, tuple(pairs.header.extra["shape"]), context))
+    return replace(config, options=with_backbone(config.options, shape_of(pairs.header, pairs.path), context))

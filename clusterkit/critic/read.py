@@ -6,8 +6,10 @@ from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.files import sha256
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.artifacts.lineage import Learned, again, learned_from
+from clusterkit.config import Recipe
 from clusterkit.critic.network import FORM, Critic, CriticArchitecture
 from clusterkit.errors import InputError
+from clusterkit.networks.read import load
 
 
 def read_critic(path: Path) -> tuple[Header, Critic]:
@@ -21,10 +23,15 @@ def read_critic(path: Path) -> tuple[Header, Critic]:
                 f"{again(header, path)}"
             )
         critic = Critic(architecture)
-        critic.load_state_dict(state)
+        load(critic, state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(path, "critic") from error
     return header, critic.eval()
+
+
+def recipe_of(header: Header) -> Recipe:
+    """Return the recipe of a critic, which is also that of its search."""
+    return Recipe(header.config.get("recipe") or Recipe.BEST)
 
 
 def origin(header: Header, path: Path) -> tuple[dict[str, str], Learned]:

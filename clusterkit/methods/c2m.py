@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from clusterkit import console
 from clusterkit.config import Recipe
 from clusterkit.critic.embedding import point_set
-from clusterkit.critic.read import read_critic
+from clusterkit.critic.read import read_critic, recipe_of
 from clusterkit.critic.search import Search, extended, search
 from clusterkit.methods.common.points import digests_of, equal_together
 from clusterkit.methods.common.problem import Clustering, Problem, hard
@@ -32,7 +32,7 @@ def c2m(problem: Problem) -> Clustering:
 def found(problem: Problem) -> NDArray[np.int64]:
     """Return the clusters (N,) of the search."""
     header, critic = read_critic(problem.options.critic)
-    effort = Search(k=problem.k, recipe=Recipe(header.config["recipe"]))
+    effort = Search(k=problem.k, recipe=recipe_of(header))
     x = critic.coordinates(torch.from_numpy(problem.values), problem.title)
     if len(x) <= LARGEST:
         return search(critic, point_set(x), effort, problem.seed).assignment.numpy()

@@ -18,12 +18,19 @@ def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{title}.{name}": value for title, net in networks.items() for name, value in net.state_dict().items()}
 
 
+def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a state dict. Raises RuntimeError if it is of another network, ValueError if it is not finite."""
+    network.load_state_dict(state)
+    if not all(value.isfinite().all() for value in state.values()):
+        raise ValueError("weights that are not finite")
+
+
 def read_g(path: Path) -> tuple[Header, SimilarityNet]:
     """Read G. Raises InputError for any other file."""
     header, state = read_checkpoint(path, "g")
     try:
         network = SimilarityNet(Architecture.from_header(header.extra["network"]))
-        network.load_state_dict(state)
+        load(network, state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(path, "g") from error
     return header, network.eval()
@@ -77,9 +84,7 @@ def _cluster_net(
     _check_cut(architecture, dataset.get("features", []))
     network = ClusterNet(architecture)
     prefix = f"{title}."
-    network.load_state_dict(
-        {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    )
+    load(network, {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
     return network.eval()
 
 

@@ -112,7 +112,7 @@ def check_features(
         context = replace(context, reading=data.reading)
         pictures = load_dataset(data.name, context, whole=True)
         check_content(header, path, pictures, (subset.name_digest for subset in features.values()))
-    if data.features and contents(data.features) != contents(header.dataset["features"]):
+    if data.features and contents(data.features) != contents(header.dataset.get("features", [])):
         names = "+".join(entry["name"] for entry in data.features)
         raise InputError(
             f"{path}: holds features by other backbones than the pairs; run: clusterkit embed {data.name} "

@@ -18,6 +18,13 @@ from clusterkit.pairs.source import PairSource
 from clusterkit.settings import File, NoisyPairs, OnlyConstraints
 
 
+def shape_of(header: Header, path: Path) -> tuple[int, ...]:
+    """Return the shape of the images of which pairs were predicted. Raises InputError if the header lacks it."""
+    if "shape" not in header.extra:
+        raise InputError(f"{path}: its header lacks the shape of the images; run: {again(header, path)}")
+    return tuple(header.extra["shape"])
+
+
 @dataclass(frozen=True)
 class PairInput:
     """Source of a run's pairs: a file with its `header` and `groups` by subset, or labels if there is no file.
@@ -34,7 +41,7 @@ class PairInput:
     @property
     def bn(self) -> BatchNorm:
         """Batch-normalisation statistics with which G predicted the pairs."""
-        return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config["bn"])
+        return BatchNorm.TARGET if self.header is None else BatchNorm(self.header.config.get("bn", BatchNorm.TARGET))
 
     @property
     def is_by_metric(self) -> bool:

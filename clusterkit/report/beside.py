@@ -127,7 +127,7 @@ def read_feature_file(made: Beside, path: Path) -> None:
     if belongs(file, made.header.inputs["features"], "no features of it", made.notes):
         try:
             header, made.features = read_features(file)
-            made.models = header.dataset["features"]
+            made.models = header.dataset.get("features", [])
         except InputError as error:
             made.notes.append(f"{name} cannot be used, so the page has no features of it: {error}")
 

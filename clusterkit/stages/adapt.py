@@ -45,6 +45,7 @@ from clusterkit.networks.read import read_g, state_of
 from clusterkit.networks.typical import typical_of
 from clusterkit.pairs.from_file import from_group
 from clusterkit.pairs.g import g_pairs
+from clusterkit.pairs.read import shape_of
 from clusterkit.pairs.source import PairSource
 from clusterkit.reading import Reading
 from clusterkit.settings import Fixed, options_of
@@ -289,7 +290,7 @@ def read_target_pairs(
         raise InputError(
             f"{path}: has no pairs of {target.name}; run: {again(header, path, target.name, target.reading)}"
         )
-    g_shape = tuple(header.extra["shape"])
+    g_shape = shape_of(header, path)
     features, inverted = header.dataset.get("features", []), header.dataset.get("inverted")
     if g_shape != target.shape or inverted != target.inverted or features != list(target.features):
         # G read the target in another form, and the fingerprint depends on it.

@@ -41,7 +41,7 @@ from clusterkit.networks.read import state_of
 from clusterkit.networks.start import CCN_FILE, Start
 from clusterkit.networks.typical import typical_tensors
 from clusterkit.pairs.constraints import constrain
-from clusterkit.pairs.read import PairInput, read_pairs
+from clusterkit.pairs.read import PairInput, read_pairs, shape_of
 from clusterkit.pairs.user_links import UserLinks, read_user_links
 from clusterkit.settings import CountedBy, File, Init, NoisyPairs, TruePairs
 from clusterkit.states import StateFolder
@@ -274,6 +274,7 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
         if shape is None:
             return load_dataset(config.dataset, context, whole=start.features is not None)
         return load_like(config.dataset, shape, context, None if start.header is None else start.header.dataset)
+    assert pairs.path is not None
     recorded = header.dataset
     # Features of fixed backbones are made only for pairs that count, or for a network that reads them.
     as_pictures = "features" in recorded and (not pairs.used if shape is None else len(shape) == 3)
@@ -284,8 +285,7 @@ def load_for(config: ClusterConfig, context: Context, pairs: PairInput, start: S
     elif as_pictures:
         data = load_dataset(config.dataset, context, whole=True)
     else:
-        data = load_like(config.dataset, tuple(header.extra["shape"]), context, recorded)
-    assert pairs.path is not None
+        data = load_like(config.dataset, shape_of(header, pairs.path), context, recorded)
     check_content(header, pairs.path, data, (group.get(DIGEST) for group in pairs.groups.values()))
     if shape in (None, data.shape):
         return data

@@ -5,6 +5,7 @@ it.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import random
@@ -71,13 +72,19 @@ class Running:
 
     def __init__(self, line: str | Sequence[str], prepare: Prepare | None = None) -> None:
         self.arguments = line.split() if isinstance(line, str) else list(line)
-        self.streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
+        pipes = [os.pipe() for _ in ("stdout", "stderr")]
+        self.streams = [read for read, _ in pipes]
         sys.stdout.flush()
         sys.stderr.flush()
         self.started = time.monotonic()
         self.process = os.fork()
         if not self.process:
-            _be(self.arguments, self.streams, prepare)
+            _be(self.arguments, [write for _, write in pipes], prepare)
+        for read, write in pipes:
+            os.close(write)
+            os.set_blocking(read, False)
+            # What a command writes stays there until its end. A limit of the size of files is none of a pipe.
+            fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, 2**20)
 
     def end(self, kill_after: float | None = None) -> Done:
         """Wait for the end; arguments and errors are those of `call`."""
@@ -94,9 +101,8 @@ class Running:
         wall = time.monotonic() - self.started
         texts = []
         for stream in self.streams:
-            os.lseek(stream, 0, os.SEEK_SET)
-            with os.fdopen(stream, "r", errors="replace") as file:
-                texts.append(file.read())
+            with os.fdopen(stream, "rb", buffering=0) as pipe:
+                texts.append((pipe.read(2**20) or b"").decode(errors="replace"))
         seconds, peak = usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss
         return Done(os.waitstatus_to_exitcode(status), *texts, seconds, wall, peak)
 

@@ -6,14 +6,17 @@ if they still mean something, but the command must end as it ends on any input.
 
 import functools
 import json
+import operator
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clusterkit.artifacts.header import canonical
 from tests.campaign.harness import Done, call, chance_of, copied
-from tests.campaign.mutations import mutated
+from tests.campaign.mutations import closed, mutated, opened
 from tests.campaign.stories import (
     BACKBONE,
     CLUSTERED,
@@ -138,6 +141,44 @@ def test_changed(name: str, number: int, start: Path, tmp_path: Path) -> None:
         if not line.startswith("inspect"):
             restore(start, place)
     assert not faults, "\n\n".join(faults)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_member_of_a_header(name: str, start: Path, tmp_path: Path) -> None:
+    """Each member is removed, and has each of some other values, and every reader reads it."""
+    place = copied(start, tmp_path / "run")
+    inside(place)
+    faults = []
+    header, _ = opened(start / name)
+    for path in members_of(header):
+        for value in (GONE, "x", 3, None):
+            header, values = opened(start / name)
+            *outer, last = path
+            inner = functools.reduce(operator.getitem, outer, header)
+            if value is GONE:
+                del inner[last]
+            else:
+                inner[last] = value
+            for line in READERS[name]:
+                closed(place / name, header, values)
+                try:
+                    call(line.replace("FILE", name)).check(0, 2, 3, 4)
+                except AssertionError as fault:
+                    faults.append(f"{name}: {path} is {value}: {line}: {fault}")
+                restore(start, place)
+    assert not faults, "\n\n".join(faults)
+
+
+GONE = object()
+
+
+def members_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all members of JSON down to the third level, of lists the first entry."""
+    keys = list(value) if isinstance(value, dict) else range(min(1, len(value)))
+    for key in keys:
+        yield (*path, key)
+        if len(path) < 2 and isinstance(value[key], dict | list):
+            yield from members_of(value[key], (*path, key))
 
 
 def content_of(data: bytes) -> str | bytes:

@@ -71,6 +71,11 @@ def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dic
     if config.k is CountedBy.ESTIMATE:
         if subset.name not in estimates:
             raise InputError(f"--k auto: {ESTIMATES} has no estimate for {subset.name}; run: clusterkit estimate-k")
+        if estimates[subset.name] > len(subset):
+            raise InputError(
+                f"--k auto: {ESTIMATES} has {estimates[subset.name]} for {subset.name}, more than its {len(subset)} "
+                "items; run: clusterkit estimate-k"
+            )
         # A network with one output cannot learn.
         return max(2, estimates[subset.name])
     if config.k is CountedBy.LABELS:

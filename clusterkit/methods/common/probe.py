@@ -96,7 +96,7 @@ def read_probe(
     ]  # fmt: skip
     items = chosen_items(data, context.seed)
     return Probe(
-        data.to_learned(), items, target, g, BatchNorm(header.config["bn"]),
+        data.to_learned(), items, target, g, BatchNorm(header.config.get("bn", BatchNorm.TARGET)),
         {"g": sha256(g_path)}, warnings,
     )  # fmt: skip
 

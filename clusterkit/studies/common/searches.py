@@ -11,7 +11,7 @@ from torch import Tensor
 from clusterkit.config import Context, Recipe
 from clusterkit.critic.local import GAIN
 from clusterkit.critic.network import Critic
-from clusterkit.critic.read import read_critic
+from clusterkit.critic.read import read_critic, recipe_of
 from clusterkit.critic.search import Search, search
 from clusterkit.critic.sets import generator_of, pool_of, some
 from clusterkit.critic.starts import LADDER, starts
@@ -80,7 +80,7 @@ def test_set(data: Dataset, subset: Subset, seed: int, number: int) -> TestSet:
 def by_critic(path: Any, sets: Sets, k: int, recipe: Recipe | None = None) -> list[Scores]:
     """Return the scores of the clustering that a critic's search finds in each set; `recipe` is that of the search."""
     header, critic = read_critic(path)
-    effort = replace(EFFORT, k=k, recipe=Recipe(header.config["recipe"]) if recipe is None else recipe)
+    effort = replace(EFFORT, k=k, recipe=recipe_of(header) if recipe is None else recipe)
     return [of_search(critic, each, effort) for each in sets]
 
 

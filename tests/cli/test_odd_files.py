@@ -1,0 +1,67 @@
+"""Files whose digest is right, but which hold what clusterkit does not write: one line says so."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.campaign.mutations import closed, opened
+from tests.conftest import Cli
+
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
+
+
+def weights_of_nan(header: dict[str, Any], values: dict[str, Any]) -> None:
+    values[next(name for name in values if name.endswith("weight"))].view(-1)[0] = torch.nan
+
+
+REFUSED: dict[str, tuple[str, Change, str, str]] = {
+    "a weight of G": ("g.safetensors", weights_of_nan, "predict-pairs synthetic:blobs", "g.safetensors: damaged"),
+    "a weight of a start": (
+        "g.safetensors", weights_of_nan, "train-g synthetic:blobs --init g.safetensors", "g.safetensors: damaged",
+    ),
+    "a weight of a network": ("ccn.safetensors", weights_of_nan, "assign synthetic:blobs", "ccn.safetensors: damaged"),
+    "no name of the data set": (
+        "assignments.h5", lambda header, _: header["dataset"].pop("name"), "evaluate", "members of other types",
+    ),
+    "a number for a name": (
+        "adapted.safetensors", lambda header, _: header["config"].update(source=1e308),
+        "assign synthetic:blobs --model adapted.safetensors", "members of other types",
+    ),
+    "K above N": (
+        "k.json", lambda _, values: values["recommended"].update(all=601),
+        "cluster synthetic:blobs --k auto --pairs pairs.h5 --backbone mlp", "k.json has 601 for all, more than its 600",
+    ),
+    "no shape": (
+        "pairs.h5", lambda header, _: header["extra"].pop("shape"), "cluster synthetic:blobs --k 5 --backbone mlp",
+        "its header lacks the shape",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case: str, points: Path, cli: Cli) -> None:
+    name, change, line, message = REFUSED[case]
+    header, values = opened(points / name)
+    change(header, values)
+    closed(points / name, header, values)
+    done = cli(f"{line} --quiet")
+    assert (done.code, done.out) == (3, ""), done.err
+    assert message in done.err.splitlines()[-1]
+
+
+READ: dict[str, tuple[str, Change, str]] = {
+    "no statistics": ("pairs.h5", lambda header, _: header["config"].pop("bn"), "cluster --k 5 --method spectral"),
+    "no G": ("pairs.h5", lambda header, _: header["config"].pop("g"), "estimate-k"),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_read_as_an_older_version_would_write_it(case: str, points: Path, cli: Cli) -> None:
+    name, change, line = READ[case]
+    header, values = opened(points / name)
+    change(header, values)
+    closed(points / name, header, values)
+    assert cli(f"{line} --quiet").code in (0, 3)
