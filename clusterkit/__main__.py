@@ -11,7 +11,8 @@ from clusterkit.errors import ClusterkitError, InputError
 
 INTERRUPTED = 130
 NO_MEMORY = re.compile(
-    "out of memory|can't allocate memory|Cannot allocate memory|failed to map segment(?!.*not permitted)"
+    "out of memory|can't allocate memory|Cannot allocate memory|can't start new thread|"
+    "failed to map segment(?!.*not permitted)"
 )
 """Words of torch, the system and its loader of libraries for the same thing."""
 PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")

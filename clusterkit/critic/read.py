@@ -1,5 +1,6 @@
 """Critics as they are stored in files of train-critic."""
 
+import math
 from pathlib import Path
 
 from clusterkit.artifacts.checkpoint import read_checkpoint
@@ -32,6 +33,15 @@ def read_critic(path: Path) -> tuple[Header, Critic]:
 def recipe_of(header: Header) -> Recipe:
     """Return the recipe of a critic, which is also that of its search."""
     return Recipe(header.config.get("recipe") or Recipe.BEST)
+
+
+def check_finite(score: float, title: str) -> None:
+    """Raise InputError for a score of a subset that is not finite."""
+    if not math.isfinite(score):
+        raise InputError(
+            f"--critic: its score of {title} is not finite, because its weights are huge; train it again: "
+            "clusterkit train-critic DATASET"
+        )
 
 
 def origin(header: Header, path: Path) -> tuple[dict[str, str], Learned]:

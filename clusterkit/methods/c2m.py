@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from clusterkit import console
 from clusterkit.config import Recipe
 from clusterkit.critic.embedding import point_set
-from clusterkit.critic.read import read_critic, recipe_of
+from clusterkit.critic.read import check_finite, read_critic, recipe_of
 from clusterkit.critic.search import Search, extended, search
 from clusterkit.methods.common.points import digests_of, equal_together
 from clusterkit.methods.common.problem import Clustering, Problem, hard
@@ -35,11 +35,14 @@ def found(problem: Problem) -> NDArray[np.int64]:
     effort = Search(k=problem.k, recipe=recipe_of(header))
     x = critic.coordinates(torch.from_numpy(problem.values), problem.title)
     if len(x) <= LARGEST:
-        return search(critic, point_set(x), effort, problem.seed).assignment.numpy()
+        best = search(critic, point_set(x), effort, problem.seed)
+        check_finite(best.score, problem.title)
+        return best.assignment.numpy()
     console.log.info("cluster %s: searching a random sample of %d items", problem.title, LARGEST)
     generator = torch.Generator().manual_seed(problem.seed)
     sample = point_set(x[torch.randperm(len(x), generator=generator)[:LARGEST]])
     best = search(critic, sample, effort, problem.seed)
+    check_finite(best.score, problem.title)
     if effort.recipe is Recipe.BEST:
         # A network that fits the sample may be anything between its points.
         best = replace(best, weights=None)

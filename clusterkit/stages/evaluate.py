@@ -17,7 +17,7 @@ from clusterkit.artifacts.lineage import again, learned_from, target_of
 from clusterkit.config import Context, EvaluateConfig
 from clusterkit.console import size
 from clusterkit.critic.network import Critic
-from clusterkit.critic.read import origin, read_critic
+from clusterkit.critic.read import check_finite, origin, read_critic
 from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.datasets.catalogue import load_recorded
 from clusterkit.datasets.grown import check_content
@@ -177,6 +177,7 @@ def critic_scores(
     cluster = np.unique(assignment.cluster[inside], return_inverse=True)[1]
     read = critic.read(torch.from_numpy(points), data.name)
     score = float(critic.scores(read, torch.from_numpy(cluster)[None])[0])
+    check_finite(score, subset.name)
     return {"critic": score, **indices(points, cluster, derive_seed(context.seed, "silhouette", subset.name) % 2**32)}
 
 

@@ -145,13 +145,13 @@ def test_changed(name: str, number: int, start: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_every_member_of_a_header(name: str, start: Path, tmp_path: Path) -> None:
-    """Each member is removed, and has each of some other values, and every reader reads it."""
+    """Each member is removed, or has another value, and every reader reads it."""
     place = copied(start, tmp_path / "run")
     inside(place)
     faults = []
     header, _ = opened(start / name)
     for path in members_of(header):
-        for value in (GONE, "x", 3, None):
+        for value in (GONE, chance_of("members", name, path).choice(["x", 3, None])):
             header, values = opened(start / name)
             *outer, last = path
             inner = functools.reduce(operator.getitem, outer, header)
@@ -176,6 +176,8 @@ def members_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
     """The paths of all members of JSON down to the third level, of lists the first entry."""
     keys = list(value) if isinstance(value, dict) else range(min(1, len(value)))
     for key in keys:
+        if key in ("history", "versions"):
+            continue
         yield (*path, key)
         if len(path) < 2 and isinstance(value[key], dict | list):
             yield from members_of(value[key], (*path, key))

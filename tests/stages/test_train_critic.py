@@ -230,6 +230,20 @@ def test_a_critic_of_another_version_is_refused(critic: Path, cli) -> None:
     one_line(cli(f"cluster {name} --method c2m --k 5"), 3, "another version", "clusterkit train-critic blobs_bg")
 
 
+@pytest.mark.parametrize(
+    "line", ["evaluate --critic critic.safetensors", "cluster arrays:points.npz --method c2m --k 5"]
+)
+def test_a_score_that_is_not_finite_is_no_score(critic: Path, cli, line: str) -> None:
+    """The bias of the last layer is finite, but twice as much, as the sum of it and a score, is not."""
+    cli(f"cluster {save('points.npz', *groups(width=2))} --method kmeans --k 3")
+    header, state = read_checkpoint(critic, "critic")
+    last = max(name for name in state if name.endswith("bias"))
+    state[last].fill_(torch.finfo(torch.float32).max)
+    state[last.replace("bias", "weight")].fill_(torch.finfo(torch.float32).max)
+    write_checkpoint(critic, header, state)
+    one_line(cli(line), 3, "its score of all is not finite", "clusterkit train-critic")
+
+
 def test_scores_by_a_critic_need_no_labels(critic: Path, cli) -> None:
     x, _ = groups(width=2)
     cli(f"cluster {save('plain.npz', x)} --method kmeans --k 3")
