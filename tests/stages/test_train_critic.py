@@ -234,7 +234,6 @@ def test_a_critic_of_another_version_is_refused(critic: Path, cli) -> None:
     "line", ["evaluate --critic critic.safetensors", "cluster arrays:points.npz --method c2m --k 5"]
 )
 def test_a_score_that_is_not_finite_is_no_score(critic: Path, cli, line: str) -> None:
-    """The bias of the last layer is finite, but twice as much, as the sum of it and a score, is not."""
     cli(f"cluster {save('points.npz', *groups(width=2))} --method kmeans --k 3")
     header, state = read_checkpoint(critic, "critic")
     last = max(name for name in state if name.endswith("bias"))
