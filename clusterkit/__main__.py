@@ -7,14 +7,9 @@ import traceback
 from collections.abc import Sequence
 
 from clusterkit import console
-from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.errors import ClusterkitError, InputError, is_out_of_memory
 
 INTERRUPTED = 130
-NO_MEMORY = re.compile(
-    "out of memory|can't allocate memory|Cannot allocate memory|can't start new thread|"
-    "failed to map segment(?!.*not permitted)"
-)
-"""Words of torch, the system and its loader of libraries for the same thing."""
 PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")
 
 
@@ -47,7 +42,7 @@ def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and the line that explains it."""
     if isinstance(error, ClusterkitError):
         return error.exit_code, console.printable(str(error))
-    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+    if is_out_of_memory(error):
         return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more memory"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

@@ -1,5 +1,18 @@
 """The errors that a user can cause, each with the exit code of the program."""
 
+import re
+
+NO_MEMORY = re.compile(
+    "out of memory|can't allocate memory|Cannot allocate memory|can't start new thread|"
+    "failed to map segment(?!.*not permitted)"
+)
+"""Words of torch, the system and its loader of libraries for the same thing."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory has run out, which is no fault of the file that was being read."""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
+
 
 class ClusterkitError(Exception):
     """A failure that one line explains: it names the problem, the file or flag, and the next step."""

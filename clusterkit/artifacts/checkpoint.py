@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clusterkit.artifacts.files import atomic
 from clusterkit.artifacts.header import KEY, Header, check_digest, damaged, foreign, parse_header, reading
+from clusterkit.errors import is_out_of_memory
 
 SEARCHED = 2**20
 """The header key in this many first bytes of an unreadable file shows that clusterkit wrote it."""
@@ -37,9 +38,9 @@ def read_checkpoint(path: Path, format: str) -> tuple[Header, dict[str, Tensor]]
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         state = safetensors.torch.load(content)
-    except MemoryError:
-        raise
     except Exception as error:  # safetensors raises errors of many types for content it does not expect
+        if is_out_of_memory(error):
+            raise
         ours = content[8:9] == b"{" and KEY.encode() in content[:SEARCHED]
         raise (damaged(path, format) if ours else foreign(path, format)) from error
     header = parse_header(metadata.get(KEY) if isinstance(metadata, dict) else None, format, path)

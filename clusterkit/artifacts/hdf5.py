@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clusterkit.artifacts.files import atomic, sha256
 from clusterkit.artifacts.form import misfit
 from clusterkit.artifacts.header import KEY, Header, check_digest, damaged, foreign, parse_header, reading, remedy
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, is_out_of_memory
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 CHUNK_BYTES = 2**20
@@ -155,9 +155,11 @@ def read_hdf5(path: Path, format: str) -> tuple[Header, dict[str, dict[str, Arra
         with h5py.File(path, "r", locking="best-effort") as file:
             header = parse_header(file.attrs.get(KEY), format, path)
             groups = {title: {name: _values(path, file[title][name]) for name in file[title]} for title in file}
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except Exception as error:  # h5py raises errors of many types for content it does not expect
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, format) from error
     digests = {f"{title}/{name}": _digest(array) for title, group in groups.items() for name, array in group.items()}
     check_digest(header, digests, path)
@@ -178,9 +180,11 @@ def read_header(path: Path, format: str) -> Header:
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             return parse_header(file.attrs.get(KEY), format, path).found_in(path.parent)
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except Exception as error:  # as above
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, format) from error
 
 

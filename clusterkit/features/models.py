@@ -18,7 +18,7 @@ from clusterkit import console
 from clusterkit.artifacts.files import sha256
 from clusterkit.config import Context
 from clusterkit.distributed import first_alone, is_first
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import InputError, UsageError, is_out_of_memory
 from clusterkit.features import own_models, timm_models, torchvision_models
 from clusterkit.features.card import Card, quiet
 from clusterkit.features.prepare import Preprocessing, Standardised
@@ -229,6 +229,8 @@ def _loaded(name: str, card: Card, file: Path) -> nn.Module:
         except UsageError:
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             # The libraries check a state in many ways. If the model itself is the cause, it fails without a state too.
             _check_plain(library, card)
             raise _foreign(file, name, misfit(error)) from error
@@ -248,6 +250,8 @@ def _check_plain(library: ModuleType, card: Card) -> None:
     try:
         network = library.plain(card)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise _UnfitError(first_line(error)) from error
     _features(_ready(network, card), card.size)
 
@@ -273,6 +277,8 @@ def _features(network: nn.Module, size: int) -> Any:
         with torch.inference_mode():
             return network(torch.full((1, 3, size, size), 128, dtype=torch.uint8))
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise _UnfitError(first_line(error)) from error
 
 

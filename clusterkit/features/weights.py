@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clusterkit import console
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, is_out_of_memory
 from clusterkit.features.card import Card, quiet
 
 ON_THE_HUB = ("model.safetensors", "pytorch_model.bin")
@@ -123,6 +123,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
         with quiet():
             state = safetensors.torch.load_file(file) if file.suffix == ".safetensors" else _read_safely(file)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         if isinstance(error, UnpicklingError) and _is_pickle(file):
             raise InputError(
                 f"{file}: holds more than tensors, which could run code when it is read; save its state dict as "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clusterkit import console
 from clusterkit.config import Backbone
-from clusterkit.errors import InputError, UsageError
+from clusterkit.errors import InputError, UsageError, is_out_of_memory
 from clusterkit.networks.fast import fast_layers
 
 
@@ -336,6 +336,8 @@ def load_pretrained(backbone: BackboneLayers, name: Backbone, *, offline: bool) 
         state = torch.hub.load_state_dict_from_url(file.as_uri(), weights_only=True, progress=False)
         backbone[0].load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # Torch does not document which errors a damaged file raises.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file}: no weights of {name} ({reason}); remove it") from error

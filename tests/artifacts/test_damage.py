@@ -77,6 +77,21 @@ def test_changed_inserted_and_removed_bytes(
 
 
 @each_container
+def test_a_lack_of_memory_is_no_damage(
+    sample: Sample, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError("Unable to read (can't allocate memory)")
+
+    path = tmp_path / sample.name
+    path.write_bytes(whole[sample.name])
+    for place in (h5py, "File"), (safetensors.torch, "load"), (json, "loads"):
+        monkeypatch.setattr(*place, full)
+    with pytest.raises(OSError, match="allocate memory"):
+        sample.values(path)
+
+
+@each_container
 def test_every_truncation_is_an_error(sample: Sample, whole: dict[str, bytes], tmp_path: Path) -> None:
     path, data = tmp_path / sample.name, whole[sample.name]
     lengths = {0, 1, 7, 8, 9, 16, 100, len(data) // 2, *range(len(data) - SEAL_BYTES - 2, len(data))}

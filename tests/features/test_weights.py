@@ -123,6 +123,20 @@ def test_keys_that_are_missing_or_foreign(tmp_path: Path) -> None:
     assert find(changed(tmp_path, "fc.weight", "fc.bias")).width == find(changed(tmp_path)).width
 
 
+def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise MemoryError("Cannot allocate memory (os error 12)")
+
+    file = weights_of("test_resnet", tmp_path / "own.safetensors")
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(safetensors.torch, "load_file", full)
+        find(file)
+    for place in ("load_state_dict", "__call__"):
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(torch.nn.Module, place, full)
+            find(file)
+
+
 def test_damaged_files(tmp_path: Path) -> None:
     file = weights_of("test_resnet", tmp_path / "w.safetensors")
     content = file.read_bytes()
