@@ -66,10 +66,11 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
     """Read the networks as `read_cluster_nets` does, and what each knows of the items of its clusters."""
     header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
-        networks = {
-            title: (_cluster_net(fields, title, state, header.dataset), read_typical(state, title))
+        nets = {
+            title: _cluster_net(fields, title, state, header.dataset)
             for title, fields in header.extra["networks"].items()
         }
+        networks = {title: (network, read_typical(state, title, network)) for title, network in nets.items()}
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise damaged(path, header.format) from error
     if not networks:

@@ -91,11 +91,22 @@ def typical_tensors(networks: Mapping[str, ClusterNet], data: Dataset, device: t
     return tensors
 
 
-def read_typical(state: Mapping[str, Tensor], title: str) -> Typical:
-    """Return what a network's file holds of a subset's clusters, UNKNOWN for nothing. Raises KeyError for a part."""
+def read_typical(state: Mapping[str, Tensor], title: str, network: ClusterNet) -> Typical:
+    """Return what the file of a network holds of a subset's clusters, UNKNOWN for nothing.
+
+    Raises KeyError for a part, and ValueError for tensors of other shapes or with numbers that are not finite.
+    """
     key = _key(title)
     values = {name.removeprefix(key): value for name, value in state.items() if name.startswith(key)}
-    return Typical(values["probability"], values["mean"], values["distance"]) if values else UNKNOWN
+    if not values:
+        return UNKNOWN
+    typical = Typical(values["probability"], values["mean"], values["distance"])
+    k, width = network.architecture.outputs, network.architecture.hidden or network.backbone.features
+    shapes = {"probability": (), "mean": (k, width), "distance": (k,)}
+    for name, shape in shapes.items():
+        if values[name].shape != shape or not values[name].isfinite().all():
+            raise ValueError(f"{name} of another shape, or not finite")
+    return typical
 
 
 def _key(title: str) -> str:

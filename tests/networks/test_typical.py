@@ -83,10 +83,14 @@ def test_equal_items_are_like_their_cluster(network: ClusterNet) -> None:
 def test_tensors_are_read_again_and_a_part_of_them_is_damage(network: ClusterNet, points: Subset) -> None:
     state = typical_of(network, points, CPU).tensors("a.b/c")
     assert set(state) == {f"typical/a.b/c/{name}" for name in ("mean", "distance", "probability")}
-    again = read_typical(state, "a.b/c")
+    again = read_typical(state, "a.b/c", network)
     for name, value in again.tensors("a.b/c").items():
         assert torch.equal(value, state[name])
-    assert read_typical(state, "other") is UNKNOWN
+    assert read_typical(state, "other", network) is UNKNOWN
+    for name, value in state.items():
+        for wrong in (value[None], torch.full_like(value, torch.inf)):
+            with pytest.raises(ValueError, match="another shape, or not finite"):
+                read_typical({**state, name: wrong}, "a.b/c", network)
     del state["typical/a.b/c/mean"]
     with pytest.raises(KeyError):
-        read_typical(state, "a.b/c")
+        read_typical(state, "a.b/c", network)
