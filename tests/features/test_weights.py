@@ -128,13 +128,15 @@ def test_a_lack_of_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monke
         raise MemoryError("Cannot allocate memory (os error 12)")
 
     file = weights_of("test_resnet", tmp_path / "own.safetensors")
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(safetensors.torch, "load_file", full)
-        find(file)
-    for place in ("load_state_dict", "__call__"):
-        with monkeypatch.context() as patch, pytest.raises(MemoryError):
-            patch.setattr(torch.nn.Module, place, full)
-            find(file)
+    for place in (
+        (safetensors.torch, "load_file"),
+        (torch.nn.Module, "load_state_dict"),
+        (torch.nn.Module, "__call__"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, full)
+            with pytest.raises(MemoryError):
+                find(file)
 
 
 def test_damaged_files(tmp_path: Path) -> None:
