@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from clusterkit.python.estimator import PairClustering
     from clusterkit.python.loading import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["PairClustering", "__version__", "cluster", "load"]
 
 _MODULES = {"PairClustering": "estimator", "cluster": "clustering", "load": "loading"}

@@ -150,5 +150,9 @@ def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]
         assert f"Example: clusterkit {name}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_citation_names_this_version() -> None:
-    assert f"version: {__version__}\n" in (ROOT / "docs" / "CITATION.cff").read_text()
+def test_the_citation_and_the_changelog_name_this_version() -> None:
+    cited = (ROOT / "docs" / "CITATION.cff").read_text()
+    [(version, date), *_] = re.findall(r"^## \[([\d.]+)\] - ([\d-]+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert version == __version__
+    assert f"version: {version}\n" in cited
+    assert f'date-released: "{date}"\n' in cited
