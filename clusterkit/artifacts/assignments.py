@@ -11,7 +11,8 @@ from torch import Tensor
 from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.files import sha256, together
 from clusterkit.artifacts.hdf5 import Array, Group, fill_hdf5, read_hdf5, write_hdf5
-from clusterkit.artifacts.header import Header, damaged
+from clusterkit.artifacts.header import Header, damaged, remedy
+from clusterkit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,19 @@ def read_assignments(path: Path) -> tuple[Header, dict[str, Assignment]]:
     names = {entry.name for entry in fields(Assignment)}
     known = {title: {name: group[name] for name in group if name in names} for title, group in groups.items()}
     try:
-        return header, {title: Assignment(**group) for title, group in known.items()}  # type: ignore[arg-type]
+        assignments = {title: Assignment(**group) for title, group in known.items()}  # type: ignore[arg-type]
     except TypeError as error:
         raise damaged(path, "assignments") from error
+    check_names(header, path, {title: assignment.k for title, assignment in assignments.items()})
+    return header, assignments
+
+
+def check_names(header: Header, path: Path, outputs: Mapping[str, int]) -> None:
+    """Raise InputError if a header has more or fewer names than a subset has clusters, or a network outputs."""
+    for title, k in outputs.items():
+        for names in (header.extra.get("classes"), (header.extra.get("names") or {}).get(title)):
+            if names is not None and len(names) != k:
+                raise InputError(
+                    f"{path}: has {len(names)} names of the {k} clusters of {title}; "
+                    f"{remedy('make it again with', path, header.format)}"
+                )

@@ -55,7 +55,7 @@ EXTRA: Any = {
     "uses_target_labels": str,
 }  # fmt: skip
 HEADER: Any = {
-    "format": str, "version": int, "stage": str, "config": CONFIG, "seed": int, "dataset": (DATASET, EMPTY),
+    "format": str, "version": int, "stage": str, "config": CONFIG, "seed": int, "dataset": DATASET,
     "inputs": TEXTS, "versions": TEXTS, "device": str, "extra": EXTRA, "digest": str,
 }  # fmt: skip
 """The types of a header. `float` is any number, a tuple lists what is allowed, and None is null.
@@ -63,6 +63,8 @@ HEADER: Any = {
 A list has items of one type. An object with the key `str` has members of one type; of others, members not named here
 are free. An enumeration allows its values.
 """
+STATE = HEADER | {"dataset": EMPTY}
+"""The types of the header of the state of a training."""
 CONTENTS: Any = {
     "k": {"estimates": {str: {str: int}}, "estimator": str, "recommended": {str: int}},
     "evaluation": {

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import torch
 
 from clusterkit import __version__
-from clusterkit.artifacts.form import fits
+from clusterkit.artifacts.form import HEADER, STATE, fits
 from clusterkit.artifacts.own_data import found, stored
 from clusterkit.errors import InputError, MissingFileError
 from clusterkit.settings import File, Fixed, NoisyPairs, OnlyConstraints, TruePairs
@@ -111,7 +111,7 @@ def parse_header(text: Any, format: str, path: Path) -> Header:
     if format != "any" and kind not in format.split("|"):
         formats = format.replace("|", " or ")
         raise InputError(f"{path}: holds {kind}, not {formats}; {remedy('make one with', path, format)}")
-    if not fits(fields):
+    if not fits(fields, STATE if kind == "state" else HEADER):
         raise InputError(
             f"{path}: its header has members of other types than clusterkit writes; "
             f"{remedy('make it again with', path, format)}"

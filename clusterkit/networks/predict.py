@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clusterkit.augment import to_float
 from clusterkit.datasets.base import Subset
+from clusterkit.errors import InputError
 from clusterkit.networks.build import ClusterNet
 
 ROUNDING = {torch.float64: 1e-15}
@@ -22,16 +23,26 @@ def predict(network: ClusterNet, subset: Subset, device: torch.device) -> Tensor
     return torch.cat([prob for _, prob in represent(network, subset, device)])
 
 
+def finite(values: Tensor) -> Tensor:
+    """Return what a network makes of items. Raises InputError if it is not finite."""
+    if not values.isfinite().all():
+        raise InputError(
+            "what the network makes of the items is not finite, because its weights are huge; train it again, or "
+            "name another one"
+        )
+    return values
+
+
 def represent(network: ClusterNet, subset: Subset, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, block by block of the clean items, the hidden layer's values (B, H) and the probabilities (B, K).
 
-    Both are float32 on the CPU.
+    Both are float32 on the CPU. Raises InputError if they are not finite.
     """
     network.eval()
     for items in subset.blocks(device):
         with torch.no_grad():
             hidden = network.bottleneck(to_float(items))
-            prob = network.outputs(hidden).softmax(1)
+            prob = finite(network.outputs(hidden).softmax(1))
         yield hidden.cpu().float(), prob.cpu().float()
 
 

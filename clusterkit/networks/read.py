@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from clusterkit.artifacts.assignments import check_names
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.header import Header, damaged
 from clusterkit.errors import InputError
@@ -75,6 +76,7 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
         raise damaged(path, header.format) from error
     if not networks:
         raise damaged(path, header.format)
+    check_names(header, path, {title: network.architecture.outputs for title, network in nets.items()})
     return header, networks
 
 

@@ -12,6 +12,7 @@ from clusterkit.datasets.base import Dataset, Subset
 from clusterkit.errors import InputError
 from clusterkit.networks.build import SimilarityNet
 from clusterkit.networks.metric import CosineHead
+from clusterkit.networks.predict import finite
 from clusterkit.networks.target_statistics import Sums, blocks_of, mean_and_variance, sums
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.factored import FactoredPairs
@@ -47,7 +48,7 @@ def g_pairs(
         network.take_statistics(blocks_of(subset, device))
     if isinstance(head, CosineHead):
         with torch.no_grad():
-            z = torch.cat([network.features(to_float(items)).cpu() for items in subset.blocks(device)])
+            z = torch.cat([finite(network.features(to_float(items))).cpu() for items in subset.blocks(device)])
         return CosinePairs(z, head.scale.cpu(), head.bias.cpu())
     u, v = (_empty(len(subset), len(head.scale), folder and folder / f"{subset.name}.{name}") for name in "uv")
     parts: tuple[list[Sums], list[Sums]] = ([], [])
@@ -65,9 +66,14 @@ def g_pairs(
             # Over all ordered pairs, the mean and the variance of u_i + v_j are sums of those of u and v.
             u_moments, v_moments = (mean_and_variance(part) for part in parts)
             mean, variance = (u_moments[0] + v_moments[0]).float(), (u_moments[1] + v_moments[1]).float()
+        largest = torch.zeros(2, u.shape[1])
         for u_block, v_block in zip(u.split(BLOCK), v.split(BLOCK), strict=True):
-            for raw, folded in zip((u_block, v_block), head.fold(u_block, v_block, mean, variance), strict=True):
+            parts_of = zip((u_block, v_block), head.fold(u_block, v_block, mean, variance), largest, strict=True)
+            for raw, folded, most in parts_of:
                 raw.copy_(folded)
+                torch.maximum(most, folded.abs().amax(0), out=most)
+        # No logit is larger than this, so none is an infinity or, as a difference of two, unknown.
+        finite(largest.sum(0) @ head.weight.abs())
     return FactoredPairs(u, v, head.weight.detach(), head.bias.detach())
 
 

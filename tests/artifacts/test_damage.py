@@ -201,7 +201,7 @@ def test_headers_of_the_wrong_shape(format: str, tmp_path: Path) -> None:
 
 
 WRONG = {
-    "config": 3, "config.k": [2], "config.bn": "x", "config.source": 1e308, "dataset": {"fingerprint": "f"},
+    "config": 3, "config.k": [2], "config.bn": "x", "config.source": 1e308, "dataset": {},
     "config.options": "x", "seed": "7", "dataset.name": None,
     "dataset.reading": {"flat": 1}, "dataset.features": [3], "inputs": {"g": 5}, "extra": [], "extra.shape": 32,
     "extra.learned_from": [3], "extra.networks": {"all": {"hidden": "x"}},

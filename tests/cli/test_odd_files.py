@@ -13,8 +13,17 @@ from tests.conftest import Cli
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
+KMEANS = "cluster synthetic:blobs --method kmeans --k 5"
+
+
 def weights_of_nan(header: dict[str, Any], values: dict[str, Any]) -> None:
     values[next(name for name in values if name.endswith("weight"))].view(-1)[0] = torch.nan
+
+
+def huge_weights(header: dict[str, Any], values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if name.endswith("weight"):
+            value.view(-1)[::3] = 1e30
 
 
 REFUSED: dict[str, tuple[str, Change, str, str]] = {
@@ -23,6 +32,7 @@ REFUSED: dict[str, tuple[str, Change, str, str]] = {
         "g.safetensors", weights_of_nan, "train-g synthetic:blobs --init g.safetensors", "g.safetensors: damaged",
     ),
     "a weight of a network": ("ccn.safetensors", weights_of_nan, "assign synthetic:blobs", "ccn.safetensors: damaged"),
+    "huge weights of G": ("g.safetensors", huge_weights, "predict-pairs synthetic:blobs", "is not finite"),
     "no name of the data set": (
         "assignments.h5", lambda header, _: header["dataset"].pop("name"), "evaluate", "members of other types",
     ),
@@ -33,6 +43,14 @@ REFUSED: dict[str, tuple[str, Change, str, str]] = {
     "K above N": (
         "k.json", lambda _, values: values["recommended"].update(all=601),
         "cluster synthetic:blobs --k auto --pairs pairs.h5 --backbone mlp", "k.json has 601 for all, more than its 600",
+    ),
+    "too few names": (
+        "assignments.h5", lambda header, _: header["extra"].update(classes=["x"]), "report --truth",
+        "has 1 names of the 10 clusters of all",
+    ),
+    "too few names of a network": (
+        "ccn.safetensors", lambda header, _: header["extra"].update(classes=["x"]), "assign synthetic:blobs",
+        "has 1 names of the 10 clusters of all",
     ),
     "no shape": (
         "pairs.h5", lambda header, _: header["extra"].pop("shape"), "cluster synthetic:blobs --k 5 --backbone mlp",
@@ -65,3 +83,16 @@ def test_read_as_an_older_version_would_write_it(case: str, points: Path, cli: C
     change(header, values)
     closed(points / name, header, values)
     assert cli(f"{line} --quiet").code in (0, 3)
+
+
+@pytest.mark.parametrize(
+    "line", ["assign synthetic:blobs --model own.safetensors", f"{KMEANS} --features own.safetensors"]
+)
+def test_a_network_of_huge_weights(line: str, cli: Cli) -> None:
+    assert cli("pretrain synthetic:blobs --backbone mlp --epochs 1 --quiet").code == 0
+    header, values = opened(Path("clusterkit-out/pretrained.safetensors"))
+    huge_weights(header, values)
+    closed(Path("own.safetensors"), header, values)
+    done = cli(f"{line} --quiet")
+    assert done.code == 3, done.err
+    assert "is not finite" in done.err.splitlines()[-1]

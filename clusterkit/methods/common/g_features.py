@@ -10,6 +10,7 @@ from clusterkit.augment import augment, to_float
 from clusterkit.config import BatchNorm, Kind, Variation
 from clusterkit.datasets.base import Subset
 from clusterkit.networks.build import SimilarityNet
+from clusterkit.networks.predict import finite
 from clusterkit.networks.target_statistics import blocks_of
 
 VIEWS = 4
@@ -48,7 +49,7 @@ def augmented_features(
             start = 0
             for block in subset.blocks(device):
                 items = augment(to_float(block), kind, generator, variation=variation)
-                view[start : start + len(items)] = g.features(items)
+                view[start : start + len(items)] = finite(g.features(items))
                 start += len(items)
 
     def draw(index: Tensor, generator: torch.Generator) -> Tensor:

@@ -22,7 +22,7 @@ from clusterkit.methods.common.problem import Array, Clustering, Items, Labelled
 from clusterkit.networks.build import ClusterNet
 from clusterkit.networks.heads import HeadKind
 from clusterkit.networks.new import started, untrained
-from clusterkit.networks.predict import predict
+from clusterkit.networks.predict import finite, predict
 from clusterkit.networks.target_statistics import blocks_of, normalisations, set_target_statistics
 from clusterkit.sampling import Endless, Shuffled
 from clusterkit.training import History, Plan, batches_of, fit
@@ -161,7 +161,7 @@ class Joint:
         subset = self.subset if positions is None else self.subset.take(positions)
         with torch.no_grad():
             for items in subset.blocks(self.run.device):
-                rows.append(network.features(to_float(items)).cpu())
+                rows.append(finite(network.features(to_float(items))).cpu())
         values: Array = torch.cat(rows).double().numpy()
         return values
 

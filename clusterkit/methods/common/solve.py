@@ -16,6 +16,7 @@ from clusterkit.methods.common.declared import Reads
 from clusterkit.methods.common.g_features import on_target
 from clusterkit.methods.common.points import digests_of, numbered
 from clusterkit.methods.common.problem import Array, Clustering, Items, Problem, Question, Run
+from clusterkit.networks.predict import finite
 from clusterkit.pairs.constraints import ConstrainedPairs
 from clusterkit.pairs.links import Closure
 from clusterkit.pairs.reordered import reordered
@@ -103,7 +104,7 @@ def values(items: Items, device: torch.device) -> Array:
     with torch.no_grad():
         for block in items.subset.blocks(device if network is not None else "cpu"):
             pixels = to_float(block)
-            rows = pixels if network is None else network.features(pixels)
+            rows = pixels if network is None else finite(network.features(pixels))
             rows = rows.flatten(1)
             if not start:
                 # Filled block by block, so that no other copy of all values is in memory.
