@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from clusterkit import console
-from clusterkit.errors import ClusterkitError, InputError, is_out_of_memory
+from clusterkit.errors import NO_THREAD, ClusterkitError, InputError, is_out_of_memory
 
 INTERRUPTED = 130
 PARSER = re.compile(r"Value error, |, unable to parse string as an? \w+")
@@ -42,6 +42,8 @@ def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code of an error and the line that explains it."""
     if isinstance(error, ClusterkitError):
         return error.exit_code, console.printable(str(error))
+    if NO_THREAD in str(error):
+        return 1, "a thread could not be started; raise the limits of processes and memory, or set OMP_NUM_THREADS=1"
     if is_out_of_memory(error):
         return 1, "out of memory; try smaller batches or images, --form factored, or a machine with more memory"
     if isinstance(error, OSError) and error.strerror:

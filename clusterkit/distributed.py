@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from clusterkit.device import choose_device
-from clusterkit.errors import ClusterkitError, UsageError
+from clusterkit.errors import ClusterkitError, UsageError, is_out_of_memory
 
 MEETING = timedelta(seconds=60)
 """How long a process waits for all others to start."""
@@ -131,9 +131,9 @@ def _together(function: Callable[..., object], *arguments: object) -> None:
     """Call a collective operation of torch. Raises LostError if another process does not take part."""
     try:
         function(*arguments)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise LostError from error
 
 

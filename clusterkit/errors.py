@@ -1,17 +1,16 @@
 """The errors that a user can cause, each with the exit code of the program."""
 
-NO_MEMORY = (
-    "out of memory", "can't allocate memory", "Cannot allocate memory", "can't start new thread",
-    "failed to map segment",
-)  # fmt: skip
-"""Words of torch, the system and its loader of libraries for the same thing."""
+NO_MEMORY = ("out of memory", "allocate memory", "memory allocation failed", "bad_alloc")
+"""Words of torch, HDF5, C++ and the system for the same thing."""
+NO_THREAD = "can't start new thread"
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that memory has run out, which is no fault of the file that was being read."""
-    text = str(error)
-    # A segment of a library is not mapped either where the disk permits no programs.
-    return isinstance(error, MemoryError) or (any(words in text for words in NO_MEMORY) and "not permitted" not in text)
+    """Return whether memory or threads have run out, which is no fault of the file that was being read."""
+    text = str(error).lower()
+    # A library is not mapped into memory either where the disk permits no programs.
+    unmapped = "failed to map segment" in text and "not permitted" not in text
+    return isinstance(error, MemoryError) or unmapped or any(words in text for words in (*NO_MEMORY, NO_THREAD))
 
 
 class ClusterkitError(Exception):

@@ -20,7 +20,7 @@ from clusterkit.console import duration, progress
 from clusterkit.datasets.base import Subset
 from clusterkit.device import kept_memory, multiplying, seeded, send
 from clusterkit.distributed import is_first, share, sum_all, sum_gradients, wait_for_all
-from clusterkit.errors import DivergedError
+from clusterkit.errors import DivergedError, is_out_of_memory
 from clusterkit.networks.backbones import BackboneLayers
 from clusterkit.networks.build import BackboneNet
 from clusterkit.networks.global_norm import globalise
@@ -194,7 +194,7 @@ def _epoch(
                 totals[name] = totals.get(name, 0) + value
             advance()
     means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
-    finite = all(bool(parameter.isfinite().all()) for parameter in parameters)
+    finite = all(bool(value.isfinite().all()) for value in (*parameters, *network.buffers()))
     if not (finite and all(math.isfinite(mean) for mean in means.values())):
         raise DivergedError(f"{plan.title}: the loss is not finite in epoch {epoch + 1}; try a smaller --learning-rate")
     return means
@@ -288,6 +288,8 @@ def _restore(
             {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
         )
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise damaged(plan.state, "state") from error
     if slow is not None:
         for name, value in slow.values.items():

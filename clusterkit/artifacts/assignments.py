@@ -86,11 +86,14 @@ def read_assignments(path: Path) -> tuple[Header, dict[str, Assignment]]:
 
 
 def check_names(header: Header, path: Path, outputs: Mapping[str, int]) -> None:
-    """Raise InputError if a header has more or fewer names than a subset has clusters, or a network outputs."""
+    """Raise InputError if a header has more or fewer names, as `names_of` gives them, than one for each of K outputs.
+
+    `outputs` is K by subset, of assignments or of the network that made them.
+    """
     for title, k in outputs.items():
         for names in (header.extra.get("classes"), (header.extra.get("names") or {}).get(title)):
             if names is not None and len(names) != k:
                 raise InputError(
-                    f"{path}: has {len(names)} names of the {k} clusters of {title}; "
+                    f"{path}: does not name each of the {k} clusters of {title}, but {len(names)}; "
                     f"{remedy('make it again with', path, header.format)}"
                 )

@@ -16,7 +16,7 @@ from clusterkit.config import BatchNorm, Recipe, Variation
 OBJECT: Any = {}
 """An object with any members."""
 EMPTY: Any = {str: ()}
-"""An object without members."""
+"""An object without members: none has a type that is one of no types."""
 TEXTS: Any = {str: str}
 
 
@@ -27,12 +27,18 @@ class Needed:
     form: Any
 
 
+MODES = frozenset({"border", "center", "squash"})
+INTERPOLATIONS = frozenset({"bicubic", "bilinear", "box", "hamming", "lanczos", "nearest", "nearest-exact"})
 DATASET: Any = {
-    "name": Needed(str), "fingerprint": str, "labels": str, "size": (int, None), "channels": (int, None),
+    "name": Needed(str), "fingerprint": Needed(str), "labels": str, "size": (int, None), "channels": (int, None),
     "files": [str], "inverted": bool, "bright_ink": bool,
     "reading": {"flat": bool, "sniff": bool, "skip_bad": bool, "keep_duplicates": bool, "pixel_max": float,
                 "labels": str},
-    "features": [{"name": str, "sha256": (str, None), "licence": (str, None), "weights": (str, None), "width": int}],
+    "features": [{
+        "name": Needed(str), "sha256": Needed((str, None)), "licence": Needed((str, None)), "weights": (str, None),
+        "width": Needed(int), "size": Needed(int), "crop": Needed(float), "mode": Needed(MODES),
+        "interpolation": Needed(INTERPOLATIONS), "mean": Needed([float]), "std": Needed([float]),
+    }],
 }  # fmt: skip
 ARCHITECTURE: Any = {
     "backbone": (str, None), "head": str, "shape": [int], "mean": ([float], float), "std": ([float], float),
@@ -55,15 +61,16 @@ EXTRA: Any = {
     "uses_target_labels": str,
 }  # fmt: skip
 HEADER: Any = {
-    "format": str, "version": int, "stage": str, "config": CONFIG, "seed": int, "dataset": DATASET,
-    "inputs": TEXTS, "versions": TEXTS, "device": str, "extra": EXTRA, "digest": str,
+    "format": Needed(str), "version": Needed(int), "stage": Needed(str), "config": Needed(CONFIG),
+    "seed": Needed(int), "dataset": Needed(DATASET), "inputs": Needed(TEXTS), "versions": Needed(TEXTS),
+    "device": Needed(str), "extra": Needed(EXTRA), "digest": Needed(str),
 }  # fmt: skip
 """The types of a header. `float` is any number, a tuple lists what is allowed, and None is null.
 
 A list has items of one type. An object with the key `str` has members of one type; of others, members not named here
-are free. An enumeration allows its values.
+are free. An enumeration and a set allow their values.
 """
-STATE = HEADER | {"dataset": EMPTY}
+STATE = HEADER | {"dataset": Needed(EMPTY)}
 """The types of the header of the state of a training."""
 CONTENTS: Any = {
     "k": {"estimates": {str: {str: int}}, "estimator": str, "recommended": {str: int}},
@@ -142,6 +149,8 @@ def fits(value: Any, form: Any = HEADER) -> bool:
     """Return whether a value of JSON has a type."""
     if isinstance(form, Needed):
         return fits(value, form.form)
+    if isinstance(form, frozenset):
+        return isinstance(value, str) and value in form
     if isinstance(form, tuple):
         return any(fits(value, each) for each in form)
     if isinstance(form, list):

@@ -68,7 +68,7 @@ def learned_from(header: Header, path: Path) -> list[dict[str, Any]]:
         g_path = g_of(header, path)
         is_same = g_path.exists() and sha256(g_path) == header.inputs.get("g")
         return learned_from(read_checkpoint(g_path, "g")[0], g_path) if is_same else []
-    return [header.extra["source"]] if "source" in header.extra else []
+    return [header.extra["source"]] if header.extra.get("source") else []
 
 
 def learned_by(features: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def again(header: Header, made: Path, dataset: str | None = None, reading: Readi
         reading = reading.unlabelled
     if header.stage == "adapt" or (header.stage == "cluster" and "source" in header.extra and reading.labels is None):
         # A target is read without the file of labels if the source has it.
-        reading = replace(reading, labels=Reading.recorded(header.extra.get("source", header.dataset)).labels)
+        reading = replace(reading, labels=Reading.recorded(header.extra.get("source") or header.dataset).labels)
     match header.stage:
         case "adapt":
             words = [config.get("source", "SOURCE"), dataset or config.get("target", "TARGET")]

@@ -9,7 +9,7 @@ from clusterkit.artifacts.header import Header, damaged
 from clusterkit.artifacts.lineage import Learned, again, learned_from
 from clusterkit.config import Recipe
 from clusterkit.critic.network import FORM, Critic, CriticArchitecture
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, is_out_of_memory
 from clusterkit.networks.read import load
 
 
@@ -24,8 +24,10 @@ def read_critic(path: Path) -> tuple[Header, Critic]:
                 f"{again(header, path)}"
             )
         critic = Critic(architecture)
-        load(critic, state)
+        load(critic, state, path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, "critic") from error
     return header, critic.eval()
 

@@ -110,6 +110,7 @@ def as_input_errors(path: Path, form: str, advice: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise MissingFileError(f"{path}: no such file; name an existing one, or {advice}") from error
+    # A damaged array may claim a size that no memory has.
     except (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, OverflowError, NotImplementedError,
             BadZipFile, zlib.error, Warning) as error:  # fmt: skip
         if isinstance(error, OSError) and error.strerror is not None:

@@ -17,6 +17,7 @@ from clusterkit.config import Kind
 from clusterkit.datasets.base import Raw, Request, Source
 from clusterkit.datasets.images import damaged_data
 from clusterkit.datasets.tables import check_finite
+from clusterkit.errors import is_out_of_memory
 
 PARTS = {"seen": "trainval_loc", "seen-test": "test_seen_loc", "unseen": "test_unseen_loc"}
 """The array of positions of each subset."""
@@ -74,6 +75,8 @@ def read(path: Path, *names: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = loadmat(path, variable_names=[*names, NAMES])
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # SciPy refuses damaged files in many ways.
         raise damaged_data(path, error) from error
     missing = [name for name in names if not isinstance(content.get(name), np.ndarray)]

@@ -182,7 +182,7 @@ def _recorded(entry: Mapping[str, Any], context: Context) -> Model:
             f"{files[0]}: not the weights of {name} that were used (sha256 {sha256(files[0])[:12]}, not "
             f"{digest[:12]}); put the file that was used in its place, or into {context.data / 'weights'}"
         )
-    fields = {key: value for key, value in entry.items() if key != "weights"}
+    fields = {key: value for key, value in entry.items() if key in Model.__dataclass_fields__}
     fields |= {name: tuple(entry.get(name, ())) for name in ("mean", "std", "learned_from", "map")}
     return Model(file=file, given=file == given, **fields)
 

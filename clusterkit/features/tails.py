@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from clusterkit.errors import is_out_of_memory
 from clusterkit.networks.backbones import BackboneLayers
 
 PART = 64
@@ -49,6 +50,8 @@ def split(network: nn.Module, count: int) -> tuple[nn.Module, nn.Module]:
     try:
         graph = _Tracer(names).trace(network.eval(), _defaults(network))
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # What cannot be traced fails in many ways.
         raise ValueError("has no blocks that can be trained alone; choose another model") from error
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target in names]

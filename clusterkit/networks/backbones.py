@@ -254,6 +254,8 @@ def build_backbone(name: Backbone, shape: tuple[int, ...]) -> BackboneLayers:
     try:
         return BACKBONES[name](shape)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise UsageError(
             f"--backbone {name} cannot take images of {shape[1]}x{shape[2]}; use larger images or another --backbone"
         ) from error

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit.config import Backbone
+from clusterkit.errors import is_out_of_memory
 from clusterkit.networks.backbones import BackboneLayers, Ensemble, build_backbone, members_of
 from clusterkit.networks.groups import groups_of
 from clusterkit.networks.heads import HeadKind, build_head
@@ -60,6 +61,8 @@ class TailOf:
             with torch.no_grad():
                 features = tail(torch.zeros(1, math.prod(self.map)))
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             # The blocks of the libraries refuse other maps in many ways.
             raise ValueError(f"the last blocks of {self.name} do not read maps {self.map}") from error
         if features.shape != (1, width):

@@ -27,8 +27,8 @@ def finite(values: Tensor) -> Tensor:
     """Return what a network makes of items. Raises InputError if it is not finite."""
     if not values.isfinite().all():
         raise InputError(
-            "what the network makes of the items is not finite, because its weights are huge; train it again, or "
-            "name another one"
+            "what the network makes of the items is not finite, because its weights or the items are huge; train it "
+            "again, or scale the items down"
         )
     return values
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from clusterkit.artifacts.assignments import check_names
 from clusterkit.artifacts.checkpoint import read_checkpoint
 from clusterkit.artifacts.header import Header, damaged
-from clusterkit.errors import InputError
+from clusterkit.errors import InputError, is_out_of_memory
 from clusterkit.networks.build import Architecture, BackboneNet, ClusterNet, SimilarityNet, TailOf
 from clusterkit.networks.typical import Typical, read_typical
 
@@ -19,11 +19,11 @@ def state_of(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{title}.{name}": value for title, net in networks.items() for name, value in net.state_dict().items()}
 
 
-def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a state dict. Raises RuntimeError if it is of another network, ValueError if it is not finite."""
+def load(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load a state dict. Raises RuntimeError if it is of another network, and InputError if it is not finite."""
     network.load_state_dict(state)
     if not all(value.isfinite().all() for value in state.values()):
-        raise ValueError("weights that are not finite")
+        raise InputError(f"{path}: has weights that are not finite; name another file, or train the network again")
 
 
 def read_g(path: Path) -> tuple[Header, SimilarityNet]:
@@ -31,8 +31,10 @@ def read_g(path: Path) -> tuple[Header, SimilarityNet]:
     header, state = read_checkpoint(path, "g")
     try:
         network = SimilarityNet(Architecture.from_header(header.extra["network"]))
-        load(network, state)
+        load(network, state, path)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, "g") from error
     return header, network.eval()
 
@@ -68,11 +70,13 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
     header, state = read_checkpoint(path, "ccn|adapted|pretrained")
     try:
         nets = {
-            title: _cluster_net(fields, title, state, header.dataset)
+            title: _cluster_net(fields, title, state, header.dataset, path)
             for title, fields in header.extra["networks"].items()
         }
         networks = {title: (network, read_typical(state, title, network)) for title, network in nets.items()}
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise damaged(path, header.format) from error
     if not networks:
         raise damaged(path, header.format)
@@ -81,13 +85,13 @@ def read_with_typical(path: Path) -> tuple[Header, dict[str, tuple[ClusterNet, T
 
 
 def _cluster_net(
-    fields: dict[str, Any], title: str, state: Mapping[str, Tensor], dataset: Mapping[str, Any]
+    fields: dict[str, Any], title: str, state: Mapping[str, Tensor], dataset: Mapping[str, Any], path: Path
 ) -> ClusterNet:
     architecture = Architecture.from_header(fields)
     _check_cut(architecture, dataset.get("features", []))
     network = ClusterNet(architecture)
     prefix = f"{title}."
-    load(network, {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)})
+    load(network, {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}, path)
     return network.eval()
 
 

@@ -49,6 +49,7 @@ def g_pairs(
     if isinstance(head, CosineHead):
         with torch.no_grad():
             z = torch.cat([finite(network.features(to_float(items))).cpu() for items in subset.blocks(device)])
+        finite(head.scale.abs() + head.bias.abs())
         return CosinePairs(z, head.scale.cpu(), head.bias.cpu())
     u, v = (_empty(len(subset), len(head.scale), folder and folder / f"{subset.name}.{name}") for name in "uv")
     parts: tuple[list[Sums], list[Sums]] = ([], [])
@@ -72,8 +73,8 @@ def g_pairs(
             for raw, folded, most in parts_of:
                 raw.copy_(folded)
                 torch.maximum(most, folded.abs().amax(0), out=most)
-        # No logit is larger than this, so none is an infinity or, as a difference of two, unknown.
-        finite(largest.sum(0) @ head.weight.abs())
+        # No sum of the logits of both orders is larger than this, so none is infinite or, as a difference, unknown.
+        finite(2 * (largest.sum(0) @ head.weight.abs() + head.bias.abs()))
     return FactoredPairs(u, v, head.weight.detach(), head.bias.detach())
 
 

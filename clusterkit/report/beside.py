@@ -201,7 +201,9 @@ def read_estimates(made: Beside, path: Path) -> None:
     except InputError as error:
         made.notes.append(f"{ESTIMATES} cannot be used, so the page has no estimates of K: {error}")
         return
-    by_pairs = "assignments" not in k_header.inputs and k_header.inputs["pairs"] == made.header.inputs.get("pairs")
+    by_pairs = "assignments" not in k_header.inputs and k_header.inputs.get("pairs", "") == made.header.inputs.get(
+        "pairs"
+    )
     if by_pairs or k_header.inputs.get("assignments") == sha256(path) or made.header.inputs.get("k") == sha256(k_path):
         made.estimates = content["estimates"]
     else:

@@ -12,6 +12,7 @@ from clusterkit.augment import to_float
 from clusterkit.datasets.base import Subset
 from clusterkit.device import derive_seed
 from clusterkit.networks.build import ClusterNet
+from clusterkit.networks.predict import finite
 from clusterkit.pairs.clusters import small_values
 from clusterkit.pairs.cosine import CosinePairs
 from clusterkit.pairs.source import PairSource, in_blocks
@@ -61,7 +62,7 @@ def layer(network: ClusterNet, part: Callable[[Tensor], Tensor], subset: Subset,
     """Return what a part of a network gives for the clean items, (N, D)."""
     network.to(device).eval()
     with torch.no_grad():
-        parts = [part(to_float(items)).float().cpu() for items in subset.blocks(device)]
+        parts = [finite(part(to_float(items)).float().cpu()) for items in subset.blocks(device)]
     network.cpu()
     values: Values = torch.cat(parts).numpy()
     return values

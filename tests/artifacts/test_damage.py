@@ -81,7 +81,7 @@ def test_a_lack_of_memory_is_no_damage(
     sample: Sample, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object, **options: object) -> None:
-        raise OSError("Unable to read (can't allocate memory)")
+        raise OSError("Unable to synchronously open file (unable to allocate memory)")
 
     path = tmp_path / sample.name
     path.write_bytes(whole[sample.name])
@@ -202,6 +202,7 @@ def test_headers_of_the_wrong_shape(format: str, tmp_path: Path) -> None:
 
 WRONG = {
     "config": 3, "config.k": [2], "config.bn": "x", "config.source": 1e308, "dataset": {},
+    "dataset.fingerprint": None, "extra.source": 3,
     "config.options": "x", "seed": "7", "dataset.name": None,
     "dataset.reading": {"flat": 1}, "dataset.features": [3], "inputs": {"g": 5}, "extra": [], "extra.shape": 32,
     "extra.learned_from": [3], "extra.networks": {"all": {"hidden": "x"}},

@@ -173,13 +173,13 @@ GONE = object()
 
 
 def members_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The paths of all members of JSON down to the third level, of lists the first entry."""
+    """The paths of all members of JSON down to the fourth level, of lists the first entry."""
     keys = list(value) if isinstance(value, dict) else range(min(1, len(value)))
     for key in keys:
         if key in ("history", "versions"):
             continue
         yield (*path, key)
-        if len(path) < 2 and isinstance(value[key], dict | list):
+        if len(path) < 3 and isinstance(value[key], dict | list):
             yield from members_of(value[key], (*path, key))
 
 

@@ -196,7 +196,8 @@ def test_an_error_nobody_foresaw(cli, monkeypatch):
     [
         (MemoryError(), 1, ("out of memory",)),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 1, ("out of memory",)),
-        (RuntimeError("can't start new thread"), 1, ("out of memory",)),
+        (RuntimeError("can't start new thread"), 1, ("a thread could not be started", "OMP_NUM_THREADS=1")),
+        (OSError("Unable to synchronously open file (memory allocation failed for file)"), 1, ("out of memory",)),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, ("out of memory",)),
         (ImportError("libx.so: failed to map segment from shared object"), 1, ("out of memory",)),
         (OSError(28, "No space left on device", "/some/where"), 3, ("/some/where: No space left on device",)),

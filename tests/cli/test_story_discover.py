@@ -140,7 +140,9 @@ LABELS = "day 0/0.png,disc\nday 1/1.png,stripes\nday 0/2.png,frame\n"
 def made_by(path: Path, stage: str, config: dict[str, object]) -> None:
     """Write a file of digits by a stage with these settings."""
     made = Assignment(np.arange(2), np.arange(2, dtype=np.int32), np.eye(2, dtype=np.float32))
-    write_assignments(path, Header("assignments", stage, config, 0, "cpu", {"name": "digits"}), {"all": made})
+    write_assignments(
+        path, Header("assignments", stage, config, 0, "cpu", {"name": "digits", "fingerprint": "f"}), {"all": made}
+    )
 
 
 def test_a_file_of_other_settings_is_not_replaced_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,7 +256,7 @@ def test_features_that_are_all_equal_stop_it(cli: Cli) -> None:
     ],
 )
 def test_the_summary_counts_the_groups(k: K, clusters: list[int], words: str) -> None:
-    header = Header("assignments", "cluster", {}, 0, "cpu", {"name": "digits"})
+    header = Header("assignments", "cluster", {}, 0, "cpu", {"name": "digits", "fingerprint": "f"})
     prob = np.eye(4)[clusters].astype(np.float32)
     made = Assignment(np.arange(len(clusters)), np.array(clusters, np.int32), prob)
     write_assignments(Path("made.h5"), header, {"all": made})

@@ -120,7 +120,9 @@ def test_unlabelled_items_of_a_source_are_left_out() -> None:
 def test_a_python_program_gives_the_outputs_of_its_classifier_too() -> None:
     x, labels = (part.numpy() for part in groups(2, 3))
     network = ClusterNet(Architecture(Backbone.MLP, (8,), (0.0,) * 8, (1.0,) * 8, 0, 3, head=HeadKind.LINEAR))
-    header = Header("pretrained", "pretrain", {}, 0, "cpu", {"name": "a"}, {}, {"classes": ["0", "1", "2"]})
+    header = Header(
+        "pretrained", "pretrain", {}, 0, "cpu", {"name": "a", "fingerprint": "f"}, {}, {"classes": ["0", "1", "2"]}
+    )
     start = Start(network=network, header=header)
     data = read_items(x, start)
     head = read_source((x, labels), data, start, "autonovel").head

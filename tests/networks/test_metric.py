@@ -91,7 +91,15 @@ def test_the_order_of_many_items_does_not_matter(monkeypatch: pytest.MonkeyPatch
 def test_a_metric_is_read_as_it_was_written() -> None:
     a, labels = items(6, 12, 1)
     g = metric_of(learn(a.numpy(), labels.numpy(), 3))
-    header = Header("g", "train-g", {}, 0, "cpu", {"name": "digits"}, extra={"network": g.architecture.to_header()})
+    header = Header(
+        "g",
+        "train-g",
+        {},
+        0,
+        "cpu",
+        {"name": "digits", "fingerprint": "f"},
+        extra={"network": g.architecture.to_header()},
+    )
     write_checkpoint(Path("g.safetensors"), header, g.state_dict())
     read = read_g(Path("g.safetensors"))[1]
     assert isinstance(read, SimilarityNet)

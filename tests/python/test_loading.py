@@ -52,7 +52,9 @@ def test_subsets_by_name(letters: Path) -> None:
 
 def test_types_that_numpy_lacks() -> None:
     value = torch.tensor([1.0, 0.5]).bfloat16()
-    write_checkpoint(Path("x"), Header("g", "train-g", {}, 0, "cpu", {"name": "digits"}), {"w": value})
+    write_checkpoint(
+        Path("x"), Header("g", "train-g", {}, 0, "cpu", {"name": "digits", "fingerprint": "f"}), {"w": value}
+    )
     assert clusterkit.load("x")["w"].tolist() == [1.0, 0.5]
 
 
@@ -135,7 +137,9 @@ def test_frames_of_results(points: Path) -> None:
 @pytest.mark.usefixtures("pandas")
 def test_scores_that_only_some_subsets_have() -> None:
     content = {"subsets": {"a": {"acc": 0.5}, "b": {"acc": 0.25, "ndc": 3.0}}, "mean": {}, "notes": {}}
-    write_json(Path("x"), Header("evaluation", "evaluate", {}, 0, "cpu", {"name": "digits"}), content)
+    write_json(
+        Path("x"), Header("evaluation", "evaluate", {}, 0, "cpu", {"name": "digits", "fingerprint": "f"}), content
+    )
     frame = plain(clusterkit.load("x").to_pandas())
     assert frame == {"subset": ["a", "b"], "acc": [0.5, 0.25], "ndc": [None, 3.0]}
 

@@ -235,5 +235,7 @@ def test_pictures_without_a_cluster_are_in_no_folder_of_a_class(tmp_path: Path) 
         (None, [("unassigned",), ("000",), ("001",)]),
         (["unassigned", "Unassigned"], [("unassigned-3",), ("unassigned",), ("Unassigned-2",)]),
     ):
-        header = Header("assignments", "assign", {}, 0, "cpu", {"name": "digits"}, {}, {"classes": classes})
+        header = Header(
+            "assignments", "assign", {}, 0, "cpu", {"name": "digits", "fingerprint": "f"}, {}, {"classes": classes}
+        )
         assert [picture.folders for picture in pictures_of(data, groups, header)] == expected

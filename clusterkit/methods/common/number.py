@@ -74,7 +74,7 @@ def requested_k(config: ClusterConfig, subset: Subset, name: str, estimates: dic
         if estimates[subset.name] > len(subset):
             raise InputError(
                 f"--k auto: {ESTIMATES} has {estimates[subset.name]} for {subset.name}, more than its {len(subset)} "
-                "items; run: clusterkit estimate-k"
+                "items; give --k a number, or run: clusterkit estimate-k"
             )
         # A network with one output cannot learn.
         return max(2, estimates[subset.name])
