@@ -194,7 +194,8 @@ def _epoch(
                 totals[name] = totals.get(name, 0) + value
             advance()
     means = {name: float(sum_all(total)) / plan.steps for name, total in totals.items()}
-    finite = all(bool(value.isfinite().all()) for value in (*parameters, *network.buffers()))
+    statistics = [value for name, value in network.named_buffers() if "running_" in name]
+    finite = all(bool(value.isfinite().all()) for value in (*parameters, *statistics))
     if not (finite and all(math.isfinite(mean) for mean in means.values())):
         raise DivergedError(f"{plan.title}: the loss is not finite in epoch {epoch + 1}; try a smaller --learning-rate")
     return means

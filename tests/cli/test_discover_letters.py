@@ -172,7 +172,8 @@ def test_a_folder_that_has_the_name_of_the_programs_g(
 
 
 def test_a_kept_estimate_repeats_its_warning_of_full_outputs() -> None:
-    prob, header = np.eye(4, dtype=np.float32), Header("assignments", "cluster", {"method": "ccn"}, 0, "cpu")
+    digits = {"name": "digits", "fingerprint": "f"}
+    prob, header = np.eye(4, dtype=np.float32), Header("assignments", "cluster", {"method": "ccn"}, 0, "cpu", digits)
     steps = Steps(Context(), 1, kept={"estimate-k"}, artifacts={"cluster": "few.h5", "estimate-k": "k.json"})
     estimates = {"ndc": 4, "eigengap": 4, "linkage": 4, "consensus": 4, "spread": 0}
     content = {"estimates": {"all": estimates}, "estimator": "ndc", "recommended": {"all": 2}}
