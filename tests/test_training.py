@@ -12,7 +12,7 @@ from clusterkit.artifacts.checkpoint import to_bytes
 from clusterkit.artifacts.header import Header
 from clusterkit.config import Backbone, Optimizer
 from clusterkit.console import set_up
-from clusterkit.errors import ClusterkitError, InputError
+from clusterkit.errors import ClusterkitError, DivergedError, InputError
 from clusterkit.networks.build import Architecture, ClusterNet
 from clusterkit.states import StateFolder
 from clusterkit.training import Plan, fit
@@ -248,3 +248,18 @@ def test_the_rate_of_rmsprop_decays_by_epoch(tmp_path: Path) -> None:
     # The gradient is one, so that its mean square after t steps is 1 - 0.99^t.
     steps = [1e-2 * 0.5**epoch / (1 - 0.99 ** (epoch + 1)) ** 0.5 for epoch in range(3)]
     assert [moved(1), moved(3)] == pytest.approx([steps[0], sum(steps)], rel=1e-4)
+
+
+def test_statistics_that_overflow_end_a_training(tmp_path: Path) -> None:
+    """The loss and the weights stay finite, but the network could not be used."""
+    network = network_of()
+    network.register_module("norm", nn.BatchNorm1d(2))
+
+    def step(batch: Tensor) -> dict[str, Tensor]:
+        loss = network(batch).square().mean()
+        with torch.no_grad():
+            network.norm(torch.tensor([[1e30, 0], [-1e30, 0]]))
+        return {"loss": loss}
+
+    with pytest.raises(DivergedError, match="not finite in epoch 1"):
+        fit(network, batches, step, plan_in(tmp_path))
