@@ -1,7 +1,13 @@
 """The errors that a user can cause, each with the exit code of the program."""
 
-NO_MEMORY = ("out of memory", "allocate memory", "memory allocation failed", "bad_alloc")
-"""Words of torch, HDF5, C++ and the system for the same thing."""
+NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "memory allocation failed",
+    "bad_alloc",
+    "could not create a primitive",
+)
+"""Words of torch, HDF5, C++, oneDNN and the system for the same thing."""
 NO_THREAD = "can't start new thread"
 
 
@@ -9,8 +15,11 @@ def is_out_of_memory(error: Exception) -> bool:
     """Return whether memory or threads have run out, which is no fault of the file that was being read."""
     text = str(error).lower()
     # A library is not mapped into memory either where the disk permits no programs.
-    unmapped = "failed to map segment" in text and "not permitted" not in text
-    return isinstance(error, MemoryError) or unmapped or any(words in text for words in (*NO_MEMORY, NO_THREAD))
+    if "failed to map segment" in text:
+        return "not permitted" not in text
+    # oneDNN refuses convolutions that it does not have with longer words.
+    text = text.replace("could not create a primitive descriptor", "")
+    return isinstance(error, MemoryError) or any(words in text for words in (*NO_MEMORY, NO_THREAD))
 
 
 class ClusterkitError(Exception):

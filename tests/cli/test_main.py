@@ -197,6 +197,8 @@ def test_an_error_nobody_foresaw(cli, monkeypatch):
         (MemoryError(), 1, ("out of memory",)),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 1, ("out of memory",)),
         (RuntimeError("can't start new thread"), 1, ("a thread could not be started", "OMP_NUM_THREADS=1")),
+        (RuntimeError("could not create a primitive"), 1, ("out of memory",)),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), 1, ("unexpected RuntimeError",)),
         (OSError("Unable to synchronously open file (memory allocation failed for file)"), 1, ("out of memory",)),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, ("out of memory",)),
         (ImportError("libx.so: failed to map segment from shared object"), 1, ("out of memory",)),
