@@ -180,8 +180,8 @@ def load_recorded(
     reading = reading if labels is None else replace(reading, labels=labels)
     files = [Path(parse(fields["name"]).argument) / file for file in fields.get("files", ())]
     return load_dataset(
-        fields["name"], context.data, offline=offline or context.offline, size=fields["size"],
-        channels=fields["channels"], reading=reading, inverted=fields.get("inverted"), files=files,
+        fields["name"], context.data, offline=offline or context.offline, size=fields.get("size"),
+        channels=fields.get("channels"), reading=reading, inverted=fields.get("inverted"), files=files,
         whole="features" in fields,
     )  # fmt: skip
 
@@ -242,7 +242,7 @@ def polarity_like(text: str, trained: Mapping[str, Any] | None) -> tuple[bool | 
         return (None, False) if name.entry.channels == 1 else (False, None)
     if inverted is None:
         # Headers of earlier versions do not say whether grey images were inverted.
-        return (None, None) if trained["channels"] == 1 else (False, None)
+        return (None, None) if trained.get("channels") == 1 else (False, None)
     return (None, inverted) if inverted or trained.get("bright_ink") else (False, None)
 
 

@@ -90,3 +90,12 @@ def test_a_network_of_huge_weights(line: str, cli: Cli) -> None:
     done = cli(f"{line} --quiet")
     assert done.code == 3, done.err
     assert "is not finite" in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("member", ["size", "channels"])
+def test_a_g_that_does_not_say_what_it_reads(member: str, points: Path, cli: Cli) -> None:
+    header, values = opened(points / "g.safetensors")
+    del header["dataset"][member]
+    closed(points / "g.safetensors", header, values)
+    done = cli("self-train synthetic:blobs --rounds 1 --quiet")
+    assert done.code in (0, 3), done.err
