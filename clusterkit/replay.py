@@ -54,6 +54,14 @@ class Gpu:
             torch.cuda.set_sync_debug_mode(before)
 
     def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
+        try:
+            return self._recorded(work)
+        except Exception:
+            # After a recording that failed, the GPU's random numbers are still for it only, until another one ends.
+            self._recorded(lambda: [torch.zeros(1, device=self.stream.device)])
+            raise
+
+    def _recorded(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
         # A recording that fails does not change back to the current stream, so the outer block does. Other threads,
         # which read the next images, may use the GPU meanwhile.

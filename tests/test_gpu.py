@@ -16,11 +16,13 @@ from clusterkit.augment import augment, quarter_turns
 from clusterkit.config import Backbone, Kind
 from clusterkit.datasets.base import Subset
 from clusterkit.losses import Loss, pair_loss
+from clusterkit.networks import pair_logits as pair_logits_module
 from clusterkit.networks.build import Architecture, ClusterNet, SimilarityNet
-from clusterkit.pairs import tiles as module
+from clusterkit.networks.pair_logits import kernels_for, pair_logits
+from clusterkit.pairs import tiles as tiles_module
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
-from clusterkit.pairs.tiles import places, tiles
+from clusterkit.pairs.tiles import SIZE, places, tiles
 from clusterkit.replay import Gpu, Steps
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import batches_of
@@ -40,9 +42,9 @@ def test_every_training_stage_runs_on_cuda(precision: str, tmp_path: Path) -> No
         f"cluster --k 30 --epochs 2 --precision {precision}",
         "estimate-k",
         "evaluate",
+        "assign glyphs_eval/Nastric",
         "cluster --k 30 --method kmeans --features ccn",
         "cluster --k 30 --method itml --features g",
-        "assign glyphs_eval/Nastric",
         "predict-pairs digits",
         f"adapt digits digits --method ccn++ --steps 1 --precision {precision}",
         f"adapt digits digits --method jan --steps 1 --precision {precision}",
@@ -132,6 +134,7 @@ def test_a_step_that_waits_is_not_recorded_and_leaves_the_stream_as_it_is() -> N
             torch.testing.assert_close(steps(x)["loss"], waiting(x)["loss"].detach())
         assert steps.recorder is None
         assert torch.cuda.current_stream() == before
+        assert torch.rand(3, device=CUDA).isfinite().all()
 
 
 def test_every_training_is_replayed(
@@ -142,6 +145,7 @@ def test_every_training_is_replayed(
     for line in (
         "train-g glyphs_bg@0-19 --epochs 1",
         "train-g glyphs_bg@0-19 --epochs 1 --precision bf16",
+        "train-g glyphs_bg@0-19 --epochs 1 --members 2",
         "cluster glyphs_eval/Morwen --k 30 --epochs 2 --no-self-train",
         "cluster glyphs_eval/Morwen --k 30 --epochs 2 --no-self-train --init random",
         "self-train glyphs_eval/Morwen --rounds 1 --g clusterkit:characters",
@@ -165,17 +169,62 @@ def test_a_step_of_ccn_never_waits(name: Loss) -> None:
     never_waiting(lambda: pair_loss(name)(network(x), (pairs.logits(index, index) > 0).to(x), 2.0), network)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_tiles_of_a_gpu_are_those_of_the_cpu(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMPILE_FROM", 0 if compiled else 2**60)
+@pytest.mark.parametrize("hidden", [1, 64, 500])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (10, 10), (100, 100), (3, 700), (2000, 1500)])
+def test_pair_logits_of_a_gpu_are_those_of_the_cpu(rows: int, columns: int, hidden: int) -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(shape) for shape in [(rows, hidden), (columns, hidden), (hidden,), ()]]
+    outer = torch.randn(rows, columns)
+    results = []
+    for device in (torch.device("cpu"), CUDA, CUDA):
+        own = [x.detach().to(device).requires_grad_() for x in inputs]
+        logits = pair_logits(own[0], own[1], own[2], own[3])
+        (logits * outer.to(device)).sum().backward()
+        results.append([logits.detach().cpu(), *(x.grad.cpu() for x in own if x.grad is not None)])
+    assert kernels_for(inputs[0].to(CUDA)) is not None
+    for expected, found, again in zip(*results, strict=True):
+        assert torch.equal(found, again)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_number_that_is_none_is_not_hidden_by_a_gpu() -> None:
+    u = torch.randn(20, 30, device=CUDA)
+    u[3, 7] = torch.nan
+    logits = pair_logits(
+        u, torch.randn(20, 30, device=CUDA), torch.randn(30, device=CUDA), torch.zeros((), device=CUDA)
+    )
+    assert logits[3].isnan().all()
+    assert logits.isnan().sum() == 20
+
+
+def test_a_gpu_without_kernels_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     u, v = torch.randn(2, 1100, 64)
     pairs, every = FactoredPairs(u, v, torch.randn(64), torch.tensor(0.3)), torch.arange(1100)
     expected = pairs.logits(every, every)
-    before = torch.cuda.memory_allocated()
-    there = pairs.to(CUDA)
-    torch.cuda.reset_peak_memory_stats()
-    for (rows, columns), logits in tiles(there, list(places(1100))):
+    for module in (pair_logits_module, tiles_module):
+        monkeypatch.setattr(module, "kernels_for", lambda *factors: None)
+    for (rows, columns), logits in tiles(pairs.to(CUDA), list(places(1100))):
         torch.testing.assert_close(logits, expected[rows, columns], rtol=1e-4, atol=1e-4)
-    if compiled:
-        hidden = 4 * module.SIZE**2 * 64
-        assert torch.cuda.max_memory_allocated() - before < hidden, "the hidden layer of a tile was held"
+
+
+@pytest.mark.parametrize("count", [3, 1100, 17_000])
+def test_tiles_of_a_gpu_are_those_of_the_cpu(count: int) -> None:
+    u, v = torch.randn(2, count, 64)
+    pairs, every = FactoredPairs(u, v, torch.randn(64), torch.tensor(0.3)), torch.arange(count)
+    there, wanted = pairs.to(CUDA), list(places(count))
+    found = dict(zip(map(str, wanted), tiles(there, wanted), strict=True))
+    for number in range(0, len(wanted), 100):
+        [(place, alone)] = tiles(there, [wanted[number]])
+        assert torch.equal(alone, found[str(place)][1])
+        torch.testing.assert_close(alone, pairs.logits(every[place[0]], every[place[1]]), rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_of_a_gpu_hold_no_hidden_units() -> None:
+    hidden = 512
+    u, v = torch.randn(2, 5000, hidden, device=CUDA)
+    pairs = FactoredPairs(u, v, torch.randn(hidden, device=CUDA), torch.zeros((), device=CUDA))
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    for _ in tiles(pairs, list(places(5000))):
+        pass
+    assert torch.cuda.max_memory_allocated() - before < 4 * SIZE**2 * hidden

@@ -23,15 +23,19 @@ def half_tiles(pairs: FactoredPairs, skip: int = 0) -> Iterator[tuple[Place, Hal
 
     Several processes take turns to compute tiles. The first process receives and yields all of them, the others none.
     """
-    limit = float(np.finfo(np.float16).max)
     remaining = list(places(len(pairs)))[skip:]
-    computed = tiles(pairs, remaining[rank() :: size()])
+    computed = tiles(pairs, remaining[rank() :: size()], _to_half)
     for number, place in enumerate(remaining):
         owner = number % size()
-        half = next(computed)[1].clamp(-limit, limit).half() if owner == rank() else torch.empty(_shape(place)).half()
+        half = next(computed)[1] if owner == rank() else torch.empty(_shape(place)).half()
         hand_to_first(half, owner)
         if is_first():
             yield place, half.numpy()
+
+
+def _to_half(logits: torch.Tensor) -> torch.Tensor:
+    limit = float(np.finfo(np.float16).max)
+    return logits.clamp(-limit, limit).half()
 
 
 @dataclass(frozen=True)

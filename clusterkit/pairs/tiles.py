@@ -2,9 +2,10 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from clusterkit import console
 from clusterkit.device import one_thread_each
-from clusterkit.networks.pair_logits import pair_logits
+from clusterkit.networks.pair_logits import kernels_for, pair_logits
 from clusterkit.pairs.factored import FactoredPairs
 
 SIZE = 512
@@ -26,10 +27,17 @@ COMPILE_FROM = 2**37
 CONTRACTED: dict[str, Any] = {"cpp.enable_floating_point_contract_flag": "fast"}
 """Lets the compiler make one instruction of a product and a sum; some versions of torch have no such option."""
 AHEAD = 2
-"""Tiles that a core, or the GPU, may be ahead of the consumer, which bounds the memory."""
+"""Tiles that a core, or strips that a stream of a GPU, may be ahead of the consumer, which bounds the memory."""
+WIDE = 32
+"""Tiles of a strip, which a GPU computes at a time, at most: 32 MiB."""
+STREAMS = 2
+"""Streams of work for a GPU, so that it computes one strip while it hands over another."""
 
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 Place = tuple[slice, slice]
 Tile = tuple[Place, Tensor]
+Change = Callable[[Tensor], Tensor]
 Factors = tuple[Tensor, Tensor]
 Kernel = Callable[[Factors, Factors, Tensor], Tensor]
 
@@ -45,22 +53,33 @@ def places(count: int) -> Iterator[Place]:
             yield rows, columns
 
 
-def tiles(pairs: FactoredPairs, selection: Sequence[Place]) -> Iterator[Tile]:
+def tiles(pairs: FactoredPairs, selection: Sequence[Place], change: Change = Tensor.contiguous) -> Iterator[Tile]:
     """Yield place and logits (R, C), on the CPU, of the tiles in `selection`, computed on the factors' device.
 
-    The kernel, and with it the rounding, depends on the set alone and not on the number of selected tiles.
+    `change` is applied to logits of any shape there. The kernel, and with it the rounding, depends on the set alone and
+    not on the number of selected tiles.
     """
     if not selection:
         return
-    kernel = compiled(pairs) if len(pairs) ** 2 * pairs.u.shape[1] >= COMPILE_FROM else None
+    kernels = kernels_for(pairs.u, pairs.v)
+    if kernels is not None:
+        yield from _by_strips(kernels, pairs, selection, change)
+        return
+    kernel: Kernel = eager
+    if pairs.u.device.type == "cpu" and len(pairs) ** 2 * pairs.u.shape[1] >= COMPILE_FROM:
+        kernel = compiled(pairs) or eager
+
+    def compute(place: Place) -> Tile:
+        left, right = ((pairs.u[part], pairs.v[part]) for part in place)
+        return place, change(kernel(left, right, pairs.weight) + pairs.bias).cpu()
+
     if pairs.u.device.type != "cpu":
-        yield from _ahead(kernel or eager, pairs, selection, 1)
-    elif kernel is not None:
-        for place in selection:
-            yield _tile(kernel, pairs, place)
+        yield from _ahead(compute, selection, 1)
+    elif kernel is not eager:
+        yield from map(compute, selection)
     else:
         with one_thread_each() as threads:
-            yield from _ahead(eager, pairs, selection, threads)
+            yield from _ahead(compute, selection, threads)
 
 
 def every_logit(pairs: FactoredPairs) -> Tensor:
@@ -72,18 +91,13 @@ def every_logit(pairs: FactoredPairs) -> Tensor:
     return logits
 
 
-def _tile(kernel: Kernel, pairs: FactoredPairs, place: Place) -> Tile:
-    left, right = ((pairs.u[part], pairs.v[part]) for part in place)
-    return place, (kernel(left, right, pairs.weight) + pairs.bias).cpu()
-
-
-def _ahead(kernel: Kernel, pairs: FactoredPairs, selection: Sequence[Place], threads: int) -> Iterator[Tile]:
-    """Yield tiles in order while threads compute the next ones."""
+def _ahead(compute: Callable[[Part], Result], parts: Iterable[Part], threads: int) -> Iterator[Result]:
+    """Yield results in order while threads compute the next ones."""
     with ThreadPoolExecutor(threads) as pool:
-        running: deque[Future[Tile]] = deque()
+        running: deque[Future[Result]] = deque()
         try:
-            for place in selection:
-                running.append(pool.submit(_tile, kernel, pairs, place))
+            for part in parts:
+                running.append(pool.submit(compute, part))
                 if len(running) > AHEAD * threads:
                     yield running.popleft().result()
             while running:
@@ -91,6 +105,61 @@ def _ahead(kernel: Kernel, pairs: FactoredPairs, selection: Sequence[Place], thr
         finally:
             for future in running:
                 future.cancel()
+
+
+def _by_strips(kernels: ModuleType, pairs: FactoredPairs, selection: Sequence[Place], change: Change) -> Iterator[Tile]:
+    """Yield what `tiles` yields; a GPU computes neighbouring tiles of a row at a time."""
+    of_both = mean_logits(kernels, pairs)
+    device = pairs.u.device
+    torch.cuda.synchronize(device)
+    streams = [torch.cuda.Stream(device) for _ in range(STREAMS)]
+
+    def compute(part: tuple[int, list[Place]]) -> list[Tile]:
+        number, places = part
+        rows, columns = places[0][0], slice(places[0][1].start, places[-1][1].stop)
+        stream = streams[number % STREAMS]
+        with torch.cuda.stream(stream):
+            logits = change(of_both(rows, columns))
+            strip = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True).copy_(logits, non_blocking=True)
+        stream.synchronize()
+        return [(place, strip[:, place[1].start - columns.start : place[1].stop - columns.start]) for place in places]
+
+    for strip in _ahead(compute, enumerate(strips(selection)), STREAMS):
+        yield from strip
+
+
+def mean_logits(kernels: ModuleType, pairs: FactoredPairs) -> Callable[[slice, slice], Tensor]:
+    """Return a function from rows and columns, which begin at a tile, to their symmetric logits (R, C).
+
+    As 2 relu(x) = x + |x|, the mean logit of both orders is one sum of absolute values over twice as many hidden units,
+    plus a number for each row and one for each column. The absolute value of a unit's weight is part of its factors.
+    """
+    order, count = pairs.weight.argsort(descending=True), int((pairs.weight > 0).sum())
+    size = pairs.weight[order].abs() / 4
+    u, v = (kernels.by_unit(x[:, order] * size).split([count, len(order) - count]) for x in (pairs.u, pairs.v))
+    left, right = torch.cat((u[0], v[0], u[1], v[1])), torch.cat((v[0], u[0], v[1], u[1]))
+    of_item = F.pad((pairs.u + pairs.v) @ pairs.weight / 4 + pairs.bias / 2, (0, left.shape[1] - len(pairs)))
+
+    def logits(rows: slice, columns: slice) -> Tensor:
+        # The kernel takes whole tiles, which may end beyond the last item.
+        down, across = (slice(x.start, x.start + SIZE * math.ceil((x.stop - x.start) / SIZE)) for x in (rows, columns))
+        sums: Tensor = kernels.absolute_sums(left[:, down], right[:, across], 2 * count)
+        sums = sums + of_item[down, None] + of_item[across]
+        return sums[: rows.stop - rows.start, : columns.stop - columns.start]
+
+    return logits
+
+
+def strips(selection: Sequence[Place]) -> Iterator[list[Place]]:
+    """Yield the places of tiles by strips: neighbours in one row, not more than `WIDE`."""
+    strip: list[Place] = []
+    for place in selection:
+        if strip and (len(strip) == WIDE or strip[-1][0] != place[0] or strip[-1][1].stop != place[1].start):
+            yield strip
+            strip = []
+        strip.append(place)
+    if strip:
+        yield strip
 
 
 def eager(left: Factors, right: Factors, weight: Tensor) -> Tensor:
@@ -118,20 +187,12 @@ def fused(left: Factors, right: Factors, weight: Tensor) -> Tensor:
     return (torch.stack(sums, 2) / 2).permute(1, 2, 0, 3).reshape(SIZE, SIZE)
 
 
-def at_once(left: Factors, right: Factors, weight: Tensor) -> Tensor:
-    """Return what `eager` returns, in a form for the compiler of a GPU, which orders the pairs itself."""
-    forth = (left[0][:, None] + right[1]).relu()
-    back = (left[1][:, None] + right[0]).relu()
-    return ((forth + back) * weight).sum(2) / 2
-
-
 def compiled(pairs: FactoredPairs) -> Kernel | None:
     """Return the compiled kernel, which uses all cores itself, or None, with a log line, if compiling fails."""
-    form = fused if pairs.u.device.type == "cpu" else at_once
     part, reason = (pairs.u[:SIZE], pairs.v[:SIZE]), ""
     for options in (CONTRACTED, None):
         try:
-            kernel = _padding(torch.compile(form, dynamic=False, options=options))
+            kernel = _padding(torch.compile(fused, dynamic=False, options=options))
             kernel(part, part, pairs.weight)
         except Exception as error:  # compilers raise errors of many types
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

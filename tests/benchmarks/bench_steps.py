@@ -74,10 +74,15 @@ def test_input_keeps_up(benchmark: BenchmarkFixture) -> None:
     network = SimilarityNet(Architecture(Backbone.CONV4, SHAPE, (0.1,), (0.3,), 512)).to(DEVICE).train()
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
+    def losses(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        target = labels[batch[0]]
+        similar = (target[:, None] == target[None]).float()
+        return {"loss": F.binary_cross_entropy_with_logits(network(batch[1]), similar)}
+
+    steps = Steps("step", losses, network, list(network.parameters()), recorder_for(DEVICE, 10**6))
+
     def step(index: Tensor, x: Tensor) -> None:
-        target = labels[index]
-        optimizer.zero_grad(set_to_none=True)
-        F.binary_cross_entropy_with_logits(network(x), (target[:, None] == target[None]).float()).backward()
+        steps((index, x))
         optimizer.step()
 
     def ours() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clusterkit.pairs import tiles as module
 from clusterkit.pairs.factored import FactoredPairs
@@ -46,6 +48,24 @@ def test_tiles_hold_every_pair_once(count: int) -> None:
 
 
 @pytest.mark.usefixtures("small_tiles")
+@given(count=st.integers(1, 40), every=st.integers(1, 3), first=st.integers(0, 2), wide=st.integers(1, 5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_strips_are_neighbours_of_a_row(count: int, every: int, first: int, wide: int) -> None:
+    selection = list(places(count))[first::every]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "WIDE", wide)
+        found = list(module.strips(selection))
+    assert [place for strip in found for place in strip] == selection
+    for strip in found:
+        assert 1 <= len(strip) <= wide
+        assert all(place[0] == strip[0][0] for place in strip)
+        assert all(one[1].stop == other[1].start for one, other in itertools.pairwise(strip))
+    for one, other in itertools.pairwise(found):
+        follows = one[-1][0] == other[0][0] and one[-1][1].stop == other[0][1].start
+        assert not follows or len(one) == wide
+
+
+@pytest.mark.usefixtures("small_tiles")
 def test_threads_are_given_back_also_to_a_caller_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     for _ in tiles(factors(23), list(places(23))):
@@ -53,10 +73,8 @@ def test_threads_are_given_back_also_to_a_caller_that_stops(monkeypatch: pytest.
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("form", [module.fused, module.at_once])
-def test_the_compiled_kernel_agrees_with_the_eager_one(form: module.Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_kernel_agrees_with_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SIZE", 16)
-    monkeypatch.setattr(module, "fused", form)
     pairs = factors(40, 32)
     expected = assembled(pairs)
     monkeypatch.setattr(module, "COMPILE_FROM", 0)
