@@ -35,9 +35,10 @@ DATASET: Any = {
     "reading": {"flat": bool, "sniff": bool, "skip_bad": bool, "keep_duplicates": bool, "pixel_max": float,
                 "labels": str},
     "features": [{
-        "name": Needed(str), "sha256": Needed((str, None)), "licence": Needed((str, None)), "weights": (str, None),
+        "name": Needed(str), "sha256": Needed(str), "licence": Needed(str), "weights": (str, None),
         "width": Needed(int), "size": Needed(int), "crop": Needed(float), "mode": Needed(MODES),
-        "interpolation": Needed(INTERPOLATIONS), "mean": Needed([float]), "std": Needed([float]),
+        "interpolation": Needed(INTERPOLATIONS), "mean": Needed([float]), "std": Needed([float]), "blocks": int,
+        "map": [int], "learned_from": [{"name": Needed(str), "fingerprint": Needed(str)}],
     }],
 }  # fmt: skip
 ARCHITECTURE: Any = {

@@ -18,6 +18,7 @@ from samples import CONTAINERS, ESTIMATES, SAMPLES, SCORES, Sample, assignments,
 from clusterkit.artifacts import files
 from clusterkit.artifacts.assignments import Assignment, read_assignments, write_with_network
 from clusterkit.artifacts.checkpoint import digests, write_checkpoint
+from clusterkit.artifacts.form import DATASET, fits
 from clusterkit.artifacts.hdf5 import SEAL, SEAL_BYTES, read_hdf5, read_header, write_hdf5
 from clusterkit.artifacts.header import canonical
 from clusterkit.artifacts.json_file import read_json, write_json
@@ -225,6 +226,29 @@ def test_members_of_another_type(member: str, tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"its header has members of other types .*; make it again with: "):
         SAMPLES["g.safetensors"].read(tmp_path / "x", "g")
+
+
+MODEL = {
+    "name": "timm:x", "sha256": "0" * 64, "licence": "mit", "width": 4, "size": 8, "crop": 1, "mode": "center",
+    "interpolation": "bicubic", "mean": [0.5], "std": [0.5],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sha256": None},
+        {"licence": None},
+        {"learned_from": 3},
+        {"learned_from": [{"name": "x"}]},
+        {"map": "x"},
+        {"blocks": []},
+    ],
+)
+def test_models_of_another_form(change: dict[str, object]) -> None:
+    dataset = {"name": "x", "fingerprint": "y", "features": [MODEL]}
+    assert fits(dataset, DATASET)
+    assert not fits(dataset | {"features": [MODEL | change]}, DATASET)
 
 
 MISFITS = {
