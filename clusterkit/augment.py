@@ -191,7 +191,7 @@ def bent(points: Tensor, height: int, width: int) -> Tensor:
 
 
 def quarter_turns(items: Tensor, groups: int, generator: torch.Generator, share: Share | None = None) -> Tensor:
-    """Turn each of `groups` equal runs of images (B, C, H, W) by a random multiple of 90 degrees.
+    """Turn each of `groups` equal runs of square images (B, C, S, S) by a random multiple of 90 degrees.
 
     A turned character is another character, so each class becomes four. With `share`, `groups` counts the runs of the
     full batch.

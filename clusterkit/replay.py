@@ -4,9 +4,9 @@ A GPU finishes the operations of a small batch sooner than the CPU can start the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,9 @@ class Recorder(Protocol):
 class Gpu:
     """Records work as a CUDA graph on one GPU."""
 
+    failed: ClassVar[list[torch.cuda.CUDAGraph]] = []
+    """Recordings of this process that failed. The allocator may still refer to one, so it must live on."""
+
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
 
@@ -54,28 +57,34 @@ class Gpu:
             torch.cuda.set_sync_debug_mode(before)
 
     def record(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
-        try:
-            return self._recorded(work)
-        except Exception:
-            # After a recording that failed, the GPU's random numbers are still for it only, until another one ends.
-            self._recorded(lambda: [torch.zeros(1, device=self.stream.device)])
-            raise
-
-    def _recorded(self, work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
+        try:
+            outputs = self._record(graph, work)
+        except Exception:
+            self.failed.append(graph)
+            # Drawing random numbers on this GPU fails until another recording has ended.
+            with suppress(Exception):
+                self._record(torch.cuda.CUDAGraph(), lambda: [torch.zeros(1, device=self.stream.device)])
+            raise
+        return outputs, graph.replay
+
+    def _record(self, graph: torch.cuda.CUDAGraph, work: Callable[[], Outputs]) -> Outputs:
         # A recording that fails does not change back to the current stream, so the outer block does. Other threads,
         # which read the next images, may use the GPU meanwhile.
         with (
             torch.cuda.stream(torch.cuda.current_stream(self.stream.device)),
             torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"),
         ):
-            outputs = work()
-        return outputs, graph.replay
+            return work()
 
 
 def recorder_for(device: torch.device, steps: int) -> Recorder | None:
-    """Return what records steps on a device, or None if they run as they are: on a CPU, on several devices, or few."""
-    return Gpu(device) if device.type == "cuda" and size() == 1 and steps >= FEWEST else None
+    """Return what records steps on a device, or None if they run as they are.
+
+    They do on a CPU, on several devices, if they are few, and after a recording that failed in this process.
+    """
+    is_worth_it = device.type == "cuda" and size() == 1 and steps >= FEWEST
+    return Gpu(device) if is_worth_it and not Gpu.failed else None
 
 
 @dataclass

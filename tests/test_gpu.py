@@ -23,7 +23,7 @@ from clusterkit.pairs import tiles as tiles_module
 from clusterkit.pairs.dense import DensePairs
 from clusterkit.pairs.factored import FactoredPairs
 from clusterkit.pairs.tiles import SIZE, places, tiles
-from clusterkit.replay import Gpu, Steps
+from clusterkit.replay import Gpu, Steps, recorder_for
 from clusterkit.sampling import ClassBalanced
 from clusterkit.training import batches_of
 from tests.features.weights_of import weights_of
@@ -117,7 +117,8 @@ def test_replayed_steps_are_those_one_operation_after_another() -> None:
     assert losses[8:] == pytest.approx(losses[:8], rel=1e-3)
 
 
-def test_a_step_that_waits_is_not_recorded_and_leaves_the_stream_as_it_is() -> None:
+def test_a_step_that_waits_is_not_recorded_and_leaves_the_stream_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gpu, "failed", [])
     network = torch.nn.Linear(3, 1).to(CUDA)
     before = torch.cuda.current_stream()
 
@@ -135,6 +136,7 @@ def test_a_step_that_waits_is_not_recorded_and_leaves_the_stream_as_it_is() -> N
         assert steps.recorder is None
         assert torch.cuda.current_stream() == before
         assert torch.rand(3, device=CUDA).isfinite().all()
+    assert recorder_for(CUDA, 10**6) is None
 
 
 def test_every_training_is_replayed(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterkit import replay, training
-from clusterkit.replay import Outputs, Recorder, Steps, recorder_for
+from clusterkit.replay import Gpu, Outputs, Recorder, Steps, recorder_for
 from clusterkit.training import Plan, fit
 
 STEPS = 6
@@ -191,11 +191,14 @@ def test_what_cannot_be_replayed_runs_as_it_is(
 
 def test_only_long_trainings_on_one_gpu_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = torch.device("cuda")
-    monkeypatch.setattr(replay, "Gpu", lambda device: device)
+    monkeypatch.setattr(Gpu, "__init__", lambda recorder, device: None)
     assert recorder_for(torch.device("cpu"), 10**6) is None
     assert recorder_for(gpu, replay.FEWEST - 1) is None
-    assert recorder_for(gpu, replay.FEWEST) is gpu
-    monkeypatch.setattr(replay, "size", lambda: 2)
+    assert isinstance(recorder_for(gpu, replay.FEWEST), Gpu)
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "size", lambda: 2)
+        assert recorder_for(gpu, 10**6) is None
+    monkeypatch.setattr(Gpu, "failed", ["a recording"])
     assert recorder_for(gpu, 10**6) is None
 
 

@@ -11,14 +11,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-EACH, THREADS, STAGES = 8, 8, 3
-"""A tile of logits: rows, and as many columns, of each thread; how many threads have rows side by side; and the hidden
-units whose factors are on their way from memory at a time."""
+Factors = tuple[Tensor, Tensor]
+
+EACH, THREADS = 8, 8
+"""A tile of logits: the rows, and as many columns, of each thread, and how many threads have rows side by side."""
 SIDE = EACH * THREADS
+"""Rows and columns of a tile of logits."""
+STAGES = 3
+"""Hidden units whose factors are on their way from memory at a time."""
 BUSY = 512
 """Blocks of threads that keep a GPU busy. If there are fewer tiles, several blocks share the hidden units of each."""
 FEWEST = 16
-"""Hidden units of such a block at least."""
+"""The fewest hidden units of a block that shares them."""
 ROWS, UNITS = (4, 4), (4, 32)
 """Tiles of sums: rows of each thread and threads side by side, and the same of hidden units."""
 
@@ -35,27 +39,27 @@ def weighted_maxima(u: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
     """
     (hidden, rows), columns = u.shape, negative.shape[1]
     down, across = rows // SIDE, columns // SIDE
-    part = triton.cdiv(hidden, max(1, min(BUSY // (down * across), hidden // FEWEST)))
-    out = u.new_empty(triton.cdiv(hidden, part), rows, columns)
+    share = triton.cdiv(hidden, max(1, min(BUSY // (down * across), hidden // FEWEST)))
+    out = u.new_empty(triton.cdiv(hidden, share), rows, columns)
     _weighted_maxima[(across, down, len(out))](
-        u, negative, weight.contiguous(), out, rows, columns, u.stride(0), negative.stride(0), hidden, part,
+        u, negative, weight.contiguous(), out, rows, columns, u.stride(0), negative.stride(0), hidden, share,
         EACH, THREADS, STAGES, num_warps=THREADS**2 // 32,
     )  # fmt: skip
     return out[0] if len(out) == 1 else out.sum(0)
 
 
-def absolute_sums(u: Tensor, v: Tensor, positive: int) -> Tensor:
-    """Return sum_h s_h |u_hi + v_hj|: (R, C) from u (H, R) and v (H, C), float32.
+def absolute_sums(left: Factors, right: Factors, weight: Tensor) -> Tensor:
+    """Return sum_h (|u_hi + v_hj| + |v_hi + u_hj|) weight_h: (R, C), float32.
 
-    R and C are multiples of `SIDE`, and the rows may be parts of longer ones. The sign s_h is 1 for the first
-    `positive` of the H, and -1 for the others. A GPU adds twice as fast as it takes the larger of two numbers, and the
-    sign of a number costs it nothing. The rounding does not depend on R and C.
+    `left` is u and v (H, R), `right` is u and v (H, C); these may be parts of longer rows, and R and C are multiples of
+    `SIDE`. A GPU adds absolute values faster than it takes the larger of two numbers. The result is symmetric in both
+    items, and its rounding does not depend on R and C.
     """
-    (hidden, rows), columns = u.shape, v.shape[1]
-    out = u.new_empty(rows, columns)
+    (hidden, rows), columns = left[0].shape, right[0].shape[1]
+    out = weight.new_empty(rows, columns)
     _absolute_sums[(columns // SIDE, rows // SIDE)](
-        u, v, out, columns, u.stride(0), v.stride(0), positive, hidden, EACH, THREADS, STAGES,
-        num_warps=THREADS**2 // 32,
+        *left, *right, weight.contiguous(), out, columns, left[0].stride(0), right[0].stride(0), hidden,
+        EACH, THREADS, STAGES, num_warps=THREADS**2 // 32,
     )  # fmt: skip
     return out
 
@@ -78,7 +82,7 @@ def _numbers(each: tl.constexpr, threads: tl.constexpr):
 
 @triton.jit
 def _weighted_maxima(
-    u, negative, weight, out, rows, columns, u_stride, negative_stride, hidden, part,
+    u, negative, weight, out, rows, columns, u_stride, negative_stride, hidden, units,
     each: tl.constexpr, threads: tl.constexpr, stages: tl.constexpr,
 ):  # fmt: skip
     # A tensor of four dimensions, of which the compiler shares the last two out among threads: each thread reads
@@ -86,11 +90,11 @@ def _weighted_maxima(
     row = tl.program_id(1) * each * threads + _numbers(each, threads)
     column = tl.program_id(0) * each * threads + _numbers(each, threads)
     share = tl.program_id(2)
-    start = share * part
+    start = share * units
     of_row = u + tl.cast(start, tl.int64) * u_stride + row
     of_column = negative + tl.cast(start, tl.int64) * negative_stride + column
     total = tl.zeros((each, each, threads, threads), tl.float32)
-    for h in tl.range(start, min(start + part, hidden), num_stages=stages):
+    for h in tl.range(start, min(start + units, hidden), num_stages=stages):
         a, b = tl.load(of_row)[:, None, :, None], tl.load(of_column)[None, :, None, :]
         total += tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL) * tl.load(weight + h)
         of_row += u_stride
@@ -101,21 +105,18 @@ def _weighted_maxima(
 
 @triton.jit
 def _absolute_sums(
-    u, v, out, columns, u_stride, v_stride, positive, hidden, each: tl.constexpr, threads: tl.constexpr,
-    stages: tl.constexpr,
+    u, v, other_u, other_v, weight, out, columns, stride, other_stride, hidden,
+    each: tl.constexpr, threads: tl.constexpr, stages: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(1) * each * threads + _numbers(each, threads)
     column = tl.program_id(0) * each * threads + _numbers(each, threads)
-    of_row, of_column = u + row, v + column
+    u, v, other_u, other_v = u + row, v + row, other_u + column, other_v + column
     total = tl.zeros((each, each, threads, threads), tl.float32)
-    for _ in tl.range(0, positive, num_stages=stages):
-        total += tl.abs(tl.load(of_row)[:, None, :, None] + tl.load(of_column)[None, :, None, :])
-        of_row += u_stride
-        of_column += v_stride
-    for _ in tl.range(positive, hidden, num_stages=stages):
-        total -= tl.abs(tl.load(of_row)[:, None, :, None] + tl.load(of_column)[None, :, None, :])
-        of_row += u_stride
-        of_column += v_stride
+    for h in tl.range(0, hidden, num_stages=stages):
+        forth = tl.abs(tl.load(u)[:, None, :, None] + tl.load(other_v)[None, :, None, :])
+        back = tl.abs(tl.load(v)[:, None, :, None] + tl.load(other_u)[None, :, None, :])
+        total += (forth + back) * tl.load(weight + h)
+        u, v, other_u, other_v = u + stride, v + stride, other_u + other_stride, other_v + other_stride
     place = row.to(tl.int64) * columns
     tl.store(out + place[:, None, :, None] + column[None, :, None, :], total)
 

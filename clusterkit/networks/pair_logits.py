@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clusterkit import console
+from clusterkit.errors import is_out_of_memory
 
 BLOCK_ELEMENTS = 2**19
 """Hidden units held at once on a CPU: 2 MiB of float32, which stay in the cache."""
@@ -73,24 +74,37 @@ def _active_sums(u: Tensor, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
 def kernels_for(*factors: Tensor) -> ModuleType | None:
     """Return `pair_kernels` if it can compute with these tensors, and None otherwise."""
     fit = all(x.is_cuda and x.dtype == torch.float32 and x.numel() > 0 for x in factors)
-    return _kernels() if fit else None
+    return _kernels(factors[0].device) if fit else None
 
 
 @functools.cache
-def _kernels() -> ModuleType | None:
+def _kernels(device: torch.device) -> ModuleType | None:
+    """Return `pair_kernels` if each of its kernels gives what it should on a device; else None, with a log line."""
     try:
         from clusterkit.networks import pair_kernels
 
-        x, other = torch.linspace(-1, 1, 32, device="cuda").view(4, 8).split(2)
-        maxima = pair_kernels.weighted_maxima(pair_kernels.by_unit(x), pair_kernels.by_unit(other), x[0])
-        torch.testing.assert_close(maxima[:2, :2], torch.maximum(x[:, None], other) @ x[0])
-        sums = pair_kernels.active_sums(x, other, x[:, :2])
-        torch.testing.assert_close(sums, (x[:, :2, None] * (x[:, None] > other)).sum(1))
+        with torch.cuda.device(device):
+            _check(pair_kernels, device)
     except Exception as error:  # Triton may be missing, and compilers raise errors of many types
+        if is_out_of_memory(error):
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         console.once("pair head: its kernels do not run here (%s), so it takes longer and more memory", reason)
         return None
     return pair_kernels
+
+
+def _check(kernels: ModuleType, device: torch.device) -> None:
+    """Raise an error if a kernel does not run or gives other numbers than PyTorch."""
+    x, other = torch.linspace(-1, 1, 32, device=device).view(4, 8).split(2)
+    left, right, weight = kernels.by_unit(x), kernels.by_unit(other), x[0]
+    maxima = kernels.weighted_maxima(left, right, weight)[:2, :2]
+    torch.testing.assert_close(maxima, torch.maximum(x[:, None], other) @ weight)
+    sums = kernels.absolute_sums((left, right), (left, right), weight)[:2, :2]
+    both = (x[:, None] + other).abs() @ weight
+    torch.testing.assert_close(sums, both + both.T)
+    sums = kernels.active_sums(x, other, x[:, :2])
+    torch.testing.assert_close(sums, (x[:, :2, None] * (x[:, None] > other)).sum(1))
 
 
 def _blocks(u: Tensor, v: Tensor) -> Iterator[tuple[slice, slice]]:

@@ -29,7 +29,7 @@ CONTRACTED: dict[str, Any] = {"cpp.enable_floating_point_contract_flag": "fast"}
 AHEAD = 2
 """Tiles that a core, or strips that a stream of a GPU, may be ahead of the consumer, which bounds the memory."""
 WIDE = 32
-"""Tiles of a strip, which a GPU computes at a time, at most: 32 MiB."""
+"""Tiles of a strip, which a GPU computes at a time, at most: 32 MiB, of which torch keeps a few as pinned memory."""
 STREAMS = 2
 """Streams of work for a GPU, so that it computes one strip while it hands over another."""
 
@@ -57,7 +57,7 @@ def tiles(pairs: FactoredPairs, selection: Sequence[Place], change: Change = Ten
     """Yield place and logits (R, C), on the CPU, of the tiles in `selection`, computed on the factors' device.
 
     `change` is applied to logits of any shape there. The kernel, and with it the rounding, depends on the set alone and
-    not on the number of selected tiles.
+    not on the number of selected tiles. Tiles from a GPU are parts of strips: one that is kept keeps its strip.
     """
     if not selection:
         return
@@ -115,36 +115,38 @@ def _by_strips(kernels: ModuleType, pairs: FactoredPairs, selection: Sequence[Pl
     streams = [torch.cuda.Stream(device) for _ in range(STREAMS)]
 
     def compute(part: tuple[int, list[Place]]) -> list[Tile]:
-        number, places = part
-        rows, columns = places[0][0], slice(places[0][1].start, places[-1][1].stop)
+        number, strip = part
+        rows, columns = strip[0][0], slice(strip[0][1].start, strip[-1][1].stop)
         stream = streams[number % STREAMS]
         with torch.cuda.stream(stream):
-            logits = change(of_both(rows, columns))
-            strip = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True).copy_(logits, non_blocking=True)
+            logits = _to_cpu(change(of_both(rows, columns)))
         stream.synchronize()
-        return [(place, strip[:, place[1].start - columns.start : place[1].stop - columns.start]) for place in places]
+        return [(place, logits[:, place[1].start - columns.start : place[1].stop - columns.start]) for place in strip]
 
     for strip in _ahead(compute, enumerate(strips(selection)), STREAMS):
         yield from strip
 
 
+def _to_cpu(x: Tensor) -> Tensor:
+    """Return a copy on the CPU, which is complete once the current stream of the GPU is."""
+    return torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
+
+
 def mean_logits(kernels: ModuleType, pairs: FactoredPairs) -> Callable[[slice, slice], Tensor]:
     """Return a function from rows and columns, which begin at a tile, to their symmetric logits (R, C).
 
-    As 2 relu(x) = x + |x|, the mean logit of both orders is one sum of absolute values over twice as many hidden units,
-    plus a number for each row and one for each column. The absolute value of a unit's weight is part of its factors.
+    As 2 relu(x) = x + |x|, the mean logit of both orders is one sum of absolute values over the hidden units, plus a
+    number for each item. The device holds another copy of the factors.
     """
-    order, count = pairs.weight.argsort(descending=True), int((pairs.weight > 0).sum())
-    size = pairs.weight[order].abs() / 4
-    u, v = (kernels.by_unit(x[:, order] * size).split([count, len(order) - count]) for x in (pairs.u, pairs.v))
-    left, right = torch.cat((u[0], v[0], u[1], v[1])), torch.cat((v[0], u[0], v[1], u[1]))
-    of_item = F.pad((pairs.u + pairs.v) @ pairs.weight / 4 + pairs.bias / 2, (0, left.shape[1] - len(pairs)))
+    u, v = (kernels.by_unit(x) for x in (pairs.u, pairs.v))
+    weight = pairs.weight / 4
+    of_item = F.pad((pairs.u + pairs.v) @ weight + pairs.bias / 2, (0, u.shape[1] - len(pairs)))
 
     def logits(rows: slice, columns: slice) -> Tensor:
         # The kernel takes whole tiles, which may end beyond the last item.
         down, across = (slice(x.start, x.start + SIZE * math.ceil((x.stop - x.start) / SIZE)) for x in (rows, columns))
-        sums: Tensor = kernels.absolute_sums(left[:, down], right[:, across], 2 * count)
-        sums = sums + of_item[down, None] + of_item[across]
+        sums: Tensor = kernels.absolute_sums((u[:, down], v[:, down]), (u[:, across], v[:, across]), weight)
+        sums = sums + (of_item[down, None] + of_item[across])
         return sums[: rows.stop - rows.start, : columns.stop - columns.start]
 
     return logits

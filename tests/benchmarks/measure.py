@@ -167,11 +167,13 @@ def logarithms_a_second() -> float:
 def units_a_second(hidden: int) -> float:
     """Return hidden units a second that all cores together can add, rectify, weight and sum in their caches.
 
-    A GPU's processors do it in their registers. It is 0 without a C compiler.
+    A GPU does it in its registers. It is 0 without a C compiler, and on a GPU without Triton.
     """
     if torch.cuda.is_available():
-        from gpu_limit import units, work
-
+        try:
+            from gpu_limit import units, work
+        except ImportError:
+            return 0.0
         return units() / best_of(work)
     compiler = shutil.which("c++")
     if compiler is None:

@@ -204,8 +204,8 @@ def test_pairs_of_a_large_set_go_on_where_they_were_left(work, cli, monkeypatch)
     monkeypatch.setattr(predict_pairs, "DENSE_LIMIT", 100)
     (work / "pairs.h5").write_bytes(b"what was there before")
 
-    def interrupted(pairs, wanted):
-        yield from itertools.islice(tiles.tiles(pairs, wanted), 4)
+    def interrupted(pairs, wanted, change):
+        yield from itertools.islice(tiles.tiles(pairs, wanted, change), 4)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -217,9 +217,9 @@ def test_pairs_of_a_large_set_go_on_where_they_were_left(work, cli, monkeypatch)
     assert "start again without --resume" in other.err.splitlines()[-1]
     left = []
 
-    def watched(pairs, wanted):
+    def watched(pairs, wanted, change):
         left.append(len(wanted))
-        return tiles.tiles(pairs, wanted)
+        return tiles.tiles(pairs, wanted, change)
 
     monkeypatch.setattr(tile_log, "tiles", watched)
     assert cli(f"{line} --resume").code == 0

@@ -1,5 +1,6 @@
 """Run as a program by test_pair_kernels.py: what the kernels of a GPU compute, as Triton's interpreter computes it."""
 
+from contextlib import nullcontext
 from unittest.mock import patch
 
 import torch
@@ -44,20 +45,67 @@ def check_unknown() -> None:
     assert int(found.isnan().sum()) == 4
 
 
-def check_strips(count: int, hidden: int) -> None:
-    weight = drawn(hidden)
+def exact_pairs(count: int, hidden: int) -> tuple[FactoredPairs, Tensor, FactoredPairs]:
+    """Random pairs, their symmetric logits (N, N), and the same pairs in float32."""
+    u, v, weight, bias = drawn(count, hidden), drawn(count, hidden), drawn(hidden), drawn()
     weight[0] = 0
-    exact = FactoredPairs(drawn(count, hidden), drawn(count, hidden), weight, drawn())
-    both = (exact.u[:, None] + exact.v).clamp_min(0) @ exact.weight + exact.bias
-    pairs = FactoredPairs(exact.u.float(), exact.v.float(), exact.weight.float(), exact.bias.float())
+    both = (u[:, None] + v).clamp_min(0) @ weight + bias
+    pairs = FactoredPairs(u, v, weight, bias)
+    return pairs, (both + both.T) / 2, FactoredPairs(u.float(), v.float(), weight.float(), bias.float())
+
+
+def check_strips(count: int, hidden: int) -> None:
+    _, expected, pairs = exact_pairs(count, hidden)
     logits = tiles.mean_logits(pair_kernels, pairs)
     for strip in tiles.strips(list(tiles.places(count))):
         rows, columns = strip[0][0], slice(strip[0][1].start, strip[-1][1].stop)
         found = logits(rows, columns)
-        near(found, ((both + both.T) / 2)[rows, columns])
+        near(found, expected[rows, columns])
         for _, part in strip:
-            alone = slice(part.start - columns.start, part.stop - columns.start)
-            assert torch.equal(logits(rows, part), found[:, alone])
+            alone = logits(rows, part)
+            assert torch.equal(alone, found[:, part.start - columns.start : part.stop - columns.start])
+            if part == rows:
+                assert torch.equal(alone, alone.T)
+
+
+def check_rounding() -> None:
+    """Few units are active, so large numbers cancel."""
+    pairs, _, _ = exact_pairs(20, 300)
+    u = pairs.u - 3
+    both = (u[:, None] + pairs.v).clamp_min(0) @ pairs.weight + pairs.bias
+    fine = FactoredPairs(*(x.float() for x in (u, pairs.v, pairs.weight, pairs.bias)))
+    every = slice(0, 20)
+    found = tiles.mean_logits(pair_kernels, fine)(every, every)
+    error = (found.double() - (both + both.T) / 2).abs().max()
+    assert error < 1e-4, error
+
+
+class Stream:
+    def __init__(self, device: torch.device) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+def check_tiles(count: int) -> None:
+    _, expected, pairs = exact_pairs(count, 5)
+    selection = list(tiles.places(count))
+    with (
+        patch.object(tiles, "kernels_for", lambda *factors: pair_kernels),
+        patch.object(tiles, "_to_cpu", Tensor.clone),
+        patch.object(tiles, "WIDE", 2),
+        patch.object(tiles, "STREAMS", 1),  # the interpreter knows one thread only
+        patch.object(torch.cuda, "synchronize", lambda device: None),
+        patch.object(torch.cuda, "Stream", Stream),
+        patch.object(torch.cuda, "stream", lambda stream: nullcontext()),
+    ):
+        found = list(tiles.tiles(pairs, selection, Tensor.half))
+        assert [place for place, _ in found] == selection
+        for (rows, columns), logits in found:
+            torch.testing.assert_close(logits, expected[rows, columns].half(), rtol=1e-2, atol=1e-2)
+        for _ in tiles.tiles(pairs, selection):
+            break
 
 
 if __name__ == "__main__":
@@ -69,3 +117,6 @@ if __name__ == "__main__":
         check_unknown()
     for count, hidden in [(5, 3), (64, 7), (200, 20)]:
         check_strips(count, hidden)
+    check_rounding()
+    check_tiles(200)
+    pair_logits._check(pair_kernels, torch.device("cpu"))

@@ -32,6 +32,18 @@ def test_a_gpu_whose_kernels_do_not_run_is_told(
     monkeypatch.delattr("clusterkit.networks.pair_kernels", raising=False)
     module._kernels.cache_clear()
     with caplog.at_level(logging.INFO, "clusterkit"):
-        assert module._kernels() is None
+        assert module._kernels(torch.device("cuda:0")) is None
     module._kernels.cache_clear()
     assert "pair head: its kernels do not run here (" in caplog.text
+
+
+def test_a_lack_of_memory_is_no_missing_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+
+    def full(device: torch.device) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "device", full)
+    module._kernels.cache_clear()
+    with pytest.raises(torch.OutOfMemoryError):
+        module._kernels(torch.device("cuda:0"))
