@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clusterkit import console
+from clusterkit import __version__, console
 from clusterkit.artifacts.files import atomic, sha256, write_text
 from clusterkit.artifacts.header import canonical
 from clusterkit.artifacts.work_folder import in_turn
@@ -56,10 +56,9 @@ class Store:
     def folder(self) -> Path:
         header = {key: value for key, value in self.model.to_header().items() if key not in BESIDE}
         library = self.model.name.partition(":")[0]
-        made_by = version(library)
-        if library == "clusterkit":
-            # Its version stays the same while its own features are developed.
-            made_by = f"{made_by} {sha256(Path(own_models.__file__))}"
+        # The version of clusterkit stays the same while its own features are developed.
+        own = f"{__version__} {sha256(Path(own_models.__file__))}"
+        made_by = own if library == "clusterkit" else version(library)
         about = [FORM, header, self.device, "float32", torch.__version__, made_by, decoders()]
         return cache_folder() / "features" / hashlib.sha256(canonical(about).encode()).hexdigest()[:32]
 
