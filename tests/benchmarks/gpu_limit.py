@@ -4,8 +4,11 @@ import torch
 import triton
 import triton.language as tl
 
-BLOCKS, THREADS, EACH, ROUNDS = 16, 16, 8, 4096
-"""Blocks for each processor, threads side by side in each, rows and columns of a thread, rounds of the loop."""
+BLOCKS, THREADS, EACH, ROUNDS = 16, 8, 8, 4096
+"""Blocks for each processor, threads side by side in each, rows and columns of a thread, rounds of the loop.
+
+On an H200, 16 threads side by side, or 4 rows, reach two thirds of what these do.
+"""
 
 
 @triton.jit
